@@ -1,0 +1,189 @@
+"""What may stand in golive.toml and agent.toml: the one schema. Unknown keys are refused; every key is documented here.
+
+The descriptions below are what `golive config explain` and the reference page of the documentation show.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+SecretRef = Annotated[str, Field(pattern=r"^(env|file):.+$")]
+TargetRef = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*/.+$")]
+
+
+class Section(BaseModel):
+    """Root of all sections: frozen, and strict about unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, use_attribute_docstrings=True)
+
+
+# ---- golive.toml -----------------------------------------------------------------------------------------------------
+
+
+class ServerConfig(Section):
+    """[server]: the HTTP side of one process."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 for all interfaces."""
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8080
+    """Port to listen on; 0 picks a free one and prints it."""
+    max_body_bytes: Annotated[int, Field(ge=1_024, le=1_073_741_824)] = 4_194_304
+    """Largest request body, bytes; more is answered 413."""
+    heartbeat_s: Seconds = 15.0
+    """A comment is sent on a quiet event stream after this long, so that proxies keep it open."""
+    disconnect_grace_s: Seconds = 10.0
+    """How long an interactive run goes on without a subscriber before `on_disconnect = "cancel"` acts."""
+    drain_s: Seconds = 20.0
+    """On shutdown, how long running runs may finish before they end as `failed` (`interrupted`)."""
+    max_open_runs: Annotated[int, Field(ge=1, le=1_000_000)] = 4_096
+    """Runs this process carries at once; more are answered 503 with Retry-After."""
+    conversation_queue: Annotated[int, Field(ge=0, le=1_000)] = 8
+    """Runs that may wait their turn on one conversation; more are answered 409."""
+
+
+class StoreConfig(Section):
+    """[store]: where golive remembers."""
+
+    url: Annotated[str, Field(pattern=r"^sqlite:.+$")] = "sqlite:.golive/golive.db"
+    """`sqlite:PATH`, relative to golive.toml."""
+
+
+class SecretsConfig(Section):
+    """[secrets]: golive's own secrets, by reference."""
+
+    pepper: SecretRef = "file:.golive/pepper"
+    """Mixed into every API key's HMAC; at least 32 bytes. A `file:` that does not exist yet is created with mode 0600."""
+
+
+class ProviderConfig(Section):
+    """[providers.NAME]: a server that answers model calls."""
+
+    dialect: Literal["openai-chat"] = "openai-chat"
+    """What it speaks: OpenAI Chat Completions and everything compatible (vLLM, Ollama, LiteLLM, llama.cpp …)."""
+    base_url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
+    """Up to and without `/chat/completions`, such as https://api.openai.com/v1."""
+    api_key: SecretRef | None = None
+    """Reference to the credential: `env:NAME` or `file:PATH`; absent for servers that need none."""
+    price_as: str | None = None
+    """Provider id in the price list (genai-prices), when it cannot be told from the name or address; such as `openai`."""
+    models: tuple[str, ...] = ()
+    """Models to list in /v1/models for plain gateway use; others still work by name."""
+    connect_s: Seconds = 5.0
+    """Longest wait for a connection."""
+    first_token_s: Seconds = 20.0
+    """Longest wait from the request to the first event of the answer (the whole answer where it is not streamed: see call_s)."""
+    between_tokens_s: Seconds = 15.0
+    """Longest silence between two reads of a streamed answer."""
+    call_s: Seconds = 60.0
+    """Longest whole model call."""
+
+
+class PriceConfig(Section):
+    """[prices."PATTERN"]: your own price for targets `provider/model` that match the pattern (`*` matches anything)."""
+
+    input_usd_per_mtok: Annotated[float, Field(ge=0)]
+    """US dollars for a million input tokens."""
+    output_usd_per_mtok: Annotated[float, Field(ge=0)]
+    """US dollars for a million output tokens."""
+    cached_input_usd_per_mtok: Annotated[float, Field(ge=0)] | None = None
+    """US dollars for a million cached input tokens; the input price when absent."""
+
+
+class AgentsConfig(Section):
+    """[agents]: where the agents' folders are."""
+
+    path: str = "agents"
+    """Folder that holds one folder per agent, relative to golive.toml."""
+
+
+class LogConfig(Section):
+    """[log]: the server's own log on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe events to write."""
+    format: Literal["auto", "json", "console"] = "auto"
+    """`auto`: coloured lines on a terminal, JSON elsewhere."""
+
+
+class GoliveConfig(Section):
+    """golive.toml, whole."""
+
+    server: ServerConfig = ServerConfig()
+    store: StoreConfig = StoreConfig()
+    secrets: SecretsConfig = SecretsConfig()
+    agents: AgentsConfig = AgentsConfig()
+    log: LogConfig = LogConfig()
+    providers: dict[Name, ProviderConfig] = {}
+    prices: dict[str, PriceConfig] = {}
+
+
+# ---- agent.toml ------------------------------------------------------------------------------------------------------
+
+
+class TierConfig(Section):
+    """[models.TIER]: a chain of targets, tried in order."""
+
+    chain: Annotated[tuple[TargetRef, ...], Field(min_length=1, max_length=8)]
+    """Targets `provider/model`; the next is tried when one fails before its first token."""
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    """Sampling temperature; the provider's default when absent."""
+    max_output_tokens: Annotated[int, Field(ge=1)] | None = 4_096
+    """Most tokens of one answer."""
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None = None
+    """How long a reasoning model may think; sent only when set."""
+    output_schema: str | None = None
+    """File with a JSON Schema the answer must follow (structured output), relative to the agent's folder."""
+
+
+class ToolConfig(Section):
+    """[tools.NAME]: settings of one function in tools.py."""
+
+    timeout_s: Seconds = 30.0
+    """Longest call; then it counts as failed, and the model is told."""
+
+
+class LimitsConfig(Section):
+    """[limits]: hard limits of one run."""
+
+    max_steps: Annotated[int, Field(ge=1, le=1_000)] = 15
+    """Most turns of the loop (model calls); then the run ends `partial`."""
+    deadline_s: Seconds = 300.0
+    """The whole run, from acceptance, waiting for its turn included; then it ends `partial`."""
+    max_tool_calls_per_step: Annotated[int, Field(ge=1, le=256)] = 16
+    """Tool calls of one step that are carried out; the model is told of the rest."""
+    max_tool_result_bytes: Annotated[int, Field(ge=256, le=10_485_760)] = 262_144
+    """Largest result of one tool call that the model is given, bytes; a longer one is refused as an error."""
+
+
+class WorkerConfig(Section):
+    """[worker]: the processes that run tools.py."""
+
+    processes: Annotated[int, Field(ge=1, le=64)] = 1
+    """Worker processes per version."""
+    concurrency: Annotated[int, Field(ge=1, le=1_000)] = 16
+    """Calls at once in one worker; functions that are not `async` run in as many threads."""
+    start_s: Seconds = 20.0
+    """Longest start of a worker (import of tools.py and its lifespan)."""
+    env: tuple[str, ...] = ()
+    """Environment variables the worker may see; everything else is scrubbed."""
+
+
+class AgentConfig(Section):
+    """agent.toml, whole."""
+
+    name: Name
+    """The agent's name in addresses and as `model`; must equal the folder's name."""
+    version: Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}$")]
+    """Version name (semver or date tag). The same name with other content is refused."""
+    description: str = ""
+    """One sentence for lists."""
+    models: Annotated[dict[Name, TierConfig], Field(min_length=1)]
+    """Tiers; the loop uses `default`, or the only one."""
+    tools: dict[str, ToolConfig] = {}
+    """Functions of tools.py with settings of their own; all public functions of tools.py are tools."""
+    limits: LimitsConfig = LimitsConfig()
+    worker: WorkerConfig = WorkerConfig()
+    on_disconnect: Literal["continue", "cancel"] = "cancel"
+    """What becomes of an interactive run when its last subscriber leaves: `cancel` after `server.disconnect_grace_s`, or `continue`."""

@@ -1,0 +1,276 @@
+"""The error tree, whole, on one page.
+
+Each error has a stable `code` (what programs match on), structured `fields`, whether a retry helps, and a `remedy` (what
+the reader does next). `gateway/problems.py` turns codes into RFC 9457 answers; the CLI prints message and remedy.
+What is expected (denied, invalid, gone) is one of these or a value; a broken invariant raises something else.
+"""
+
+from typing import Any, ClassVar
+
+
+class GoliveError(Exception):
+    """Root of the tree."""
+
+    code: ClassVar[str] = "internal"
+    retry_helps: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, remedy: str = "", **fields: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+        self.fields = fields
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}".strip()
+
+
+class InternalError(GoliveError):
+    """A fault of golive's own; the log has the trace."""
+
+
+# ---- what was sent to us -------------------------------------------------------------------------------------------
+
+
+class InvalidRequest(GoliveError):
+    """The request cannot be understood or carried out as it stands; `field` says where."""
+
+    code = "request.invalid"
+
+
+class BodyTooLarge(InvalidRequest):
+    code = "request.too_large"
+
+
+class NotFound(GoliveError):
+    """No such agent, run, model, key or path (for this tenant)."""
+
+    code = "not_found"
+
+
+class MethodNotAllowed(GoliveError):
+    code = "method.not_allowed"
+
+
+class Unauthenticated(GoliveError):
+    code = "auth.required"
+
+
+class Forbidden(GoliveError):
+    code = "auth.forbidden"
+
+
+class ConversationBusy(GoliveError):
+    """More runs wait on one conversation than its queue holds."""
+
+    code = "conversation.busy"
+    retry_helps = True
+
+
+class Overloaded(GoliveError):
+    """A named maximum of this server is reached."""
+
+    code = "server.overloaded"
+    retry_helps = True
+
+
+class ShuttingDown(GoliveError):
+    code = "server.shutting_down"
+    retry_helps = True
+
+
+# ---- limits --------------------------------------------------------------------------------------------------------
+
+
+class DeadlineExceeded(GoliveError):
+    """An absolute deadline has passed; `limit` names the setting that set it."""
+
+    code = "deadline.exceeded"
+
+    def __init__(self, *, limit: str, seconds: float) -> None:
+        super().__init__(f"not done within {seconds:g} s ({limit})", remedy=f"Raise {limit} if that is too short.",
+                         limit=limit, seconds=seconds)
+
+
+# ---- configuration and agents --------------------------------------------------------------------------------------
+
+
+class ConfigError(GoliveError):
+    """A file, an environment variable or a flag holds what cannot be used; `key`, `value`, `origin` say where."""
+
+    code = "config.invalid"
+
+
+class SecretMissing(ConfigError):
+    code = "secret.missing"
+
+
+class AgentError(ConfigError):
+    """An agent's folder cannot be served."""
+
+    code = "agent.invalid"
+
+
+class VersionTaken(AgentError):
+    """The same version name was registered with another digest; versions are immutable."""
+
+    code = "version.taken"
+
+
+class PortInUse(ConfigError):
+    code = "server.port_in_use"
+
+
+# ---- the store -----------------------------------------------------------------------------------------------------
+
+
+class StoreError(GoliveError):
+    code = "store.failed"
+
+
+class StoreUnavailable(StoreError):
+    """The database cannot be written or read now (disk full, read-only, locked, gone); nothing was stored."""
+
+    code = "store.unavailable"
+    retry_helps = True
+
+
+class SchemaMismatch(StoreError):
+    code = "store.schema"
+
+
+class Conflict(StoreError):
+    """`append` expected another sequence number: somebody else wrote to the run."""
+
+    code = "store.conflict"
+
+
+class Fenced(StoreError):
+    """The lease's epoch is over: another holder took the run; nothing was written."""
+
+    code = "store.fenced"
+
+
+# ---- models --------------------------------------------------------------------------------------------------------
+
+
+class ModelError(GoliveError):
+    """A provider could not or would not answer. Keeps the vendor's own words and request id.
+
+    Fields: provider, model, status (HTTP, or None), vendor_code, vendor_message, request_id, retry_after_s.
+    """
+
+    code = "model.failed"
+
+    @property
+    def status(self) -> int | None:
+        status: int | None = self.fields.get("status")
+        return status
+
+
+class ModelUnreachable(ModelError):
+    """No connection, or it broke before the first byte of the answer."""
+
+    code = "model.unreachable"
+    retry_helps = True
+
+
+class ModelTimeout(ModelError):
+    """Nothing came within the connect, first-token or between-tokens limit (`limit` says which)."""
+
+    code = "model.timeout"
+    retry_helps = True
+
+
+class ModelRateLimited(ModelError):
+    code = "model.rate_limited"
+    retry_helps = True
+
+
+class ModelUnavailable(ModelError):
+    """The provider answered 5xx."""
+
+    code = "model.unavailable"
+    retry_helps = True
+
+
+class ModelAuthFailed(ModelError):
+    """The provider refused our credential."""
+
+    code = "model.auth"
+
+
+class ModelNotFound(ModelError):
+    code = "model.not_found"
+
+
+class ModelBadRequest(ModelError):
+    """The provider refused the request itself; another target would too."""
+
+    code = "model.bad_request"
+
+
+class ContextTooLong(ModelBadRequest):
+    code = "model.context_too_long"
+
+
+class ContentRefused(ModelError):
+    """The provider's own filter refused."""
+
+    code = "model.content_refused"
+
+
+class ModelMalformed(ModelError):
+    """The answer was not the dialect it should be."""
+
+    code = "model.malformed"
+    retry_helps = True
+
+
+class ModelCut(ModelError):
+    """The answer broke off after it had begun."""
+
+    code = "model.cut"
+    retry_helps = True
+
+
+# ---- tools ---------------------------------------------------------------------------------------------------------
+
+
+class ToolError(GoliveError):
+    """A tool call failed; the model is told, and the run goes on."""
+
+    code = "tool.failed"
+
+
+class ToolUnknown(ToolError):
+    code = "tool.unknown"
+
+
+class ToolArgumentsInvalid(ToolError):
+    code = "tool.arguments_invalid"
+
+
+class ToolRaised(ToolError):
+    code = "tool.raised"
+
+
+class ToolResultInvalid(ToolError):
+    """What the tool returned cannot be written as JSON."""
+
+    code = "tool.result_invalid"
+
+
+class ToolTimeout(ToolError):
+    code = "tool.timeout"
+
+
+class WorkerCrashed(ToolError):
+    """The worker process ended during the call."""
+
+    code = "tool.worker_crashed"
+
+
+class Diverged(GoliveError):
+    """A replay asked for another effect than the journal holds at this place."""
+
+    code = "run.diverged"

@@ -1,0 +1,242 @@
+"""Events: the durable truth of a run, and the body of each kind.
+
+An `Event` is one row of the journal. Its `body` is the JSON of one of the structs below, by `kind`. Fields are only ever
+added, with defaults; a change that cannot be made so raises the struct's `format` and adds an upcast (`_UPCASTS`).
+What an operator wants to see as a span (start, end, target, tokens, cost, error) stands in the events already.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+from golive.core.frames import Channel
+from golive.core.messages import Message, ToolCall, Usage
+
+Outcome = Literal["completed", "partial", "refused", "escalated", "cancelled", "failed"]
+State = Literal["queued", "running", "waiting", "finished"]
+OnDisconnect = Literal["continue", "cancel"]
+
+
+class Event(Struct, frozen=True, gc=False):
+    """One durable fact of a run; `seq` counts from 1 without gaps.
+
+    `epoch` is the lease that wrote it, `branch` "" for the run itself, `version` the digest of the agent version,
+    `at` wall time in seconds, `key_id` the key `body` is encrypted under (None: plain).
+    """
+
+    tenant: str
+    run: str
+    seq: int
+    epoch: int
+    branch: str
+    version: str
+    at: float
+    kind: str
+    body: bytes
+    key_id: str | None = None
+
+
+class Body(Struct, frozen=True, omit_defaults=True):
+    """Root of all event bodies."""
+
+    kind: ClassVar[str]
+    format: ClassVar[int] = 1
+
+
+class RunAccepted(Body, frozen=True):
+    """The run exists: from here on it is never lost. `source` is "agent" or, for a plain gateway call, "relay"."""
+
+    kind = "run.accepted"
+    agent: str
+    version_name: str
+    source: Literal["agent", "relay"] = "agent"
+    input: tuple[Message, ...] = ()
+    conversation: str | None = None
+    principal: str = ""
+    deadline_s: float = 0.0
+    max_steps: int = 0
+    on_disconnect: OnDisconnect = "cancel"
+    metadata: dict[str, str] = {}
+
+
+class RunStarted(Body, frozen=True):
+    """A holder began (or took over) the work; `waited_ms` since acceptance."""
+
+    kind = "run.started"
+    holder: str
+    waited_ms: float = 0.0
+
+
+class StepStarted(Body, frozen=True):
+    """One turn of the loop: a model call and the tool calls it asks for. `step` counts from 1."""
+
+    kind = "step.started"
+    step: int
+    tier: str
+
+
+class TextBlock(Body, frozen=True):
+    """Text that was streamed; `pos` is where it begins in the run's stream of frames."""
+
+    kind = "text.block"
+    item: str
+    channel: Channel
+    text: str
+    pos: int
+
+
+class ModelStarted(Body, frozen=True):
+    """An attempt at one target of the chain begins. `target` is "provider/model"."""
+
+    kind = "model.started"
+    step: int
+    attempt: int
+    target: str
+
+
+class ModelFailed(Body, frozen=True):
+    """An attempt ended without an answer, or in the middle of one."""
+
+    kind = "model.failed"
+    step: int
+    attempt: int
+    target: str
+    code: str
+    message: str
+    status: int | None = None
+    vendor_code: str | None = None
+    vendor_message: str | None = None
+    request_id: str | None = None
+    retry_after_s: float | None = None
+    latency_ms: float = 0.0
+    usage: Usage = Usage()
+    cost_microusd: int = 0
+
+
+class ModelFinished(Body, frozen=True):
+    """An attempt gave its answer. The text itself stands in the blocks of `item`."""
+
+    kind = "model.finished"
+    step: int
+    attempt: int
+    target: str
+    item: str
+    finish_reason: str
+    usage: Usage
+    cost_microusd: int
+    priced: bool
+    tool_calls: tuple[ToolCall, ...] = ()
+    response_model: str = ""
+    request_id: str | None = None
+    first_token_ms: float | None = None
+    latency_ms: float = 0.0
+    usage_estimated: bool = False
+
+
+class ToolStarted(Body, frozen=True):
+    """The intent to perform an effect, journalled before it: `key` is run/branch/ordinal, the same on every retry."""
+
+    kind = "tool.started"
+    step: int
+    ordinal: int
+    key: str
+    call_id: str
+    name: str
+    arguments: str
+    intent: str
+
+
+class ToolFinished(Body, frozen=True):
+    """The outcome of the effect `key`. `content` is what the model is told."""
+
+    kind = "tool.finished"
+    step: int
+    ordinal: int
+    key: str
+    call_id: str
+    name: str
+    ok: bool
+    content: str
+    error_code: str | None = None
+    latency_ms: float = 0.0
+
+
+class CancelRequested(Body, frozen=True):
+    kind = "run.cancel_requested"
+    by: str
+    reason: str = ""
+
+
+class AlarmRaised(Body, frozen=True):
+    """Something an operator must see, such as tokens without a price (`alarm` = "price.missing")."""
+
+    kind = "alarm.raised"
+    alarm: str
+    message: str
+    fields: dict[str, str] = {}
+
+
+class RunFinished(Body, frozen=True):
+    """The end. `reason` is a stable code ("done", "max_steps", "deadline", "interrupted", or an error's code);
+    `message` says it in the user's words."""
+
+    kind = "run.finished"
+    outcome: Outcome
+    reason: str
+    message: str = ""
+    usage: Usage = Usage()
+    cost_microusd: int = 0
+    steps: int = 0
+    duration_ms: float = 0.0
+
+
+BODIES: dict[str, type[Body]] = {
+    body.kind: body
+    for body in (
+        RunAccepted, RunStarted, StepStarted, TextBlock, ModelStarted, ModelFailed, ModelFinished, ToolStarted,
+        ToolFinished, CancelRequested, AlarmRaised, RunFinished,
+    )
+}  # fmt: skip
+
+Upcast = Callable[[dict[str, Any]], dict[str, Any]]
+_UPCASTS: dict[tuple[str, int], Upcast] = {}
+"""(kind, format it reads) -> the same body one format later; applied in turn until the present format is reached."""
+
+_encoder = msgspec.json.Encoder()
+_decoders = {kind: msgspec.json.Decoder(body) for kind, body in BODIES.items()}
+
+
+class _FormatOnly(Struct):
+    format: int = 1
+
+
+_format_decoder = msgspec.json.Decoder(_FormatOnly)
+
+
+def encode_body(body: Body) -> bytes:
+    """The body as JSON; formats past the first carry `format`."""
+    data = _encoder.encode(body)
+    return data if body.format == 1 else b'{"format":%d,' % body.format + data[1:]
+
+
+def decode_body(event: Event) -> Body:
+    """The typed body of an event of any past format.
+
+    Raises:
+        KeyError: the kind is unknown to this version of golive.
+    """
+    current = BODIES[event.kind].format
+    found = 1 if current == 1 else _format_decoder.decode(event.body).format
+    if found == current:
+        return _decoders[event.kind].decode(event.body)
+    fields: dict[str, Any] = msgspec.json.decode(event.body)
+    for step in range(found, current):
+        fields = _UPCASTS[event.kind, step](fields)
+    return msgspec.convert(fields, BODIES[event.kind])
+
+
+def raw_body(event: Event) -> Raw:
+    """The body as it stands, for faces that hand it on."""
+    return Raw(event.body)

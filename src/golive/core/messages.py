@@ -1,0 +1,75 @@
+"""What people, models and tools say to each other, in no vendor's dialect."""
+
+from typing import Literal
+
+from msgspec import Raw, Struct
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+class TextPart(Struct, frozen=True, tag="text"):
+    """A piece of text inside a message of several parts."""
+
+    text: str
+
+
+class ImagePart(Struct, frozen=True, tag="image", omit_defaults=True):
+    """A picture: an https address or a `data:` URL."""
+
+    url: str
+    detail: str | None = None
+
+
+Part = TextPart | ImagePart
+
+
+class ToolCall(Struct, frozen=True):
+    """A model's wish to call a tool. `arguments` is the text as the model wrote it, which need not be valid JSON."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class Message(Struct, frozen=True, omit_defaults=True):
+    """One turn. `tool_calls` stand on assistant messages, `tool_call_id` on tool messages."""
+
+    role: Role
+    content: str | tuple[Part, ...] = ""
+    name: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+
+    def text(self) -> str:
+        """All text of the message, parts joined by newlines; pictures left out."""
+        if isinstance(self.content, str):
+            return self.content
+        return "\n".join(part.text for part in self.content if isinstance(part, TextPart))
+
+
+class ToolSpec(Struct, frozen=True):
+    """A tool as a model is told of it. `parameters` is a JSON Schema object."""
+
+    name: str
+    description: str
+    parameters: Raw
+
+
+class Usage(Struct, frozen=True, omit_defaults=True):
+    """Tokens of one model call, or a sum over several.
+
+    `input_tokens` includes the cached ones, `output_tokens` the reasoning ones, as vendors bill them.
+    """
+
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.cached_input_tokens + other.cached_input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
+        )

@@ -1,0 +1,135 @@
+"""The shape of a model call, shared by every wrapper: a request in, batches of events out.
+
+One batch is what one network read brought, so that wrappers cost per read and not per token. Chain, meter, provider (and
+later cache, breaker, retry, hedge) all have the shape `ModelCall` and know nothing of each other.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Literal
+
+from msgspec import Raw, Struct
+
+from golive.core.deadline import Deadline
+from golive.core.messages import Message, ToolSpec, Usage
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+
+
+class ModelRequest(Struct, frozen=True, kw_only=True):
+    """What is asked of a model, in no vendor's dialect. `extra` is handed on verbatim to a target of the same dialect."""
+
+    messages: tuple[Message, ...]
+    tools: tuple[ToolSpec, ...] = ()
+    tool_choice: Raw | None = None
+    parallel_tool_calls: bool | None = None
+    output_schema: Raw | None = None
+    """The JSON of OpenAI's `response_format`: {"type": "json_schema", …} or {"type": "json_object"}."""
+    max_output_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    reasoning_effort: str | None = None
+    stream: bool = True
+    """Whether the provider is asked to stream. Either way the answer comes as batches of the same events."""
+    extra: dict[str, Raw] = {}
+    headers: tuple[tuple[str, str], ...] = ()
+    """Extra request headers for the provider (such as a simulator's script)."""
+
+
+class CallContext(Struct, frozen=True):
+    """What flows down with a call: the one deadline, and ids for the provider's and our own records."""
+
+    deadline: Deadline
+    run: str = ""
+    tenant: str = ""
+
+
+# ---- events ---------------------------------------------------------------------------------------------------------
+
+
+class AttemptStarted(Struct, frozen=True, gc=False):
+    """A target of the chain is about to be tried; `attempt` counts from 1 within the call."""
+
+    attempt: int
+    target: str
+
+
+class AttemptFailed(Struct, frozen=True, gc=False):
+    """The attempt failed before its first token and the chain moves on (the last failure is raised instead)."""
+
+    attempt: int
+    target: str
+    error: Exception
+    latency_ms: float
+
+
+class Opened(Struct, frozen=True, gc=False):
+    """The provider began to answer."""
+
+    response_id: str = ""
+    response_model: str = ""
+    request_id: str | None = None
+    created: int = 0
+    extra: Raw | None = None
+    """Further top-level fields of the vendor's answer worth handing on (such as system_fingerprint), as one JSON object."""
+
+
+class TextDelta(Struct, frozen=True, gc=False):
+    text: str
+    choice: int = 0
+    extra: Raw | None = None
+    """Vendor fields that belong to this piece, such as logprobs, as JSON."""
+
+
+class ReasoningDelta(Struct, frozen=True, gc=False):
+    text: str
+    choice: int = 0
+
+
+class RefusalDelta(Struct, frozen=True, gc=False):
+    """The model itself declines, in its own words."""
+
+    text: str
+    choice: int = 0
+
+
+class ToolCallDelta(Struct, frozen=True, gc=False):
+    """A fragment of a tool call. `id` and `name` come with the first fragment of each `index`."""
+
+    index: int
+    id: str | None = None
+    name: str | None = None
+    arguments: str = ""
+    choice: int = 0
+
+
+class UsageReported(Struct, frozen=True, gc=False):
+    usage: Usage
+
+
+class Finished(Struct, frozen=True, gc=False):
+    reason: FinishReason
+    choice: int = 0
+
+
+class Metered(Struct, frozen=True, gc=False):
+    """Last of an attempt, from the meter: what it used and cost. Comes also when the attempt failed after it began."""
+
+    attempt: int
+    target: str
+    usage: Usage
+    cost_microusd: int
+    priced: bool
+    estimated: bool
+    """True when the provider reported no usage, so that the bound stands in (never 0 for text that was sent)."""
+    first_token_ms: float | None
+    latency_ms: float
+
+
+ModelEvent = (
+    AttemptStarted | AttemptFailed | Opened | TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | UsageReported
+    | Finished | Metered
+)  # fmt: skip
+
+ModelCall = Callable[[ModelRequest, CallContext], AsyncIterator[list[ModelEvent]]]

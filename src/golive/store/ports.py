@@ -1,0 +1,208 @@
+"""The contract of a store. Two implementations keep it: SQLite (one file) and, past one machine, PostgreSQL.
+
+Writes are grouped: what one tick of the event loop wants goes as one transaction. `append` is the only way to write to a
+run, and it is fenced: a lease whose epoch is over, or a caller that expects another sequence number, writes nothing.
+Reads go through a tenant's handle, so that a forgotten filter is not a thing one can type.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from golive.core.events import Event, Outcome, State
+
+
+class Lease(Struct, frozen=True):
+    """The right to write to one run, until a later epoch begins."""
+
+    tenant: str
+    run: str
+    epoch: int
+    holder: str
+
+
+class LedgerEntry(Struct, frozen=True, gc=False):
+    """One movement of money and tokens. `kind`: "settled" (more kinds come with limits)."""
+
+    tenant: str
+    run: str
+    branch: str
+    version: str
+    epoch: int
+    seq: int
+    at: float
+    kind: str
+    target: str
+    amount_microusd: int
+    input_tokens: int
+    cached_input_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+
+
+class OutboxMessage(Struct, frozen=True):
+    """Something to be told to the outside, at least once, because the events say so."""
+
+    tenant: str
+    run: str
+    branch: str
+    version: str
+    epoch: int
+    id: str
+    at: float
+    topic: str
+    body: bytes
+
+
+class RunView(Struct, frozen=True, kw_only=True, gc=False):
+    """The row that lists and dashboards read; holds no content. Replaced whole by each append that carries one."""
+
+    tenant: str
+    run: str
+    branch: str
+    version: str
+    epoch: int
+    agent: str
+    version_name: str
+    source: Literal["agent", "relay"]
+    conversation: str | None
+    principal: str
+    state: State
+    outcome: Outcome | None = None
+    reason: str | None = None
+    created_at: float
+    started_at: float | None = None
+    finished_at: float | None = None
+    steps: int = 0
+    tool_calls: int = 0
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_microusd: int = 0
+    priced: bool = True
+
+
+class VersionRow(Struct, frozen=True):
+    """An agent version once registered: the name is bound to the digest for good."""
+
+    tenant: str
+    agent: str
+    name: str
+    digest: str
+    created_at: float
+
+
+class KeyRow(Struct, frozen=True):
+    """An API key as the store knows it: never the secret, only its HMAC."""
+
+    tenant: str
+    id: str
+    name: str
+    role: str
+    mac: bytes
+    created_at: float
+    created_by: str
+    expires_at: float | None = None
+    revoked_at: float | None = None
+    last_used_at: float | None = None
+
+
+class RunFilter(Struct, frozen=True):
+    """Which runs to list, newest first. `before` is the id of the last run of the page before."""
+
+    agent: str | None = None
+    state: State | None = None
+    outcome: Outcome | None = None
+    conversation: str | None = None
+    source: Literal["agent", "relay"] | None = None
+    before: str | None = None
+    limit: int = 50
+
+
+class TenantStore(Protocol):
+    """Everything one tenant may read or set; no method can reach another's rows."""
+
+    tenant: str
+
+    async def events(self, run: str, after_seq: int = 0, limit: int = 10_000) -> list[Event]:
+        """The run's events with seq > after_seq, in order; [] when there is no such run."""
+        ...
+
+    async def run(self, run: str) -> RunView | None: ...
+
+    async def runs(self, where: RunFilter) -> list[RunView]: ...
+
+    async def spent(self, run: str) -> int:
+        """Micro-dollars the ledger holds against the run."""
+        ...
+
+    async def register_version(self, row: VersionRow) -> VersionRow:
+        """Binds (agent, name) to the digest; returns the row that stands.
+
+        Raises:
+            VersionTaken: the name is bound to another digest.
+        """
+        ...
+
+    async def versions(self, agent: str | None = None) -> list[VersionRow]: ...
+
+    async def put_key(self, row: KeyRow) -> None:
+        """Adds or replaces the key of that id."""
+        ...
+
+    async def keys(self) -> list[KeyRow]: ...
+
+
+class Store(Protocol):
+    """A whole installation's memory."""
+
+    def tenant(self, tenant: str) -> TenantStore:
+        """The handle through which everything of one tenant is read and set."""
+        ...
+
+    async def append(
+        self,
+        lease: Lease,
+        expect_seq: int,
+        events: Sequence[Event],
+        *,
+        ledger: Sequence[LedgerEntry] = (),
+        outbox: Sequence[OutboxMessage] = (),
+        views: Sequence[RunView] = (),
+    ) -> None:
+        """Adds events and all that follows from them, in one transaction, durable on return.
+
+        Args:
+            lease: epoch 1 together with `expect_seq` 0 creates the run.
+            expect_seq: the run's last seq as the caller knows it; `events[0].seq` is one more.
+
+        Raises:
+            Fenced: a later epoch holds the run. Nothing was written.
+            Conflict: the run stands at another seq. Nothing was written.
+            StoreUnavailable: the disk is full, read-only or gone. Nothing was written.
+        """
+        ...
+
+    async def acquire(self, tenant: str, run: str, holder: str) -> Lease | None:
+        """Takes the run over: the epoch goes up by one and every earlier lease is fenced. None: no such run."""
+        ...
+
+    async def open_runs(self) -> list[RunView]:
+        """Every run of every tenant that is not finished, oldest first (what a restart must settle)."""
+        ...
+
+    async def all_keys(self) -> list[KeyRow]:
+        """Every key of every tenant (authentication happens before the tenant is known)."""
+        ...
+
+    async def control_version(self) -> int:
+        """A number that grows whenever keys or other control state change, by any process."""
+        ...
+
+    async def ping(self) -> None:
+        """Raises StoreUnavailable unless the store can be read *and written* now."""
+        ...
+
+    async def close(self) -> None: ...
