@@ -54,7 +54,7 @@ class SecretsConfig(Section):
     """[secrets]: golive's own secrets, by reference."""
 
     pepper: SecretRef = "file:.golive/pepper"
-    """Mixed into every API key's HMAC; at least 32 bytes. A `file:` that does not exist yet is created with mode 0600."""
+    """Mixed into every API key's HMAC; at least 32 bytes. A `file:` that does not exist is created with mode 0600."""
 
 
 class ProviderConfig(Section):
@@ -67,13 +67,13 @@ class ProviderConfig(Section):
     api_key: SecretRef | None = None
     """Reference to the credential: `env:NAME` or `file:PATH`; absent for servers that need none."""
     price_as: str | None = None
-    """Provider id in the price list (genai-prices), when it cannot be told from the name or address; such as `openai`."""
+    """Provider id in the price list (genai-prices), where name and address do not tell it; such as `openai`."""
     models: tuple[str, ...] = ()
     """Models to list in /v1/models for plain gateway use; others still work by name."""
     connect_s: Seconds = 5.0
     """Longest wait for a connection."""
     first_token_s: Seconds = 20.0
-    """Longest wait from the request to the first event of the answer (the whole answer where it is not streamed: see call_s)."""
+    """Longest wait from the request to the first event of a streamed answer; others have call_s alone."""
     between_tokens_s: Seconds = 15.0
     """Longest silence between two reads of a streamed answer."""
     call_s: Seconds = 60.0
@@ -186,4 +186,5 @@ class AgentConfig(Section):
     limits: LimitsConfig = LimitsConfig()
     worker: WorkerConfig = WorkerConfig()
     on_disconnect: Literal["continue", "cancel"] = "cancel"
-    """What becomes of an interactive run when its last subscriber leaves: `cancel` after `server.disconnect_grace_s`, or `continue`."""
+    """What becomes of an interactive run when its last subscriber leaves: `continue`, or `cancel` after a grace
+    (`server.disconnect_grace_s`)."""

@@ -1,4 +1,5 @@
 """The vocabulary every other folder speaks: ids, time, chance, money, messages, events, frames, errors, deadlines.
 
-Owns values and pure arithmetic. Leaves all input and output (sockets, files, databases, processes) to the folders above.
+Owns values and pure arithmetic. Leaves all input and output (sockets, files, databases, processes) to the folders
+above.
 """

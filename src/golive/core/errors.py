@@ -1,7 +1,7 @@
 """The error tree, whole, on one page.
 
-Each error has a stable `code` (what programs match on), structured `fields`, whether a retry helps, and a `remedy` (what
-the reader does next). `gateway/problems.py` turns codes into RFC 9457 answers; the CLI prints message and remedy.
+Each error has a stable `code` (what programs match on), structured `fields`, whether a retry helps, and a `remedy`
+(what the reader does next). `gateway/problems.py` turns codes into RFC 9457 answers; the CLI prints message and remedy.
 What is expected (denied, invalid, gone) is one of these or a value; a broken invariant raises something else.
 """
 
@@ -87,8 +87,12 @@ class DeadlineExceeded(GoliveError):
     code = "deadline.exceeded"
 
     def __init__(self, *, limit: str, seconds: float) -> None:
-        super().__init__(f"not done within {seconds:g} s ({limit})", remedy=f"Raise {limit} if that is too short.",
-                         limit=limit, seconds=seconds)
+        super().__init__(
+            f"not done within {seconds:g} s ({limit})",
+            remedy=f"Raise {limit} if that is too short.",
+            limit=limit,
+            seconds=seconds,
+        )
 
 
 # ---- configuration and agents --------------------------------------------------------------------------------------

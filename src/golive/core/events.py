@@ -1,7 +1,7 @@
 """Events: the durable truth of a run, and the body of each kind.
 
-An `Event` is one row of the journal. Its `body` is the JSON of one of the structs below, by `kind`. Fields are only ever
-added, with defaults; a change that cannot be made so raises the struct's `format` and adds an upcast (`_UPCASTS`).
+An `Event` is one row of the journal. Its `body` is the JSON of one of the structs below, by `kind`. Fields are only
+ever added, with defaults; a change that cannot be made so raises the struct's `format` and adds an upcast (`_UPCASTS`).
 What an operator wants to see as a span (start, end, target, tokens, cost, error) stands in the events already.
 """
 

@@ -1,8 +1,8 @@
 """Frames: what a subscriber of a run sees, and the cursor that lets it come back.
 
-A run's stream has one canonical length: a text frame counts its characters (Unicode code points), any other frame counts
-one. `pos` is the length up to and including the frame, so a subscriber may be cut off and come back anywhere, also in
-the middle of what was one delta, and however the text was sliced, the pieces join into the same stream.
+A run's stream has one canonical length: a text frame counts its characters (Unicode code points), any other frame
+counts one. `pos` is the length up to and including the frame, so a subscriber may be cut off and come back anywhere,
+also in the middle of what was one delta, and however the text was sliced, the pieces join into the same stream.
 """
 
 from typing import Literal, NamedTuple
@@ -53,7 +53,9 @@ class Frame(Struct, frozen=True, gc=False):
             return self
         text = self.text()
         missing = self.pos - pos
-        return self if missing >= len(text) else text_frame(self.epoch, self.pos, self.item, self.channel, text[-missing:])
+        if missing >= len(text):
+            return self
+        return text_frame(self.epoch, self.pos, self.item, self.channel, text[-missing:])
 
     def sse(self) -> bytes:
         """The frame as one server-sent event (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
@@ -63,7 +65,8 @@ class Frame(Struct, frozen=True, gc=False):
 def text_frame(epoch: int, pos: int, item: str, channel: Channel, text: str) -> Frame:
     """A text frame that ends at `pos`."""
     event = REASONING_DELTA if channel == "reasoning" else TEXT_DELTA
-    return Frame(epoch, pos, item, channel, event, Raw(b'{"item":"%s","text":%s}' % (item.encode(), _text_encoder.encode(text))))
+    data = b'{"item":"%s","text":%s}' % (item.encode(), _text_encoder.encode(text))
+    return Frame(epoch, pos, item, channel, event, Raw(data))
 
 
 class Cursor(NamedTuple):

@@ -1,7 +1,7 @@
 """The shape of a model call, shared by every wrapper: a request in, batches of events out.
 
-One batch is what one network read brought, so that wrappers cost per read and not per token. Chain, meter, provider (and
-later cache, breaker, retry, hedge) all have the shape `ModelCall` and know nothing of each other.
+One batch is what one network read brought, so that wrappers cost per read and not per token. Chain, meter, provider
+(and later cache, breaker, retry, hedge) all have the shape `ModelCall` and know nothing of each other.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -16,7 +16,10 @@ FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 
 class ModelRequest(Struct, frozen=True, kw_only=True):
-    """What is asked of a model, in no vendor's dialect. `extra` is handed on verbatim to a target of the same dialect."""
+    """What is asked of a model, in no vendor's dialect.
+
+    `extra` is handed on verbatim to a target of the same dialect.
+    """
 
     messages: tuple[Message, ...]
     tools: tuple[ToolSpec, ...] = ()
@@ -72,7 +75,7 @@ class Opened(Struct, frozen=True, gc=False):
     request_id: str | None = None
     created: int = 0
     extra: Raw | None = None
-    """Further top-level fields of the vendor's answer worth handing on (such as system_fingerprint), as one JSON object."""
+    """Further top-level fields of the vendor's answer worth handing on (such as system_fingerprint): a JSON object."""
 
 
 class TextDelta(Struct, frozen=True, gc=False):

@@ -1,8 +1,8 @@
 """The contract of a store. Two implementations keep it: SQLite (one file) and, past one machine, PostgreSQL.
 
-Writes are grouped: what one tick of the event loop wants goes as one transaction. `append` is the only way to write to a
-run, and it is fenced: a lease whose epoch is over, or a caller that expects another sequence number, writes nothing.
-Reads go through a tenant's handle, so that a forgotten filter is not a thing one can type.
+Writes are grouped: what one tick of the event loop wants goes as one transaction. `append` is the only way to write
+to a run, and it is fenced: a lease whose epoch is over, or a caller that expects another sequence number, writes
+nothing. Reads go through a tenant's handle, so that a forgotten filter is not a thing one can type.
 """
 
 from collections.abc import Sequence

@@ -41,7 +41,7 @@ class Decision(Struct, frozen=True):
 
 
 def authorize(principal: Principal, verb: Verb, resource: Resource, context: dict[str, str] | None = None) -> Decision:
-    """Decides from the role's verbs and the owner of the resource; `context` carries attributes later rules may read."""
+    """Decides from the role's verbs and the resource's owner; `context` carries attributes later rules may read."""
     if principal.tenant != resource.tenant:
         return Decision(False, f"{resource.kind} belongs to another tenant")
     if verb not in ROLES.get(principal.role, frozenset()):

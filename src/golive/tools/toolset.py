@@ -28,7 +28,7 @@ class ToolOutcome(Struct, frozen=True):
 
 
 class Toolset(Protocol):
-    """Tools of one agent version. Implementations: worker processes, inline; each passes `tests/contract/test_toolset.py`."""
+    """Tools of one agent version. Implementations (worker processes, inline) pass `tests/contract/test_toolset.py`."""
 
     @property
     def specs(self) -> tuple[ToolSpec, ...]:
@@ -44,8 +44,10 @@ class Toolset(Protocol):
         ...
 
     async def call(self, invocation: ToolInvocation, deadline: Deadline) -> ToolOutcome:
-        """Carries one call out within the deadline. Never raises for what the tool does (raise, hang, crash, bad result);
-        a cancelled caller abandons the call."""
+        """Carries one call out within the deadline.
+
+        Never raises for what the tool does (raise, hang, crash, bad result); a cancelled caller abandons the call.
+        """
         ...
 
     async def close(self) -> None: ...
