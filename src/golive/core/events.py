@@ -180,12 +180,13 @@ class AlarmRaised(Body, frozen=True):
 
 class RunFinished(Body, frozen=True):
     """The end. `reason` is a stable code ("done", "max_steps", "deadline", "interrupted", or an error's code);
-    `message` says it in the user's words."""
+    `message` says it in the user's words; `output` is the parsed answer where the agent declares a schema."""
 
     kind = "run.finished"
     outcome: Outcome
     reason: str
     message: str = ""
+    output: Raw | None = None
     usage: Usage = Usage()
     cost_microusd: int = 0
     steps: int = 0

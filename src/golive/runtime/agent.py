@@ -1,0 +1,98 @@
+"""One version of an agent, ready to run: prompt, tiers of callable models, toolset, limits. Built by `app.py`."""
+
+from msgspec import Raw, Struct
+
+from golive.core.errors import NotFound
+from golive.core.events import OnDisconnect
+from golive.core.messages import Message
+from golive.models.call import ModelCall
+from golive.runtime.api import AgentInfo
+from golive.tools.toolset import Toolset
+
+
+class Tier(Struct, frozen=True, kw_only=True):
+    """A chain of targets as one call, and how it is to be asked. `output_schema` is OpenAI's `response_format` JSON."""
+
+    call: ModelCall
+    targets: tuple[str, ...]
+    temperature: float | None = None
+    max_output_tokens: int | None = None
+    reasoning_effort: str | None = None
+    output_schema: Raw | None = None
+
+
+class Limits(Struct, frozen=True):
+    """Hard limits of one run of this version."""
+
+    max_steps: int
+    deadline_s: float
+    max_tool_calls_per_step: int
+
+
+class AgentVersion(Struct, frozen=True, kw_only=True):
+    """Immutable; `digest` names its content for good."""
+
+    name: str
+    version_name: str
+    digest: str
+    description: str
+    prompt: str
+    tiers: dict[str, Tier]
+    toolset: Toolset
+    limits: Limits
+    on_disconnect: OnDisconnect
+
+    @property
+    def default_tier(self) -> str:
+        """`default`, or the first declared."""
+        return "default" if "default" in self.tiers else next(iter(self.tiers))
+
+    def system(self) -> Message:
+        """The prompt as the first message of every call."""
+        return Message("system", self.prompt)
+
+    def info(self) -> AgentInfo:
+        """The card that lists show."""
+        return AgentInfo(
+            name=self.name,
+            version_name=self.version_name,
+            version=self.digest,
+            description=self.description,
+            tiers={name: tier.targets for name, tier in self.tiers.items()},
+            tools=self.toolset.specs,
+            max_steps=self.limits.max_steps,
+            deadline_s=self.limits.deadline_s,
+        )
+
+
+class Agents:
+    """The versions that answer now, by tenant and agent. `put` replaces at once; running runs keep the one they began with."""
+
+    def __init__(self) -> None:
+        self._current: dict[tuple[str, str], AgentVersion] = {}
+
+    def put(self, tenant: str, version: AgentVersion) -> AgentVersion | None:
+        """Makes the version the one that answers; returns the one it replaces."""
+        before = self._current.get((tenant, version.name))
+        self._current[tenant, version.name] = version
+        return before
+
+    def drop(self, tenant: str, name: str) -> AgentVersion | None:
+        """Takes the agent out of service; returns its version."""
+        return self._current.pop((tenant, name), None)
+
+    def get(self, tenant: str, name: str) -> AgentVersion:
+        """The version that answers.
+
+        Raises:
+            NotFound: the tenant has no agent of that name.
+        """
+        version = self._current.get((tenant, name))
+        if version is None:
+            known = ", ".join(sorted(agent for owner, agent in self._current if owner == tenant)) or "none"
+            raise NotFound(f"There is no agent {name!r}.", remedy=f"Agents served here: {known}.", field="agent", value=name)
+        return version
+
+    def all(self, tenant: str) -> list[AgentVersion]:
+        """The tenant's agents, by name."""
+        return [self._current[key] for key in sorted(self._current) if key[0] == tenant]

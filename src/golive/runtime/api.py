@@ -1,0 +1,64 @@
+"""What the faces of the server and the runtime say to each other: a run asked for, a run's result, an agent's card."""
+
+from msgspec import Raw, Struct
+
+from golive.core.events import OnDisconnect, Outcome, State
+from golive.core.messages import Message, ToolSpec, Usage
+from golive.tenants.authorize import Principal
+
+
+class RunRequest(Struct, frozen=True, kw_only=True):
+    """A run as asked for. `background`: nobody need watch; `headers` reach a provider named `sim` only."""
+
+    agent: str
+    input: tuple[Message, ...]
+    principal: Principal
+    conversation: str | None = None
+    on_disconnect: OnDisconnect | None = None
+    background: bool = False
+    deadline_s: float | None = None
+    max_steps: int | None = None
+    metadata: dict[str, str] = {}
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class RunResult(Struct, frozen=True, kw_only=True):
+    """A run as it stands: the answer so far, how it ended, what it took. Also the data of the last frame.
+
+    `text` is everything on the answer channel; `output` the parsed JSON where the tier declares a schema; `message` says
+    in the user's words why an answer is not whole; `version` is the digest. Times are seconds since the epoch.
+    """
+
+    run: str
+    agent: str
+    version: str
+    version_name: str
+    conversation: str | None
+    state: State
+    outcome: Outcome | None
+    reason: str | None
+    message: str
+    text: str
+    output: Raw | None
+    usage: Usage
+    cost_microusd: int
+    priced: bool
+    steps: int
+    tool_calls: int
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+    metadata: dict[str, str]
+
+
+class AgentInfo(Struct, frozen=True, kw_only=True):
+    """An agent as lists show it. `tiers` maps each tier to its chain of targets; `version` is the digest."""
+
+    name: str
+    version_name: str
+    version: str
+    description: str
+    tiers: dict[str, tuple[str, ...]]
+    tools: tuple[ToolSpec, ...]
+    max_steps: int
+    deadline_s: float

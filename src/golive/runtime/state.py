@@ -1,0 +1,200 @@
+"""The state of a run: a fold over its events, and nothing else.
+
+The loop, a late subscriber, a restart and a test get the same state from the same events. No input or output here.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from msgspec import Struct
+
+from golive.core.errors import InternalError
+from golive.core.events import (
+    Body, CancelRequested, Event, ModelFailed, ModelFinished, RunAccepted, RunFinished, RunStarted, StepStarted,
+    TextBlock, ToolFinished, ToolStarted, decode_body,
+)  # fmt: skip
+from golive.core.messages import Message, ToolCall, Usage
+from golive.runtime.api import RunResult
+from golive.store.ports import RunView
+
+SEPARATOR_ITEM = ""
+"""Item of the blank line between the texts of two steps: part of the answer, of no message."""
+
+FRAMED: frozenset[str] = frozenset(
+    {"run.accepted", "run.started", "step.started", "model.failed", "model.finished", "tool.started", "tool.finished",
+     "run.finished"}
+)  # fmt: skip
+"""Kinds that a subscriber sees as a frame of length one (text blocks count their characters, others nothing)."""
+
+
+class EffectRecord(Struct):
+    """What the journal knows of one effect: its intent, and its outcome once there is one."""
+
+    started: ToolStarted
+    finished: ToolFinished | None = None
+
+
+class RunState:
+    """Where a run stands after the events applied so far. Only `apply` changes it."""
+
+    def __init__(self, tenant: str, run: str, version: str) -> None:
+        self.tenant, self.run, self.version = tenant, run, version
+        self.seq = 0
+        self.epoch = 0
+        self.pos = 0
+        self.accepted: RunAccepted | None = None
+        self.finished: RunFinished | None = None
+        self.cancel: CancelRequested | None = None
+        self.created_at = 0.0
+        self.started_at: float | None = None
+        self.finished_at: float | None = None
+        self.steps = 0
+        self.messages: list[Message] = []
+        self.pending: tuple[ToolCall, ...] = ()
+        self.last_answer: ModelFinished | None = None
+        self.effects: dict[str, EffectRecord] = {}
+        self.usage = Usage()
+        self.cost_microusd = 0
+        self.priced = True
+        self._answer: list[str] = []
+        self._item = ""
+        self._item_text: list[str] = []
+        self._results: dict[str, Message] = {}
+
+    @classmethod
+    def of(cls, events: Iterable[Event]) -> "RunState":
+        """Folds a run's events, from its first."""
+        state: RunState | None = None
+        for event in events:
+            if state is None:
+                state = cls(event.tenant, event.run, event.version)
+            state.apply(event.seq, event.epoch, event.at, decode_body(event))
+        if state is None:
+            raise InternalError("a run's state was asked for without any event")
+        return state
+
+    def apply(self, seq: int, epoch: int, at: float, body: Body) -> None:
+        """Takes in the next event."""
+        self.seq, self.epoch = seq, epoch
+        if body.kind in FRAMED:
+            self.pos += 1
+        handler = _HANDLERS.get(type(body))
+        if handler is not None:
+            handler(self, at, body)
+
+    @property
+    def answer(self) -> str:
+        """Everything on the answer channel so far."""
+        if len(self._answer) > 1:
+            self._answer = ["".join(self._answer)]
+        return self._answer[0] if self._answer else ""
+
+    def _on_accepted(self, at: float, body: RunAccepted) -> None:
+        self.accepted, self.created_at = body, at
+        self.messages.extend(body.input)
+
+    def _on_started(self, at: float, body: RunStarted) -> None:
+        self.started_at = self.started_at or at
+
+    def _on_step(self, at: float, body: StepStarted) -> None:
+        self.steps = body.step
+        self.last_answer = None
+
+    def _on_text(self, at: float, body: TextBlock) -> None:
+        self.pos += len(body.text)
+        if body.channel != "answer":
+            return
+        self._answer.append(body.text)
+        if body.item == SEPARATOR_ITEM:
+            return
+        if body.item != self._item:
+            self._item, self._item_text = body.item, []
+        self._item_text.append(body.text)
+
+    def _on_model_failed(self, at: float, body: ModelFailed) -> None:
+        self.usage += body.usage
+        self.cost_microusd += body.cost_microusd
+
+    def _on_model_finished(self, at: float, body: ModelFinished) -> None:
+        self.usage += body.usage
+        self.cost_microusd += body.cost_microusd
+        self.priced = self.priced and body.priced
+        self.last_answer = body
+        text = "".join(self._item_text) if self._item == body.item else ""
+        self.messages.append(Message("assistant", text, tool_calls=body.tool_calls))
+        self.pending = body.tool_calls
+        self._results = {}
+
+    def _on_tool_started(self, at: float, body: ToolStarted) -> None:
+        self.effects[body.key] = EffectRecord(body)
+
+    def _on_tool_finished(self, at: float, body: ToolFinished) -> None:
+        record = self.effects.get(body.key)
+        if record is not None:
+            record.finished = body
+        self._results[body.call_id] = Message("tool", body.content, tool_call_id=body.call_id)
+        if all(call.id in self._results for call in self.pending):
+            self.messages.extend(self._results[call.id] for call in self.pending)
+            self.pending = ()
+
+    def _on_cancel(self, at: float, body: CancelRequested) -> None:
+        self.cancel = self.cancel or body
+
+    def _on_finished(self, at: float, body: RunFinished) -> None:
+        self.finished, self.finished_at = body, at
+
+    def transcript(self) -> list[Message]:
+        """The run's messages as a later run of the conversation may be shown them: no call without its result, and the
+        text of an answer that broke off."""
+        messages = list(self.messages)
+        if self.pending:
+            last = messages.pop()
+            if last.content:
+                messages.append(Message("assistant", last.content))
+        elif self._item_text and self.last_answer is None and self.steps:
+            messages.append(Message("assistant", "".join(self._item_text)))
+        return messages
+
+    def view(self) -> RunView:
+        """The row that lists read."""
+        accepted = self._accepted()
+        done = self.finished
+        return RunView(
+            tenant=self.tenant, run=self.run, branch="", version=self.version, epoch=self.epoch,
+            agent=accepted.agent, version_name=accepted.version_name, source=accepted.source,
+            conversation=accepted.conversation, principal=accepted.principal,
+            state="finished" if done else "running" if self.started_at else "queued",
+            outcome=done.outcome if done else None, reason=done.reason if done else None,
+            created_at=self.created_at, started_at=self.started_at, finished_at=self.finished_at, steps=self.steps,
+            tool_calls=len(self.effects), input_tokens=self.usage.input_tokens,
+            cached_input_tokens=self.usage.cached_input_tokens, output_tokens=self.usage.output_tokens,
+            reasoning_tokens=self.usage.reasoning_tokens, cost_microusd=self.cost_microusd, priced=self.priced,
+        )  # fmt: skip
+
+    def result(self) -> RunResult:
+        """The run as its faces show it."""
+        accepted = self._accepted()
+        done = self.finished
+        return RunResult(
+            run=self.run, agent=accepted.agent, version=self.version, version_name=accepted.version_name,
+            conversation=accepted.conversation,
+            state="finished" if done else "running" if self.started_at else "queued",
+            outcome=done.outcome if done else None, reason=done.reason if done else None,
+            message=done.message if done else "", text=self.answer, output=done.output if done else None,
+            usage=self.usage, cost_microusd=self.cost_microusd, priced=self.priced, steps=self.steps,
+            tool_calls=len(self.effects), created_at=self.created_at, started_at=self.started_at,
+            finished_at=self.finished_at, metadata=accepted.metadata,
+        )  # fmt: skip
+
+    def _accepted(self) -> RunAccepted:
+        if self.accepted is None:
+            raise InternalError(f"run {self.run} does not begin with run.accepted")
+        return self.accepted
+
+
+_HANDLERS: dict[type[Body], Callable[[RunState, float, Any], None]] = {
+    RunAccepted: RunState._on_accepted, RunStarted: RunState._on_started, StepStarted: RunState._on_step,
+    TextBlock: RunState._on_text, ModelFailed: RunState._on_model_failed, ModelFinished: RunState._on_model_finished,
+    ToolStarted: RunState._on_tool_started, ToolFinished: RunState._on_tool_finished,
+    CancelRequested: RunState._on_cancel, RunFinished: RunState._on_finished,
+}  # fmt: skip
