@@ -4,7 +4,7 @@ One batch is what one network read brought, so that wrappers cost per read and n
 (and later cache, breaker, retry, hedge) all have the shape `ModelCall` and know nothing of each other.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Literal
 
 from msgspec import Raw, Struct
@@ -135,4 +135,4 @@ ModelEvent = (
     | Finished | Metered
 )  # fmt: skip
 
-ModelCall = Callable[[ModelRequest, CallContext], AsyncIterator[list[ModelEvent]]]
+ModelCall = Callable[[ModelRequest, CallContext], AsyncGenerator[list[ModelEvent], None]]
