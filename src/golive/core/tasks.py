@@ -86,3 +86,19 @@ class Tasks:
         if isinstance(error, asyncio.CancelledError) and self._owner.uncancel() > 0:
             return False
         raise self._failure
+
+
+async def uncancelled(work: Coroutine[Any, Any, T]) -> T:
+    """Sees `work` through to its end even when the caller is cancelled meanwhile; then the cancellation goes on.
+
+    For short clean-up and journal writes, whose own time is bounded.
+    """
+    task = asyncio.get_running_loop().create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # looked at, so that it is not reported as forgotten
+        raise

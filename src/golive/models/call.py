@@ -46,6 +46,8 @@ class CallContext(Struct, frozen=True):
     deadline: Deadline
     run: str = ""
     tenant: str = ""
+    on_abandoned: "Callable[[Metered], None] | None" = None
+    """Told what a call cost that was given up (cancelled, closed) while it ran: its stream can say no more."""
 
 
 # ---- events ---------------------------------------------------------------------------------------------------------
