@@ -5,7 +5,7 @@ to a run, and it is fenced: a lease whose epoch is over, or a caller that expect
 nothing. Reads go through a tenant's handle, so that a forgotten filter is not a thing one can type.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -153,6 +153,10 @@ class TenantStore(Protocol):
         ...
 
     async def keys(self) -> list[KeyRow]: ...
+
+    async def keys_used(self, times: Mapping[str, float]) -> None:
+        """Sets `last_used_at` of these ids and nothing else (a revocation meanwhile stands); the control version stays."""
+        ...
 
 
 class Store(Protocol):

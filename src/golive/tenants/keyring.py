@@ -1,0 +1,130 @@
+"""Every key of the installation, in memory: who is it that asks, answered in microseconds.
+
+The ring follows the store's control version, polled (a revoked key stops working within `POLL_S` on every replica) and,
+for an id it does not know, looked up at once, so that a key works the moment it was made. Owns authentication by key and
+the lazy record of last use; leaves what a principal may do to `authorize.py`.
+"""
+
+import asyncio
+
+from golive.core.clock import Clock
+from golive.core.errors import StoreError, Unauthenticated
+from golive.core.tasks import Tasks
+from golive.store.ports import KeyRow, Store
+from golive.tenants.authorize import Principal
+from golive.tenants.keys import key_id_of, matches, usable
+
+POLL_S = 0.25
+"""How often the store's control version is read."""
+LOOKUP_S = 0.1
+"""Least time between two reads of the store for unknown ids, so that guesses cannot become load on it."""
+LAST_USED_S = 30.0
+"""How often the times of last use are written, and how exact they therefore are."""
+
+_MESSAGE = "No valid API key came with the request."
+_REMEDY = "Send `Authorization: Bearer gl_...`; `golive keys create` makes a key."
+
+
+class Keyring:
+    """Answers `authenticate` from memory. `start` loads the keys and keeps following; `close` writes what is left."""
+
+    def __init__(self, store: Store, pepper: bytes, clock: Clock) -> None:
+        self._store = store
+        self._pepper = pepper
+        self._clock = clock
+        self._known: dict[str, tuple[KeyRow, Principal]] = {}
+        self._version = -1
+        self._looked_up_at = float("-inf")
+        self._refreshing = asyncio.Lock()
+        self._looking = asyncio.Lock()
+        self._used: dict[str, float] = {}
+        self._written_at = clock.monotonic()
+        self._tasks = Tasks("keyring")
+
+    async def start(self) -> None:
+        """Loads all keys and begins to follow changes.
+
+        Raises:
+            StoreUnavailable: the store cannot be read.
+        """
+        await self.refresh()
+        self._tasks.start(self._follow(), "follow")
+
+    async def close(self) -> None:
+        """Stops following and writes the times of last use."""
+        await self._tasks.close()
+        await self._write_used()
+
+    async def authenticate(self, header: str) -> Principal:
+        """Who holds the key in an `Authorization` header's value.
+
+        Raises:
+            Unauthenticated: always with the same words, so that nobody learns which part was wrong.
+        """
+        scheme, _, key = header.partition(" ")
+        key_id = key_id_of(key) if scheme == "Bearer" or scheme.lower() == "bearer" else None
+        if key_id is None:
+            raise Unauthenticated(_MESSAGE, remedy=_REMEDY)
+        found = self._known.get(key_id)
+        if found is None:
+            found = await self._look_up(key_id)
+        if found is not None:
+            row, principal = found
+            now = self._clock.now()
+            if matches(key, row, self._pepper) and usable(row, now):
+                self._used[key_id] = now
+                return principal
+        raise Unauthenticated(_MESSAGE, remedy=_REMEDY)
+
+    async def _look_up(self, key_id: str) -> tuple[KeyRow, Principal] | None:
+        """Reads the store for a key made since the last poll.
+
+        One read serves all who asked before it began, and the reads keep `LOOKUP_S` apart: a flood of guesses waits for
+        the same few reads, and a good key among them is still found.
+        """
+        asked = self._clock.monotonic()
+        async with self._looking:
+            if self._looked_up_at < asked and key_id not in self._known:
+                pause = self._looked_up_at + LOOKUP_S - self._clock.monotonic()
+                if pause > 0:
+                    await asyncio.sleep(pause)
+                self._looked_up_at = self._clock.monotonic()
+                try:
+                    await self.refresh()
+                except StoreError:
+                    return None
+            return self._known.get(key_id)
+
+    async def refresh(self) -> None:
+        """Reads all keys anew if the store's control version has changed."""
+        async with self._refreshing:
+            version = await self._store.control_version()
+            if version == self._version:
+                return
+            rows = await self._store.all_keys()
+            self._known = {row.id: (row, Principal(row.tenant, f"key:{row.id}", row.role)) for row in rows}
+            self._version = version
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_S)
+            try:
+                await self.refresh()
+                if self._clock.monotonic() - self._written_at >= LAST_USED_S:
+                    await self._write_used()
+            except StoreError:
+                continue  # the keys known so far go on working; /health reports the store
+
+    async def _write_used(self) -> None:
+        """Writes the times of last use, one statement a tenant; a time that cannot be written is dropped."""
+        self._written_at = self._clock.monotonic()
+        used, self._used = self._used, {}
+        by_tenant: dict[str, dict[str, float]] = {}
+        for key_id, at in used.items():
+            if key_id in self._known:
+                by_tenant.setdefault(self._known[key_id][0].tenant, {})[key_id] = at
+        for tenant, times in by_tenant.items():
+            try:
+                await self._store.tenant(tenant).keys_used(times)
+            except StoreError:
+                return
