@@ -1,8 +1,8 @@
 """Every key of the installation, in memory: who is it that asks, answered in microseconds.
 
-The ring follows the store's control version, polled (a revoked key stops working within `POLL_S` on every replica) and,
-for an id it does not know, looked up at once, so that a key works the moment it was made. Owns authentication by key and
-the lazy record of last use; leaves what a principal may do to `authorize.py`.
+The ring follows the store's control version, polled (a revoked key stops working within `POLL_S` on every replica)
+and, for an id it does not know, looked up at once, so that a key works the moment it was made. Owns authentication by
+key and the lazy record of last use; leaves what a principal may do to `authorize.py`.
 """
 
 import asyncio

@@ -125,12 +125,16 @@ class KeyAdmin:
         handle = self._store.tenant(tenant)
         for row in await handle.keys():
             if row.id == key_id:
-                if row.revoked_at is None:
-                    row = structs.replace(row, revoked_at=self._clock.now())
-                    await handle.put_key(row)
-                return row
+                if row.revoked_at is not None:
+                    return row
+                revoked = structs.replace(row, revoked_at=self._clock.now())
+                await handle.put_key(revoked)
+                return revoked
         raise NotFound(
-            f"There is no key {key_id[:20]!r}.", remedy="`golive keys list` shows the ids.", field="id", value=key_id[:20]
+            f"There is no key {key_id[:20]!r}.",
+            remedy="`golive keys list` shows the ids.",
+            field="id",
+            value=key_id[:20],
         )
 
 
@@ -152,7 +156,7 @@ def _check_new(name: str, role: str, expires_in_s: float | None) -> None:
     if expires_in_s is not None and not 0 < expires_in_s <= 10 * 366 * 86_400:
         raise InvalidRequest(
             f"expires_in_s {expires_in_s:g} is out of range.",
-            remedy="Give seconds from now, more than 0 and at most ten years; leave it out for a key that does not expire.",
+            remedy="Give seconds from now, above 0 and at most ten years; leave it out for a key that never expires.",
             field="expires_in_s",
             value=expires_in_s,
         )

@@ -1,0 +1,93 @@
+"""Keeps credentials out of what is written down: known secret values, and whatever has a credential's well-known shape.
+
+Owns what counts as a credential in a log line. Leaves personal data and the content of conversations to other guards:
+golive logs no content unless told to.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+REDACTED = "[redacted]"
+MIN_SECRET_CHARS = 8
+"""Shorter known values are not searched for: they would blot out ordinary words."""
+MAX_DEPTH = 12
+"""Nesting followed; what is deeper is replaced whole."""
+
+_SHAPES: tuple[str, ...] = (
+    r"\bgl_[0-9a-z]{8}_[A-Za-z0-9_-]{20,}",  # golive's own keys
+    r"\b(?:sk|rk|pk)-[A-Za-z0-9_-]{16,}",  # OpenAI, Anthropic and many who follow them
+    r"\b(?:sk|rk)_(?:live|test)_[A-Za-z0-9]{16,}",  # Stripe
+    r"\bgh[pousr]_[A-Za-z0-9]{30,}|\bgithub_pat_[A-Za-z0-9_]{30,}",
+    r"\bxox[abeprs]-[A-Za-z0-9-]{10,}",  # Slack
+    r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",  # AWS access key ids
+    r"\bAIza[0-9A-Za-z_-]{35}",  # Google
+    r"\bhf_[A-Za-z0-9]{30,}",
+    r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",  # JSON web tokens
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
+)
+# What follows one of these words is a credential whatever it looks like; the word itself stays.
+_AFTER = re.compile(
+    r"(?i)((?<![a-z0-9])(?:authorization|x-api-key|api[_-]?key|secret[_-]?access[_-]?key|password|client[_-]?secret)"
+    r"[\"']?\s*[:=]\s*[\"']?(?:(?:bearer|basic)\s+)?|\b(?:bearer|basic)\s+(?=\S*[0-9=]))"
+    r"(?!\[redacted\])[^\s\"',;&)}\]]{6,}"
+)
+_URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+(?=@)")
+_FIELD = re.compile(
+    r"(?i)^(authorization|proxy-authorization|cookie|set-cookie|x-api-key|api[_-]?key|.*password|.*secret|pepper|.*private[_-]?key"
+    r"|(access|refresh|id|bearer)[_-]?token)$"
+)
+_HINT = re.compile(
+    r"(?i)[a-z0-9]{2,4}[-_][A-Za-z0-9]|bearer|basic|key|secret|password|authorization|AKIA|ASIA|AIza|eyJ|://"
+)
+
+
+class Redactor:
+    """Replaces credentials by `[redacted]` in text and in nested structures, which it copies and never changes."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        """`secrets` are values known to be secret, such as providers' keys and the pepper."""
+        self._secrets: list[str] = []
+        self._shapes = re.compile("|".join(_SHAPES))
+        self._known: re.Pattern[str] | None = None
+        self.learn(*secrets)
+
+    def learn(self, *secrets: str) -> None:
+        """Adds values to keep out; longer ones are looked for first, so that one inside another leaves no rest."""
+        found = {*self._secrets, *(secret for secret in secrets if len(secret) >= MIN_SECRET_CHARS)}
+        self._secrets = sorted(found, key=lambda secret: (-len(secret), secret))
+        self._known = re.compile("|".join(map(re.escape, self._secrets))) if self._secrets else None
+
+    def text(self, text: str) -> str:
+        """The text with every credential replaced."""
+        if self._known is not None:
+            text = self._known.sub(REDACTED, text)
+        if _HINT.search(text) is None:
+            return text
+        text = self._shapes.sub(REDACTED, text)
+        text = _AFTER.sub(rf"\1{REDACTED}", text)
+        return _URL_PASSWORD.sub(rf"\1{REDACTED}", text)
+
+    def value(self, value: Any, depth: int = 0) -> Any:
+        """A copy of nested mappings and lists with every credential replaced, keys' names telling secrets apart too."""
+        if isinstance(value, str):
+            return self.text(value)
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        if depth >= MAX_DEPTH:
+            return REDACTED
+        if isinstance(value, Mapping):
+            return {self._key(key): self._field(key, item, depth) for key, item in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self.value(item, depth + 1) for item in value]
+        if isinstance(value, bytes | bytearray):
+            return self.text(value.decode("utf-8", "replace"))
+        return self.text(str(value))
+
+    def _key(self, key: Any) -> Any:
+        return self.text(key) if isinstance(key, str) else key
+
+    def _field(self, key: Any, item: Any, depth: int) -> Any:
+        if isinstance(key, str) and item is not None and not isinstance(item, bool) and _FIELD.match(key):
+            return REDACTED
+        return self.value(item, depth + 1)

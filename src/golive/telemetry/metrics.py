@@ -1,0 +1,157 @@
+"""Prometheus metrics, told by the journal's events and by the HTTP side.
+
+Owns names, labels and buckets. One observer is called after each append with the bodies that became durable; series
+are bound once and kept, so that an event costs a microsecond or two. Texts from outside (a model's name in a request)
+become labels, hence the maximum of series per family.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics import MetricWrapperBase
+
+from golive.core.events import AlarmRaised, Body, ModelFailed, ModelFinished, RunAccepted, RunFinished, ToolFinished
+from golive.core.messages import Usage
+
+CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+MAX_SERIES = 2_000
+"""Most label sets of one family; what comes later is counted under `other`."""
+
+_RUN_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
+_FIRST_TOKEN_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3, 5, 10, 20)
+_HTTP_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_STORE_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+
+M = TypeVar("M", bound=MetricWrapperBase)
+
+
+class _Family:
+    """One metric with its bound series, at most `MAX_SERIES` of them."""
+
+    __slots__ = ("_bound", "_metric", "_width")
+
+    def __init__(self, metric: MetricWrapperBase, width: int) -> None:
+        self._metric = metric
+        self._width = width
+        self._bound: dict[tuple[str, ...], MetricWrapperBase] = {}
+
+    def bind(self, labels: tuple[str, ...]) -> MetricWrapperBase:
+        series = self._bound.get(labels)
+        if series is None:
+            if len(self._bound) >= MAX_SERIES:
+                labels = ("other",) * self._width
+            series = self._bound[labels] = self._metric.labels(*labels)
+        return series
+
+
+class _Counters(_Family):
+    def add(self, amount: float, *labels: str) -> None:
+        series = self.bind(labels)
+        assert isinstance(series, Counter)
+        series.inc(amount)
+
+
+class _Histograms(_Family):
+    def observe(self, value: float, *labels: str) -> None:
+        series = self.bind(labels)
+        assert isinstance(series, Histogram)
+        series.observe(value)
+
+
+class Metrics:
+    """All metrics of one server, on a registry of their own."""
+
+    def __init__(self, open_runs: Callable[[], int] = lambda: 0) -> None:
+        self.registry = CollectorRegistry()
+        run = ("agent", "version")
+        self._accepted = self._counters("golive_runs_accepted", "Runs accepted", run)
+        self._runs = self._counters("golive_runs", "Runs finished, by outcome", (*run, "outcome"))
+        self._run_seconds = self._histograms("golive_run_seconds", "From acceptance to the end", run, _RUN_SECONDS)
+        self._run_cost = self._counters("golive_run_cost_usd", "Cost of finished runs in US dollars", run)
+        self._calls = self._counters("golive_model_calls", "Attempts at a target, by result code", ("target", "result"))
+        self._tokens = self._counters("golive_model_tokens", "Tokens, by kind", ("target", "kind"))
+        self._cost = self._counters("golive_model_cost_usd", "Cost of model calls in US dollars", ("target",))
+        self._first_token = self._histograms(
+            "golive_model_first_token_seconds", "From the request to the first token", ("target",), _FIRST_TOKEN_SECONDS
+        )
+        self._call_seconds = self._histograms(
+            "golive_model_call_seconds", "Whole model calls", ("target",), _RUN_SECONDS
+        )
+        self._tools = self._counters("golive_tool_calls", "Tool calls, by result code", ("agent", "tool", "result"))
+        self._alarms = self._counters("golive_alarms", "Alarms raised", ("alarm",))
+        self._http = self._counters("golive_http_requests", "Requests answered", ("method", "route", "status"))
+        self._http_seconds = self._histograms(
+            "golive_http_request_seconds", "Whole requests, streams included", ("route",), _HTTP_SECONDS
+        )
+        self._append = Histogram(
+            "golive_store_append_seconds", "Durable appends", buckets=_STORE_SECONDS, registry=self.registry
+        )
+        self._open = Gauge("golive_open_runs", "Runs not finished", registry=self.registry)
+        self.follow_open_runs(open_runs)
+
+    def _counters(self, name: str, text: str, labels: tuple[str, ...]) -> _Counters:
+        return _Counters(Counter(name, text, labels, registry=self.registry), len(labels))
+
+    def _histograms(self, name: str, text: str, labels: tuple[str, ...], buckets: tuple[float, ...]) -> _Histograms:
+        return _Histograms(Histogram(name, text, labels, buckets=buckets, registry=self.registry), len(labels))
+
+    def follow_open_runs(self, open_runs: Callable[[], int]) -> None:
+        """Sets where the number of open runs is read whenever metrics are."""
+        self._open.set_function(lambda: float(open_runs()))
+
+    def observe(self, tenant: str, agent: str, version_name: str, bodies: Sequence[Body]) -> None:
+        """Takes in what has just become durable in one run. `tenant` is no label: metrics are the operator's."""
+        for body in bodies:
+            match body:
+                case ModelFinished():
+                    self._model_finished(body)
+                case ToolFinished():
+                    self._tools.add(1, agent, body.name, "ok" if body.ok else body.error_code or "tool.failed")
+                case ModelFailed():
+                    self._calls.add(1, body.target, body.code)
+                    self._spent(body.target, body.usage, body.cost_microusd)
+                case RunAccepted():
+                    self._accepted.add(1, agent, version_name)
+                case RunFinished():
+                    self._runs.add(1, agent, version_name, body.outcome)
+                    self._run_seconds.observe(body.duration_ms / 1e3, agent, version_name)
+                    if body.cost_microusd:
+                        self._run_cost.add(body.cost_microusd / 1e6, agent, version_name)
+                case AlarmRaised():
+                    self._alarms.add(1, body.alarm)
+                case _:
+                    pass
+
+    def _model_finished(self, body: ModelFinished) -> None:
+        target = body.target
+        self._calls.add(1, target, "ok")
+        self._call_seconds.observe(body.latency_ms / 1e3, target)
+        if body.first_token_ms is not None:
+            self._first_token.observe(body.first_token_ms / 1e3, target)
+        self._spent(target, body.usage, body.cost_microusd)
+
+    def _spent(self, target: str, usage: Usage, cost_microusd: int) -> None:
+        if usage.input_tokens:
+            self._tokens.add(usage.input_tokens, target, "input")
+        if usage.output_tokens:
+            self._tokens.add(usage.output_tokens, target, "output")
+        if usage.cached_input_tokens:
+            self._tokens.add(usage.cached_input_tokens, target, "cached_input")
+        if usage.reasoning_tokens:
+            self._tokens.add(usage.reasoning_tokens, target, "reasoning")
+        if cost_microusd:
+            self._cost.add(cost_microusd / 1e6, target)
+
+    def http(self, method: str, route: str, status: str, seconds: float) -> None:
+        """A request was answered (a stream: ended). `route` is the template, never the path itself."""
+        self._http.add(1, method, route, status)
+        self._http_seconds.observe(seconds, route)
+
+    def store_append(self, seconds: float) -> None:
+        """An append became durable after `seconds`."""
+        self._append.observe(seconds)
+
+    def render(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(self.registry)

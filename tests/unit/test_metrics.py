@@ -1,0 +1,115 @@
+"""Metrics and log lines: what the journal says is what Prometheus and the log say."""
+
+import io
+import json
+import logging
+
+from golive.core.events import (
+    AlarmRaised,
+    ModelFailed,
+    ModelFinished,
+    RunAccepted,
+    RunFinished,
+    TextBlock,
+    ToolFinished,
+)
+from golive.core.messages import Usage
+from golive.guards.redact import Redactor
+from golive.telemetry import metrics as metrics_module
+from golive.telemetry.logs import configure
+from golive.telemetry.metrics import Metrics
+
+
+def sample(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(name, labels)
+
+
+def test_a_run_is_counted_from_its_events() -> None:
+    """Outcome, duration, tokens, cost, tool results and alarms appear under their labels, from event bodies alone."""
+    metrics = Metrics()
+    usage = Usage(input_tokens=100, cached_input_tokens=40, output_tokens=9, reasoning_tokens=4)
+    metrics.observe(
+        "default",
+        "support",
+        "1.0",
+        [
+            RunAccepted("support", "1.0"),
+            ModelFailed(1, 1, "a/x", "model.unavailable", "down"),
+            ModelFinished(1, 2, "b/y", "m1", "stop", usage, 250_000, True, first_token_ms=300.0, latency_ms=900.0),
+            TextBlock("m1", "answer", "hello", 9),
+            ToolFinished(1, 0, "k", "c1", "refund", False, "no", "tool.timeout"),
+            AlarmRaised("price.missing", "no price"),
+            RunFinished("completed", "done", duration_ms=1500.0, cost_microusd=250_000),
+        ],
+    )
+    run = {"agent": "support", "version": "1.0"}
+    assert sample(metrics, "golive_runs_accepted_total", **run) == 1
+    assert sample(metrics, "golive_runs_total", **run, outcome="completed") == 1
+    assert sample(metrics, "golive_run_seconds_sum", **run) == 1.5
+    assert sample(metrics, "golive_run_cost_usd_total", **run) == 0.25
+    assert sample(metrics, "golive_model_calls_total", target="a/x", result="model.unavailable") == 1
+    assert sample(metrics, "golive_model_calls_total", target="b/y", result="ok") == 1
+    assert sample(metrics, "golive_model_tokens_total", target="b/y", kind="cached_input") == 40
+    assert sample(metrics, "golive_model_tokens_total", target="b/y", kind="reasoning") == 4
+    assert sample(metrics, "golive_model_cost_usd_total", target="b/y") == 0.25
+    assert sample(metrics, "golive_model_first_token_seconds_bucket", target="b/y", le="0.4") == 1
+    assert sample(metrics, "golive_model_first_token_seconds_bucket", target="b/y", le="0.2") == 0
+    assert sample(metrics, "golive_tool_calls_total", agent="support", tool="refund", result="tool.timeout") == 1
+    assert sample(metrics, "golive_alarms_total", alarm="price.missing") == 1
+
+
+def test_labels_from_outside_cannot_grow_without_end() -> None:
+    """Past the maximum of series, further label sets are counted together under `other`."""
+    metrics = Metrics()
+    for number in range(metrics_module.MAX_SERIES + 5):
+        metrics.observe("t", "a", "1", [AlarmRaised(f"alarm-{number}", "")])
+    assert sample(metrics, "golive_alarms_total", alarm="other") == 5
+    assert sample(metrics, "golive_alarms_total", alarm="alarm-0") == 1
+
+
+def test_open_runs_are_read_when_metrics_are() -> None:
+    """The gauge shows the number at the time of the scrape; requests count by route template and status."""
+    open_runs = [3]
+    metrics = Metrics(lambda: open_runs[0])
+    metrics.http("GET", "/v1/runs/{run}", "404", 0.002)
+    assert b"golive_open_runs 3.0" in metrics.render()
+    open_runs[0] = 4
+    text = metrics.render()
+    assert b"golive_open_runs 4.0" in text
+    assert b'golive_http_requests_total{method="GET",route="/v1/runs/{run}",status="404"} 1.0' in text
+
+
+def test_log_lines_are_json_events_without_credentials() -> None:
+    """A line is one JSON object, event first, fields kept, level filtered, and redacted to the trace's last line."""
+    out = io.StringIO()
+    log = configure("info", "json", Redactor(["known-secret-value"]).value, out)
+    log.debug("run.started", run="r0")
+    try:
+        raise ValueError("refused known-secret-value")
+    except ValueError:
+        log.bind(tenant="default").error("run.failed", run="r1", api_key="x", exc_info=True)
+    lines = out.getvalue().splitlines()
+    assert len(lines) == 1
+    line = json.loads(lines[0])
+    assert list(line)[:3] == ["at", "level", "event"]
+    assert (line["level"], line["event"], line["tenant"], line["run"]) == ("error", "run.failed", "default", "r1")
+    assert line["api_key"] == "[redacted]"
+    assert line["exception"].endswith("ValueError: refused [redacted]")
+
+
+def test_libraries_log_through_the_same_door() -> None:
+    """A warning of another library becomes an event of ours; its chatter below does not."""
+    out = io.StringIO()
+    configure("info", "json", None, out)
+    logging.getLogger("some.library").info("chatter")
+    logging.getLogger("some.library").warning("odd %s", "thing")
+    line = json.loads(out.getvalue())
+    assert (line["event"], line["library"], line["message"]) == ("library.logged", "some.library", "odd thing")
+
+
+def test_console_lines_are_for_people() -> None:
+    """On a terminal's style the event and its fields are readable text, not JSON."""
+    out = io.StringIO()
+    configure("info", "console", None, out).info("server.started", url="http://127.0.0.1:1")
+    assert "server.started" in out.getvalue()
+    assert "url=http://127.0.0.1:1" in out.getvalue()
