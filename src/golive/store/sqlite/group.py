@@ -1,0 +1,276 @@
+"""A group of writes as one transaction: all that stand are durable together, and one that does not harms no other.
+
+First the whole group is tried in a handful of statements. If anything in it does not stand (fenced, in conflict, a
+value that SQLite refuses), it is rolled back and tried again member by member, each under its own savepoint. When the
+disk itself fails, every member is told so and none is written. Owns transactions; leaves threads and futures to
+`writer.py`.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from itertools import groupby
+from typing import Any
+
+from msgspec.structs import astuple
+
+from golive.core.errors import Conflict, Fenced, GoliveError, StoreError
+from golive.core.events import Event
+from golive.store.ports import Lease, LedgerEntry, OutboxMessage, RunView
+from golive.store.sqlite.bulk import Bulk
+from golive.store.sqlite.connection import failure, unavailable
+
+
+def _columns(struct: type) -> tuple[str, ...]:
+    return struct.__struct_fields__  # type: ignore[attr-defined, no-any-return]
+
+
+def _insert(table: str, struct: type, tail: str = "") -> Bulk:
+    columns = _columns(struct)
+    return Bulk(f"INSERT INTO {table} ({', '.join(columns)})", len(columns), tail)
+
+
+_VIEW_REPLACED = ", ".join(f"{name} = excluded.{name}" for name in _columns(RunView) if name not in {"tenant", "run"})
+_EVENTS = _insert("events", Event)
+_LEDGER = _insert("ledger", LedgerEntry)
+_OUTBOX = _insert("outbox", OutboxMessage)
+_VIEWS = _insert("runs", RunView, f"ON CONFLICT (tenant, run) DO UPDATE SET {_VIEW_REPLACED}")
+_CREATE = Bulk(
+    "INSERT INTO leases (tenant, run, branch, version, epoch, seq, holder, at)",
+    8,
+    "ON CONFLICT (tenant, run) DO NOTHING",
+)
+_ADVANCE = Bulk(
+    "UPDATE leases SET seq = v.column5 FROM (",
+    5,
+    ") AS v WHERE leases.tenant = v.column1 AND leases.run = v.column2"
+    " AND leases.epoch = v.column3 AND leases.seq = v.column4",
+)
+
+
+class Job:
+    """Something to be written, and what came of it: `value`, or `error`."""
+
+    __slots__ = ("error", "future", "value")
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[Any] | None = None
+        self.value: Any = None
+        self.error: Exception | None = None
+
+
+class Call(Job):
+    """A write of any other kind; `work` may be tried more than once, each time after a rollback."""
+
+    __slots__ = ("work",)
+
+    def __init__(self, work: Callable[[sqlite3.Connection], Any]) -> None:
+        super().__init__()
+        self.work = work
+
+
+class Append(Job):
+    """An append, its rows laid end to end for `Bulk`."""
+
+    __slots__ = ("events", "first", "last_seq", "lease", "ledger", "outbox", "seq", "views")
+
+    def __init__(
+        self,
+        lease: Lease,
+        expect_seq: int,
+        events: Sequence[Event],
+        ledger: Sequence[LedgerEntry],
+        outbox: Sequence[OutboxMessage],
+        views: Sequence[RunView],
+    ) -> None:
+        super().__init__()
+        tenant, run, epoch = lease.tenant, lease.run, lease.epoch
+        seq = expect_seq
+        rows: list[Any] = []
+        for event in events:
+            seq += 1
+            if event.seq != seq or event.run != run or event.tenant != tenant or event.epoch != epoch:
+                raise ValueError(f"event {event.seq} of {event.tenant}/{event.run} (epoch {event.epoch}) "
+                                 f"cannot be event {seq} of {tenant}/{run} (epoch {epoch})")  # fmt: skip
+            rows += astuple(event)
+        self.lease = lease
+        self.seq = expect_seq
+        self.last_seq = seq
+        self.first = events[0] if events else None
+        self.events = rows
+        self.ledger = _rows(lease, ledger) if ledger else ()
+        self.outbox = _rows(lease, outbox) if outbox else ()
+        self.views = _rows(lease, views) if views else ()
+
+    @property
+    def creates(self) -> bool:
+        return self.seq == 0 and self.lease.epoch == 1 and self.first is not None
+
+
+def _rows(lease: Lease, structs: Iterable[LedgerEntry | OutboxMessage | RunView]) -> Sequence[Any]:
+    rows: list[Any] = []
+    for struct in structs:
+        if struct.run != lease.run or struct.tenant != lease.tenant:
+            raise ValueError(f"a row of {struct.tenant}/{struct.run} cannot go with {lease.tenant}/{lease.run}")
+        rows += astuple(struct)
+    return rows
+
+
+def commit(connection: sqlite3.Connection, jobs: Sequence[Job], path: str) -> None:
+    """Writes the group; afterwards each job has its value or its error. Never raises for what SQLite refuses."""
+    _roll_back(connection)
+    try:
+        if _together(connection, jobs):
+            return
+        _one_by_one(connection, jobs, path)
+    except Exception as error:
+        _roll_back(connection)
+        for job in jobs:
+            job.error = failure(error, path)
+
+
+def _together(connection: sqlite3.Connection, jobs: Sequence[Job]) -> bool:
+    """The whole group in few statements; False if some member does not stand, and then nothing is written."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for appends, members in groupby(jobs, _is_append):
+            if appends:
+                if not _write_appends(connection, list(members)):  # type: ignore[arg-type]
+                    connection.execute("ROLLBACK")
+                    return False
+            else:
+                for job in members:
+                    job.value = job.work(connection)  # type: ignore[attr-defined]
+        connection.execute("COMMIT")
+    except Exception as error:
+        if unavailable(error, "") is not None:
+            raise
+        _roll_back(connection)
+        return False
+    return True
+
+
+def _one_by_one(connection: sqlite3.Connection, jobs: Sequence[Job], path: str) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    for job in jobs:
+        connection.execute("SAVEPOINT member")
+        try:
+            if isinstance(job, Call):
+                job.value = job.work(connection)
+            elif isinstance(job, Append) and not _write_appends(connection, [job]):
+                job.error = _why(connection, job)
+        except GoliveError as error:
+            job.error = error
+        except Exception as error:
+            if unavailable(error, path) is not None:
+                raise
+            job.error = _unstorable(error)
+        if job.error is not None:
+            connection.execute("ROLLBACK TO member")
+        connection.execute("RELEASE member")
+    connection.execute("COMMIT")
+
+
+def _is_append(job: Job) -> bool:
+    return type(job) is Append
+
+
+def _write_appends(connection: sqlite3.Connection, jobs: list[Append]) -> bool:
+    """All or (to be rolled back by the caller) none: False if the guard of any append does not hold.
+
+    Appends of one run follow each other: the run's lease row moves from the first one's seq to the last one's.
+    """
+    firsts: dict[tuple[str, str], Append] = {}
+    reached: dict[tuple[str, str], int] = {}
+    events: list[Any] = []
+    ledger: list[Any] = []
+    outbox: list[Any] = []
+    views: list[Any] = []
+    for job in jobs:
+        key = (job.lease.tenant, job.lease.run)
+        first = firsts.setdefault(key, job)
+        if first is not job and (job.creates or job.seq != reached[key] or job.lease.epoch != first.lease.epoch):
+            return False
+        reached[key] = job.last_seq
+        events += job.events
+        if job.ledger:
+            ledger += job.ledger
+        if job.outbox:
+            outbox += job.outbox
+        if job.views:
+            views += job.views
+    if not _take_guards(connection, firsts, reached):
+        return False
+    if events:
+        _EVENTS.execute(connection, events)
+    if ledger:
+        _LEDGER.execute(connection, ledger)
+    if outbox:
+        _OUTBOX.execute(connection, outbox)
+    if views:
+        _VIEWS.execute(connection, views)
+    return True
+
+
+def _take_guards(
+    connection: sqlite3.Connection, firsts: dict[tuple[str, str], Append], reached: dict[tuple[str, str], int]
+) -> bool:
+    """Moves each run's lease row from the first append's expected seq to the last one's; False if any did not move."""
+    created: list[Any] = []
+    advanced: list[Any] = []
+    creations = 0
+    for key, job in firsts.items():
+        lease = job.lease
+        if job.creates:
+            assert job.first is not None
+            created += (*key, "", job.first.version, 1, reached[key], lease.holder, job.first.at)
+            creations += 1
+        else:
+            advanced += (*key, lease.epoch, job.seq, reached[key])
+    if created and _CREATE.execute(connection, created) != creations:
+        return False
+    return not advanced or _ADVANCE.execute(connection, advanced) == len(firsts) - creations
+
+
+def _why(connection: sqlite3.Connection, job: Append) -> Fenced | Conflict:
+    lease = job.lease
+    row = connection.execute(
+        "SELECT epoch, seq, holder FROM leases WHERE tenant = ? AND run = ?", (lease.tenant, lease.run)
+    ).fetchone()
+    fields = {"tenant": lease.tenant, "run": lease.run, "epoch": lease.epoch, "expected_seq": job.seq}
+    if row is None:
+        return Conflict(
+            f"Run {lease.run} does not exist, yet seq {job.seq} was expected under epoch {lease.epoch}.",
+            remedy="A run begins with epoch 1 and seq 0, and with at least one event.",
+            **fields,
+        )
+    epoch, seq, holder = row
+    if epoch != lease.epoch:
+        return Fenced(
+            f"Run {lease.run} is held under epoch {epoch} by {holder}; epoch {lease.epoch} is over.",
+            remedy="Stop working on this run: its new holder goes on.",
+            **fields,
+            held_epoch=epoch,
+        )
+    return Conflict(
+        f"Run {lease.run} stands at seq {seq}, not at {job.seq} as expected.",
+        remedy="Read the run's events again and decide anew.",
+        **fields,
+        seq=seq,
+    )
+
+
+def _unstorable(error: Exception) -> StoreError:
+    return StoreError(
+        f"A value cannot be stored: {error}.",
+        remedy="Report this: text must be valid Unicode, numbers fit 64 bits, ids be unique.",
+        cause=str(error),
+    )
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    """Ends a transaction that failed, if SQLite has not done so by itself; `commit` tries again before the next one."""
+    if connection.in_transaction:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")

@@ -1,0 +1,149 @@
+"""One tenant's view of the file. Every statement here names the tenant; that is the whole point of the class."""
+
+import sqlite3
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol, TypeVar
+
+from golive.core.errors import VersionTaken
+from golive.core.events import Event
+from golive.store.ports import KeyRow, RunFilter, RunView, VersionRow
+
+T = TypeVar("T")
+Query = Callable[[sqlite3.Connection], T]
+
+_EVENT_COLUMNS = ", ".join(Event.__struct_fields__)
+VIEW_COLUMNS = ", ".join(RunView.__struct_fields__)
+KEY_COLUMNS = ", ".join(KeyRow.__struct_fields__)
+_VERSION_COLUMNS = ", ".join(VersionRow.__struct_fields__)
+
+# ruff: noqa: S608 - what is put into these statements are names of columns from our own structs, never a value
+_EVENTS = f"SELECT {_EVENT_COLUMNS} FROM events WHERE tenant = ? AND run = ? AND seq > ? ORDER BY seq LIMIT ?"
+_RUN = f"SELECT {VIEW_COLUMNS} FROM runs WHERE tenant = ? AND run = ?"
+_SPENT = "SELECT coalesce(sum(amount_microusd), 0) FROM ledger WHERE tenant = ? AND run = ?"
+_VERSIONS = f"SELECT {_VERSION_COLUMNS} FROM versions WHERE tenant = ?"
+_KEYS = f"SELECT {KEY_COLUMNS} FROM keys WHERE tenant = ? ORDER BY created_at, id"
+_PUT_KEY = f"INSERT OR REPLACE INTO keys ({KEY_COLUMNS}) VALUES ({','.join('?' * len(KeyRow.__struct_fields__))})"
+_KEY_USED = "UPDATE keys SET last_used_at = max(coalesce(last_used_at, ?), ?) WHERE tenant = ? AND id = ?"
+_CONTROL_CHANGED = "UPDATE installation SET control_version = control_version + 1"
+_FILTERS = ("agent", "state", "outcome", "conversation", "source")
+
+
+class ReadWrite(Protocol):
+    """What a tenant's handle needs of the store: reads beside the writer, and writes in its groups."""
+
+    async def read(self, query: Query[T]) -> T: ...
+
+    def call(self, work: Query[T]) -> Awaitable[T]: ...
+
+
+class SqliteTenant:
+    """Keeps `store.ports.TenantStore`."""
+
+    def __init__(self, store: ReadWrite, tenant: str) -> None:
+        self._store = store
+        self.tenant = tenant
+
+    async def events(self, run: str, after_seq: int = 0, limit: int = 10_000) -> list[Event]:
+        """The run's events with seq > after_seq, in order; [] when there is no such run."""
+        rows = await self._rows(_EVENTS, run, after_seq, max(0, limit))
+        return [Event(*row) for row in rows]
+
+    async def run(self, run: str) -> RunView | None:
+        """The run's view; None when there is no such run."""
+        rows = await self._rows(_RUN, run)
+        return view(rows[0]) if rows else None
+
+    async def runs(self, where: RunFilter) -> list[RunView]:
+        """The views that match, newest first."""
+        sql = f"SELECT {VIEW_COLUMNS} FROM runs WHERE tenant = ?"
+        values: list[Any] = []
+        for name in _FILTERS:
+            wanted = getattr(where, name)
+            if wanted is not None:
+                sql += f" AND {name} = ?"
+                values.append(wanted)
+        if where.before is not None:
+            sql += " AND run < ?"
+            values.append(where.before)
+        rows = await self._rows(sql + " ORDER BY run DESC LIMIT ?", *values, max(0, where.limit))
+        return [view(row) for row in rows]
+
+    async def spent(self, run: str) -> int:
+        """Micro-dollars the ledger holds against the run; 0 when there is no such run."""
+        rows = await self._rows(_SPENT, run)
+        return int(rows[0][0])
+
+    async def register_version(self, row: VersionRow) -> VersionRow:
+        """Binds (agent, name) to the digest; returns the row that stands.
+
+        Raises:
+            VersionTaken: the name is bound to another digest.
+        """
+        self._mine(row.tenant)
+        return await self._store.call(lambda connection: _register(connection, row))
+
+    async def versions(self, agent: str | None = None) -> list[VersionRow]:
+        """All versions (of one agent), oldest first."""
+        where, values = ("", ()) if agent is None else (" AND agent = ?", (agent,))
+        rows = await self._rows(f"{_VERSIONS}{where} ORDER BY created_at, agent, name", *values)
+        return [VersionRow(*row) for row in rows]
+
+    async def put_key(self, row: KeyRow) -> None:
+        """Adds or replaces the key of that id."""
+        self._mine(row.tenant)
+        await self._store.call(lambda connection: _put_key(connection, row))
+
+    async def keys(self) -> list[KeyRow]:
+        """The tenant's keys, oldest first, the revoked ones too."""
+        return [KeyRow(*row) for row in await self._rows(_KEYS)]
+
+    async def keys_used(self, times: Mapping[str, float]) -> None:
+        """Sets `last_used_at` of these ids and nothing else; a later time already there stays."""
+        if times:
+            rows = [(at, at, self.tenant, key) for key, at in times.items()]
+            await self._store.call(lambda connection: connection.executemany(_KEY_USED, rows).rowcount)
+
+    async def _rows(self, sql: str, *values: Any) -> list[Any]:
+        tenant = self.tenant
+        return await self._store.read(lambda connection: connection.execute(sql, (tenant, *values)).fetchall())
+
+    def _mine(self, tenant: str) -> None:
+        if tenant != self.tenant:
+            raise ValueError(f"a row of tenant {tenant!r} cannot be written through the handle of {self.tenant!r}")
+
+
+def view(row: tuple[Any, ...]) -> RunView:
+    """A row of `VIEW_COLUMNS` as the struct."""
+    fields = dict(zip(RunView.__struct_fields__, row, strict=True))
+    fields["priced"] = bool(fields["priced"])
+    return RunView(**fields)
+
+
+def _register(connection: sqlite3.Connection, row: VersionRow) -> VersionRow:
+    added = connection.execute(
+        f"INSERT OR IGNORE INTO versions ({_VERSION_COLUMNS}) VALUES (?, ?, ?, ?, ?)",
+        (row.tenant, row.agent, row.name, row.digest, row.created_at),
+    ).rowcount
+    if added:
+        connection.execute(_CONTROL_CHANGED)
+        return row
+    stands = VersionRow(
+        *connection.execute(f"{_VERSIONS} AND agent = ? AND name = ?", (row.tenant, row.agent, row.name)).fetchone()
+    )
+    if stands.digest != row.digest:
+        raise VersionTaken(
+            f"Version {row.name!r} of agent {row.agent!r} is registered with digest {stands.digest}, "
+            f"and its folder now has {row.digest}: something in it changed.",
+            remedy="Give the changed agent a new version in agent.toml; a version, once registered, never changes.",
+            agent=row.agent,
+            name=row.name,
+            registered=stands.digest,
+            digest=row.digest,
+        )
+    return stands
+
+
+def _put_key(connection: sqlite3.Connection, row: KeyRow) -> None:
+    values = [getattr(row, name) for name in KeyRow.__struct_fields__]
+    connection.execute(_PUT_KEY, values)
+    connection.execute(_CONTROL_CHANGED)
