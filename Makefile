@@ -19,8 +19,12 @@ BOOTSTRAP := requirements-bootstrap.lock
 
 export UV_PYTHON_DOWNLOADS := never
 export UV_NO_PROGRESS := 1
+# Certificates an administrator added count too, where there is a system store.
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt),)
+export UV_SYSTEM_CERTS ?= 1
+endif
 # Without a home that can be written, caches stay in the checkout.
-ifneq ($(shell test -n "$$HOME" -a -d "$$HOME" -a -w "$$HOME" && echo ok),ok)
+ifneq ($(shell test -d "$${HOME:-}" -a -w "$${HOME:-}" && echo ok),ok)
 export HOME := $(CURDIR)/.tools/home
 endif
 
