@@ -66,7 +66,7 @@ class AgentVersion(Struct, frozen=True, kw_only=True):
 
 
 class Agents:
-    """The versions that answer now, by tenant and agent. `put` replaces at once; running runs keep the one they began with."""
+    """The versions that answer now, by tenant and agent. A run keeps the version that it began with."""
 
     def __init__(self) -> None:
         self._current: dict[tuple[str, str], AgentVersion] = {}
@@ -90,7 +90,9 @@ class Agents:
         version = self._current.get((tenant, name))
         if version is None:
             known = ", ".join(sorted(agent for owner, agent in self._current if owner == tenant)) or "none"
-            raise NotFound(f"There is no agent {name!r}.", remedy=f"Agents served here: {known}.", field="agent", value=name)
+            raise NotFound(
+                f"There is no agent {name!r}.", remedy=f"Agents served here: {known}.", field="agent", value=name
+            )
         return version
 
     def all(self, tenant: str) -> list[AgentVersion]:

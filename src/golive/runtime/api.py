@@ -25,8 +25,8 @@ class RunRequest(Struct, frozen=True, kw_only=True):
 class RunResult(Struct, frozen=True, kw_only=True):
     """A run as it stands: the answer so far, how it ended, what it took. Also the data of the last frame.
 
-    `text` is everything on the answer channel; `output` the parsed JSON where the tier declares a schema; `message` says
-    in the user's words why an answer is not whole; `version` is the digest. Times are seconds since the epoch.
+    `text` is everything on the answer channel; `output` the parsed JSON where the tier declares a schema; `message`
+    says in the user's words why an answer is not whole; `version` is the digest. Times are seconds since the epoch.
     """
 
     run: str

@@ -10,9 +10,20 @@ from msgspec import Struct
 
 from golive.core.errors import InternalError
 from golive.core.events import (
-    Body, CancelRequested, Event, ModelFailed, ModelFinished, RunAccepted, RunFinished, RunStarted, StepStarted,
-    TextBlock, ToolFinished, ToolStarted, decode_body,
-)  # fmt: skip
+    Body,
+    CancelRequested,
+    Event,
+    ModelFailed,
+    ModelFinished,
+    RunAccepted,
+    RunFinished,
+    RunStarted,
+    StepStarted,
+    TextBlock,
+    ToolFinished,
+    ToolStarted,
+    decode_body,
+)
 from golive.core.messages import Message, ToolCall, Usage
 from golive.runtime.api import RunResult
 from golive.store.ports import RunView
@@ -21,9 +32,17 @@ SEPARATOR_ITEM = ""
 """Item of the blank line between the texts of two steps: part of the answer, of no message."""
 
 FRAMED: frozenset[str] = frozenset(
-    {"run.accepted", "run.started", "step.started", "model.failed", "model.finished", "tool.started", "tool.finished",
-     "run.finished"}
-)  # fmt: skip
+    {
+        "run.accepted",
+        "run.started",
+        "step.started",
+        "model.failed",
+        "model.finished",
+        "tool.started",
+        "tool.finished",
+        "run.finished",
+    }
+)
 """Kinds that a subscriber sees as a frame of length one (text blocks count their characters, others nothing)."""
 
 
@@ -160,31 +179,58 @@ class RunState:
         accepted = self._accepted()
         done = self.finished
         return RunView(
-            tenant=self.tenant, run=self.run, branch="", version=self.version, epoch=self.epoch,
-            agent=accepted.agent, version_name=accepted.version_name, source=accepted.source,
-            conversation=accepted.conversation, principal=accepted.principal,
+            tenant=self.tenant,
+            run=self.run,
+            branch="",
+            version=self.version,
+            epoch=self.epoch,
+            agent=accepted.agent,
+            version_name=accepted.version_name,
+            source=accepted.source,
+            conversation=accepted.conversation,
+            principal=accepted.principal,
             state="finished" if done else "running" if self.started_at else "queued",
-            outcome=done.outcome if done else None, reason=done.reason if done else None,
-            created_at=self.created_at, started_at=self.started_at, finished_at=self.finished_at, steps=self.steps,
-            tool_calls=len(self.effects), input_tokens=self.usage.input_tokens,
-            cached_input_tokens=self.usage.cached_input_tokens, output_tokens=self.usage.output_tokens,
-            reasoning_tokens=self.usage.reasoning_tokens, cost_microusd=self.cost_microusd, priced=self.priced,
-        )  # fmt: skip
+            outcome=done.outcome if done else None,
+            reason=done.reason if done else None,
+            created_at=self.created_at,
+            started_at=self.started_at,
+            finished_at=self.finished_at,
+            steps=self.steps,
+            tool_calls=len(self.effects),
+            input_tokens=self.usage.input_tokens,
+            cached_input_tokens=self.usage.cached_input_tokens,
+            output_tokens=self.usage.output_tokens,
+            reasoning_tokens=self.usage.reasoning_tokens,
+            cost_microusd=self.cost_microusd,
+            priced=self.priced,
+        )
 
     def result(self) -> RunResult:
         """The run as its faces show it."""
         accepted = self._accepted()
         done = self.finished
         return RunResult(
-            run=self.run, agent=accepted.agent, version=self.version, version_name=accepted.version_name,
+            run=self.run,
+            agent=accepted.agent,
+            version=self.version,
+            version_name=accepted.version_name,
             conversation=accepted.conversation,
             state="finished" if done else "running" if self.started_at else "queued",
-            outcome=done.outcome if done else None, reason=done.reason if done else None,
-            message=done.message if done else "", text=self.answer, output=done.output if done else None,
-            usage=self.usage, cost_microusd=self.cost_microusd, priced=self.priced, steps=self.steps,
-            tool_calls=len(self.effects), created_at=self.created_at, started_at=self.started_at,
-            finished_at=self.finished_at, metadata=accepted.metadata,
-        )  # fmt: skip
+            outcome=done.outcome if done else None,
+            reason=done.reason if done else None,
+            message=done.message if done else "",
+            text=self.answer,
+            output=done.output if done else None,
+            usage=self.usage,
+            cost_microusd=self.cost_microusd,
+            priced=self.priced,
+            steps=self.steps,
+            tool_calls=len(self.effects),
+            created_at=self.created_at,
+            started_at=self.started_at,
+            finished_at=self.finished_at,
+            metadata=accepted.metadata,
+        )
 
     def _accepted(self) -> RunAccepted:
         if self.accepted is None:
@@ -193,8 +239,14 @@ class RunState:
 
 
 _HANDLERS: dict[type[Body], Callable[[RunState, float, Any], None]] = {
-    RunAccepted: RunState._on_accepted, RunStarted: RunState._on_started, StepStarted: RunState._on_step,
-    TextBlock: RunState._on_text, ModelFailed: RunState._on_model_failed, ModelFinished: RunState._on_model_finished,
-    ToolStarted: RunState._on_tool_started, ToolFinished: RunState._on_tool_finished,
-    CancelRequested: RunState._on_cancel, RunFinished: RunState._on_finished,
-}  # fmt: skip
+    RunAccepted: RunState._on_accepted,
+    RunStarted: RunState._on_started,
+    StepStarted: RunState._on_step,
+    TextBlock: RunState._on_text,
+    ModelFailed: RunState._on_model_failed,
+    ModelFinished: RunState._on_model_finished,
+    ToolStarted: RunState._on_tool_started,
+    ToolFinished: RunState._on_tool_finished,
+    CancelRequested: RunState._on_cancel,
+    RunFinished: RunState._on_finished,
+}

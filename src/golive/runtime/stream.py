@@ -1,21 +1,31 @@
 """A run's stream of frames: made from its events, kept short in memory, read again from the journal by who comes late.
 
-Text frames are live: they go out before the block that makes them durable. All other frames are made from an event after
-it is durable. The journal gives the same stream again, since a text frame's position counts its characters.
+Text frames are live: they go out before the block that makes them durable. All other frames are made from an event
+after it is durable. The journal gives the same stream again, since a text frame's position counts its characters.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
+from golive.core.errors import GoliveError
 from golive.core.events import (
-    Body, Event, ModelFailed, ModelFinished, RunAccepted, RunStarted, StepStarted, TextBlock, ToolFinished,
-    ToolStarted, decode_body,
-)  # fmt: skip
-from golive.core.frames import RESET, Channel, Cursor, Frame, text_frame
+    Body,
+    Event,
+    ModelFailed,
+    ModelFinished,
+    RunAccepted,
+    RunStarted,
+    StepStarted,
+    TextBlock,
+    ToolFinished,
+    ToolStarted,
+    decode_body,
+)
+from golive.core.frames import ERROR, RESET, Channel, Cursor, Frame, text_frame
 from golive.runtime.state import FRAMED, RunState
 
 KEEP_FRAMES = 64
@@ -34,9 +44,12 @@ def frame_of(state: RunState, body: Body) -> Frame | None:
     match body:
         case RunAccepted():
             data = {
-                "run": state.run, "agent": body.agent, "version": state.version, "version_name": body.version_name,
+                "run": state.run,
+                "agent": body.agent,
+                "version": state.version,
+                "version_name": body.version_name,
                 "conversation": body.conversation,
-            }  # fmt: skip
+            }
         case RunStarted():
             data = {"run": state.run, "waited_ms": body.waited_ms}
         case StepStarted():
@@ -46,18 +59,26 @@ def frame_of(state: RunState, body: Body) -> Frame | None:
         case ModelFinished():
             item = body.item
             data = {
-                "step": body.step, "target": body.target, "finish_reason": body.finish_reason, "usage": body.usage,
-                "cost_microusd": body.cost_microusd, "first_token_ms": body.first_token_ms,
-            }  # fmt: skip
+                "step": body.step,
+                "target": body.target,
+                "finish_reason": body.finish_reason,
+                "usage": body.usage,
+                "cost_microusd": body.cost_microusd,
+                "first_token_ms": body.first_token_ms,
+            }
         case ToolStarted():
             channel, item = "tool", body.call_id
             data = {"call_id": body.call_id, "name": body.name, "arguments": body.arguments}
         case ToolFinished():
             channel, item = "tool", body.call_id
             data = {
-                "call_id": body.call_id, "name": body.name, "ok": body.ok, "content": body.content,
-                "error_code": body.error_code, "latency_ms": body.latency_ms,
-            }  # fmt: skip
+                "call_id": body.call_id,
+                "name": body.name,
+                "ok": body.ok,
+                "content": body.content,
+                "error_code": body.error_code,
+                "latency_ms": body.latency_ms,
+            }
         case _:
             data = state.result()
     return Frame(state.epoch, state.pos, item, channel, body.kind, Raw(_encode(data)))
@@ -99,7 +120,7 @@ def frames_after(frames: Iterable[Frame], cursor: Cursor) -> Iterator[Frame]:
 
 
 class FrameLog:
-    """The live end of one run's stream, shared by all its subscribers; keeps only what is not durable yet, and a little."""
+    """The live end of one run's stream, shared by its subscribers; keeps what is not durable yet, and a little more."""
 
     def __init__(self, on_empty: Callable[[], None]) -> None:
         self.frames: list[Frame] = []
@@ -115,6 +136,11 @@ class FrameLog:
         for subscriber in self._subscribers:
             subscriber.wake()
 
+    @property
+    def last_pos(self) -> int:
+        """How long the stream is by now."""
+        return self.frames[-1].pos if self.frames else 0
+
     def durable(self, pos: int) -> None:
         """Says that everything up to `pos` is in the journal, so it need not be kept here."""
         excess = len(self.frames) - KEEP_FRAMES
@@ -125,6 +151,13 @@ class FrameLog:
             drop += 1
         del self.frames[:drop]
         self.base += drop
+
+    def fail(self, epoch: int, error: GoliveError) -> None:
+        """Ends the stream without the run's end, and tells why: the journal cannot be written."""
+        pos = self.frames[-1].pos if self.frames else 0
+        data = {"code": error.code, "message": error.message, "remedy": error.remedy}
+        self.frames.append(Frame(epoch, pos, "", "status", ERROR, Raw(_encode(data))))
+        self.close()
 
     def close(self) -> None:
         """No frame follows."""
@@ -167,6 +200,11 @@ class LiveSubscription:
     def over(self) -> bool:
         return self._log.closed and self.index >= self._log.base + len(self._log.frames)
 
+    @property
+    def ready(self) -> bool:
+        """There is something to take, or the end to see."""
+        return self._log.closed or self.index < self._log.base + len(self._log.frames)
+
     def take(self) -> list[Frame]:
         """All frames it has not read."""
         log = self._log
@@ -179,7 +217,7 @@ class LiveSubscription:
 
     async def wait(self, timeout_s: float) -> None:
         """Returns when there is something to take, the log closes, or the time is over."""
-        if self._log.closed or self.index < self._log.base + len(self._log.frames):
+        if self.ready:
             return
         loop = asyncio.get_running_loop()
         self._waiter = waiter = loop.create_future()
@@ -192,3 +230,70 @@ class LiveSubscription:
 
     def close(self) -> None:
         self._log.leave(self)
+
+
+class Subscription:
+    """A subscriber's way through a run: from its cursor out of the journal, then live, without gap or repetition."""
+
+    def __init__(
+        self, read: Callable[[], Awaitable[list[Event]]], cursor: Cursor, live: LiveSubscription | None, last_pos: int
+    ) -> None:
+        self._read = read
+        self._cursor = cursor
+        self._live = live
+        self._last_pos = last_pos
+        self._pos = 0
+        self._caught_up = live is not None and cursor.pos == 0 and not live.lagging
+        self._over = False
+
+    async def next(self, timeout_s: float) -> list[Frame] | None:
+        """The next frames: [] when nothing came within `timeout_s` (send a heartbeat), None when the stream is over."""
+        while not self._over:
+            if not self._caught_up:
+                frames = await self._catch_up()
+                if frames:
+                    return frames
+                continue
+            live = self._live
+            assert live is not None
+            if live.lagging:
+                self._cursor, self._caught_up = Cursor(self._cursor.epoch, self._pos), False
+                continue
+            frames = [rest for frame in live.take() if (rest := frame.after(self._pos)) is not None]
+            if frames:
+                self._pos = frames[-1].pos
+                self._cursor = Cursor(frames[-1].epoch, self._pos)
+                return frames
+            if live.over:
+                break
+            await live.wait(timeout_s)
+            if not live.ready:
+                return []
+        return None
+
+    async def _catch_up(self) -> list[Frame]:
+        if self._live is not None:
+            self._live.skip_dropped()
+        _, frames = replay(await self._read())
+        cursor = self._cursor
+        if cursor.pos > max(self._last_pos, frames[-1].pos if frames else 0) and not (
+            frames and frames[-1].epoch > cursor.epoch
+        ):
+            cursor = Cursor()  # not a place of this stream: begin again, and say so
+            first = frames[0].epoch if frames else 1
+            frames.insert(0, Frame(first, 0, "", "status", RESET, Raw(b'{"pos":0}')))
+            missing = [frames[0], *frames_after(frames[1:], cursor)]
+        else:
+            missing = list(frames_after(frames, cursor))
+        self._pos = missing[-1].pos if missing else cursor.pos
+        if missing:
+            self._cursor = Cursor(missing[-1].epoch, self._pos)
+        self._caught_up = True
+        self._over = self._live is None
+        return missing
+
+    def close(self) -> None:
+        """Leaves; the last subscriber of an interactive run that leaves sets its disconnect policy going."""
+        if self._live is not None:
+            self._live.close()
+        self._over = True

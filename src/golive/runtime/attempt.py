@@ -1,0 +1,196 @@
+"""One model call as the loop sees it: the stream's events become shown text, journalled attempts, and an answer."""
+
+from contextlib import aclosing
+
+from golive.core.errors import ModelError
+from golive.core.events import ModelFailed, ModelFinished, ModelStarted
+from golive.core.messages import ToolCall, Usage
+from golive.models.call import (
+    AttemptFailed,
+    AttemptStarted,
+    CallContext,
+    Finished,
+    Metered,
+    ModelCall,
+    ModelEvent,
+    ModelRequest,
+    Opened,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    ToolCallDelta,
+)
+from golive.runtime.interrupt import Interruptible
+from golive.runtime.journal import RunJournal, price_alarm
+from golive.runtime.state import SEPARATOR_ITEM
+
+
+class _Fragments:
+    """Tool calls put together from their fragments."""
+
+    def __init__(self) -> None:
+        self._calls: dict[int, tuple[str, str, list[str]]] = {}
+
+    def add(self, delta: ToolCallDelta) -> None:
+        identity, name, arguments = self._calls.get(delta.index, ("", "", []))
+        arguments.append(delta.arguments)
+        self._calls[delta.index] = (delta.id or identity, name or delta.name or "", arguments)
+
+    def calls(self, step: int) -> tuple[ToolCall, ...]:
+        return tuple(
+            ToolCall(identity or f"call_{step}_{index}", name, "".join(arguments) or "{}")
+            for index, (identity, name, arguments) in sorted(self._calls.items())
+        )
+
+
+class ModelTurn:
+    """Carries out one model call of a run, through all its attempts, and journals what happened."""
+
+    def __init__(self, journal: RunJournal, interruptible: Interruptible, step: int) -> None:
+        self._journal = journal
+        self._interruptible = interruptible
+        self._step = step
+        self._item = f"msg_{step}"
+        self._attempt = 1
+        self._target = ""
+        self._begun = False
+        self._refused = False
+        self._fragments = _Fragments()
+        self._opened: Opened | None = None
+        self._finish_reason = ""
+        self._metered: Metered | None = None
+
+    async def carry_out(self, call: ModelCall, request: ModelRequest, ctx: CallContext) -> None:
+        """Streams the answer into the run. On return the answer is noted, not yet durable.
+
+        Raises:
+            ModelError: no target gave an answer, or one broke off; the failure is noted.
+            DeadlineExceeded, Interrupted: likewise.
+        """
+        try:
+            async with aclosing(call(request, ctx)) as stream:
+                while (batch := await self._interruptible.next_of(stream)) is not None:
+                    await self._take(batch)
+        except ModelError as error:
+            self._note_failure(error.code, error)
+            raise
+        except BaseException as error:
+            if self._target and not self._finish_reason:
+                self._note_failure(getattr(error, "code", "cancelled"), None)
+            raise
+        self._note_answer()
+
+    def abandoned(self, metered: Metered) -> None:
+        """The meter's figure for a call that was given up while it ran."""
+        self._metered = metered
+
+    async def _take(self, batch: list[ModelEvent]) -> None:
+        texts: list[str] = []
+        thoughts: list[str] = []
+        for event in batch:
+            match event:
+                case TextDelta(choice=0):
+                    texts.append(event.text)
+                case ReasoningDelta(choice=0):
+                    thoughts.append(event.text)
+                case RefusalDelta(choice=0):
+                    self._refused = True
+                    texts.append(event.text)
+                case ToolCallDelta(choice=0):
+                    self._fragments.add(event)
+                case Finished(choice=0):
+                    self._finish_reason = event.reason
+                case AttemptStarted():
+                    await self._started(event)
+                case _:
+                    self._keep(event)
+        if thoughts:
+            self._journal.text("reasoning", self._item, "".join(thoughts))
+        if texts:
+            self._show("".join(texts))
+
+    def _keep(self, event: ModelEvent) -> None:
+        match event:
+            case Opened():
+                self._opened = event
+            case Metered():
+                self._metered = event
+            case AttemptFailed():
+                self._moved_on(event)
+            case _:
+                pass
+
+    def _show(self, text: str) -> None:
+        if not text:
+            return
+        if not self._begun:
+            self._begun = True
+            answer = self._journal.state.answer
+            if answer and not answer.endswith("\n"):
+                self._journal.text("answer", SEPARATOR_ITEM, "\n\n")
+        self._journal.text("answer", self._item, text)
+
+    async def _started(self, event: AttemptStarted) -> None:
+        self._attempt, self._target = event.attempt, event.target
+        self._journal.note(ModelStarted(self._step, event.attempt, event.target))
+        await self._journal.flush()
+
+    def _moved_on(self, event: AttemptFailed) -> None:
+        error = event.error
+        code = error.code if isinstance(error, ModelError) else "internal"
+        self._note_failed(code, error if isinstance(error, ModelError) else None, event.latency_ms, str(error))
+
+    def _note_failure(self, code: str, error: ModelError | None) -> None:
+        latency_ms = self._metered.latency_ms if self._metered else 0.0
+        self._note_failed(code, error, latency_ms, error.message if error else "The call was given up.")
+
+    def _note_failed(self, code: str, error: ModelError | None, latency_ms: float, message: str) -> None:
+        metered, self._metered = self._metered, None
+        fields = error.fields if error else {}
+        self._journal.note(
+            ModelFailed(
+                self._step,
+                self._attempt,
+                self._target,
+                code,
+                message,
+                fields.get("status"),
+                fields.get("vendor_code"),
+                fields.get("vendor_message"),
+                fields.get("request_id"),
+                fields.get("retry_after_s"),
+                latency_ms,
+                metered.usage if metered else Usage(),
+                metered.cost_microusd if metered else 0,
+            ),
+            metered,
+        )
+        self._alarm(metered)
+
+    def _note_answer(self) -> None:
+        metered, opened = self._metered, self._opened
+        self._journal.note(
+            ModelFinished(
+                step=self._step,
+                attempt=self._attempt,
+                target=self._target,
+                item=self._item,
+                finish_reason="refusal" if self._refused else self._finish_reason or "stop",
+                usage=metered.usage if metered else Usage(),
+                cost_microusd=metered.cost_microusd if metered else 0,
+                priced=metered.priced if metered else False,
+                tool_calls=self._fragments.calls(self._step),
+                response_model=opened.response_model if opened else "",
+                request_id=opened.request_id if opened else None,
+                first_token_ms=metered.first_token_ms if metered else None,
+                latency_ms=metered.latency_ms if metered else 0.0,
+                usage_estimated=metered.estimated if metered else False,
+            ),
+            metered,
+        )
+        self._alarm(metered)
+
+    def _alarm(self, metered: Metered | None) -> None:
+        alarm = price_alarm(metered) if metered else None
+        if alarm is not None:
+            self._journal.note(alarm)

@@ -1,0 +1,53 @@
+"""Runs of one conversation take turns, in the order they were accepted; the queue is bounded."""
+
+import asyncio
+from collections import deque
+
+from golive.core.errors import ConversationBusy
+
+
+class Turn:
+    """A place in one conversation's queue. `ready` is set when it is this run's turn."""
+
+    def __init__(self, key: tuple[str, str]) -> None:
+        self.key = key
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+
+class Conversations:
+    """Who speaks in each conversation now, and who waits. Holds nothing of conversations at rest."""
+
+    def __init__(self, queue: int) -> None:
+        self._queue = queue
+        self._turns: dict[tuple[str, str], deque[Turn]] = {}
+
+    def enter(self, tenant: str, conversation: str) -> Turn:
+        """Takes the next place.
+
+        Raises:
+            ConversationBusy: as many runs wait already as may.
+        """
+        turns = self._turns.setdefault((tenant, conversation), deque())
+        if len(turns) > self._queue:
+            raise ConversationBusy(
+                f"{len(turns)} runs are under way or waiting on conversation {conversation!r} already.",
+                remedy="Wait for one to finish, or raise server.conversation_queue.",
+                field="conversation_id",
+                value=conversation,
+            )
+        turn = Turn((tenant, conversation))
+        turns.append(turn)
+        if len(turns) == 1:
+            turn.ready.set_result(None)
+        return turn
+
+    def leave(self, turn: Turn) -> None:
+        """Gives the place up, wherever in the queue it is; the next in line is let in."""
+        turns = self._turns.get(turn.key)
+        if turns is None or turn not in turns:
+            return
+        turns.remove(turn)
+        if not turns:
+            del self._turns[turn.key]
+        elif not turns[0].ready.done():
+            turns[0].ready.set_result(None)

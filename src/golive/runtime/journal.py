@@ -1,0 +1,196 @@
+"""The one writer of a run: events in order, text in blocks, money with its cause, frames once they are true.
+
+`note` decides order and state at once; `flush` makes durable what was noted, in one transaction, and then shows it.
+Text is shown as it comes and becomes durable in blocks: every 250 ms, every 1 KiB, and with the next flush.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from golive.core.clock import Clock
+from golive.core.errors import GoliveError, StoreUnavailable
+from golive.core.events import AlarmRaised, Body, Event, TextBlock, encode_body
+from golive.core.frames import Channel, Frame, text_frame
+from golive.core.tasks import Tasks
+from golive.models.call import Metered
+from golive.runtime.state import RunState
+from golive.runtime.stream import FrameLog, frame_of
+from golive.store.ports import Lease, LedgerEntry, Store
+
+BLOCK_SECONDS = 0.25
+BLOCK_CHARS = 1024
+
+Observer = Callable[[RunState, list[Body]], None]
+"""Told of events once they are durable (metrics, log)."""
+
+
+class RunJournal:
+    """Writes one run under one lease; `note` may be called from anywhere on the event loop."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        lease: Lease,
+        state: RunState,
+        log: FrameLog,
+        clock: Clock,
+        tasks: Tasks,
+        observer: Observer,
+    ) -> None:
+        self.state = state
+        self.log = log
+        self._store = store
+        self._lease = lease
+        self._clock = clock
+        self._tasks = tasks
+        self._observer = observer
+        self._lock = asyncio.Lock()
+        self._events: list[Event] = []
+        self._bodies: list[Body] = []
+        self._ledger: list[LedgerEntry] = []
+        self._frames: list[Frame] = []
+        self._text: list[str] = []
+        self._text_item = ""
+        self._text_channel: Channel = "answer"
+        self._text_length = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._view_due = False
+        self._failure: GoliveError | None = None
+
+    def text(self, channel: Channel, item: str, text: str) -> None:
+        """Shows a piece of text now; it becomes durable with its block."""
+        if self._text and (item != self._text_item or channel != self._text_channel):
+            self._cut_block()
+        self._text_item, self._text_channel = item, channel
+        self._text.append(text)
+        self._text_length += len(text)
+        frame = text_frame(self.state.epoch, self.state.pos + self._text_length, item, channel, text)
+        if self._frames:
+            self._frames.append(frame)  # something noted before it is not durable yet, and comes first
+        else:
+            self.log.publish(frame)
+        if self._text_length >= BLOCK_CHARS:
+            self._flush_soon()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(BLOCK_SECONDS, self._flush_soon)
+
+    def note(self, body: Body, metered: Metered | None = None) -> None:
+        """Puts an event into the run's order; `metered` is the money it moves. Durable with the next `flush`."""
+        if self._text:
+            self._cut_block()
+        self._add(body)
+        frame = frame_of(self.state, body)
+        if frame is not None:
+            self._frames.append(frame)
+        if metered is not None:
+            self._ledger.append(self._entry(metered))
+        self._view_due = True
+
+    async def flush(self) -> None:
+        """Makes everything noted and shown so far durable, then shows the frames that waited for it.
+
+        Raises:
+            StoreUnavailable: nothing was written; flush again later.
+            Fenced, Conflict: nothing was written; the run is another's, and the journal takes nothing more.
+        """
+        if self._text:
+            self._cut_block()
+        async with self._lock:
+            if self._failure is not None:
+                raise self._failure
+            if self._events:
+                await self._write()
+
+    async def _write(self) -> None:
+        events, self._events = self._events, []
+        bodies, self._bodies = self._bodies, []
+        ledger, self._ledger = self._ledger, []
+        frames, self._frames = self._frames, []
+        views = (self.state.view(),) if self._view_due else ()
+        self._view_due = False
+        pos = self.state.pos
+        try:
+            await self._store.append(self._lease, events[0].seq - 1, events, ledger=ledger, views=views)
+        except StoreUnavailable:
+            # Nothing was written: what was noted stays noted, and a later flush may still succeed.
+            self._events, self._bodies = events + self._events, bodies + self._bodies
+            self._ledger, self._frames = ledger + self._ledger, frames + self._frames
+            self._view_due = self._view_due or bool(views)
+            raise
+        except GoliveError as error:
+            self._failure = error
+            raise
+        for frame in frames:
+            self.log.publish(frame)
+        self.log.durable(pos)
+        self._observer(self.state, bodies)
+
+    def _flush_soon(self) -> None:
+        self._timer = None
+        if self._text and self._failure is None:
+            self._cut_block()
+            self._tasks.start(self._flush_quietly(), f"block of {self.state.run}")
+
+    async def _flush_quietly(self) -> None:
+        try:
+            await self.flush()
+        except GoliveError:
+            return  # the loop's own next flush raises it again
+
+    def _cut_block(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        text = "".join(self._text)
+        self._text = []
+        self._text_length = 0
+        self._add(TextBlock(self._text_item, self._text_channel, text, self.state.pos))
+
+    def _add(self, body: Body) -> None:
+        state, lease = self.state, self._lease
+        event = Event(
+            lease.tenant,
+            lease.run,
+            state.seq + 1,
+            lease.epoch,
+            "",
+            state.version,
+            self._clock.now(),
+            body.kind,
+            encode_body(body),
+        )
+        state.apply(event.seq, event.epoch, event.at, body)
+        self._events.append(event)
+        self._bodies.append(body)
+
+    def _entry(self, metered: Metered) -> LedgerEntry:
+        usage = metered.usage
+        return LedgerEntry(
+            tenant=self._lease.tenant,
+            run=self._lease.run,
+            branch="",
+            version=self.state.version,
+            epoch=self._lease.epoch,
+            seq=self.state.seq,
+            at=self._clock.now(),
+            kind="settled",
+            target=metered.target,
+            amount_microusd=metered.cost_microusd,
+            input_tokens=usage.input_tokens,
+            cached_input_tokens=usage.cached_input_tokens,
+            output_tokens=usage.output_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+        )
+
+
+def price_alarm(metered: Metered) -> AlarmRaised | None:
+    """The alarm that tokens without a price raise: a cost of 0 must never pass for cheap."""
+    tokens = metered.usage.input_tokens + metered.usage.output_tokens
+    if metered.priced or not tokens:
+        return None
+    return AlarmRaised(
+        "price.missing",
+        f'No price is known for {metered.target}: {tokens} tokens were counted at $0. Set [prices."{metered.target}"].',
+        {"target": metered.target, "tokens": str(tokens)},
+    )

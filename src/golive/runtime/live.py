@@ -1,0 +1,52 @@
+"""A run while this process carries it: its journal, its stream, its way to be stopped."""
+
+import asyncio
+
+from golive.core.errors import StoreError
+from golive.core.events import OnDisconnect
+from golive.runtime.interrupt import Interruptible
+from golive.runtime.journal import RunJournal
+from golive.runtime.stream import FrameLog
+
+
+class LiveRun:
+    """Bookkeeping around one loop task."""
+
+    def __init__(self, run: str, on_disconnect: OnDisconnect, grace_s: float) -> None:
+        self.run = run
+        self.interruptible = Interruptible()
+        self.log = FrameLog(self._unwatched)
+        self.journal: RunJournal
+        self.accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the acceptance is durable; holds the error when it could not be made so."""
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when this process carries the run no more."""
+        self._on_disconnect = on_disconnect
+        self._grace_s = grace_s
+
+    def _unwatched(self) -> None:
+        if self._on_disconnect == "cancel" and not self.log.closed:
+            asyncio.get_running_loop().call_later(self._grace_s, self._abandon)
+
+    def _abandon(self) -> None:
+        if not self.log.watched() and not self.log.closed:
+            self.interruptible.interrupt("disconnected")
+
+    async def accept(self) -> None:
+        """Makes the acceptance durable and tells whoever asked for the run."""
+        await self.journal.flush()
+        self.tell_accepted()
+
+    def tell_accepted(self) -> None:
+        if not self.accepted.done():
+            self.accepted.set_result(None)
+
+    def close(self, error: StoreError | None) -> None:
+        """Ends the stream, in good order or with the error that kept the end from becoming durable."""
+        if not self.accepted.done():
+            self.accepted.set_exception(error or StoreError("the run ended before it was accepted"))
+            self.accepted.exception()
+        if error is None:
+            self.log.close()
+        else:
+            self.log.fail(self.journal.state.epoch, error)

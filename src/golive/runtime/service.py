@@ -1,0 +1,339 @@
+"""The runtime as the faces of the server see it: start a run, watch it, ask for it, stop it."""
+
+import asyncio
+from contextlib import suppress
+
+from golive.core.clock import Clock
+from golive.core.deadline import Deadline
+from golive.core.errors import (
+    DeadlineExceeded,
+    GoliveError,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+    ShuttingDown,
+    StoreError,
+    StoreUnavailable,
+)
+from golive.core.events import Body, CancelRequested, Event, RunAccepted
+from golive.core.frames import Cursor
+from golive.core.ids import Ids
+from golive.core.messages import Message
+from golive.core.tasks import Tasks
+from golive.memory.history import HISTORY_RUNS, recent
+from golive.runtime.agent import Agents, AgentVersion, Limits
+from golive.runtime.api import AgentInfo, RunRequest, RunResult
+from golive.runtime.conversations import Conversations, Turn
+from golive.runtime.interrupt import Interrupted
+from golive.runtime.journal import Observer, RunJournal
+from golive.runtime.live import LiveRun
+from golive.runtime.loop import FaultLog, RunLoop, ended_by
+from golive.runtime.state import RunState
+from golive.runtime.step import Finish, after_error
+from golive.runtime.stream import Subscription
+from golive.store.ports import Lease, RunFilter, RunView, Store
+
+MAX_EVENTS = 100_000
+"""Most events of one run that are read at once."""
+BEGINNING = Cursor()
+_RETRY_S = (0.5, 1.0, 2.0, 5.0)
+"""Waits between attempts to make a run's end durable while the store cannot be written; the last one repeats."""
+
+
+class RuntimeSettings:
+    """Named maxima and graces, from [server]."""
+
+    def __init__(self, *, holder: str, max_open_runs: int, conversation_queue: int, disconnect_grace_s: float) -> None:
+        self.holder = holder
+        self.max_open_runs = max_open_runs
+        self.conversation_queue = conversation_queue
+        self.disconnect_grace_s = disconnect_grace_s
+
+
+class Runtime:
+    """Carries the runs of this process."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        agents: Agents,
+        clock: Clock,
+        ids: Ids,
+        settings: RuntimeSettings,
+        observer: Observer,
+        faults: FaultLog,
+    ) -> None:
+        self._store = store
+        self._agents = agents
+        self._clock = clock
+        self._ids = ids
+        self._settings = settings
+        self._observer = observer
+        self._faults = faults
+        self._live: dict[tuple[str, str], LiveRun] = {}
+        self._conversations = Conversations(settings.conversation_queue)
+        self._tasks = Tasks("runs")
+        self._draining = False
+
+    async def start(self, request: RunRequest) -> str:
+        """Accepts a run; it is durable, and under way, on return.
+
+        Raises:
+            NotFound, InvalidRequest, ConversationBusy, Overloaded, ShuttingDown, StoreUnavailable: there is no run.
+        """
+        tenant = request.principal.tenant
+        version = self._agents.get(tenant, request.agent)
+        self._admit(request)
+        limits = _limits(version, request)
+        turn = await self._turn(tenant, version.name, request.conversation)
+        run = self._ids.new("run")
+        policy = request.on_disconnect or ("continue" if request.background else version.on_disconnect)
+        live = LiveRun(run, policy, self._settings.disconnect_grace_s)
+        state = RunState(tenant, run, version.digest)
+        state.epoch = 1
+
+        def observed(state: RunState, bodies: list[Body]) -> None:
+            live.tell_accepted()
+            self._observer(state, bodies)
+
+        live.journal = RunJournal(
+            store=self._store,
+            lease=Lease(tenant, run, 1, self._settings.holder),
+            state=state,
+            log=live.log,
+            clock=self._clock,
+            tasks=self._tasks,
+            observer=observed,
+        )
+        live.journal.note(
+            RunAccepted(
+                version.name,
+                version.version_name,
+                "agent",
+                request.input,
+                request.conversation,
+                request.principal.id,
+                limits.deadline_s,
+                limits.max_steps,
+                policy,
+                request.metadata,
+            )
+        )
+        deadline = Deadline.after(self._clock, limits.deadline_s, "limits.deadline_s")
+        loop = RunLoop(
+            agent=version,
+            journal=live.journal,
+            limits=limits,
+            deadline=deadline,
+            interruptible=live.interruptible,
+            clock=self._clock,
+            holder=self._settings.holder,
+            headers=request.headers,
+            faults=self._faults,
+        )
+        self._live[tenant, run] = live
+        self._tasks.start(self._carry(live, loop, deadline, turn), run)
+        await asyncio.shield(live.accepted)
+        return run
+
+    def _admit(self, request: RunRequest) -> None:
+        if self._draining:
+            raise ShuttingDown("This server is shutting down.", remedy="Send the request again; another one answers.")
+        if len(self._live) >= self._settings.max_open_runs:
+            raise Overloaded(
+                f"{len(self._live)} runs are open, the most this server carries.",
+                remedy="Try again in a moment, or raise server.max_open_runs.",
+            )
+        if not request.input:
+            raise InvalidRequest(
+                "input is empty.", remedy="Send a text or at least one message.", field="input", value=[]
+            )
+
+    async def _turn(self, tenant: str, agent: str, conversation: str | None) -> Turn | None:
+        if conversation is None:
+            return None
+        before = await self._store.tenant(tenant).runs(RunFilter(conversation=conversation, limit=1))
+        if before and before[0].agent != agent:
+            raise InvalidRequest(
+                f"conversation {conversation!r} belongs to agent {before[0].agent!r}.",
+                remedy="Use another conversation_id for each agent.",
+                field="conversation_id",
+                value=conversation,
+            )
+        return self._conversations.enter(tenant, conversation)
+
+    async def _carry(self, live: LiveRun, loop: RunLoop, deadline: Deadline, turn: Turn | None) -> None:
+        state = live.journal.state
+        try:
+            try:
+                history: tuple[Message, ...] = ()
+                early: Finish | None = None
+                if turn is not None:
+                    await live.accept()
+                    history, early = await self._wait_for_turn(live, deadline, turn)
+                if early is None:
+                    await loop.run(history)
+                else:
+                    loop.finish(early)
+                    await live.journal.flush()
+            except StoreUnavailable as error:
+                accepted = live.accepted.done()
+                live.close(error)
+                if accepted:
+                    await self._settle(live)
+            except StoreError as error:
+                self._faults(state.run, error)
+                live.close(error)
+            else:
+                live.close(None)
+        finally:
+            if turn is not None:
+                self._conversations.leave(turn)
+            self._live.pop((state.tenant, state.run), None)
+            live.ended.set_result(None)
+
+    async def _wait_for_turn(
+        self, live: LiveRun, deadline: Deadline, turn: Turn
+    ) -> tuple[tuple[Message, ...], Finish | None]:
+        tenant, conversation = turn.key
+        try:
+            async with deadline.enforced(self._clock):
+                await live.interruptible.wait(turn.ready)
+            return await self._history(tenant, conversation, live.run), None
+        except Interrupted as interrupted:
+            return (), ended_by(interrupted.reason, live.journal.state)
+        except DeadlineExceeded as error:
+            return (), after_error(error, "", Limits(0, deadline.seconds, 0))
+
+    async def _settle(self, live: LiveRun) -> None:
+        """Keeps trying to make the end durable, so that the run does not stay open while the server lives."""
+        attempt = 0
+        while True:
+            await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
+            attempt += 1
+            with suppress(StoreUnavailable):
+                await live.journal.flush()
+                return
+
+    async def _history(self, tenant: str, conversation: str, but: str) -> tuple[Message, ...]:
+        store = self._store.tenant(tenant)
+        earlier = await store.runs(RunFilter(conversation=conversation, state="finished", limit=HISTORY_RUNS))
+        journals = [await store.events(view.run, 0, MAX_EVENTS) for view in earlier if view.run != but]
+        return recent(RunState.of(events).transcript() for events in journals)
+
+    async def subscribe(self, tenant: str, run: str, cursor: Cursor = BEGINNING) -> Subscription:
+        """The run's frames behind `cursor`, to its end.
+
+        Raises:
+            NotFound: the tenant has no such run.
+        """
+        live = self._live.get((tenant, run))
+        if live is None:
+            await self._view(tenant, run)
+            live = self._live.get((tenant, run))
+
+        async def read() -> list[Event]:
+            return await self._store.tenant(tenant).events(run, 0, MAX_EVENTS)
+
+        if live is None:
+            return Subscription(read, cursor, None, 0)
+        return Subscription(read, cursor, live.log.subscribe(), live.log.last_pos)
+
+    async def wait(self, tenant: str, run: str) -> RunResult:
+        """The run's result once it has finished; whoever waits counts as a subscriber."""
+        subscription = await self.subscribe(tenant, run)
+        try:
+            while await subscription.next(3600.0) is not None:
+                pass
+        finally:
+            subscription.close()
+        return await self.result(tenant, run)
+
+    async def result(self, tenant: str, run: str) -> RunResult:
+        """The run as it stands, also while it runs.
+
+        Raises:
+            NotFound: the tenant has no such run.
+        """
+        live = self._live.get((tenant, run))
+        if live is not None:
+            return live.journal.state.result()
+        events = await self._store.tenant(tenant).events(run, 0, MAX_EVENTS)
+        if not events:
+            raise _no_run(run)
+        return RunState.of(events).result()
+
+    async def cancel(self, tenant: str, run: str, by: str, reason: str) -> RunResult:
+        """Asks the run to end as `cancelled`; its text stays. Finished runs are left as they are.
+
+        Raises:
+            NotFound: the tenant has no such run.
+        """
+        live = self._live.get((tenant, run))
+        if live is not None and live.journal.state.finished is None:
+            live.journal.note(CancelRequested(by, reason))
+            live.interruptible.interrupt("cancelled")
+            await self.wait(tenant, run)
+        return await self.result(tenant, run)
+
+    async def runs(self, tenant: str, where: RunFilter) -> list[RunView]:
+        """Runs as lists show them, newest first."""
+        return await self._store.tenant(tenant).runs(where)
+
+    async def events(self, tenant: str, run: str, after_seq: int, limit: int) -> list[Event]:
+        """The run's journal.
+
+        Raises:
+            NotFound: the tenant has no such run.
+        """
+        await self._view(tenant, run)
+        return await self._store.tenant(tenant).events(run, after_seq, limit)
+
+    def agents(self, tenant: str) -> list[AgentInfo]:
+        """The tenant's agents."""
+        return [version.info() for version in self._agents.all(tenant)]
+
+    def open_runs(self) -> int:
+        return len(self._live)
+
+    @property
+    def draining(self) -> bool:
+        return self._draining
+
+    async def drain(self, seconds: float) -> None:
+        """Stops accepting, lets running runs finish for `seconds`, then ends the rest as `interrupted`."""
+        self._draining = True
+        with suppress(DeadlineExceeded):
+            async with Deadline.after(self._clock, seconds, "server.drain_s").enforced(self._clock):
+                await self._idle()
+        for live in list(self._live.values()):
+            live.interruptible.interrupt("interrupted")
+        with suppress(DeadlineExceeded):
+            async with Deadline.after(self._clock, 5.0, "shutdown").enforced(self._clock):
+                await self._idle()
+        await self._tasks.close()
+
+    async def _idle(self) -> None:
+        while self._live:
+            await asyncio.wait([live.ended for live in self._live.values()], return_when=asyncio.FIRST_COMPLETED)
+
+    async def _view(self, tenant: str, run: str) -> RunView:
+        view = await self._store.tenant(tenant).run(run)
+        if view is None:
+            raise _no_run(run)
+        return view
+
+
+def _no_run(run: str) -> GoliveError:
+    return NotFound(f"There is no run {run!r}.", remedy="List runs with GET /v1/runs.", field="run", value=run)
+
+
+def _limits(version: AgentVersion, request: RunRequest) -> Limits:
+    """The version's limits, tightened by the request: a caller may ask for less, never for more."""
+    limits = version.limits
+    return Limits(
+        min(limits.max_steps, request.max_steps or limits.max_steps),
+        min(limits.deadline_s, request.deadline_s or limits.deadline_s),
+        limits.max_tool_calls_per_step,
+    )
