@@ -1,0 +1,83 @@
+"""`python -m golive.sim`: a simulator alone, for other programs. Prints one line of JSON when it listens."""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+import msgspec
+import uvloop
+
+from golive.core.clock import SystemClock
+from golive.sim.server import Simulator
+
+
+def run(
+    *,
+    host: str,
+    port: int,
+    seed: int,
+    api_keys: tuple[str, ...],
+    ready: Callable[[Simulator], None],
+    watch_stdin: bool = False,
+) -> None:
+    """Serves until SIGINT or SIGTERM, or the end of standard input if `watch_stdin`.
+
+    Raises:
+        OSError: the port cannot be used.
+    """
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(Simulator(seed=seed, clock=SystemClock(), api_keys=api_keys), host, port, ready, watch_stdin))
+
+
+async def _serve(
+    simulator: Simulator, host: str, port: int, ready: Callable[[Simulator], None], watch_stdin: bool
+) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await simulator.start(host, port)
+    if watch_stdin:
+
+        def read() -> None:
+            if not os.read(0, 4_096):
+                loop.remove_reader(0)
+                stop.set()
+
+        loop.add_reader(0, read)
+    ready(simulator)
+    await simulator.serve_until(stop)
+
+
+def _ready(simulator: Simulator) -> None:
+    sys.stdout.write(msgspec.json.encode({"base_url": simulator.base_url}).decode() + "\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """Parses the command line and serves; 1 if the port cannot be used."""
+    parser = argparse.ArgumentParser(prog="python -m golive.sim", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0, help="0 picks a free one")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keys-from-stdin", action="store_true", help="first line: a JSON array of the keys to accept")
+    parser.add_argument("--until-stdin-closes", action="store_true", help="end with the parent process")
+    given = parser.parse_args()
+    keys: tuple[str, ...] = ()
+    if given.keys_from_stdin:
+        keys = msgspec.json.decode(sys.stdin.buffer.readline(), type=tuple[str, ...])
+    try:
+        run(host=given.host, port=given.port, seed=given.seed, api_keys=keys, ready=_ready,
+            watch_stdin=given.until_stdin_closes)  # fmt: skip
+    except OSError as error:
+        sys.stderr.write(f"The simulator cannot listen on {given.host}:{given.port}: {error.strerror}. "
+                         "Choose another --port; 0 picks a free one.\n")  # fmt: skip
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

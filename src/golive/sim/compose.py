@@ -1,0 +1,109 @@
+"""What an answer consists of, before any byte of it is written: tokens, tool calls in fragments, what they cost."""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from golive.core.chance import Chance
+from golive.sim import agent, tokens
+from golive.sim.request import ChatRequest
+from golive.sim.script import Script, ToolUse
+from golive.sim.structured import instance
+
+
+class Call(Struct, frozen=True):
+    """A tool call; joined, the fragments are its arguments."""
+
+    id: str
+    name: str
+    fragments: list[str]
+
+    def cost(self) -> int:
+        """Tokens billed: the name, and each fragment for itself."""
+        return tokens.count(self.name) + sum(tokens.count(fragment) for fragment in self.fragments)
+
+
+class Answer(Struct, frozen=True):
+    """All of an answer, as lists of tokens. `hidden_tokens` are billed and never shown."""
+
+    reasoning: list[str]
+    text: list[str]
+    refusal: list[str]
+    calls: list[Call]
+    hidden_tokens: int
+    finish_reason: str
+    input_tokens: int
+    cached_tokens: int
+
+    def reasoning_tokens(self) -> int:
+        return self.hidden_tokens + len(self.reasoning)
+
+    def output_tokens(self) -> int:
+        """Tokens of the whole answer, as billed."""
+        shown = len(self.reasoning) + len(self.text) + len(self.refusal)
+        return self.hidden_tokens + shown + sum(call.cost() for call in self.calls)
+
+
+def compose(request: ChatRequest, script: Script, chance: Chance, suffix: str) -> Answer:
+    """The answer a script gives to a request. `suffix` makes the ids of its tool calls unique."""
+    uses = _tool_uses(request, script)
+    calls = [
+        Call(f"call_{suffix}{index}", use.name, _fragments(use.arguments, script.fragment))
+        for index, use in enumerate(uses)
+    ]
+    reasoning = tokens.split(script.reasoning) if script.reasoning else []
+    refusal = tokens.split(script.refusal) if script.refusal else []
+    text = [] if refusal or (calls and script.text is None) else _text(request, script, chance)
+    finish = "tool_calls" if calls else "stop"
+    if request.max_tokens is not None:
+        room = max(0, request.max_tokens - script.reasoning_tokens)
+        cut = len(reasoning) + len(text) + len(refusal) > room
+        reasoning = reasoning[:room]
+        text, refusal = text[: room - len(reasoning)], refusal[: room - len(reasoning)]
+        finish = "length" if cut else finish
+    return Answer(
+        reasoning=reasoning,
+        text=text,
+        refusal=refusal,
+        calls=calls,
+        hidden_tokens=script.reasoning_tokens,
+        finish_reason=script.finish_reason or finish,
+        input_tokens=request.input_tokens,
+        cached_tokens=min(script.cached_tokens, request.input_tokens),
+    )
+
+
+def _tool_uses(request: ChatRequest, script: Script) -> tuple[ToolUse, ...]:
+    if script.refusal:
+        return ()
+    fresh = request.rounds() == 0
+    if script.tool_calls:
+        return script.tool_calls
+    if script.always_tools or (script.mode == "tools" and fresh):
+        if not request.tools or request.choice == "none":
+            return ()
+        return agent.pick_tools(request, forced=True)
+    if script.mode == "agent" and fresh and script.text is None:
+        return agent.pick_tools(request)
+    return ()
+
+
+def _fragments(arguments: dict[str, Any] | str, size: int) -> list[str]:
+    text = arguments if isinstance(arguments, str) else msgspec.json.encode(arguments).decode()
+    return [text[start : start + size] for start in range(0, len(text), size)]
+
+
+def _text(request: ChatRequest, script: Script, chance: Chance) -> list[str]:
+    if script.text is not None:
+        return tokens.split(script.text)
+    if request.output != "text":
+        words = "".join(tokens.generate(chance, 6))
+        schema = {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}
+        value = instance(request.output if isinstance(request.output, dict) else schema, words)
+        return tokens.split(msgspec.json.encode(value).decode())
+    if script.mode == "echo":
+        return tokens.split(request.said())
+    if script.mode == "agent":
+        return tokens.split(agent.answer(request))
+    return tokens.generate(chance, script.tokens)
