@@ -7,16 +7,33 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+NAME = r"^[a-z][a-z0-9_-]{0,62}$"
+REFERENCE = r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$"
+TARGET_REF = r"^[a-z][a-z0-9_-]*/.+$"
+BASE_URL = r"^https?://[^\s/@?#]+(/[^\s?#]*)?$"
+STORE_URL = r"^sqlite:.+$"
+VERSION = r"^[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}$"
+
+PATTERN_WORDS = {
+    NAME: "a name of lower-case letters, digits, `_` and `-` that begins with a letter (63 at most)",
+    REFERENCE: "a reference to a secret: `env:NAME` or `file:PATH`",
+    TARGET_REF: "a target written `provider/model`, such as `openai/gpt-5-mini`",
+    BASE_URL: "an address such as https://api.openai.com/v1, without user, password or query",
+    STORE_URL: "`sqlite:PATH`",
+    VERSION: "a version of letters, digits and `.+_-` (64 at most), such as `1.0.0` or `2026-11-21`",
+}
+"""What each pattern asks for, in words, for messages about values that do not fit."""
+
+Name = Annotated[str, Field(pattern=NAME)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
-SecretRef = Annotated[str, Field(pattern=r"^(env|file):.+$")]
-TargetRef = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*/.+$")]
+SecretRef = Annotated[str, Field(pattern=REFERENCE)]
+TargetRef = Annotated[str, Field(pattern=TARGET_REF)]
 
 
 class Section(BaseModel):
-    """Root of all sections: frozen, and strict about unknown keys."""
+    """Root of all sections: frozen, and strict about unknown keys (`load.py` is strict about types, too)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 # ---- golive.toml -----------------------------------------------------------------------------------------------------
@@ -46,7 +63,7 @@ class ServerConfig(Section):
 class StoreConfig(Section):
     """[store]: where golive remembers."""
 
-    url: Annotated[str, Field(pattern=r"^sqlite:.+$")] = "sqlite:.golive/golive.db"
+    url: Annotated[str, Field(pattern=STORE_URL)] = "sqlite:.golive/golive.db"
     """`sqlite:PATH`, relative to golive.toml."""
 
 
@@ -62,7 +79,7 @@ class ProviderConfig(Section):
 
     dialect: Literal["openai-chat"] = "openai-chat"
     """What it speaks: OpenAI Chat Completions and everything compatible (vLLM, Ollama, LiteLLM, llama.cpp …)."""
-    base_url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
+    base_url: Annotated[str, Field(pattern=BASE_URL)]
     """Up to and without `/chat/completions`, such as https://api.openai.com/v1."""
     api_key: SecretRef | None = None
     """Reference to the credential: `env:NAME` or `file:PATH`; absent for servers that need none."""
@@ -175,7 +192,7 @@ class AgentConfig(Section):
 
     name: Name
     """The agent's name in addresses and as `model`; must equal the folder's name."""
-    version: Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}$")]
+    version: Annotated[str, Field(pattern=VERSION)]
     """Version name (semver or date tag). The same name with other content is refused."""
     description: str = ""
     """One sentence for lists."""

@@ -1,0 +1,85 @@
+"""Finds the line on which each key of a TOML text stands, so that errors and `config explain` can name it.
+
+The text has been parsed before (by tomllib, which says what it means); this only walks over it again.
+"""
+
+import re
+import tomllib
+from typing import Any
+
+_KEY = r"""(?:[A-Za-z0-9_-]+|"(?:\\.|[^"\\\n])*"|'[^'\n]*')"""
+_DOTTED = rf"{_KEY}(?:[ \t]*\.[ \t]*{_KEY})*"
+_BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
+_HEADER = re.compile(rf"\[\[?[ \t]*({_DOTTED})[ \t]*\]\]?")
+_ASSIGNMENT = re.compile(rf"({_DOTTED})[ \t]*=")
+_TOKEN = re.compile(
+    r'"""(?:\\.|[^\\])*?"{3,5}(?!")'
+    r"|'''.*?'{3,5}(?!')"
+    r'|"(?:\\.|[^"\\\n])*"'
+    r"|'[^'\n]*'"
+    r"|#[^\n]*|[\[\]{}\n]|[^\"'#\[\]{}\n]+",
+    re.DOTALL,
+)
+
+
+def key_lines(text: str) -> dict[tuple[str, ...], int]:
+    """The line, from 1, of every table header and every key outside inline tables, by path.
+
+    Args:
+        text: valid TOML; for anything else the answer may have gaps, but nothing is raised.
+    """
+    lines: dict[tuple[str, ...], int] = {}
+    table: tuple[str, ...] = ()
+    at = _end(_BLANK.match(text, 0), 0)
+    counted, line = 0, 1
+    while at < len(text):
+        header = _HEADER.match(text, at) if text[at] == "[" else None
+        assignment = None if header else _ASSIGNMENT.match(text, at)
+        line += text.count("\n", counted, at)
+        counted = at
+        if header:
+            table = _path(header.group(1))
+            for length in range(1, len(table) + 1):
+                lines.setdefault(table[:length], line)
+            at = header.end()
+        elif assignment:
+            path = table + _path(assignment.group(1))
+            for length in range(len(table) + 1, len(path) + 1):
+                lines.setdefault(path[:length], line)
+            at = _skip_value(text, assignment.end())
+        else:
+            return lines
+        at = _end(_BLANK.match(text, at), at)
+    return lines
+
+
+def _path(keys: str) -> tuple[str, ...]:
+    """The parts of a dotted key, quotes and escapes resolved by the parser itself."""
+    path: list[str] = []
+    here: Any = tomllib.loads(f"{keys} = 0")
+    while isinstance(here, dict):
+        name, here = next(iter(here.items()))
+        path.append(name)
+    return tuple(path)
+
+
+def _skip_value(text: str, at: int) -> int:
+    """The place after the value that begins at `at`: the end of the line on which no bracket is open any more."""
+    depth = 0
+    while at < len(text):
+        token = _TOKEN.match(text, at)
+        if token is None:
+            return len(text)
+        first = text[at]
+        if first in "[{":
+            depth += 1
+        elif first in "]}":
+            depth -= 1
+        elif first == "\n" and depth == 0:
+            return at
+        at = token.end()
+    return at
+
+
+def _end(match: re.Match[str] | None, otherwise: int) -> int:
+    return match.end() if match else otherwise
