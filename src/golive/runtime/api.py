@@ -1,6 +1,8 @@
 """What the faces of the server and the runtime say to each other: a run asked for, a run's result, an agent's card."""
 
-from msgspec import Raw, Struct
+from typing import Any
+
+from msgspec import Struct
 
 from golive.core.events import OnDisconnect, Outcome, State
 from golive.core.messages import Message, ToolSpec, Usage
@@ -39,7 +41,7 @@ class RunResult(Struct, frozen=True, kw_only=True):
     reason: str | None
     message: str
     text: str
-    output: Raw | None
+    output: Any
     usage: Usage
     cost_microusd: int
     priced: bool

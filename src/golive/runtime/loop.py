@@ -1,9 +1,9 @@
 """The run loop: step decides, this performs, the journal remembers."""
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
-from msgspec import Raw
 
 from golive.core.clock import Clock
 from golive.core.deadline import Deadline
@@ -91,14 +91,14 @@ class RunLoop:
             )
         )
 
-    def _output(self, finish: Finish) -> tuple[Raw | None, Finish]:
+    def _output(self, finish: Finish) -> tuple[Any, Finish]:
         """The parsed answer where a schema was declared; an answer that is no JSON is not passed off as whole."""
         tier = self._agent.tiers[self._agent.default_tier]
         if tier.output_schema is None or finish.outcome != "completed":
             return None, finish
         last = self._state.messages[-1].text()
         try:
-            return msgspec.json.decode(last, type=Raw), finish
+            return msgspec.json.decode(last), finish
         except msgspec.DecodeError:
             return None, Finish("partial", "output_invalid", "The model's answer was not the JSON that was asked for.")
 

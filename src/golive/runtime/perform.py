@@ -1,7 +1,7 @@
 """The one door for side effects: intent journalled, done under a stable key, outcome journalled.
 
 A key is run/branch/ordinal: the same on every retry, resume and replay. What the journal knows decides: a known outcome
-is returned, a known intent without outcome is resolved by `recover`, an ordinal that now asks for something else is told.
+is returned, an intent without outcome is resolved by `recover`, an ordinal that now asks for something else is told.
 """
 
 import hashlib

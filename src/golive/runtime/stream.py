@@ -184,7 +184,7 @@ class LiveSubscription:
 
     def __init__(self, log: FrameLog) -> None:
         self._log = log
-        self.index = log.base
+        self.index = 0
         self._waiter: asyncio.Future[None] | None = None
 
     def wake(self) -> None:

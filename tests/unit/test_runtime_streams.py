@@ -1,0 +1,247 @@
+"""Streams cut, resumed, shared, lagging; conversations; perform; restart."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from golive.core.clock import SystemClock
+from golive.core.errors import ConversationBusy, InvalidRequest, StoreUnavailable
+from golive.core.events import (
+    Event,
+    ModelStarted,
+    RunAccepted,
+    RunStarted,
+    TextBlock,
+    ToolFinished,
+    ToolStarted,
+    encode_body,
+)
+from golive.core.frames import Cursor
+from golive.models.call import TextDelta
+from golive.runtime.perform import Diverged, Done, Effect, Unknown, perform
+from golive.runtime.restart import end_open_runs
+from golive.runtime.state import EffectRecord
+from golive.runtime.stream import KEEP_FRAMES
+from golive.store.ports import Lease
+from golive.store.sqlite.store import SqliteStore
+from tests.unit.runtime_kit import ScriptedModel, World, answer, drain, shown
+
+
+async def test_a_late_subscriber_of_a_long_run_gets_everything_once(tmp_path: Path) -> None:
+    """Frames dropped from memory are read from the journal; the join is gapless, for early, late and resumed readers."""
+    words = [f"w{number} " for number in range(10 * KEEP_FRAMES)]
+    gate, end = asyncio.Event(), asyncio.Event()
+    ticks = [part for word in words for part in (TextDelta(word), lambda: asyncio.sleep(0))]
+    world = World(tmp_path, ScriptedModel([gate.wait, *ticks, end.wait, *answer("")]))
+    run = await world.start()
+    early = await world.runtime.subscribe("default", run)
+    gate.set()
+    seen = shown(await early.next(5.0) or [])
+    while not seen.endswith(words[-1]):
+        seen += shown(await early.next(5.0) or [])
+    late = await world.runtime.subscribe("default", run)
+    resumed = await world.runtime.subscribe("default", run, Cursor(1, 10))
+    end.set()
+    rest, all_of_it, tail = await drain(early), await drain(late), await drain(resumed)
+    whole = "".join(words)
+    assert seen + shown(rest) == whole
+    assert shown(all_of_it) == whole
+    assert tail[0].pos > 10
+    assert whole.endswith(shown(tail))
+    assert len(whole) - len(shown(tail)) == 7, "three status frames, then seven characters, were seen before"
+
+
+async def test_a_slow_subscriber_falls_back_to_the_journal(tmp_path: Path) -> None:
+    """A subscriber that does not read while frames are dropped misses nothing."""
+    gate = asyncio.Event()
+    ticks = [part for n in range(20 * KEEP_FRAMES) for part in (TextDelta(f"{n},"), lambda: asyncio.sleep(0))]
+    world = World(tmp_path, ScriptedModel([gate.wait, *ticks, *answer("")]))
+    run = await world.start()
+    slow = await world.runtime.subscribe("default", run)
+    head = await slow.next(5.0) or []
+    gate.set()
+    await world.runtime.wait("default", run)
+    assert shown([*head, *await drain(slow)]) == "".join(f"{n}," for n in range(20 * KEEP_FRAMES))
+
+
+async def test_a_cursor_that_is_no_place_of_the_stream_begins_again(tmp_path: Path) -> None:
+    """A made-up position is answered with a reset to 0 and the whole stream: nothing is lost."""
+    world = World(tmp_path, ScriptedModel(answer("hello")))
+    run = await world.start()
+    await world.runtime.wait("default", run)
+    frames = await drain(await world.runtime.subscribe("default", run, Cursor(1, 10_000)))
+    assert (frames[0].event, bytes(frames[0].data)) == ("text.reset", b'{"pos":0}')
+    assert shown(frames) == "hello"
+    assert frames[-1].event == "run.finished"
+
+
+async def test_runs_of_one_conversation_take_turns_and_see_each_other(tmp_path: Path) -> None:
+    """A second run waits for the first, then is shown its turns; the queue is bounded; agents do not mix."""
+    gate = asyncio.Event()
+    model = ScriptedModel([gate.wait, *answer("I am Ada")], answer("You asked my name"))
+    world = World(tmp_path, model, conversation_queue=1)
+    first = await world.start("Who are you?", conversation="c1")
+    second = await world.start("What did I ask?", conversation="c1")
+    with pytest.raises(ConversationBusy, match="conversation_queue"):
+        await world.start("third", conversation="c1")
+    assert (await world.runtime.result("default", second)).state == "queued"
+    gate.set()
+    await world.runtime.wait("default", first)
+    await world.runtime.wait("default", second)
+    texts = [turn.content for turn in model.requests[1].messages]
+    assert texts == ["Be brief.", "Who are you?", "I am Ada", "What did I ask?"]
+    other = world.agents.get("default", "helper")
+    import msgspec
+
+    world.agents.put("default", msgspec.structs.replace(other, name="other"))
+    from golive.core.messages import Message
+    from golive.runtime.api import RunRequest
+    from tests.unit.runtime_kit import PRINCIPAL
+
+    with pytest.raises(InvalidRequest, match="belongs to agent 'helper'"):
+        await world.runtime.start(
+            RunRequest(agent="other", input=(Message("user", "x"),), principal=PRINCIPAL, conversation="c1")
+        )
+
+
+async def test_a_cancelled_wait_gives_its_turn_up(tmp_path: Path) -> None:
+    """A run cancelled while it waits for its turn ends, and the one behind it is let in."""
+    gate = asyncio.Event()
+    model = ScriptedModel([gate.wait, *answer("one")], answer("three"))
+    world = World(tmp_path, model)
+    first = await world.start("1", conversation="c", background=True)
+    second = await world.start("2", conversation="c", background=True)
+    third = await world.start("3", conversation="c", background=True)
+    assert (await world.runtime.cancel("default", second, "k", "")).outcome == "cancelled"
+    gate.set()
+    assert (await world.runtime.wait("default", third)).text == "three"
+    assert (await world.runtime.result("default", first)).text == "one"
+
+
+class _Journal:
+    """An effect journal in memory, with a log of what happened in which order."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, EffectRecord] = {}
+        self.log: list[str] = []
+
+    def effect(self, key: str) -> EffectRecord | None:
+        return self.records.get(key)
+
+    async def intend(self, started: ToolStarted) -> None:
+        self.records[started.key] = EffectRecord(started)
+        self.log.append("intent")
+
+    async def conclude(self, finished: ToolFinished) -> None:
+        self.records[finished.key].finished = finished
+        self.log.append("outcome")
+
+
+def _effect(arguments: str = "{}") -> Effect:
+    return Effect("run_1", "", 1, 1, "c1", "pay", arguments)
+
+
+async def test_perform_contract() -> None:
+    """Intent before call before outcome; a known outcome is returned; an open one is resolved; another intent is told."""
+    journal = _Journal()
+    done = ToolFinished(1, 1, "run_1//1", "c1", "pay", True, "paid")
+
+    async def call(effect: Effect) -> ToolFinished:
+        journal.log.append("call")
+        return done
+
+    async def unknown(effect: Effect) -> ToolFinished | None:
+        journal.log.append("recover")
+        return None
+
+    async def known(effect: Effect) -> ToolFinished | None:
+        return done
+
+    assert await perform(journal, _effect(), call, unknown) == Done(done)
+    assert journal.log == ["intent", "call", "outcome"]
+    assert await perform(journal, _effect(), call, unknown) == Done(done)
+    assert journal.log == ["intent", "call", "outcome"], "nothing was done again"
+    assert isinstance(await perform(journal, _effect('{"other":1}'), call, unknown), Diverged)
+    journal.records["run_1//1"].finished = None
+    assert await perform(journal, _effect(), call, unknown) == Unknown("run_1//1")
+    assert journal.log[-1] == "recover"
+    assert await perform(journal, _effect(), call, known) == Done(done)
+    assert journal.log.count("call") == 1
+
+
+async def test_a_restart_ends_open_runs_with_their_text(tmp_path: Path) -> None:
+    """A run left open by a dead process ends as failed (interrupted) under a new epoch; the old writer is fenced."""
+    store = SqliteStore.open(tmp_path / "t.db", clock=SystemClock(), inline=True)
+    lease = Lease("default", "run_1", 1, "dead")
+    bodies = [
+        RunAccepted("helper", "1", on_disconnect="continue"),
+        RunStarted("dead"),
+        ModelStarted(1, 1, "sim/x"),
+        TextBlock("msg_1", "answer", "half an answer", 2),
+    ]
+    events = [
+        Event("default", "run_1", seq, 1, "", "d", 1.0, body.kind, encode_body(body))
+        for seq, body in enumerate(bodies, 1)
+    ]
+    from golive.runtime.state import RunState
+
+    await store.append(lease, 0, events, views=(RunState.of(events).view(),))
+    assert await end_open_runs(store, SystemClock(), "new") == ["run_1"]
+    assert await end_open_runs(store, SystemClock(), "new") == []
+    world = World(tmp_path, ScriptedModel())
+    world.runtime._store = store
+    result = await world.runtime.result("default", "run_1")
+    assert (result.outcome, result.reason, result.text) == ("failed", "interrupted", "half an answer")
+    # a subscriber that saw text which never became durable is told where the stream stands
+    frames = await drain(await world.runtime.subscribe("default", "run_1", Cursor(1, 2 + 14 + 9)))
+    assert [(frame.event, frame.epoch, frame.pos) for frame in frames] == [
+        ("text.reset", 2, 16),
+        ("run.finished", 2, 17),
+    ]
+
+
+async def test_a_store_that_fails_at_acceptance_refuses_the_run(tmp_path: Path) -> None:
+    """When the acceptance cannot be made durable the caller gets the error, and no run exists."""
+    world = World(tmp_path, model := ScriptedModel(answer("x")))
+    broken = _Broken(world.store)
+    world.runtime._store = broken  # type: ignore[assignment]
+    with pytest.raises(StoreUnavailable):
+        await world.start()
+    assert world.runtime.open_runs() == 0
+    assert model.turns == [], "the model call was begun, not carried out"
+
+
+async def test_a_store_that_fails_later_ends_the_stream_with_an_error_and_settles_when_it_can(tmp_path: Path) -> None:
+    """Subscribers are told why their stream ends; the run's end becomes durable once the store is back."""
+    gate = asyncio.Event()
+    world = World(tmp_path, ScriptedModel([gate.wait, *answer("text")]))
+    broken = _Broken(world.store, after=1)
+    world.runtime._store = broken  # type: ignore[assignment]
+    run = await world.start()
+    subscription = await world.runtime.subscribe("default", run)
+    gate.set()
+    frames = await drain(subscription)
+    assert frames[-1].event == "error"
+    assert b"store.unavailable" in bytes(frames[-1].data)
+    broken.after = 10**9
+    while world.runtime.open_runs():
+        await asyncio.sleep(0.05)
+    result = await world.runtime.result("default", run)
+    assert (result.state, result.text) == ("finished", "text")
+
+
+class _Broken:
+    """A store whose appends fail after so many."""
+
+    def __init__(self, store: SqliteStore, after: int = 0) -> None:
+        self.store, self.after, self.appends = store, after, 0
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.store, name)
+
+    async def append(self, *args: object, **options: object) -> None:
+        self.appends += 1
+        if self.appends > self.after:
+            raise StoreUnavailable("disk full", remedy="free some space")
+        await self.store.append(*args, **options)  # type: ignore[arg-type]
