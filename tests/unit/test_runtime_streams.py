@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from golive.core.clock import SystemClock
@@ -18,18 +19,20 @@ from golive.core.events import (
     encode_body,
 )
 from golive.core.frames import Cursor
+from golive.core.messages import Message
 from golive.models.call import TextDelta
+from golive.runtime.api import RunRequest
 from golive.runtime.perform import Diverged, Done, Effect, Unknown, perform
 from golive.runtime.restart import end_open_runs
-from golive.runtime.state import EffectRecord
+from golive.runtime.state import EffectRecord, RunState
 from golive.runtime.stream import KEEP_FRAMES
 from golive.store.ports import Lease
 from golive.store.sqlite.store import SqliteStore
-from tests.unit.runtime_kit import ScriptedModel, World, answer, drain, shown
+from tests.unit.runtime_kit import PRINCIPAL, ScriptedModel, World, answer, drain, shown
 
 
 async def test_a_late_subscriber_of_a_long_run_gets_everything_once(tmp_path: Path) -> None:
-    """Frames dropped from memory are read from the journal; the join is gapless, for early, late and resumed readers."""
+    """Frames dropped from memory are read from the journal; the join is gapless for every reader."""
     words = [f"w{number} " for number in range(10 * KEEP_FRAMES)]
     gate, end = asyncio.Event(), asyncio.Event()
     ticks = [part for word in words for part in (TextDelta(word), lambda: asyncio.sleep(0))]
@@ -92,13 +95,7 @@ async def test_runs_of_one_conversation_take_turns_and_see_each_other(tmp_path: 
     texts = [turn.content for turn in model.requests[1].messages]
     assert texts == ["Be brief.", "Who are you?", "I am Ada", "What did I ask?"]
     other = world.agents.get("default", "helper")
-    import msgspec
-
     world.agents.put("default", msgspec.structs.replace(other, name="other"))
-    from golive.core.messages import Message
-    from golive.runtime.api import RunRequest
-    from tests.unit.runtime_kit import PRINCIPAL
-
     with pytest.raises(InvalidRequest, match="belongs to agent 'helper'"):
         await world.runtime.start(
             RunRequest(agent="other", input=(Message("user", "x"),), principal=PRINCIPAL, conversation="c1")
@@ -143,7 +140,7 @@ def _effect(arguments: str = "{}") -> Effect:
 
 
 async def test_perform_contract() -> None:
-    """Intent before call before outcome; a known outcome is returned; an open one is resolved; another intent is told."""
+    """Intent before call before outcome; a known outcome is returned; an open one is resolved; another is told."""
     journal = _Journal()
     done = ToolFinished(1, 1, "run_1//1", "c1", "pay", True, "paid")
 
@@ -184,8 +181,6 @@ async def test_a_restart_ends_open_runs_with_their_text(tmp_path: Path) -> None:
         Event("default", "run_1", seq, 1, "", "d", 1.0, body.kind, encode_body(body))
         for seq, body in enumerate(bodies, 1)
     ]
-    from golive.runtime.state import RunState
-
     await store.append(lease, 0, events, views=(RunState.of(events).view(),))
     assert await end_open_runs(store, SystemClock(), "new") == ["run_1"]
     assert await end_open_runs(store, SystemClock(), "new") == []
