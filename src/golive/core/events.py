@@ -186,7 +186,7 @@ class RunFinished(Body, frozen=True):
     outcome: Outcome
     reason: str
     message: str = ""
-    output: Raw | None = None
+    output: Any = None
     usage: Usage = Usage()
     cost_microusd: int = 0
     steps: int = 0
@@ -219,7 +219,9 @@ _format_decoder = msgspec.json.Decoder(_FormatOnly)
 def encode_body(body: Body) -> bytes:
     """The body as JSON; formats past the first carry `format`."""
     data = _encoder.encode(body)
-    return data if body.format == 1 else b'{"format":%d,' % body.format + data[1:]
+    if body.format == 1:
+        return data
+    return b'{"format":%d' % body.format + (b"}" if data == b"{}" else b"," + data[1:])
 
 
 def decode_body(event: Event) -> Body:
