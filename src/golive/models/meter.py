@@ -1,0 +1,138 @@
+"""Measures one target's calls: time to the first token, whole time, usage, cost. Says so in a `Metered` at the end.
+
+Whatever way a call ends after a provider may have begun to work, there is exactly one `Metered`: as the last batch when
+the answer came or failed, and through `CallContext.on_abandoned` when the reader went away (closed the iterator or was
+cancelled), for then nobody can be handed a batch any more, but the provider bills all the same.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+
+from golive.core.clock import Clock
+from golive.core.errors import DeadlineExceeded, GoliveError, ModelError
+from golive.core.messages import Usage
+from golive.models.call import (
+    CallContext,
+    Finished,
+    Metered,
+    ModelCall,
+    ModelEvent,
+    ModelRequest,
+    Opened,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    ToolCallDelta,
+    UsageReported,
+)
+from golive.models.estimate import input_bound, text_bytes
+
+Pricer = Callable[[Usage], int | None]
+"""Micro-dollars for the usage of one call to this target; None when there is no price."""
+
+
+class MeteredCall:
+    """A `ModelCall` around a `ModelCall`."""
+
+    def __init__(self, call: ModelCall, *, target: str, price: Pricer, clock: Clock) -> None:
+        self._call = call
+        self._target = target
+        self._price = price
+        self._clock = clock
+
+    async def __call__(self, request: ModelRequest, ctx: CallContext) -> AsyncGenerator[list[ModelEvent], None]:
+        reading = _Reading(request, self._clock.monotonic())
+        stream = self._call(request, ctx)
+        try:
+            async for events in stream:
+                reading.take(events, self._clock)
+                yield events
+        except (GeneratorExit, asyncio.CancelledError):
+            if ctx.on_abandoned is not None:
+                ctx.on_abandoned(self._metered(reading, whole=False))
+            raise
+        except GoliveError as error:
+            if reading.may_be_billed(error):
+                yield [self._metered(reading, whole=False)]
+            raise
+        finally:
+            # Left to the garbage collector, an inner stream's connection would live on.
+            await stream.aclose()
+        yield [self._metered(reading, whole=True)]
+
+    def _metered(self, reading: "_Reading", *, whole: bool) -> Metered:
+        usage, estimated = reading.settle(whole=whole)
+        cost = self._price(usage)
+        return Metered(
+            attempt=1,
+            target=self._target,
+            usage=usage,
+            cost_microusd=cost or 0,
+            priced=cost is not None,
+            estimated=estimated,
+            first_token_ms=reading.first_token_ms,
+            latency_ms=(self._clock.monotonic() - reading.started) * 1000,
+        )
+
+
+class _Reading:
+    """What has been seen of one call."""
+
+    __slots__ = ("finished", "first_token_ms", "opened", "output_bytes", "reported", "request", "started")
+
+    def __init__(self, request: ModelRequest, started: float) -> None:
+        self.request = request
+        self.started = started
+        self.opened = False
+        self.finished = False
+        self.first_token_ms: float | None = None
+        self.output_bytes = 0
+        self.reported: Usage | None = None
+
+    def take(self, events: list[ModelEvent], clock: Clock) -> None:
+        """Notes a batch, in one pass."""
+        before = self.output_bytes
+        total = before
+        for event in events:
+            kind = type(event)
+            if kind is TextDelta or kind is ReasoningDelta or kind is RefusalDelta:
+                text: str = event.text  # type: ignore[union-attr]  # told by `kind`, which costs a third of isinstance
+                total += len(text) if text.isascii() else text_bytes(text)
+            elif isinstance(event, ToolCallDelta):
+                total += text_bytes(event.arguments) + (text_bytes(event.name) if event.name else 0) + 1
+            elif isinstance(event, UsageReported):
+                self.reported = event.usage
+            elif isinstance(event, Finished):
+                self.finished = True
+            elif isinstance(event, Opened):
+                self.opened = True
+        if total != before:
+            self.output_bytes = total
+            if self.first_token_ms is None:
+                self.first_token_ms = (clock.monotonic() - self.started) * 1000
+
+    def may_be_billed(self, error: GoliveError) -> bool:
+        """Not when the provider answered with an error status, or was never sent the request."""
+        if self.opened:
+            return True
+        if not isinstance(error, ModelError | DeadlineExceeded):
+            return False
+        return bool(error.fields.get("sent", error.fields.get("status") is None))
+
+    def settle(self, *, whole: bool) -> tuple[Usage, bool]:
+        """The usage to bill, and whether it is our bound instead of the provider's report.
+
+        A report counts when the answer was finished and it does not deny text that we saw. What a broken or abandoned
+        call reported so far is a floor under the bound.
+        """
+        reported = self.reported
+        if (whole or self.finished) and reported is not None and reported.input_tokens:  # noqa: SIM102
+            if reported.output_tokens or not self.output_bytes:
+                return reported, False
+        seen = reported or Usage()
+        output = max(self.output_bytes, seen.output_tokens)
+        if not whole and not self.request.stream:
+            output = max(output, self.request.max_output_tokens or 0)  # nothing was seen of what it may have written
+        return Usage(
+            seen.input_tokens or input_bound(self.request), seen.cached_input_tokens, output, seen.reasoning_tokens
+        ), True

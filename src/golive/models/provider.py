@@ -1,0 +1,266 @@
+"""One target, called: a dialect over the transport, under every time limit.
+
+Owns the limits (connect, first token, between tokens, whole call, and the caller's own deadline; the first one counts)
+and the closing of the connection the moment nobody wants the answer. Leaves prices, other targets and retries to the
+wrappers.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from typing import NamedTuple
+
+from golive.core.clock import Clock
+from golive.core.errors import GoliveError, ModelCut, ModelMalformed, ModelTimeout, ModelUnreachable
+from golive.models.call import CallContext, ModelEvent, ModelRequest
+from golive.models.dialect import Decoder, Dialect
+from golive.models.transport import (
+    ConnectFailed,
+    ConnectTimedOut,
+    ProtocolBroken,
+    Response,
+    Transport,
+    TransportError,
+)
+from golive.models.vendor_errors import Origin, from_status, request_id
+from golive.models.watchdog import Limit, Watchdog
+
+MAX_ERROR_BYTES = 65_536
+"""How much of an error answer is read."""
+TAIL_S = 2.0
+"""How long a whole answer may take to end (a usage chunk, the end of the body), so that the connection is kept."""
+USER_AGENT = "golive"
+
+_RESERVED = frozenset({
+    "authorization", "api-key", "content-type", "content-length", "host", "accept", "accept-encoding", "user-agent",
+    "connection", "transfer-encoding",
+})  # fmt: skip
+"""Headers a request cannot set: they are the dialect's, the credential's or the connection's."""
+
+
+class Limits(NamedTuple):
+    """Seconds; see ProviderConfig."""
+
+    connect_s: float
+    first_token_s: float
+    between_tokens_s: float
+    call_s: float
+
+
+Observe = Callable[[GoliveError | None, float], None]
+"""Told how each call's beginning went: the error or None, and milliseconds until the answer's head."""
+
+
+class ProviderCall:
+    """A `ModelCall` to one model of one provider."""
+
+    def __init__(
+        self,
+        *,
+        provider: str,
+        model: str,
+        base_url: str,
+        limits: Limits,
+        dialect: Dialect,
+        transport: Transport,
+        credential: Callable[[], str | None],
+        clock: Clock,
+        observe: Observe = lambda error, latency_ms: None,
+    ) -> None:
+        self.provider = provider
+        self.model = model
+        self.base_url = base_url.rstrip("/")
+        self.url = self.base_url + dialect.path()
+        self.limits = limits
+        self.dialect = dialect
+        self.transport = transport
+        self.credential = credential
+        self.clock = clock
+        self.observe = observe
+        self._head: tuple[str | None, dict[str, str]] | None = None
+        self._settings: dict[str, str] = {name: f"providers.{provider}.{name}" for name in Limits._fields}
+
+    async def __call__(self, request: ModelRequest, ctx: CallContext) -> AsyncGenerator[list[ModelEvent], None]:
+        """Calls the target. Closing the iterator, or cancelling its reader, closes the connection at once.
+
+        Raises:
+            DeadlineExceeded: the caller's deadline passed. ModelTimeout: one of the provider's limits did (`limit`).
+            ModelError: anything else that went wrong with the provider.
+        """
+        exchange = _Exchange(self, request, ctx)
+        try:
+            await exchange.open(request)
+            while True:
+                events = await exchange.read()
+                if events:
+                    yield events
+                if exchange.over:
+                    exchange.raise_failure()
+                    return
+        finally:
+            exchange.close()
+
+    def setting(self, name: str) -> str:
+        """The full name of a limit, for errors."""
+        return self._settings[name]
+
+    def headers(self, secret: str | None, request: ModelRequest) -> dict[str, str]:
+        """Headers of one request; the usual ones are kept until the credential changes."""
+        head = self._head
+        if head is None or head[0] != secret:
+            head = self._head = (
+                secret,
+                {
+                    "Content-Type": "application/json", "Accept": "text/event-stream, application/json",
+                    "Accept-Encoding": "identity", "User-Agent": USER_AGENT,
+                    **self.dialect.headers(self.base_url, secret),
+                },
+            )  # fmt: skip
+        if not request.headers:
+            return head[1]
+        return head[1] | {name: value for name, value in request.headers if name.lower() not in _RESERVED}
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    __slots__ = ("_between", "_call", "_clock", "_ctx", "_decoder", "_limit", "_origin", "_outer", "_response",
+                 "_secret", "_started", "_watchdog", "over")  # fmt: skip
+
+    def __init__(self, call: ProviderCall, request: ModelRequest, ctx: CallContext) -> None:
+        self._call = call
+        self._clock = call.clock
+        self._ctx = ctx
+        self._started = started = self._clock.monotonic()
+        self._outer = outer = _sooner(
+            Limit(ctx.deadline.at, "", ctx.deadline.seconds), started, call.limits.call_s, call.setting("call_s")
+        )
+        if outer.at <= started:
+            raise self._too_late(outer, sent=False)
+        first_s = call.limits.first_token_s
+        self._limit = _sooner(outer, started, first_s, call.setting("first_token_s")) if request.stream else outer
+        self._between = call.setting("between_tokens_s")
+        self._secret = call.credential()
+        self._origin = Origin(call.provider, call.model, secret=self._secret)
+        self._watchdog = Watchdog(self._clock, self._limit)
+        self._response: Response | None = None
+        self._decoder: Decoder | None = None
+        self.over = False
+
+    async def open(self, request: ModelRequest) -> None:
+        """Sends the request and waits for a head of status 200."""
+        call = self._call
+        body = call.dialect.encode(request, call.model, call.base_url)
+        try:
+            self._watchdog.begin(self._limit)
+            response = await call.transport.send(
+                "POST", call.url, call.headers(self._secret, request), body, connect_s=call.limits.connect_s
+            )
+            self._response = response
+            self._origin.request_id = request_id(response.header)
+            if response.status >= 300:
+                raise await self._refusal(response)
+        except asyncio.CancelledError:
+            if not self._watchdog.barked():
+                raise
+            late = self._too_late(self._watchdog.limit)
+            call.observe(late if isinstance(late, ModelTimeout) else None, self._elapsed_ms())
+            raise late from None
+        except TransportError as broken:
+            error = self._unreachable(broken)
+            call.observe(error, self._elapsed_ms())
+            raise error from None
+        except GoliveError as error:
+            call.observe(error, self._elapsed_ms())
+            raise
+        finally:
+            self._watchdog.rest()
+        call.observe(None, self._elapsed_ms())
+        self._decoder = call.dialect.decoder(self._origin, streamed=request.stream, header=response.header)
+
+    async def read(self) -> list[ModelEvent]:
+        """The events of one read. `over` is set with the last ones."""
+        assert self._response is not None
+        assert self._decoder is not None
+        watchdog, decoder = self._watchdog, self._decoder
+        try:
+            watchdog.begin(self._limit)
+            data = await self._response.chunk()
+            watchdog.rest()
+        except (asyncio.CancelledError, TransportError) as error:
+            broken = isinstance(error, TransportError)
+            if broken:
+                watchdog.rest()
+            elif not watchdog.barked():
+                raise
+            if decoder.complete:
+                self.over = True  # whole already: that the server does not hang up, or rudely, takes nothing from it
+                return []
+            raise (self._broken(error, decoder) if broken else self._too_late(watchdog.limit)) from None
+        events = decoder.feed(data) if data else decoder.end()
+        if not data or decoder.failure is not None:
+            self.over = True
+        elif decoder.complete:
+            self._limit = _sooner(self._outer, self._clock.monotonic(), TAIL_S, self._between)
+        elif decoder.began:
+            between_s = self._call.limits.between_tokens_s
+            self._limit = _sooner(self._outer, self._clock.monotonic(), between_s, self._between)
+        return events
+
+    def raise_failure(self) -> None:
+        """Raises what the decoder found wrong, once its events have been handed on."""
+        if self._decoder is not None and self._decoder.failure is not None:
+            raise self._decoder.failure
+
+    def close(self) -> None:
+        self._watchdog.close()
+        if self._response is not None:
+            self._response.close()
+
+    # ---- errors -----------------------------------------------------------------------------------------------------
+
+    async def _refusal(self, response: Response) -> GoliveError:
+        """The error of a status of 300 and above, with as much of its body as can be had."""
+        try:
+            body = await response.read(MAX_ERROR_BYTES)
+        except TransportError:
+            body = b""
+        return from_status(self._origin, response.status, response.header, body, self._clock.now())
+
+    def _too_late(self, limit: Limit, *, sent: bool = True) -> GoliveError:
+        """The caller's own deadline is the caller's error; any other limit is about the provider."""
+        if not limit.name:
+            error: GoliveError = self._ctx.deadline.error()
+            error.fields["sent"] = sent
+            return error
+        return Origin(self._call.provider, self._call.model).error(
+            ModelTimeout, f"did not answer within {limit.seconds:g} s ({limit.name}).",
+            remedy=f"Raise {limit.name} if that is too short, or add another target to the chain.", limit=limit.name,
+            seconds=limit.seconds, sent=sent,
+        )  # fmt: skip
+
+    def _unreachable(self, error: TransportError) -> GoliveError:
+        words = self._origin.redact(str(error), 200)
+        if isinstance(error, ConnectTimedOut):
+            connect_s = self._call.limits.connect_s
+            return self._too_late(Limit(0.0, self._call.setting("connect_s"), connect_s), sent=False)
+        if isinstance(error, ProtocolBroken):
+            return self._origin.error(ModelMalformed, f"did not answer in HTTP: {words}.", sent=True)
+        how = "cannot be reached" if isinstance(error, ConnectFailed) else "closed the connection before answering"
+        return self._origin.error(
+            ModelUnreachable, f"{how}: {words}.", sent=error.sent,
+            remedy=f"Check base_url of providers.{self._call.provider} and that the server runs.",
+        )  # fmt: skip
+
+    def _broken(self, error: BaseException, decoder: Decoder) -> GoliveError:
+        """The body broke off: what had come of it is not the whole answer."""
+        when = "in the middle of its answer" if decoder.began else "before its first token"
+        return self._origin.error(ModelCut, f"broke off {when}: {self._origin.redact(str(error), 200)}.")
+
+    def _elapsed_ms(self) -> float:
+        return (self._clock.monotonic() - self._started) * 1000
+
+
+def _sooner(outer: Limit, start: float, seconds: float, name: str) -> Limit:
+    """The limit of `seconds` from `start`, unless the outer one is earlier."""
+    at = start + seconds
+    return outer if outer.at <= at else Limit(at, name, seconds)
