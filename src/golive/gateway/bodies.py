@@ -1,0 +1,217 @@
+"""Reading what a client sends: bodies within a limit, queries, and errors that say where, what, and what instead.
+
+msgspec decides whether the input fits. Only when it does not, the input is read a second time, slowly, to say exactly
+where it fails: the position of broken JSON or UTF-8, or the field with what was found there.
+"""
+
+import asyncio
+import difflib
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, Generic, TypeVar, get_args
+from urllib.parse import parse_qsl
+
+import msgspec
+from msgspec import Struct
+
+from golive.core.errors import BodyTooLarge, InvalidRequest
+from golive.gateway.exchange import Exchange
+
+QUIET_S = 30.0
+"""Longest silence within a request's body, seconds."""
+VALUE_CHARS = 80
+"""Most characters of a wrong value that are repeated to the client."""
+
+S = TypeVar("S", bound=Struct)
+
+# msgspec tells path and kind of a mismatch in its message alone; a message that reads otherwise is passed on as it is.
+_PATH = re.compile(r" - at `\$(?P<path>[^`]*)`$")
+_EXPECTED = re.compile(r"^Expected (?P<expected>.+), got (?P<found>.+)$", re.DOTALL)
+_NAMED = re.compile(r"^Object (?P<what>contains unknown|missing required) field `(?P<name>[^`]*)`$")
+_STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]")
+
+
+async def read_body(exchange: Exchange, limit: int) -> bytes:
+    """The whole body.
+
+    Raises:
+        BodyTooLarge: more than `limit` bytes are announced, or have come.
+        InvalidRequest: the client fell silent before the end, or left.
+    """
+    announced = exchange.headers.get(b"content-length", b"0")
+    if announced.isdigit() and int(announced) > limit:
+        raise _too_large(limit, int(announced))
+    message = await _receive(exchange)
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        if len(body) > limit:
+            raise _too_large(limit)
+        return body
+    pieces, size = [body], len(body)
+    while message.get("more_body"):
+        if size > limit:
+            raise _too_large(limit)
+        message = await _receive(exchange)
+        pieces.append(message.get("body", b""))
+        size += len(pieces[-1])
+    if size > limit:
+        raise _too_large(limit)
+    return b"".join(pieces)
+
+
+async def _receive(exchange: Exchange) -> Any:
+    try:
+        async with asyncio.timeout(QUIET_S):
+            message = await exchange.receive()
+    except TimeoutError:
+        raise InvalidRequest(
+            f"The request's body did not arrive: nothing came for {QUIET_S:g} s.", remedy="Send it again.", field="body"
+        ) from None
+    if message["type"] == "http.disconnect":
+        raise InvalidRequest("The connection closed before the request's body was whole.", field="body")
+    return message
+
+
+def _too_large(limit: int, size: int | None = None) -> BodyTooLarge:
+    said = f"The request's body has {size} bytes" if size else "The request's body is larger than allowed"
+    return BodyTooLarge(
+        f"{said}; at most {limit} are taken.",
+        remedy="Send less, or raise server.max_body_bytes in golive.toml.",
+        field="body",
+        limit=limit,
+    )
+
+
+class Reader(Generic[S]):
+    """Reads one kind of body; made once per route."""
+
+    def __init__(self, struct: type[S]) -> None:
+        self.struct = struct
+        self._decoder = msgspec.json.Decoder(struct)
+        self._names: tuple[str, ...] | None = None
+
+    async def read(self, exchange: Exchange, limit: int, empty: S | None = None) -> S:
+        """The body as the struct; `empty` stands for no body at all, where that is allowed.
+
+        Raises:
+            BodyTooLarge: it exceeds `limit` bytes.
+            InvalidRequest: it does not fit; names field, what was found, what is expected.
+        """
+        body = await read_body(exchange, limit)
+        if not body and empty is not None:
+            return empty
+        return self.decode(body)
+
+    def decode(self, body: bytes) -> S:
+        """The struct; raises InvalidRequest as `read` does."""
+        try:
+            return self._decoder.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise self._explain(body, error) from None
+
+    def query(self, query_string: bytes) -> S:
+        """The struct from a query string; raises InvalidRequest for unknown, repeated or unfit parameters."""
+        pairs = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True, errors="replace")
+        values = dict(pairs)
+        try:
+            if len(values) < len(pairs):
+                name = next(name for i, (name, _) in enumerate(pairs) if name in dict(pairs[:i]))
+                raise InvalidRequest(f"Parameter {name!r} is given twice.", remedy="Give it once.", field=name)
+            return msgspec.convert(values, self.struct, strict=False)
+        except msgspec.ValidationError as error:
+            raise self._unfit(values, str(error)) from None
+
+    def _explain(self, body: bytes, error: Exception) -> InvalidRequest:
+        try:
+            document = json.loads(body.decode())
+        except UnicodeDecodeError as broken:
+            return InvalidRequest(
+                f"The body is not valid UTF-8: byte {broken.start} is {body[broken.start]:#04x}.",
+                remedy="Encode the body as UTF-8.",
+                field="body",
+                position=broken.start,
+            )
+        except json.JSONDecodeError as broken:
+            if not body.strip():
+                return InvalidRequest(
+                    "The body is empty.", remedy=f"Send a JSON object with {self._wanted()}.", field="body"
+                )
+            return InvalidRequest(
+                f"The body is not valid JSON: {broken.msg} (line {broken.lineno}, column {broken.colno}).",
+                remedy="Correct the JSON at that position.",
+                field="body",
+                position=broken.pos,
+            )
+        except RecursionError:
+            return InvalidRequest("The body is nested too deeply.", remedy="Send a flatter body.", field="body")
+        return self._unfit(document, str(error))
+
+    def _unfit(self, document: Any, message: str) -> InvalidRequest:
+        """The error for input that can be read but does not fit the struct."""
+        at = _PATH.search(message)
+        path = at["path"] if at else ""
+        reason = message[: at.start()] if at else message
+        if named := _NAMED.match(reason):
+            return self._named(path, named["name"], named["what"].startswith("missing"))
+        field = path.lstrip(".") or "body"
+        found = _shown(_value_at(document, path))
+        fields: dict[str, Any] = {"field": field, "found": found}
+        if mismatch := _EXPECTED.match(reason):
+            expected = mismatch["expected"].replace("`", "")
+            return InvalidRequest(
+                f"{field} is {found}, which is {mismatch['found'].replace('`', '')}; expected is {expected}.",
+                remedy=f"Send {field} as {expected}.",
+                expected=expected,
+                **fields,
+            )
+        return InvalidRequest(f"{field} is {found}: {reason}.", remedy=f"Correct {field}.", **fields)
+
+    def _named(self, path: str, name: str, missing: bool) -> InvalidRequest:
+        field = f"{path}.{name}".lstrip(".")
+        if missing:
+            return InvalidRequest(f"{field} is missing.", remedy=f"Add {field}.", field=field)
+        near = difflib.get_close_matches(name, self.names(), n=1)
+        remedy = (
+            f"Did you mean {near[0]!r}?" if near else f"Known here: {', '.join(self.struct.__struct_encode_fields__)}."
+        )
+        return InvalidRequest(f"{field} is not a known field.", remedy=remedy, field=field)
+
+    def _wanted(self) -> str:
+        required = [field.name for field in msgspec.structs.fields(self.struct) if field.required]
+        return ", ".join(required) or "its fields"
+
+    def names(self) -> tuple[str, ...]:
+        """All field names that may stand anywhere in the struct."""
+        if self._names is None:
+            self._names = tuple(dict.fromkeys(_names_in(self.struct, set())))
+        return self._names
+
+
+def _names_in(kind: Any, seen: set[Any]) -> Iterator[str]:
+    if isinstance(kind, type) and issubclass(kind, Struct):
+        if kind in seen:
+            return
+        seen.add(kind)
+        yield from kind.__struct_encode_fields__
+        for field in msgspec.structs.fields(kind):
+            yield from _names_in(field.type, seen)
+        return
+    for inner in get_args(kind):
+        yield from _names_in(inner, seen)
+
+
+def _value_at(document: Any, path: str) -> Any:
+    """What stands at msgspec's path, as far as it can be followed."""
+    value = document
+    for name, index in _STEP.findall(path):
+        try:
+            value = value[name] if name else value[int(index)]
+        except (KeyError, IndexError, TypeError):
+            return value
+    return value
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= VALUE_CHARS else text[: VALUE_CHARS - 1] + "…"

@@ -1,0 +1,102 @@
+"""What can be asked for: the agents of the tenant, and everything that may stand as `model` on the OpenAI face."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from golive.core.errors import NotFound
+from golive.gateway.exchange import Exchange
+from golive.gateway.routes import Answer, Param, Route
+from golive.runtime.api import AgentInfo
+from golive.runtime.service import Runtime
+
+
+class AgentList(Struct, frozen=True):
+    data: list[AgentInfo]
+
+
+class Model(Struct, frozen=True):
+    """OpenAI's model object. `owned_by` is "golive" for an agent, else the provider's name."""
+
+    id: str
+    owned_by: str
+    created: int = 0
+    object: Literal["model"] = "model"
+
+
+class ModelList(Struct, frozen=True):
+    data: list[Model]
+    object: Literal["list"] = "list"
+
+
+class Catalogue:
+    """Handlers of /v1/agents and /v1/models."""
+
+    def __init__(self, runtime: Runtime, models: Callable[[], Sequence[str]]) -> None:
+        """`models` gives the targets `provider/model` that golive.toml lists."""
+        self._runtime = runtime
+        self._models = models
+
+    async def agents(self, exchange: Exchange) -> None:
+        """GET /v1/agents"""
+        await exchange.json(AgentList(self._runtime.agents(exchange.principal.tenant)))
+
+    async def agent(self, exchange: Exchange) -> None:
+        """GET /v1/agents/{agent}"""
+        name = exchange.params["agent"]
+        agents = self._runtime.agents(exchange.principal.tenant)
+        for info in agents:
+            if info.name == name:
+                await exchange.json(info)
+                return
+        known = ", ".join(info.name for info in agents) or "none"
+        raise NotFound(
+            f"There is no agent {name!r}.", remedy=f"Agents served here: {known}.", field="agent", value=name
+        )
+
+    async def models(self, exchange: Exchange) -> None:
+        """GET /v1/models"""
+        await exchange.json(ModelList(self._all(exchange.principal.tenant)))
+
+    async def model(self, exchange: Exchange) -> None:
+        """GET /v1/models/{model}"""
+        wanted = exchange.params["model"]
+        for model in self._all(exchange.principal.tenant):
+            if model.id == wanted:
+                await exchange.json(model)
+                return
+        raise NotFound(
+            f"There is no model {wanted[:120]!r} in the list.",
+            remedy="GET /v1/models lists agents and models; others of a configured provider work by name all the same.",
+            field="model",
+            value=wanted[:120],
+        )
+
+    def _all(self, tenant: str) -> list[Model]:
+        agents = [Model(info.name, "golive") for info in self._runtime.agents(tenant)]
+        return agents + [Model(target, target.partition("/")[0]) for target in self._models()]
+
+    def routes(self) -> list[Route]:
+        """All routes of this face."""
+        agent = Param("agent", "path", "The agent's name.")
+        model = Param("model", "path", "An agent's name, or provider/model.")
+        return [
+            Route(
+                "GET", "/v1/agents", "agents.read", self.agents, "List agents", kind="agent", tag="Agents and models",
+                answers=(Answer(200, "The agents served here.", AgentList),),
+            ),
+            Route(
+                "GET", "/v1/agents/{agent}", "agents.read", self.agent, "Show an agent", kind="agent",
+                tag="Agents and models", params=(agent,), answers=(Answer(200, "The agent's card.", AgentInfo),),
+            ),
+            Route(
+                "GET", "/v1/models", "models.read", self.models, "List models, in OpenAI's shape", kind="model",
+                tag="Agents and models", face="openai", answers=(Answer(200, "Agents and models.", ModelList),),
+            ),
+            Route(
+                "GET", "/v1/models/{model...}", "models.read", self.model, "Show a model, in OpenAI's shape",
+                kind="model", tag="Agents and models", params=(model,), face="openai",
+                answers=(Answer(200, "The model.", Model),),
+            ),
+        ]  # fmt: skip

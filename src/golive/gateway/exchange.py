@@ -1,0 +1,90 @@
+"""One HTTP request and its answer, on raw ASGI: what handlers read from and write to.
+
+Owns headers, query and the order of sends. Leaves reading bodies to `bodies.py`, streams of frames to `sse.py`.
+"""
+
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from golive.core.errors import Unauthenticated
+from golive.tenants.authorize import Principal
+
+if TYPE_CHECKING:
+    from golive.gateway.routes import Route
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = Sequence[tuple[bytes, bytes]]
+
+_EVENT_STREAM: tuple[tuple[bytes, bytes], ...] = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+)
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+
+
+class Exchange:
+    """A request, and the one answer to it. `status` is 0 until the answer has begun."""
+
+    __slots__ = (
+        "_principal", "_send", "headers", "method", "params", "path", "receive", "route", "run", "scope", "status",
+    )  # fmt: skip
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        self.receive = receive
+        self._send = send
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.params: dict[str, str] = {}
+        self.route: Route | None = None
+        self.run: str | None = None
+        """The run this request has begun, once there is one; errors name it as x-request-id."""
+        self.status = 0
+        self._principal: Principal | None = None
+
+    @property
+    def principal(self) -> Principal:
+        """Who asks; known on every route that is not public."""
+        if self._principal is None:
+            raise Unauthenticated("This route does not know who asks.")
+        return self._principal
+
+    @principal.setter
+    def principal(self, principal: Principal) -> None:
+        self._principal = principal
+
+    def header(self, name: bytes) -> str | None:
+        """A header's value; `name` in lower case."""
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1")
+
+    async def answer(self, status: int, body: bytes, content_type: bytes, headers: Headers = ()) -> None:
+        """The whole answer at once."""
+        self.status = status
+        length = b"%d" % len(body)
+        start = [(b"content-type", content_type), (b"content-length", length), *headers]
+        await self._send({"type": "http.response.start", "status": status, "headers": start})
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def json(self, value: Any, status: int = 200, headers: Headers = ()) -> None:
+        """The whole answer, as JSON of `value` (structs and plain data)."""
+        await self.answer(status, _encode(value), b"application/json", headers)
+
+    async def begin_stream(self, headers: Headers = ()) -> None:
+        """Begins an event stream; `write` and `end` follow."""
+        self.status = 200
+        await self._send({"type": "http.response.start", "status": 200, "headers": [*_EVENT_STREAM, *headers]})
+
+    async def write(self, data: bytes) -> None:
+        """Sends a piece of the stream; returns when the client's connection takes more."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self, data: bytes = b"") -> None:
+        """Sends the last piece, and ends the answer as whole."""
+        await self._send({"type": "http.response.body", "body": data})

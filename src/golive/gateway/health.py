@@ -1,0 +1,113 @@
+"""Health for people (/health), for load balancers (/health/live, /health/ready), and metrics for Prometheus."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from golive import __version__
+from golive.core.clock import Clock
+from golive.core.errors import GoliveError, ShuttingDown, StoreUnavailable
+from golive.core.health import Dependency
+from golive.gateway.exchange import Exchange
+from golive.gateway.routes import PUBLIC, Answer, Route
+from golive.telemetry.metrics import CONTENT_TYPE, Metrics
+
+READY_FOR_S = 1.0
+"""How long an answer to /health/ready holds: anybody may ask, and asking must not become load on the store."""
+
+
+class Health(Struct, frozen=True):
+    """`status` is degraded when any dependency is down."""
+
+    status: Literal["up", "degraded", "draining"]
+    version: str
+    open_runs: int
+    dependencies: Sequence[Dependency]
+
+
+class Alive(Struct, frozen=True):
+    status: Literal["live", "ready"]
+
+
+class HealthFaces:
+    """Handlers of /health*, and /metrics."""
+
+    def __init__(
+        self,
+        *,
+        dependencies: Callable[[], Awaitable[Sequence[Dependency]]],
+        ping: Callable[[], Awaitable[None]],
+        draining: Callable[[], bool],
+        open_runs: Callable[[], int],
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        """`ping` raises unless the store can be read and written; it is all that readiness asks besides draining."""
+        self._dependencies = dependencies
+        self._ping = ping
+        self._draining = draining
+        self._open_runs = open_runs
+        self._metrics = metrics
+        self._clock = clock
+        self._asked_at = float("-inf")
+        self._unready: GoliveError | None = None
+        self._asking = asyncio.Lock()
+
+    async def health(self, exchange: Exchange) -> None:
+        """GET /health"""
+        dependencies = await self._dependencies()
+        down = any(dependency.state == "down" for dependency in dependencies)
+        status: Literal["up", "degraded", "draining"] = "draining" if self._draining() else "degraded" if down else "up"
+        body = Health(status, __version__, self._open_runs(), dependencies)
+        await exchange.json(body, 200 if status == "up" else 503, [(b"cache-control", b"no-store")])
+
+    async def live(self, exchange: Exchange) -> None:
+        """GET /health/live"""
+        await exchange.json(Alive("live"))
+
+    async def ready(self, exchange: Exchange) -> None:
+        """GET /health/ready"""
+        if self._draining():
+            raise ShuttingDown("This server is shutting down.", remedy="Send requests to another one.")
+        async with self._asking:
+            if self._clock.monotonic() - self._asked_at >= READY_FOR_S:
+                self._unready = await self._ask()
+                self._asked_at = self._clock.monotonic()
+        if self._unready is not None:
+            raise StoreUnavailable("The store cannot be written.", remedy="See /health and the server's log.")
+        await exchange.json(Alive("ready"))
+
+    async def _ask(self) -> GoliveError | None:
+        try:
+            await self._ping()
+        except GoliveError as error:
+            return error
+        return None
+
+    async def metrics(self, exchange: Exchange) -> None:
+        """GET /metrics"""
+        await exchange.answer(200, self._metrics.render(), CONTENT_TYPE)
+
+    def routes(self) -> list[Route]:
+        """All routes of this face."""
+        return [
+            Route(
+                "GET", "/health", "health.read", self.health, "State of every dependency",
+                answers=(Answer(200, "All is up.", Health), Answer(503, "Something is down, or draining.", Health)),
+            ),
+            Route(
+                "GET", "/health/live", PUBLIC, self.live, "The process answers",
+                answers=(Answer(200, "It does.", Alive),),
+            ),
+            Route(
+                "GET", "/health/ready", PUBLIC, self.ready, "Able to serve: store writable, not draining",
+                answers=(Answer(200, "It is.", Alive),),
+                description="Never depends on providers: one that is out must not take every replica with it.",
+            ),
+            Route(
+                "GET", "/metrics", "metrics.read", self.metrics, "Prometheus metrics",
+                answers=(Answer(200, "Text format.", media="text/plain"),),
+            ),
+        ]  # fmt: skip

@@ -1,0 +1,175 @@
+"""Serving an application over HTTP with uvicorn: the socket, the settings, and an end that lets work finish.
+
+Owns the listening socket (so that a port in use is told before anything else is built) and the order of shutting down.
+On SIGTERM or SIGINT the server goes on listening while `drain` runs: /health/ready says no, new runs are refused, open
+ones finish; a second signal ends it at once.
+"""
+
+import asyncio
+import errno
+import signal
+import socket
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import uvicorn
+import uvloop
+
+from golive.core.errors import ConfigError, PortInUse
+from golive.core.tasks import Tasks
+
+T = TypeVar("T")
+
+KEEP_ALIVE_S = 75
+"""An idle connection is closed after this; longer than the 60 s of usual proxies, so that they close first."""
+CLOSE_S = 3
+"""After draining, how long answers may still take to leave."""
+BACKLOG = 2_048
+"""Connections the system holds until they are accepted."""
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket bound to the address; port 0 takes a free one.
+
+    Raises:
+        PortInUse: something listens there already.
+        ConfigError: the address is not this machine's, or the port is reserved.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except socket.gaierror as error:
+        raise ConfigError(
+            f"server.host {host!r} cannot be resolved ({error.strerror}).",
+            remedy="Use an address of this machine, such as 127.0.0.1 or 0.0.0.0.",
+            key="server.host",
+            value=host,
+        ) from None
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        # Two servers with SO_REUSEADDR may bind one address; only one of them can listen.
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise _refused(host, port, error) from None
+    listener.setblocking(False)
+    return listener
+
+
+def _refused(host: str, port: int, error: OSError) -> ConfigError:
+    if error.errno == errno.EADDRINUSE:
+        return PortInUse(
+            f"Port {port} on {host} is in use.",
+            remedy="Stop what listens there, or choose another with server.port or --port (0 takes a free one).",
+            key="server.port",
+            value=port,
+        )
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return ConfigError(
+            f"Port {port} may not be used by this user.", remedy="Use a port above 1023.", key="server.port", value=port
+        )
+    return ConfigError(
+        f"Cannot listen on {host} ({error.strerror}).",
+        remedy="Use an address of this machine, such as 127.0.0.1 or 0.0.0.0.",
+        key="server.host",
+        value=host,
+    )
+
+
+def url_of(listener: socket.socket) -> str:
+    """Where the socket can be reached from this machine."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read here, never bound
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class _Uvicorn(uvicorn.Server):
+    """Without its own signal handlers: they would close before the runs are drained."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class HttpServer:
+    """One application on one socket."""
+
+    def __init__(self, app: Any, listener: socket.socket) -> None:
+        self.url = url_of(listener)
+        self._listener = listener
+        self._server = _Uvicorn(
+            uvicorn.Config(
+                app,
+                loop="none",
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                interface="asgi3",
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                backlog=BACKLOG,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=CLOSE_S,
+            )
+        )
+        self._tasks = Tasks("http")
+        self._serving: asyncio.Task[None] | None = None
+        self._stop: asyncio.Event | None = None
+
+    async def start(self) -> None:
+        """Begins to answer; returns once connections are accepted."""
+        self._serving = self._tasks.start(self._server.serve(sockets=[self._listener]), "serve")
+        while not self._server.started:
+            if self._serving.done():
+                self._serving.result()
+            await asyncio.sleep(0.005)
+
+    async def stop(self) -> None:
+        """Closes the socket, lets answers leave for `CLOSE_S`, and ends."""
+        self._server.should_exit = True
+        if self._serving is not None:
+            await asyncio.wait([self._serving])
+        await self._tasks.close()
+
+    async def run(self, drain: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Serves until SIGTERM or SIGINT, then drains while still listening, then stops.
+
+        Args:
+            drain: refuses new work and lets open work finish, bounded in time; a second signal cuts it short.
+        """
+        loop = asyncio.get_running_loop()
+        asked, hurried = asyncio.Event(), asyncio.Event()
+
+        def on_signal() -> None:
+            (hurried if asked.is_set() else asked).set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, on_signal)
+        try:
+            if self._serving is None:
+                await self.start()
+            await asked.wait()
+            draining = self._tasks.start(drain(), "drain")
+            hurry = self._tasks.start(hurried.wait(), "hurry")
+            await asyncio.wait([draining, hurry], return_when=asyncio.FIRST_COMPLETED)
+            if hurried.is_set():
+                self._server.force_exit = True
+            elif draining.done():
+                draining.result()
+            await self.stop()
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+
+def run_loop(main: Coroutine[Any, Any, T]) -> T:
+    """Runs `main` to its end on uvloop."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)

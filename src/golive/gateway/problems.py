@@ -1,0 +1,103 @@
+"""From an error's code to what an HTTP client is told: RFC 9457 problem answers, one table for all codes.
+
+Owns status, title and headers per code. Leaves the words to the errors themselves and the OpenAI shape to
+`openai_errors.py`, which reads the same table.
+
+Source: RFC 9457, Problem Details for HTTP APIs (July 2023).
+"""
+
+import math
+from typing import Any
+
+import msgspec
+
+from golive.core.errors import GoliveError
+
+CONTENT_TYPE = b"application/problem+json"
+DEFAULT_RETRY_S = 1
+"""Retry-After, seconds, where a retry helps and nobody said when."""
+
+# code: (status, title); a code that is missing is a fault of golive's own.
+TABLE: dict[str, tuple[int, str]] = {
+    "internal": (500, "Internal error"),
+    "request.invalid": (400, "Invalid request"),
+    "request.too_large": (413, "Request too large"),
+    "not_found": (404, "Not found"),
+    "method.not_allowed": (405, "Method not allowed"),
+    "auth.required": (401, "Authentication required"),
+    "auth.forbidden": (403, "Forbidden"),
+    "conversation.busy": (409, "Conversation busy"),
+    "server.overloaded": (503, "Server overloaded"),
+    "server.shutting_down": (503, "Server shutting down"),
+    "deadline.exceeded": (504, "Deadline exceeded"),
+    "config.invalid": (500, "Invalid configuration"),
+    "secret.missing": (500, "Secret missing"),
+    "agent.invalid": (500, "Agent cannot be served"),
+    "version.taken": (409, "Version name taken"),
+    "server.port_in_use": (500, "Port in use"),
+    "store.failed": (500, "Store failed"),
+    "store.unavailable": (503, "Store unavailable"),
+    "store.schema": (500, "Store schema mismatch"),
+    "store.conflict": (409, "Concurrent change"),
+    "store.fenced": (409, "Run taken over"),
+    "model.failed": (502, "Model call failed"),
+    "model.unreachable": (502, "Model provider unreachable"),
+    "model.timeout": (504, "Model provider too slow"),
+    "model.rate_limited": (429, "Model provider rate limit"),
+    "model.unavailable": (503, "Model provider unavailable"),
+    "model.auth": (502, "Model provider refused golive's credential"),
+    "model.not_found": (404, "Model not found"),
+    "model.bad_request": (400, "Model provider refused the request"),
+    "model.context_too_long": (400, "Context too long"),
+    "model.content_refused": (400, "Content refused"),
+    "model.malformed": (502, "Model answer malformed"),
+    "model.cut": (502, "Model answer broke off"),
+    "tool.failed": (500, "Tool failed"),
+    "tool.unknown": (500, "Tool unknown"),
+    "tool.arguments_invalid": (500, "Tool arguments invalid"),
+    "tool.raised": (500, "Tool raised"),
+    "tool.result_invalid": (500, "Tool result invalid"),
+    "tool.timeout": (504, "Tool timed out"),
+    "tool.worker_crashed": (500, "Tool worker crashed"),
+    "run.diverged": (500, "Replay diverged"),
+}
+
+_RESERVED = frozenset({"type", "title", "status", "detail", "code", "remedy", "instance"})
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+
+Headers = list[tuple[bytes, bytes]]
+
+
+def status_of(error: GoliveError) -> int:
+    """The HTTP status of an error."""
+    return TABLE.get(error.code, TABLE["internal"])[0]
+
+
+def problem(error: GoliveError) -> tuple[int, Headers, bytes]:
+    """Status, headers and body of the answer to an error; its fields stand beside the standard members."""
+    status, title = TABLE.get(error.code, TABLE["internal"])
+    body: dict[str, Any] = {
+        "type": f"urn:golive:problem:{error.code}",
+        "title": title,
+        "status": status,
+        "detail": error.message,
+        "code": error.code,
+    }
+    if error.remedy:
+        body["remedy"] = error.remedy
+    body.update((name, value) for name, value in error.fields.items() if name not in _RESERVED and value is not None)
+    return status, headers_of(error), _encode(body)
+
+
+def headers_of(error: GoliveError, *, basic: bool = False) -> Headers:
+    """The headers an error asks for: Retry-After, WWW-Authenticate (Basic where a browser shall ask), Allow."""
+    headers: Headers = []
+    if error.retry_helps:
+        after = error.fields.get("retry_after_s")
+        seconds = math.ceil(after) if isinstance(after, int | float) and 0 < after < 86_400 else DEFAULT_RETRY_S
+        headers.append((b"retry-after", b"%d" % seconds))
+    if error.code == "auth.required":
+        headers.append((b"www-authenticate", b'Basic realm="golive"' if basic else b'Bearer realm="golive"'))
+    if error.code == "method.not_allowed":
+        headers.append((b"allow", ", ".join(error.fields.get("allow", ())).encode()))
+    return headers

@@ -1,0 +1,263 @@
+"""Runs over HTTP: begin one (streamed, waited for, or in the background), look at it, follow it, cancel it."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Raw, Struct
+
+from golive.config.schema import ServerConfig
+from golive.core.errors import InvalidRequest
+from golive.core.events import Event, OnDisconnect, Outcome, State, raw_body
+from golive.core.frames import Cursor
+from golive.core.messages import ImagePart, Message, Role, TextPart, ToolCall
+from golive.core.tasks import Tasks
+from golive.gateway.bodies import Reader
+from golive.gateway.exchange import Exchange
+from golive.gateway.routes import Answer, Param, Route
+from golive.gateway.sse import send_frames
+from golive.gateway.watch import Watch
+from golive.runtime.api import RunRequest, RunResult
+from golive.runtime.service import Runtime
+from golive.store.ports import RunFilter, RunView
+
+PAGE = 200
+"""Most runs of one page."""
+EVENTS_PAGE = 10_000
+"""Most events of one page."""
+
+
+class InputText(Struct, frozen=True, tag_field="type", tag="text", forbid_unknown_fields=True):
+    text: str
+
+
+class InputImage(Struct, frozen=True, tag_field="type", tag="image", forbid_unknown_fields=True):
+    url: str
+    detail: str | None = None
+
+
+class InputCall(Struct, frozen=True, forbid_unknown_fields=True):
+    id: str
+    name: str
+    arguments: str
+
+
+class InputMessage(Struct, frozen=True, forbid_unknown_fields=True):
+    """One turn of what the run begins with."""
+
+    role: Role
+    content: str | tuple[InputText | InputImage, ...] = ""
+    name: str | None = None
+    tool_calls: tuple[InputCall, ...] = ()
+    tool_call_id: str | None = None
+
+    def message(self) -> Message:
+        """The same without the strictness."""
+        content = self.content if isinstance(self.content, str) else tuple(_part(part) for part in self.content)
+        calls = tuple(ToolCall(call.id, call.name, call.arguments) for call in self.tool_calls)
+        return Message(self.role, content, self.name, calls, self.tool_call_id)
+
+
+def _part(part: InputText | InputImage) -> TextPart | ImagePart:
+    return TextPart(part.text) if isinstance(part, InputText) else ImagePart(part.url, part.detail)
+
+
+class RunBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A run asked for: `input` is a text, or messages."""
+
+    input: str | tuple[InputMessage, ...]
+    stream: bool = False
+    background: bool = False
+    conversation_id: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    on_disconnect: OnDisconnect | None = None
+    deadline_s: Annotated[float, Meta(gt=0, le=86_400)] | None = None
+    max_steps: Annotated[int, Meta(ge=1, le=1_000)] | None = None
+    metadata: dict[str, str] = {}
+
+    def messages(self) -> tuple[Message, ...]:
+        """The input as messages."""
+        if isinstance(self.input, str):
+            return (Message("user", self.input),) if self.input else ()
+        return tuple(message.message() for message in self.input)
+
+
+class RunsQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    agent: str | None = None
+    state: State | None = None
+    outcome: Outcome | None = None
+    conversation: str | None = None
+    source: Literal["agent", "relay"] | None = None
+    before: str | None = None
+    limit: Annotated[int, Meta(ge=1, le=PAGE)] = 50
+
+
+class RunsPage(Struct, frozen=True):
+    """Runs, newest first. `next` is the `before` of the next page; null on the last one."""
+
+    data: list[RunView]
+    next: str | None
+
+
+class EventsQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    format: Literal["sse", "json"] = "sse"
+    after: Annotated[int, Meta(ge=0)] = 0
+    limit: Annotated[int, Meta(ge=1, le=EVENTS_PAGE)] = 1_000
+
+
+class JournalEvent(Struct, frozen=True):
+    """One durable event as the journal holds it."""
+
+    seq: int
+    epoch: int
+    branch: str
+    at: float
+    kind: str
+    body: Raw
+
+
+class EventsPage(Struct, frozen=True):
+    """Events in order. `next` is the `after` of the next page; null when these are all so far."""
+
+    data: list[JournalEvent]
+    next: int | None
+
+
+class CancelBody(Struct, frozen=True, forbid_unknown_fields=True):
+    reason: Annotated[str, Meta(max_length=1_000)] = ""
+
+
+def sim_headers(exchange: Exchange) -> tuple[tuple[str, str], ...]:
+    """The headers that script the simulator; nobody but a provider named `sim` is ever sent them."""
+    return tuple(
+        (name.decode("latin-1"), value.decode("latin-1"))
+        for name, value in exchange.headers.items()
+        if name.startswith(b"x-sim-")
+    )
+
+
+class RunFaces:
+    """Handlers of /v1/agents/{agent}/runs and /v1/runs."""
+
+    def __init__(self, runtime: Runtime, tasks: Tasks, server: ServerConfig) -> None:
+        self._runtime = runtime
+        self._tasks = tasks
+        self._limit = server.max_body_bytes
+        self._heartbeat_s = server.heartbeat_s
+        self._run_body = Reader(RunBody)
+        self._runs_query = Reader(RunsQuery)
+        self._events_query = Reader(EventsQuery)
+        self._cancel_body = Reader(CancelBody)
+
+    async def begin(self, exchange: Exchange) -> None:
+        """POST /v1/agents/{agent}/runs"""
+        body = await self._run_body.read(exchange, self._limit)
+        principal = exchange.principal
+        run = await self._runtime.start(
+            RunRequest(
+                agent=exchange.params["agent"],
+                input=body.messages(),
+                principal=principal,
+                conversation=body.conversation_id,
+                on_disconnect=body.on_disconnect,
+                background=body.background,
+                deadline_s=body.deadline_s,
+                max_steps=body.max_steps,
+                metadata=body.metadata,
+                headers=sim_headers(exchange),
+            )
+        )
+        headers = [(b"location", b"/v1/runs/" + run.encode()), (b"x-request-id", run.encode())]
+        if body.stream:
+            frames = await self._runtime.subscribe(principal.tenant, run)
+            await send_frames(exchange, frames, self._tasks, self._heartbeat_s, headers)
+        elif body.background:
+            await exchange.json(await self._runtime.result(principal.tenant, run), 202, headers)
+        else:
+            async with Watch(exchange, self._tasks):
+                result = await self._runtime.wait(principal.tenant, run)
+            await exchange.json(result, 200, headers)
+
+    async def listing(self, exchange: Exchange) -> None:
+        """GET /v1/runs"""
+        query = self._runs_query.query(exchange.scope["query_string"])
+        where = RunFilter(
+            query.agent, query.state, query.outcome, query.conversation, query.source, query.before, query.limit + 1
+        )
+        rows = await self._runtime.runs(exchange.principal.tenant, where)
+        page, more = rows[: query.limit], len(rows) > query.limit
+        await exchange.json(RunsPage(page, page[-1].run if more else None))
+
+    async def show(self, exchange: Exchange) -> None:
+        """GET /v1/runs/{run}"""
+        await exchange.json(await self._runtime.result(exchange.principal.tenant, exchange.params["run"]))
+
+    async def events(self, exchange: Exchange) -> None:
+        """GET /v1/runs/{run}/events"""
+        query = self._events_query.query(exchange.scope["query_string"])
+        tenant, run = exchange.principal.tenant, exchange.params["run"]
+        if query.format == "json":
+            rows = await self._runtime.events(tenant, run, query.after, query.limit + 1)
+            page = [_journal_event(event) for event in rows[: query.limit]]
+            await exchange.json(EventsPage(page, page[-1].seq if len(rows) > query.limit else None))
+            return
+        last = exchange.header(b"last-event-id")
+        frames = await self._runtime.subscribe(tenant, run, Cursor.parse(last) if last else Cursor())
+        await send_frames(exchange, frames, self._tasks, self._heartbeat_s, [(b"x-request-id", run.encode())])
+
+    async def cancel(self, exchange: Exchange) -> None:
+        """POST /v1/runs/{run}/cancel"""
+        body = await self._cancel_body.read(exchange, self._limit, empty=CancelBody())
+        if not body.reason.isprintable():
+            raise InvalidRequest(
+                "reason holds control characters.", remedy="Send one line of plain text.", field="reason"
+            )
+        principal = exchange.principal
+        result = await self._runtime.cancel(principal.tenant, exchange.params["run"], principal.id, body.reason)
+        await exchange.json(result)
+
+    def routes(self) -> list[Route]:
+        """All routes of this face."""
+        run = Param("run", "path", "The run's id, such as run_01jd3k…")
+        stream = "Events `run.accepted`, `text.delta`, `tool.started`, … `run.finished`, each with an `id:`."
+        return [
+            Route(
+                "POST", "/v1/agents/{agent}/runs", "runs.create", self.begin, "Start a run", kind="agent", tag="Runs",
+                params=(Param("agent", "path", "The agent's name."),), body=RunBody,
+                answers=(
+                    Answer(200, "The finished run; look at `outcome`. With `stream`, its frames instead.", RunResult),
+                    Answer(202, "With `background`: the run as it stands; `Location` says where it is.", RunResult),
+                ),
+                description="`stream` answers with server-sent events from the first moment on, `background` at once.",
+            ),
+            Route(
+                "GET", "/v1/runs", "runs.read", self.listing, "List runs", kind="run", tag="Runs",
+                params=_query_params(RunsQuery), answers=(Answer(200, "A page of runs.", RunsPage),),
+            ),
+            Route(
+                "GET", "/v1/runs/{run}", "runs.read", self.show, "Show a run", kind="run", tag="Runs", params=(run,),
+                answers=(Answer(200, "The run as it stands.", RunResult),),
+            ),
+            Route(
+                "GET", "/v1/runs/{run}/events", "runs.read", self.events, "Follow a run, or read its journal",
+                kind="run", tag="Runs",
+                params=(
+                    run, Param("Last-Event-ID", "header", "Continue behind this event, without loss or repetition."),
+                    *_query_params(EventsQuery),
+                ),
+                answers=(
+                    Answer(200, stream, media="text/event-stream"),
+                    Answer(200, "With `format=json`: the durable events.", EventsPage),
+                ),
+            ),
+            Route(
+                "POST", "/v1/runs/{run}/cancel", "runs.cancel", self.cancel, "Cancel a run", kind="run", tag="Runs",
+                params=(run,), body=CancelBody,
+                answers=(Answer(200, "The run, finished; what it had so far stays.", RunResult),),
+            ),
+        ]  # fmt: skip
+
+
+def _journal_event(event: Event) -> JournalEvent:
+    return JournalEvent(event.seq, event.epoch, event.branch, event.at, event.kind, raw_body(event))
+
+
+def _query_params(query: type[Struct]) -> tuple[Param, ...]:
+    return tuple(Param(name, "query", "") for name in query.__struct_fields__)

@@ -1,0 +1,187 @@
+"""The gateway as one ASGI application: find the route, learn who asks, decide whether they may, hand over.
+
+Everything passes the same door; there is no other way to a handler. Owns the order of these steps and what becomes of
+an error; the handlers own the rest.
+"""
+
+import base64
+import binascii
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from golive.config.schema import ServerConfig
+from golive.core.clock import Clock
+from golive.core.errors import GoliveError, InternalError, Overloaded
+from golive.core.health import Dependency
+from golive.core.ids import Ids
+from golive.core.tasks import Tasks
+from golive.gateway import problems
+from golive.gateway.administration import Administration
+from golive.gateway.catalogue import Catalogue
+from golive.gateway.docs_page import DocsFaces
+from golive.gateway.exchange import Exchange, Receive, Scope, Send
+from golive.gateway.health import HealthFaces
+from golive.gateway.openai_chat import ChatFace
+from golive.gateway.openai_errors import openai_error
+from golive.gateway.routes import Route, Router, forbidden
+from golive.gateway.runs import RunFaces
+from golive.gateway.watch import ClientGone
+from golive.runtime.relay import Relay
+from golive.runtime.service import Runtime
+from golive.telemetry.logs import Log
+from golive.telemetry.metrics import Metrics
+from golive.tenants.authorize import Resource, authorize
+from golive.tenants.keyring import Keyring
+from golive.tenants.keys import KeyAdmin
+
+MAX_OPEN_REQUESTS = 16_384
+"""Requests answered at once, streams included; more are answered 503."""
+CLIENT_GONE = 499
+"""The status under which a request whose client left is counted."""
+
+
+class Gateway:
+    """`await gateway(scope, receive, send)`; built by `app.py`, run by `listen.py`."""
+
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        relay: Relay,
+        keyring: Keyring,
+        key_admin: KeyAdmin,
+        models: Callable[[], Sequence[str]],
+        health: Callable[[], Awaitable[Sequence[Dependency]]],
+        ping: Callable[[], Awaitable[None]],
+        config_rows: Callable[[], Sequence[Any]],
+        metrics: Metrics,
+        server: ServerConfig,
+        log: Log,
+        clock: Clock,
+        ids: Ids,
+    ) -> None:
+        """Takes everything it speaks to.
+
+        Args:
+            models: targets `provider/model` to list in /v1/models.
+            health: the state of each dependency, for /health.
+            ping: raises unless the store can be read and written, for /health/ready.
+            config_rows: settings with value, origin and default, for /v1/config.
+        """
+        self._keyring = keyring
+        self._metrics = metrics
+        self._log = log
+        self._clock = clock
+        self._ids = ids
+        self._tasks = Tasks("gateway")
+        self._open = 0
+        self._docs = DocsFaces()
+        faces = (
+            RunFaces(runtime, self._tasks, server),
+            Catalogue(runtime, models),
+            ChatFace(runtime, relay, self._tasks, clock, server),
+            Administration(key_admin, config_rows, server),
+            HealthFaces(
+                dependencies=health,
+                ping=ping,
+                draining=lambda: runtime.draining,
+                open_runs=lambda: runtime.open_runs() + relay.open_calls,
+                metrics=metrics,
+                clock=clock,
+            ),
+            self._docs,
+        )
+        self.router = Router(route for face in faces for route in face.routes())
+        self._docs.describe(self.router.routes)
+
+    async def close(self) -> None:
+        """Ends what still watches connections; call it once none is open."""
+        await self._tasks.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI, http scopes only."""
+        if scope["type"] != "http":
+            raise RuntimeError(f"the gateway answers http, not {scope['type']}")
+        began = self._clock.monotonic()
+        exchange = Exchange(scope, receive, send)
+        self._open += 1
+        try:
+            await self._admit(exchange)
+        except GoliveError as error:
+            await self._refuse(exchange, error)
+        except ClientGone:
+            exchange.status = CLIENT_GONE
+        except Exception as error:
+            await self._fail(exchange, error)
+        finally:
+            self._open -= 1
+            route = exchange.route
+            path = route.path if route is not None else "unmatched"
+            seconds = self._clock.monotonic() - began
+            self._metrics.http(exchange.method if route else "any", path, str(exchange.status), seconds)
+
+    async def _admit(self, exchange: Exchange) -> None:
+        """The door: authenticate, then authorise, then the handler. An unknown path is not told to strangers."""
+        route, exchange.params, allow = self.router.find(exchange.method, exchange.path)
+        exchange.route = route
+        if route is not None and route.public:
+            await route.handler(exchange)
+            return
+        exchange.principal = principal = await self._keyring.authenticate(_credential(exchange, route))
+        if route is None:
+            raise self.router.refusal(exchange.method, exchange.path, allow)
+        if self._open > MAX_OPEN_REQUESTS:
+            raise Overloaded(
+                f"{MAX_OPEN_REQUESTS} requests are open, the most this server answers at once.", remedy="Try again."
+            )
+        resource = Resource(principal.tenant, route.kind, next(iter(exchange.params.values()), ""))
+        decisions = [authorize(principal, verb, resource) for verb in route.verbs]
+        if not any(decision.allowed for decision in decisions):
+            raise forbidden(decisions[0], route.verbs[0])
+        await route.handler(exchange)
+
+    async def _refuse(self, exchange: Exchange, error: GoliveError) -> None:
+        """Tells the client, in the face's shape, unless an answer has begun: then the connection breaks off."""
+        route = exchange.route
+        if exchange.status:
+            self._log.error(
+                "http.answer_broken", path=exchange.path, run=exchange.run, code=error.code, message=str(error)
+            )
+            return
+        if route is not None and route.face == "openai":
+            status, headers, body = openai_error(error)
+            content_type = b"application/json"
+        else:
+            status, headers, body = problems.problem(error)
+            content_type = problems.CONTENT_TYPE
+            if route is not None and route.basic:
+                headers = problems.headers_of(error, basic=True)
+        if exchange.run is not None:
+            headers.append((b"x-request-id", exchange.run.encode()))
+        if status >= 500:
+            self._log.warning("http.refused", path=exchange.path, status=status, code=error.code, message=str(error))
+        await exchange.answer(status, body, content_type, headers)
+
+    async def _fail(self, exchange: Exchange, error: Exception) -> None:
+        """A fault of our own: the trace goes to the log, its reference to the client."""
+        reference = self._ids.new("err")
+        self._log.error("http.failed", reference=reference, path=exchange.path, run=exchange.run, exc_info=error)
+        if not exchange.status:
+            told = InternalError(
+                "Something went wrong inside golive.",
+                remedy="Give the reference to whoever runs this server; the log has the trace.",
+                reference=reference,
+            )
+            await self._refuse(exchange, told)
+
+
+def _credential(exchange: Exchange, route: Route | None) -> str:
+    """The Authorization header; where a browser's prompt (Basic) is allowed, its password is the key."""
+    header = exchange.header(b"authorization") or ""
+    if route is None or not route.basic or header[:6].lower() != "basic ":
+        return header
+    try:
+        pair = base64.b64decode(header[6:], validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+    return f"Bearer {pair.partition(':')[2]}"

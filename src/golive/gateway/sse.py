@@ -1,0 +1,37 @@
+"""Streams of frames to a client: whole batches in one write, comments while it is quiet, an end that says why."""
+
+from golive.core.errors import GoliveError
+from golive.core.tasks import Tasks
+from golive.gateway.exchange import Exchange, Headers
+from golive.gateway.problems import problem
+from golive.gateway.watch import Watch
+from golive.runtime.stream import Subscription
+
+HEARTBEAT = b": heartbeat\n\n"
+
+
+async def send_frames(
+    exchange: Exchange, frames: Subscription, tasks: Tasks, heartbeat_s: float, headers: Headers = ()
+) -> None:
+    """Sends frames as server-sent events until the stream is over; always closes the subscription.
+
+    An error on the way ends the stream with an `error` event that carries the problem: what came before stands, and the
+    client resumes with Last-Event-ID.
+
+    Raises:
+        ClientGone: the client left; what becomes of the run is the runtime's policy.
+    """
+    try:
+        await exchange.begin_stream(headers)
+        async with Watch(exchange, tasks):
+            while (batch := await frames.next(heartbeat_s)) is not None:
+                if len(batch) == 1:
+                    await exchange.write(batch[0].sse())
+                else:
+                    await exchange.write(b"".join([frame.sse() for frame in batch]) or HEARTBEAT)
+    except GoliveError as error:
+        await exchange.end(b"event: error\ndata: %s\n\n" % problem(error)[2])
+        return
+    finally:
+        frames.close()
+    await exchange.end()
