@@ -49,7 +49,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
         ConfigError: golive.toml or the environment cannot be used; tells every fault, each with file and line.
         AgentError: an agent's folder cannot be used; likewise, for all agents together.
     """
-    file = _locate(path)
+    file = locate(path)
     root = file.parent
     toml, overrides, config = _read_config(file, environ)
     agents = _read_agents(config, toml, overrides, root)
@@ -63,8 +63,22 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
     return Loaded(config, root, agents, values, tuple(overrides.ignored))
 
 
-def _locate(path: Path | None) -> Path:
-    """The absolute path of golive.toml."""
+def load_config(path: Path | None, environ: Mapping[str, str]) -> tuple[Path, GoliveConfig]:
+    """golive.toml and the environment alone, without the agents: the folder of golive.toml, and the configuration.
+
+    Raises:
+        ConfigError: as `load`.
+    """
+    file = locate(path)
+    return file.parent, _read_config(file, environ)[2]
+
+
+def locate(path: Path | None) -> Path:
+    """The absolute path of golive.toml, searched as `load` says.
+
+    Raises:
+        ConfigError: there is none.
+    """
     if path is not None:
         file = (path / CONFIG_FILE if path.is_dir() else path).absolute()
         if not file.exists():
