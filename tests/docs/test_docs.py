@@ -1,0 +1,105 @@
+"""The documentation is true: its examples run, every setting is in it, and the site builds without a warning."""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, get_args, get_origin
+
+import pytest
+from pydantic import BaseModel
+
+from golive.config.schema import AgentConfig, GoliveConfig
+from golive.core.events import BODIES
+from golive.gateway.problems import TABLE
+
+ROOT = Path(__file__).parents[2]
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("*.md"))]
+BLOCK = re.compile(r"^```(?P<language>[a-z]+)\n(?P<text>.*?)^```$", re.S | re.M)
+
+
+class Block(NamedTuple):
+    """A fenced block of a page."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page.name}:{self.line}"
+
+
+def _blocks(language: str) -> list[Block]:
+    return [
+        Block(page, text.count("\n", 0, match.start()) + 1, language, match["text"])
+        for page in PAGES
+        for text in [page.read_text()]
+        for match in BLOCK.finditer(text)
+        if match["language"] == language
+    ]
+
+
+def _python_pages() -> list[Path]:
+    return sorted({block.page for block in _blocks("python")})
+
+
+@pytest.mark.parametrize("page", _python_pages(), ids=lambda page: page.name)
+def test_python_examples_run(page: Path) -> None:
+    """The Python blocks of a page run one after the other, in one namespace."""
+    namespace: dict[str, Any] = {"__name__": page.stem}
+    for block in _blocks("python"):
+        if block.page == page:
+            exec(compile("\n" * block.line + block.text, str(page), "exec"), namespace)
+
+
+@pytest.mark.parametrize("block", _blocks("toml"), ids=str)
+def test_toml_examples_are_valid_settings(block: Block) -> None:
+    """A TOML block names its file in the first line, and the schema of that file accepts it whole."""
+    name = block.text.splitlines()[0]
+    model = {"golive.toml": GoliveConfig, "agent.toml": AgentConfig}[name.removeprefix("# ").rpartition("/")[2]]
+    model.model_validate(tomllib.loads(block.text))
+
+
+@pytest.mark.parametrize("block", _blocks("json"), ids=str)
+def test_json_examples_are_json(block: Block) -> None:
+    """A JSON block can be read."""
+    assert json.loads(block.text)
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built site, from a build in which a warning is an error."""
+    out = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-d", str(out / "doctrees")]
+    done = subprocess.run([*command, "docs", str(out)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def _keys(model: type[BaseModel]) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        kind: Any = field.annotation
+        inner = get_args(kind)[1] if get_origin(kind) is dict else kind
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from _keys(inner)
+        else:
+            assert field.description, f"{model.__name__}.{name} has no description"
+            yield name
+
+
+def test_every_setting_is_documented(site: Path) -> None:
+    """Each key of the schema stands on the page Configuration."""
+    page = (site / "configuration.html").read_text()
+    missing = [key for key in (*_keys(GoliveConfig), *_keys(AgentConfig)) if f">{key}<" not in page]
+    assert missing == []
+
+
+def test_every_error_and_event_is_documented(site: Path) -> None:
+    """Each error code stands on the page HTTP API, and each kind of event on Operations."""
+    api, operations = (site / "http-api.html").read_text(), (site / "operations.html").read_text()
+    assert [code for code in TABLE if f">{code}<" not in api] == []
+    assert [kind for kind in BODIES if f">{kind}<" not in operations] == []
