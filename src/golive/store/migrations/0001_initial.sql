@@ -32,6 +32,9 @@ CREATE TABLE leases (
     PRIMARY KEY (tenant, run)
 ) STRICT, WITHOUT ROWID;
 
+-- Rows stand in the order they were written, and the primary key is an index beside them: a group of appends to many runs
+-- fills a few pages at the table's end. Kept in the order of the key (WITHOUT ROWID) it touched one page a run, and rows
+-- over 1 KB spilled into pages of their own: two to five times the processor time and the disk writes.
 CREATE TABLE events (
     tenant  TEXT    NOT NULL,
     run     TEXT    NOT NULL,
@@ -44,7 +47,7 @@ CREATE TABLE events (
     body    BLOB    NOT NULL,
     key_id  TEXT,
     PRIMARY KEY (tenant, run, seq)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE ledger (
     tenant              TEXT    NOT NULL,

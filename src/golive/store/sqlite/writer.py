@@ -10,17 +10,26 @@ import sqlite3
 from collections import deque
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 from golive.core.errors import StoreUnavailable
 from golive.store.sqlite.group import Job, commit
 
-MAX_WAITING = 2048
-"""Writes handed to the thread and not yet answered; later callers wait on the loop's side, in the order they came."""
+MAX_IN_FLIGHT = 1024
+"""Writes handed to the thread and not yet answered, and so also the most that one transaction holds. Later callers wait
+on the loop's side, in the order they came."""
 
-MAX_GROUP = 1024
-"""Writes in one transaction, so that the first of a group does not wait long for the last."""
+STARVED_S = 0.002
+"""How long a group may be under way before the loop steps aside for the thread.
+
+A loop at its limit lets go of the interpreter's lock for about a microsecond at a time (each poll, each send) and has
+it back before the thread has woken up; and because it does let go, the interpreter never forces the switch. Measured: an
+append then waits for seconds. A loop that has time to spare waits in its poll, and never comes to this.
+"""
+
+STEP_ASIDE_S = 0.0002
+"""How long the loop then stands still at most: enough for the thread to execute a group, or to report one."""
 
 
 class InlineWriter:
@@ -48,7 +57,7 @@ class InlineWriter:
 
 
 class ThreadWriter:
-    """Writes in a thread of its own. To be used from one event loop at a time."""
+    """Writes in a thread of its own; serves one event loop for all its life."""
 
     def __init__(self, connection: sqlite3.Connection, path: str) -> None:
         self._connection = connection
@@ -57,6 +66,8 @@ class ThreadWriter:
         self._waiting: deque[Job] = deque()
         self._in_flight = 0
         self._scheduled = False
+        self._watching = False
+        self._reported = Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
         self._idle: asyncio.Future[None] | None = None
@@ -72,7 +83,9 @@ class ThreadWriter:
             raise _closed(self._path)
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
-            self._use(loop)
+            if self._loop is not None:
+                raise RuntimeError("this store serves another event loop; open one store for each loop")
+            self._loop = loop
         job.future = future = loop.create_future()
         self._waiting.append(job)
         if not self._scheduled:
@@ -80,18 +93,10 @@ class ThreadWriter:
             loop.call_soon(self._hand_over)
         return await future
 
-    def _use(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._loop is not None and not self._loop.is_closed() and (self._in_flight or self._waiting):
-            raise RuntimeError("the store is in use by another event loop")
-        self._loop = loop
-        self._waiting.clear()
-        self._in_flight = 0
-        self._scheduled = False
-
     def _hand_over(self) -> None:
         self._scheduled = False
         waiting = self._waiting
-        room = MAX_WAITING - self._in_flight
+        room = MAX_IN_FLIGHT - self._in_flight
         if len(waiting) <= room:
             batch = [job for job in waiting if not job.future.cancelled()]  # type: ignore[union-attr]
             waiting.clear()
@@ -100,13 +105,26 @@ class ThreadWriter:
         if batch:
             self._in_flight += len(batch)
             self._batches.put(batch)
+            self._watch()
         else:
             self._tell_close()
 
-    def _delivered(self, loop: asyncio.AbstractEventLoop, jobs: list[Job]) -> None:
+    def _watch(self) -> None:
+        if not self._watching:
+            self._watching = True
+            self._reported.clear()
+            assert self._loop is not None
+            self._loop.call_later(STARVED_S, self._step_aside)
+
+    def _step_aside(self) -> None:
+        """Gives the thread the interpreter's lock if it has reported nothing since the watch began."""
+        self._watching = False
+        if self._in_flight:
+            self._reported.wait(STEP_ASIDE_S)
+            self._watch()
+
+    def _delivered(self, jobs: list[Job]) -> None:
         """Back on the loop: wakes the callers of a group."""
-        if loop is not self._loop:
-            return
         self._in_flight -= len(jobs)
         for job in jobs:
             future = job.future
@@ -130,12 +148,14 @@ class ThreadWriter:
         batches = self._batches
         while group := batches.get():
             with suppress(Empty):
-                while len(group) < MAX_GROUP:
-                    group += batches.get_nowait()
+                while more := batches.get_nowait():
+                    group += more
+                batches.put(more)  # the end; after this group
             commit(self._connection, group, self._path)
-            loop = group[0].future.get_loop()  # type: ignore[union-attr]
+            assert self._loop is not None
+            self._reported.set()
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(self._delivered, loop, group)
+                self._loop.call_soon_threadsafe(self._delivered, group)
 
     async def close(self) -> None:
         """Finishes what was queued, then ends the thread and closes the connection. May be called again."""
@@ -145,7 +165,7 @@ class ThreadWriter:
                 self._idle = self._loop.create_future()
             await asyncio.shield(self._idle)
         if self._thread.is_alive():
-            self._batches.put([])  # taken as the end when it comes alone; nothing else is queued any more
+            self._batches.put([])
             self._thread.join()
             self._connection.close()
 
