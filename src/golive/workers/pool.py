@@ -1,0 +1,253 @@
+"""The worker toolset: a bounded pool of worker processes for one agent version.
+
+Decides how many workers there are, which one takes a call, and what follows when one crashes, hangs or will not start.
+"""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from golive.config.schema import LimitsConfig, ToolConfig, WorkerConfig
+from golive.core.clock import Clock
+from golive.core.deadline import Deadline
+from golive.core.errors import AgentError, GoliveError, ToolArgumentsInvalid, ToolError, WorkerCrashed
+from golive.core.health import Dependency
+from golive.core.messages import ToolSpec
+from golive.core.tasks import Tasks
+from golive.tools.executor import Log, argument_bytes, failed, unknown_tool
+from golive.tools.loading import FILE
+from golive.tools.toolset import ToolInvocation, ToolOutcome
+from golive.workers.environment import worker_environment
+from golive.workers.outcomes import timed_out
+from golive.workers.places import Places
+from golive.workers.process import Plan, WorkerProcess
+from golive.workers.settings import tool_timeouts
+
+CLOSE_S = 5.0
+"""How long workers may take to leave their lifespan when the toolset closes."""
+FIRST_PAUSE_S = 0.1
+"""Pause before the second restart in a row; each further one doubles it."""
+MAX_PAUSE_S = 10.0
+STABLE_S = 10.0
+"""A worker that lived this long, or answered a call, does not count as one of a row of crashes."""
+MAX_RETIRED = 4
+"""Hung workers per place in the pool that may still be finishing other calls; beyond, the oldest is killed at once."""
+
+
+def restart_pause(crashes: int) -> float:
+    """Seconds to wait before the next start after `crashes` in a row: 0, 0.1, 0.2, 0.4 … 10."""
+    return 0.0 if crashes < 2 else min(MAX_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(crashes - 2, 30))
+
+
+class WorkerToolset:
+    """Tools in worker processes: `config.processes` of them with `config.concurrency` calls each at once."""
+
+    def __init__(
+        self,
+        folder: Path,
+        config: WorkerConfig,
+        tool_settings: Mapping[str, ToolConfig],
+        limits: LimitsConfig,
+        *,
+        clock: Clock,
+        log: Log,
+        name: str = "",
+        environ: Mapping[str, str],
+    ) -> None:
+        self._folder = folder.absolute()
+        self._config = config
+        self._settings = tool_settings
+        self._limits = limits
+        self._clock = clock
+        self._log_outer = log
+        self._name = name or self._folder.name
+        self._environ = environ
+        self._places: Places[WorkerProcess] = Places()
+        self._alive: dict[WorkerProcess, None] = {}
+        """Every process we started and that has not ended, retired ones included, oldest first."""
+        self._tasks = Tasks(f"workers.{self._name}")
+        self._specs: tuple[ToolSpec, ...] = ()
+        self._timeouts: dict[str, tuple[float, str]] = {}
+        self._home: str | None = None
+        self._plan: Plan | None = None
+        self._trouble: WorkerCrashed | None = None
+        self._crashes = 0
+        self._restarts = 0
+        self._closed = False
+
+    @property
+    def specs(self) -> tuple[ToolSpec, ...]:
+        return self._specs
+
+    async def start(self) -> None:
+        """Returns when the first worker is ready; further ones follow in the background. No tools.py, no process.
+
+        Raises:
+            AgentError: tools.py cannot be served, or settings name what it does not have.
+        """
+        if not (self._folder / FILE).is_file():
+            self._timeouts = tool_timeouts((), self._settings, self._folder)
+            self._plan = None
+            return
+        self._home = tempfile.mkdtemp(prefix="golive-worker-")
+        try:
+            environment = worker_environment(self._environ, self._config.env, self._home)
+            limits, config = self._limits, self._config
+            self._plan = Plan(
+                self._folder, config.concurrency, limits.max_tool_result_bytes, config.start_s, environment
+            )
+            first = self._new(self._plan)
+            await first.start()
+            self._specs = first.specs
+            self._timeouts = tool_timeouts(self._specs, self._settings, self._folder)
+        except BaseException:
+            await self.close()
+            raise
+        self._places.add(first)
+        for _ in range(config.processes - 1):
+            self._tasks.start(self._bring_up(), "start")
+
+    async def call(self, invocation: ToolInvocation, deadline: Deadline) -> ToolOutcome:
+        known = self._timeouts.get(invocation.name)
+        if known is None:
+            return unknown_tool(invocation.name, self._timeouts)
+        try:
+            arguments = argument_bytes(invocation.arguments)
+        except ToolArgumentsInvalid as error:
+            return failed(error)
+        deadline = deadline.sooner(Deadline.after(self._clock, *known))
+        if not deadline.remaining(self._clock):
+            return timed_out(invocation.name, deadline, started=False)
+        worker = self._places.try_take()
+        while worker is None or not worker.accepting:  # one may be lost between handing it over and our turn
+            try:
+                worker = await self._wait(deadline)
+            except GoliveError as error:
+                return failed(error if isinstance(error, ToolError) else ToolError(error.message, remedy=error.remedy))
+            if worker is None:
+                return timed_out(invocation.name, deadline, started=False)
+        return await worker.call(invocation, arguments, deadline)
+
+    def health(self) -> Dependency:
+        """Up while a worker takes calls."""
+        workers = self._places.hosts
+        busy = sum(worker.load for worker in workers)
+        detail = f"{len(workers)} of {self._config.processes} workers, {busy} calls, {self._places.waiting} waiting"
+        if self._restarts:
+            detail += f", {self._restarts} restarts"
+        if self._closed or (not self._timeouts and not workers):
+            return Dependency(self._name, "worker", "unknown", detail="not running")
+        if workers:
+            return Dependency(self._name, "worker", "up", detail=detail)
+        return Dependency(self._name, "worker", "down", detail=f"{detail}. {self._trouble or 'A worker is starting.'}")
+
+    async def close(self) -> None:
+        """Ends all workers, within CLOSE_S and a little; no process of theirs is left."""
+        if self._closed:
+            return
+        self._closed = True
+        self._places.fail(self._closing())
+        await self._tasks.close()
+        stopping = Tasks(f"workers.{self._name}.close")
+        for worker in list(self._alive):
+            self._places.remove(worker)
+            stopping.start(worker.stop(CLOSE_S), f"stop {worker.pid}")
+        async with stopping:
+            pass
+        if self._home is not None:
+            shutil.rmtree(self._home, ignore_errors=True)
+
+    # ---- told by the workers -----------------------------------------------------------------------------------------
+
+    def freed(self, worker: WorkerProcess) -> None:
+        self._places.give_back(worker)
+
+    def hung(self, worker: WorkerProcess, tool: str) -> None:
+        if worker.retired or self._closed:
+            return
+        self._log("worker.retired", pid=worker.pid, tool=tool)
+        self._places.remove(worker)
+        worker.retire()
+        self._crashes = 0  # a replacement starts at once
+        self._replace()
+        retired = [other for other in self._alive if other.retired]
+        if len(retired) > MAX_RETIRED * self._config.processes:
+            self._tasks.start(retired[0].kill(), "kill")
+
+    def lost(self, worker: WorkerProcess) -> None:
+        self._alive.pop(worker, None)
+        if self._closed:
+            return
+        self._tasks.start(worker.kill(), "reap")
+        if worker.retired:
+            return
+        self._places.remove(worker)
+        lived = self._clock.monotonic() - worker.started_at
+        self._crashes = 1 if worker.answered or lived >= STABLE_S else self._crashes + 1
+        self._replace()
+
+    # ---- starting ----------------------------------------------------------------------------------------------------
+
+    async def _wait(self, deadline: Deadline) -> WorkerProcess | None:
+        if self._closed:
+            raise self._closing()
+        if self._trouble is not None and not self._places.hosts:
+            raise self._trouble
+        return await self._places.take(deadline.remaining(self._clock))
+
+    def _new(self, plan: Plan) -> WorkerProcess:
+        worker = WorkerProcess(plan, self, clock=self._clock, log=self._log)
+        self._alive[worker] = None
+        return worker
+
+    def _replace(self) -> None:
+        self._restarts += 1
+        self._tasks.start(self._bring_up(), "replace")
+
+    async def _bring_up(self) -> None:
+        """Adds one worker to the pool, however many attempts that takes."""
+        assert self._plan is not None
+        while True:
+            pause = restart_pause(self._crashes)
+            if pause:
+                self._in_trouble(f"Workers crashed {self._crashes} times in a row; the next one starts in {pause:g} s.")
+                await asyncio.sleep(pause)
+            worker = self._new(self._plan)
+            try:
+                await worker.start()
+                self._check_unchanged(worker)
+            except AgentError as error:
+                self._alive.pop(worker, None)
+                self._crashes += 1
+                self._in_trouble(f"No worker can be started: {error.message}")
+                self._log("worker.start_failed", error=str(error), crashes=self._crashes)
+                await worker.kill()
+                continue
+            self._trouble = None
+            self._places.add(worker)
+            return
+
+    def _check_unchanged(self, worker: WorkerProcess) -> None:
+        if [_parts(spec) for spec in worker.specs] != [_parts(spec) for spec in self._specs]:
+            raise AgentError(
+                f"{self._folder / 'tools.py'} has changed since this version was loaded.",
+                remedy="Put the old files back, or load the agent again under a new version.",
+            )
+
+    def _in_trouble(self, message: str) -> None:
+        self._trouble = WorkerCrashed(message, remedy="The log has what the workers printed.")
+        if not self._places.hosts:
+            self._places.fail(self._trouble)
+
+    def _closing(self) -> WorkerCrashed:
+        return WorkerCrashed(f"The tools of {self._name} are closed: the server is stopping.")
+
+    def _log(self, event: str, /, **fields: Any) -> None:
+        self._log_outer(event, **{**fields, "agent": self._name})
+
+
+def _parts(spec: ToolSpec) -> tuple[str, str, bytes]:
+    return spec.name, spec.description, bytes(spec.parameters)
