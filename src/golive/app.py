@@ -1,0 +1,348 @@
+"""The only place that builds adapters: from a configuration to a server that is ready to answer.
+
+`Server` is one process's worth: store, model plane, agents with their workers, runtime, gateway. The command line, the
+demo and the checks all start golive through it, so what they see is what runs in production.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from golive.config.agents import LoadedAgent
+from golive.config.load import Loaded
+from golive.config.secrets import Secrets
+from golive.core.chance import SystemChance
+from golive.core.clock import SystemClock
+from golive.core.errors import AgentError, GoliveError
+from golive.core.events import Body
+from golive.core.health import Dependency
+from golive.core.ids import Ids
+from golive.core.tasks import Tasks
+from golive.gateway.server import Gateway
+from golive.guards.redact import Redactor
+from golive.models.call import ModelCall
+from golive.models.plane import ModelPlane
+from golive.models.transport_aiohttp import AiohttpTransport
+from golive.releases.digest import version_digest
+from golive.releases.registry import dev_name, register
+from golive.runtime.agent import Agents, AgentVersion, Limits, Tier
+from golive.runtime.relay import Relay
+from golive.runtime.restart import end_open_runs
+from golive.runtime.service import Runtime, RuntimeSettings
+from golive.runtime.state import RunState
+from golive.store.sqlite.exclusive import ServerLock
+from golive.store.sqlite.store import SqliteStore
+from golive.telemetry.logs import Log, configure
+from golive.telemetry.metrics import Metrics
+from golive.telemetry.run_log import RunLog
+from golive.tenants.keyring import Keyring
+from golive.tenants.keys import KeyAdmin, NewKey
+from golive.tools.toolset import Toolset
+from golive.workers.inline import InlineToolset
+from golive.workers.pool import WorkerToolset
+
+DEFAULT_TENANT = "default"
+_RETIRE_POLL_S = 0.2
+
+
+def store_path(loaded: Loaded) -> Path:
+    """Where the configured SQLite file is."""
+    return loaded.root / loaded.config.store.url.removeprefix("sqlite:")
+
+
+async def create_key(
+    loaded: Loaded, name: str, role: str, environ: Mapping[str, str], expires_in_s: float | None = None
+) -> NewKey:
+    """Makes an API key for the default tenant; works beside a running server, which learns of it within 250 ms."""
+    async with AsyncExitStack() as stack:
+        admin = await open_key_admin(loaded, environ, stack)
+        return await admin.create(DEFAULT_TENANT, name, role, created_by="cli", expires_in_s=expires_in_s)
+
+
+async def open_key_admin(loaded: Loaded, environ: Mapping[str, str], stack: AsyncExitStack) -> KeyAdmin:
+    """The keys of an installation, without a server; closed with the stack."""
+    store = SqliteStore.open(store_path(loaded), clock=SystemClock())
+    stack.push_async_callback(store.close)
+    pepper = Secrets(loaded.root, environ).pepper(loaded.config.secrets.pepper, SystemChance())
+    return KeyAdmin(store, pepper, SystemClock(), SystemChance())
+
+
+class Server:
+    """One golive server without its socket: `gateway` is the ASGI application."""
+
+    def __init__(self, loaded: Loaded, environ: Mapping[str, str], *, inline: bool = False, dev: bool = False) -> None:
+        """Builds nothing yet; `start` does.
+
+        Args:
+            inline: run tools inside this process (`golive dev --inline` and tests only).
+            dev: version names carry the content's digest, so that editing never collides with what was registered.
+        """
+        self.loaded = loaded
+        self._inline = inline
+        self._dev = dev
+        self._clock = SystemClock()
+        self._chance = SystemChance()
+        self.ids = Ids(self._clock, self._chance)
+        self._environ = environ
+        self._secrets = Secrets(loaded.root, environ)
+        self._redactor = Redactor()
+        self.log: Log = configure(loaded.config.log.level, loaded.config.log.format, self._redactor.value)
+        self._run_log = RunLog(self.log)
+        self._tasks = Tasks("server")
+        self._stack = AsyncExitStack()
+        self.agents = Agents()
+        self.holder = self.ids.new("srv")
+        self.store: SqliteStore
+        self.plane: ModelPlane
+        self.runtime: Runtime
+        self.relay: Relay
+        self.gateway: Gateway
+        self.metrics: Metrics
+        self.key_admin: KeyAdmin
+
+    async def start(self) -> None:
+        """Opens the store, settles what the last process left open, starts the workers.
+
+        Raises:
+            GoliveError: something of the configuration, the store or an agent cannot be used; all is closed again.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+
+    async def _start(self) -> None:
+        config = self.loaded.config
+        path = store_path(self.loaded)
+        self._stack.callback(ServerLock.take(path).release)
+        self.store = SqliteStore.open(path, clock=self._clock)
+        self._stack.push_async_callback(self.store.close)
+        pepper = self._secrets.pepper(config.secrets.pepper, self._chance)
+        self._redactor.learn(pepper.decode(errors="replace"), *self._secrets.known())
+        ended = await end_open_runs(self.store, self._clock, self.holder)
+        if ended:
+            self.log.warning("runs.interrupted", count=len(ended), runs=ended[:20])
+        self.plane = self._new_plane()
+        self._stack.push_async_callback(self._close_plane)
+        self.metrics = Metrics(self._open_runs)
+        self._stack.push_async_callback(self._tasks.close)
+        self._stack.push_async_callback(self._close_toolsets)
+        for agent in self.loaded.agents.values():
+            self.agents.put(DEFAULT_TENANT, await self._version(agent))
+        self._assemble(pepper)
+        keyring = Keyring(self.store, pepper, self._clock)
+        await keyring.start()
+        self._stack.push_async_callback(keyring.close)
+        self.gateway = self._new_gateway(keyring)
+        self._stack.push_async_callback(self.gateway.close)
+
+    def _assemble(self, pepper: bytes) -> None:
+        server = self.loaded.config.server
+        self.runtime = Runtime(
+            store=self.store,
+            agents=self.agents,
+            clock=self._clock,
+            ids=self.ids,
+            settings=RuntimeSettings(
+                holder=self.holder,
+                max_open_runs=server.max_open_runs,
+                conversation_queue=server.conversation_queue,
+                disconnect_grace_s=server.disconnect_grace_s,
+            ),
+            observer=self._observe,
+            faults=self._fault,
+        )
+        self.relay = Relay(
+            store=self.store,
+            target=self._target,
+            clock=self._clock,
+            ids=self.ids,
+            holder=self.holder,
+            observer=self._observe,
+        )
+        self.key_admin = KeyAdmin(self.store, pepper, self._clock, self._chance)
+
+    def _new_gateway(self, keyring: Keyring) -> Gateway:
+        return Gateway(
+            runtime=self.runtime,
+            relay=self.relay,
+            keyring=keyring,
+            key_admin=self.key_admin,
+            models=lambda: [info.id for info in self.plane.models()],
+            health=self.health,
+            ping=self.store.ping,
+            config_rows=lambda: self.loaded.values,
+            metrics=self.metrics,
+            server=self.loaded.config.server,
+            log=self.log,
+            clock=self._clock,
+            ids=self.ids,
+        )
+
+    def _new_plane(self) -> ModelPlane:
+        return ModelPlane(self.loaded.config, self._resolve, AiohttpTransport(), self._clock)
+
+    def _open_runs(self) -> int:
+        return self.runtime.open_runs()
+
+    def _target(self, ref: str) -> ModelCall:
+        return self.plane.target(ref)
+
+    def _resolve(self, reference: str) -> str:
+        value = self._secrets.resolve(reference)
+        self._redactor.learn(value)
+        return value
+
+    async def _close_plane(self) -> None:
+        await self.plane.close()
+
+    # ---- agents ------------------------------------------------------------------------------------------------------
+
+    async def _version(self, agent: LoadedAgent) -> AgentVersion:
+        config = agent.config
+        content = version_digest(agent, self.loaded.config, self.loaded.root)
+        name = dev_name(config.version, content) if self._dev else config.version
+        await register(self.store.tenant(DEFAULT_TENANT), agent.name, name, content, self._clock.now())
+        toolset = self._toolset(agent)
+        try:
+            await toolset.start()
+        except BaseException:
+            await toolset.close()
+            raise
+        return AgentVersion(
+            name=agent.name,
+            version_name=name,
+            digest=content,
+            description=config.description,
+            prompt=agent.prompt,
+            tiers={
+                tier: Tier(
+                    call=self.plane.chain(settings.chain),
+                    targets=settings.chain,
+                    temperature=settings.temperature,
+                    max_output_tokens=settings.max_output_tokens,
+                    reasoning_effort=settings.reasoning_effort,
+                    output_schema=_response_format(agent.output_schemas.get(tier), tier),
+                )
+                for tier, settings in config.models.items()
+            },
+            toolset=toolset,
+            limits=Limits(config.limits.max_steps, config.limits.deadline_s, config.limits.max_tool_calls_per_step),
+            on_disconnect=config.on_disconnect,
+        )
+
+    def _toolset(self, agent: LoadedAgent) -> Toolset:
+        kind = InlineToolset if self._inline else WorkerToolset
+        config = agent.config
+        return kind(
+            agent.folder, config.worker, config.tools, config.limits, clock=self._clock, log=self._worker_log,
+            name=agent.name, **({} if self._inline else {"environ": self._environ}),
+        )  # fmt: skip
+
+    def _worker_log(self, event: str, /, **fields: Any) -> None:
+        self.log.info(event, **fields)
+
+    async def reload(self, loaded: Loaded) -> list[GoliveError]:
+        """Puts edited agents and providers into service; running runs finish on the version they began with.
+
+        Returns the faults of agents that could not be loaded: those go on as they were. [server], [store] and [secrets]
+        need a new process.
+        """
+        faults: list[GoliveError] = []
+        replaced: list[AgentVersion] = []
+        providers_changed = loaded.config.providers != self.loaded.config.providers or (
+            loaded.config.prices != self.loaded.config.prices
+        )
+        self.loaded = loaded
+        if providers_changed:
+            old_plane, self.plane = self.plane, self._new_plane()
+            self._tasks.start(self._close_when_idle(old_plane.close, lambda: self.runtime.open_runs() == 0), "plane")
+        current = {version.name: version for version in self.agents.all(DEFAULT_TENANT)}
+        for name in current.keys() - loaded.agents.keys():
+            replaced.append(current[name])
+            self.agents.drop(DEFAULT_TENANT, name)
+        for name, agent in loaded.agents.items():
+            before = current.get(name)
+            if before and not providers_changed and before.digest == version_digest(agent, loaded.config, loaded.root):
+                continue
+            try:
+                version = await self._version(agent)
+            except AgentError as error:
+                faults.append(error)
+                continue
+            self.agents.put(DEFAULT_TENANT, version)
+            self.log.info("agent.loaded", agent=name, version=version.version_name)
+            if before:
+                replaced.append(before)
+        for version in replaced:
+            idle = _idle(self.runtime, version.digest)
+            self._tasks.start(self._close_when_idle(version.toolset.close, idle), f"retire {version.name}")
+        return faults
+
+    async def _close_when_idle(self, close: Callable[[], Any], idle: Callable[[], bool]) -> None:
+        while not idle():  # noqa: ASYNC110 - runs end in many places; a look now and then is enough
+            await asyncio.sleep(_RETIRE_POLL_S)
+        await close()
+
+    async def _close_toolsets(self) -> None:
+        for version in self.agents.all(DEFAULT_TENANT):
+            await version.toolset.close()
+
+    # ---- watching ----------------------------------------------------------------------------------------------------
+
+    async def health(self) -> Sequence[Dependency]:
+        """Every dependency's state, now."""
+        began = self._clock.monotonic()
+        try:
+            await self.store.ping()
+            latency_ms = round((self._clock.monotonic() - began) * 1000, 3)
+            store = Dependency("store", "store", "up", latency_ms)
+        except GoliveError as error:
+            store = Dependency("store", "store", "down", None, str(error))
+        workers = [
+            version.toolset.health()
+            for version in self.agents.all(DEFAULT_TENANT)
+            if isinstance(version.toolset, WorkerToolset)
+        ]
+        return [store, *await self.plane.health(), *workers]
+
+    def _observe(self, state: RunState, bodies: list[Body]) -> None:
+        accepted = state.accepted
+        assert accepted is not None
+        agent = accepted.agent if accepted.source == "agent" else "relay"
+        self.metrics.observe(state.tenant, agent, accepted.version_name, bodies)
+        relayed = accepted.source == "relay"
+        self._run_log.observe(state.tenant, state.run, state.version, bodies, relayed=relayed)
+
+    def _fault(self, run: str, error: BaseException) -> None:
+        self.log.error("run.fault", run=run, error=repr(error), exc_info=error)
+
+    async def drain(self) -> None:
+        """Stops accepting, lets open work finish within server.drain_s, ends the rest as interrupted."""
+        self.relay.draining = True
+        self.log.info("server.draining", open_runs=self.runtime.open_runs())
+        await self.runtime.drain(self.loaded.config.server.drain_s)
+
+    async def close(self) -> None:
+        """Ends what is left and closes everything, in the reverse order of the start."""
+        with suppress(AttributeError):  # a start that failed half-way built no runtime
+            if not self.runtime.draining:
+                await self.runtime.drain(0.0)
+        await self._stack.aclose()
+
+
+def _response_format(schema: dict[str, Any] | None, name: str) -> Raw | None:
+    if schema is None:
+        return None
+    described = {"type": "json_schema", "json_schema": {"name": name, "schema": schema, "strict": True}}
+    return Raw(msgspec.json.encode(described))
+
+
+def _idle(runtime: Runtime, content: str) -> Callable[[], bool]:
+    return lambda: not runtime.carries(content)

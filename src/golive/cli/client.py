@@ -1,0 +1,162 @@
+"""A client of golive's HTTP API, and how a command finds the server it is to talk to.
+
+In this order: --url and --key; GOLIVE_URL and GOLIVE_KEY; the server that `golive dev` or `golive demo` runs for this
+project (it leaves its address in .golive/client.json, mode 0600); else a server of the command's own, for its own time.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import aiohttp
+import msgspec
+from msgspec import Struct
+
+from golive.core.errors import GoliveError
+
+CLIENT_FILE = ".golive/client.json"
+_JSON = {"Content-Type": "application/json"}
+
+
+class ServerRefused(GoliveError):
+    """The server answered with a problem; its own code stands in `fields`."""
+
+    code = "client.refused"
+
+
+class ServerUnreachable(GoliveError):
+    code = "client.unreachable"
+
+
+class Address(Struct, frozen=True):
+    """Where a server answers, and the key to use."""
+
+    url: str
+    key: str
+    pid: int = 0
+
+
+class ServerSentEvent(NamedTuple):
+    """One event of a stream."""
+
+    id: str
+    event: str
+    data: bytes
+
+
+class Client:
+    """Speaks to one server with one key."""
+
+    def __init__(self, session: aiohttp.ClientSession, address: Address) -> None:
+        self._session = session
+        self.url = address.url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {address.key}"}
+
+    async def call(self, method: str, path: str, body: object = None, *, accept: tuple[int, ...] = ()) -> Any:
+        """The JSON answer.
+
+        Args:
+            accept: statuses beside 2xx whose body is an answer, not a problem.
+
+        Raises:
+            ServerRefused: the server answered with a problem. ServerUnreachable: nothing answered.
+        """
+        data = None if body is None else msgspec.json.encode(body)
+        try:
+            async with self._session.request(
+                method, self.url + path, data=data, headers=self._headers | _JSON
+            ) as answer:
+                raw = await answer.read()
+                if answer.status >= 300 and answer.status not in accept:
+                    raise refused(answer.status, raw)
+                return msgspec.json.decode(raw) if raw else None
+        except aiohttp.ClientError as error:
+            raise self._unreachable(error) from error
+
+    async def stream(
+        self, method: str, path: str, body: object = None, *, last_event_id: str = ""
+    ) -> AsyncIterator[ServerSentEvent]:
+        """The events of a stream, heartbeats left out. Raises as `call` does."""
+        headers = self._headers | _JSON | {"Accept": "text/event-stream"}
+        if last_event_id:
+            headers["Last-Event-ID"] = last_event_id
+        data = None if body is None else msgspec.json.encode(body)
+        no_limit = aiohttp.ClientTimeout(total=None)
+        try:
+            async with self._session.request(
+                method, self.url + path, data=data, headers=headers, timeout=no_limit
+            ) as answer:
+                if answer.status >= 300:
+                    raise refused(answer.status, await answer.read())
+                fields: dict[str, bytes] = {}
+                async for line in answer.content:
+                    name, _, value = line.rstrip(b"\r\n").partition(b":")
+                    if name:
+                        fields[name.decode()] = value.removeprefix(b" ")
+                    elif "data" in fields:
+                        yield ServerSentEvent(
+                            fields.get("id", b"").decode(), fields.get("event", b"").decode(), fields["data"]
+                        )
+                        fields = {}
+        except aiohttp.ClientError as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> ServerUnreachable:
+        return ServerUnreachable(
+            f"no golive server answers at {self.url} ({type(error).__name__}).",
+            remedy="Start one with `golive dev`, or name another with --url.",
+        )
+
+
+def refused(status: int, raw: bytes) -> ServerRefused:
+    """A problem answer as an error."""
+    try:
+        problem = msgspec.json.decode(raw)
+        detail = str(problem.get("detail") or problem.get("title") or problem)
+        return ServerRefused(detail, remedy=str(problem.get("remedy", "")), code=problem.get("code"), status=status)
+    except (msgspec.DecodeError, AttributeError):
+        return ServerRefused(f"the server answered {status}: {raw[:200].decode(errors='replace')}", status=status)
+
+
+def known_server(config: Path | None, url: str | None, key: str | None) -> Address | None:
+    """The server to talk to, if one is named or runs for this project."""
+    url = url or os.environ.get("GOLIVE_URL")
+    key = key or os.environ.get("GOLIVE_KEY")
+    if url:
+        return Address(url, key or "")
+    here = (config if config and config.is_dir() else config.parent if config else Path.cwd()).absolute()
+    for folder in (here, *here.parents):
+        if (folder / "golive.toml").is_file():
+            try:
+                found = msgspec.json.decode((folder / CLIENT_FILE).read_bytes(), type=Address)
+            except (OSError, msgspec.MsgspecError):
+                return None
+            return Address(found.url, key or found.key) if _alive(found.pid) else None
+    return None
+
+
+def _alive(pid: int) -> bool:
+    """Whether the server that left its address still runs (one that was killed could not take it away)."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return pid > 0
+
+
+@asynccontextmanager
+async def connected(config: Path | None, url: str | None, key: str | None) -> AsyncIterator[Client]:
+    """A client of the server to talk to; starts one for the time of the block when none is known."""
+    address = known_server(config, url, key)
+    async with aiohttp.ClientSession() as session:
+        if address is not None:
+            yield Client(session, address)
+            return
+        from golive.cli.hosting import hosted
+
+        async with hosted(config, quiet=True) as own:
+            yield Client(session, own)

@@ -1,0 +1,118 @@
+"""A golive server inside the command's own process: for `dev`, `demo`, and commands that find no server running."""
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+
+from golive.app import DEFAULT_TENANT, Server
+from golive.cli.client import CLIENT_FILE, Address
+from golive.config.load import Loaded, load
+from golive.core.clock import SystemClock
+from golive.gateway.listen import HttpServer, bind
+from golive.sim.server import Simulator
+
+SIM = "sim"
+"""A provider of this name is simulated when nothing answers at its address."""
+
+
+@asynccontextmanager
+async def serving(
+    loaded: Loaded, environ: Mapping[str, str], *, inline: bool, dev: bool
+) -> AsyncIterator[tuple[Server, HttpServer]]:
+    """A server that answers on its socket; drained and closed on leaving.
+
+    Raises:
+        PortInUse: told before anything else is begun.
+    """
+    listener = bind(loaded.config.server.host, loaded.config.server.port)
+    server = Server(loaded, environ, inline=inline, dev=dev)
+    try:
+        await server.start()
+        http = HttpServer(server.gateway, listener)
+        await http.start()
+    except BaseException:
+        listener.close()
+        await server.close()
+        raise
+    try:
+        yield server, http
+    finally:
+        await server.drain()
+        await http.stop()
+        await server.close()
+
+
+@asynccontextmanager
+async def simulated(loaded: Loaded) -> AsyncIterator[str | None]:
+    """Starts the simulator at the address of provider `sim`, if nothing answers there; yields its address."""
+    provider = loaded.config.providers.get(SIM)
+    host, port = _local_address(provider.base_url) if provider else ("", 0)
+    if not port or _answers(host, port):
+        yield None
+        return
+    simulator = Simulator(seed=0, clock=SystemClock())
+    yield await simulator.start(host, port)
+    await simulator.stop()
+
+
+@asynccontextmanager
+async def hosted(config: Path | None, *, quiet: bool) -> AsyncIterator[Address]:
+    """A server of this project for the time of the block: on this machine only, a free port, a key of its own."""
+    environ = dict(os.environ)
+    environ["GOLIVE_SERVER__PORT"] = "0"
+    environ["GOLIVE_SERVER__HOST"] = "127.0.0.1"
+    if quiet:
+        environ.setdefault("GOLIVE_LOG__LEVEL", "error")
+    loaded = load(config, environ)
+    async with (
+        simulated(loaded),
+        serving(loaded, environ, inline=False, dev=True) as (server, http),
+        temporary_key(server, "cli") as key,
+    ):
+        yield Address(http.url, key, os.getpid())
+
+
+@asynccontextmanager
+async def temporary_key(server: Server, name: str) -> AsyncIterator[str]:
+    """An admin key that is revoked on leaving, and expires by itself should that fail."""
+    made = await server.key_admin.create(DEFAULT_TENANT, name, "admin", created_by="cli", expires_in_s=86_400.0)
+    try:
+        yield made.secret
+    finally:
+        await server.key_admin.revoke(DEFAULT_TENANT, made.row.id)
+
+
+@asynccontextmanager
+async def announced(root: Path, address: Address) -> AsyncIterator[None]:
+    """Leaves the address where other commands of this project look, for the owner alone; takes it away again."""
+    path = root / CLIENT_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(msgspec.json.encode(address))
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _local_address(url: str) -> tuple[str, int]:
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    local = parts.hostname in ("127.0.0.1", "localhost")
+    return ("127.0.0.1", parts.port or 0) if local else ("", 0)
+
+
+def _answers(host: str, port: int) -> bool:
+    import socket
+
+    try:
+        socket.create_connection((host, port), timeout=0.5).close()
+    except OSError:
+        return False
+    return True

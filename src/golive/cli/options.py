@@ -1,0 +1,17 @@
+"""Options that several commands share, so that they read the same everywhere."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="golive.toml or its folder.", show_default="the nearest golive.toml, here or above"),
+]
+UrlOption = Annotated[
+    str | None,
+    typer.Option("--url", help="Server to talk to.", show_default="GOLIVE_URL, `golive dev` here, or an own one"),
+]
+KeyOption = Annotated[str | None, typer.Option("--key", help="API key.", show_default="GOLIVE_KEY, or dev's own")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]

@@ -1,0 +1,51 @@
+"""`golive serve`: production."""
+
+import os
+import sys
+from typing import Annotated
+
+import msgspec
+import typer
+
+from golive.cli.options import ConfigOption
+
+
+def serve(
+    config: ConfigOption = None,
+    host: Annotated[str | None, typer.Option(help="Instead of server.host.")] = None,
+    port: Annotated[int | None, typer.Option(help="Instead of server.port; 0 picks a free one.")] = None,
+    announce: Annotated[
+        str | None, typer.Option(help="`json`: print one line with url and pid on standard output when it answers.")
+    ] = None,
+) -> None:
+    """Serve in production: tools run in worker processes, SIGTERM drains, a second signal ends at once."""
+    environ = dict(os.environ)
+    if host is not None:
+        environ["GOLIVE_SERVER__HOST"] = host
+    if port is not None:
+        environ["GOLIVE_SERVER__PORT"] = str(port)
+
+    from golive.app import Server
+    from golive.config.load import load
+    from golive.gateway.listen import HttpServer, bind, run_loop
+
+    loaded = load(config, environ)
+
+    async def main() -> None:
+        listener = bind(loaded.config.server.host, loaded.config.server.port)
+        server = Server(loaded, environ)
+        try:
+            await server.start()
+            http = HttpServer(server.gateway, listener)
+            await http.start()
+            server.log.info("server.started", url=http.url, agents=sorted(loaded.agents), pid=os.getpid())
+            if announce == "json":
+                sys.stdout.write(msgspec.json.encode({"url": http.url, "pid": os.getpid()}).decode() + "\n")
+                sys.stdout.flush()
+            await http.run(server.drain)
+            server.log.info("server.stopped")
+        finally:
+            listener.close()
+            await server.close()
+
+    run_loop(main())

@@ -1,0 +1,37 @@
+"""What of a run's journal an operator reads in the log: ends, failed model calls, alarms. Never content."""
+
+from collections.abc import Sequence
+
+from golive.core.events import AlarmRaised, Body, ModelFailed, RunFinished
+from golive.telemetry.logs import Log
+
+
+class RunLog:
+    """Writes log lines for events that have just become durable."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def observe(self, tenant: str, run: str, version: str, bodies: Sequence[Body], *, relayed: bool) -> None:
+        """Takes the events of one run. `relayed` calls that went well are not worth a line each."""
+        for body in bodies:
+            match body:
+                case RunFinished():
+                    if relayed and body.outcome == "completed":
+                        continue
+                    self._log.info(
+                        "run.finished", tenant=tenant, run=run, version=version, outcome=body.outcome,
+                        reason=body.reason, steps=body.steps, cost_microusd=body.cost_microusd,
+                        duration_ms=body.duration_ms,
+                    )  # fmt: skip
+                case ModelFailed():
+                    self._log.warning(
+                        "model.failed", tenant=tenant, run=run, version=version, target=body.target, code=body.code,
+                        status=body.status, vendor_message=body.vendor_message, request_id=body.request_id,
+                    )  # fmt: skip
+                case AlarmRaised():
+                    self._log.error(
+                        "alarm.raised", tenant=tenant, run=run, version=version, alarm=body.alarm, message=body.message
+                    )
+                case _:
+                    pass
