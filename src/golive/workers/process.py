@@ -11,7 +11,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from msgspec import Raw, Struct
 
@@ -154,7 +154,7 @@ class WorkerProcess:
 
     async def stop(self, seconds: float) -> None:
         """Lets it leave its lifespan for at most `seconds`, then kills it. Returns when the process has gone."""
-        if not self._exited.done():
+        if not self.retired and not self._exited.done():
             self._send(Stop())
             await asyncio.wait([self._exited], timeout=seconds)
         await self.kill()
@@ -318,9 +318,8 @@ class _Channel(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._worker.connected(transport)
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports do not derive from asyncio's
+        self._worker.connected(self._transport)
 
     def data_received(self, data: bytes) -> None:
         try:
