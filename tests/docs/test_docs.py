@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from golive.config.schema import AgentConfig, GoliveConfig
 from golive.core.events import BODIES
 from golive.gateway.problems import TABLE
+from tests.docs.world import World, world
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("*.md"))]
@@ -43,17 +44,32 @@ def _blocks(language: str) -> list[Block]:
     ]
 
 
-def _python_pages() -> list[Path]:
-    return sorted({block.page for block in _blocks("python")})
+def _pages(language: str) -> list[Path]:
+    return sorted({block.page for block in _blocks(language)})
 
 
-@pytest.mark.parametrize("page", _python_pages(), ids=lambda page: page.name)
-def test_python_examples_run(page: Path) -> None:
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A project that is served, for examples that ask something of a server."""
+    with world(tmp_path_factory.mktemp("project")) as made:
+        yield made
+
+
+@pytest.mark.parametrize("page", _pages("python"), ids=lambda page: page.name)
+def test_python_examples_run(page: Path, running: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The Python blocks of a page run one after the other, in one namespace."""
+    monkeypatch.setenv("GOLIVE_KEY", running.key)
     namespace: dict[str, Any] = {"__name__": page.stem}
     for block in _blocks("python"):
         if block.page == page:
-            exec(compile("\n" * block.line + block.text, str(page), "exec"), namespace)
+            exec(compile("\n" * block.line + running.here(block.text), str(page), "exec"), namespace)
+
+
+@pytest.mark.parametrize("page", _pages("bash"), ids=lambda page: page.name)
+def test_shell_examples_run(page: Path, running: World) -> None:
+    """The Bash blocks of a page run one after the other, in one shell; blocks that never end are written indented."""
+    done = running.shell("\n".join(block.text for block in _blocks("bash") if block.page == page))
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("block", _blocks("toml"), ids=str)
