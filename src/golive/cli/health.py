@@ -29,5 +29,5 @@ def health(
             for entry in answer["dependencies"]
         ]
         table(("DEPENDENCY", "KIND", "STATE", "LATENCY MS", "DETAIL"), rows)
-    if answer["status"] != "ok":
+    if answer["status"] != "up":
         raise typer.Exit(1)

@@ -1,0 +1,57 @@
+"""`golive dev`: a server for whoever edits: reloads agents as they change, prints a key, starts the simulator."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from golive.cli.options import ConfigOption
+
+
+def dev(
+    config: ConfigOption = None,
+    port: Annotated[int | None, typer.Option(help="Instead of server.port; 0 picks a free one.")] = None,
+    inline: Annotated[bool, typer.Option("--inline", help="Run tools inside the server, for a debugger.")] = False,
+) -> None:
+    """Serve while you edit: agents are reloaded as they change; a key is printed; provider `sim` is started for you."""
+    environ = dict(os.environ)
+    if port is not None:
+        environ["GOLIVE_SERVER__PORT"] = str(port)
+    environ.setdefault("GOLIVE_LOG__LEVEL", "warning")
+
+    from golive.cli.client import Address
+    from golive.cli.hosting import announced, serving, simulated, temporary_key
+    from golive.config.load import load
+    from golive.gateway.listen import run_loop
+
+    loaded = load(config, environ)
+
+    async def main() -> None:
+        async with (
+            simulated(loaded) as simulator,
+            serving(loaded, environ, inline=inline, dev=True) as (server, http),
+            temporary_key(server, "dev") as key,
+            announced(loaded.root, Address(http.url, key, os.getpid())),
+        ):
+            _greet(http.url, key, sorted(loaded.agents), simulator)
+            from golive.cli.reloading import reload_on_change, stopped
+
+            async with stopped() as stop:
+                await reload_on_change(server, config, environ, stop)
+
+    run_loop(main())
+
+
+def _greet(url: str, key: str, agents: list[str], simulator: str | None) -> None:
+    typer.secho(f"golive dev answers at {url}", fg=typer.colors.GREEN, bold=True)
+    typer.echo(f"  key     {key}   (revoked when this ends)")
+    typer.echo(f"  agents  {', '.join(agents) or 'none yet: golive new NAME'}")
+    if simulator:
+        typer.echo(f"  sim     {simulator} (provider `sim` is simulated)")
+    typer.echo(f"  API     {url}/docs (user: anything, password: the key)")
+    if agents:
+        typer.echo("\nIn another terminal:")
+        typer.echo(f'  golive run {agents[0]} "Hello"')
+        typer.echo(f"  curl -N {url}/v1/agents/{agents[0]}/runs -H 'Authorization: Bearer {key}' \\")
+        typer.echo("""    -d '{"input": "Hello", "stream": true}'""")
+    typer.echo("\nEdit an agent and it is reloaded. Ctrl-C ends.")
