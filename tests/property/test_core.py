@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from golive.core.chance import SeededChance
 from golive.core.clock import Clock
 from golive.core.errors import InvalidRequest
-from golive.core.frames import Cursor, Frame, text_frame
+from golive.core.frames import ERROR, Cursor, Frame, text_frame
 from golive.core.ids import Ids
 from golive.core.money import MICROUSD_PER_USD, microusd, usd_text
 
@@ -125,3 +125,10 @@ def test_ids_sort_by_time(start_ms: int, later_ms: int, first_seed: int, second_
     early: Clock = _At((start_ms + 0.5) / 1_000)
     late: Clock = _At((end_ms + 0.5) / 1_000)
     assert Ids(early, SeededChance(first_seed)).new("r") < Ids(late, SeededChance(second_seed)).new("r")
+
+
+@given(st.integers(0, 100), st.integers(0, 200))
+def test_the_reason_a_stream_ends_is_always_told(at: int, pos: int) -> None:
+    """An error frame counts nothing, so it is behind every position."""
+    frame = Frame(1, at, "", "status", ERROR, msgspec.Raw(b"{}"))
+    assert frame.after(pos) is frame

@@ -16,6 +16,8 @@ Channel = Literal["answer", "draft", "reasoning", "tool", "status"]
 TEXT_DELTA = "text.delta"
 REASONING_DELTA = "reasoning.delta"
 RESET = "text.reset"
+ERROR = "error"
+"""Event of a frame that counts nothing and is not in the journal: why the stream ends here without the run's end."""
 
 _text_encoder = msgspec.json.Encoder()
 
@@ -48,7 +50,7 @@ class Frame(Struct, frozen=True, gc=False):
     def after(self, pos: int) -> "Frame | None":
         """What of this frame lies behind `pos`: all, nothing (None), or the tail of a text frame."""
         if self.pos <= pos:
-            return None
+            return self if self.event == ERROR else None
         if not self.is_text:
             return self
         text = self.text()

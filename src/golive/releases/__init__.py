@@ -1,4 +1,4 @@
 """Which version of an agent answers: its digest, its name, and (later) how it is rolled out.
 
-`digest.py` says what a version is; `registry.py` binds its name to that, once.
+Owns `digest.py`, which says what a version is, and `registry.py`, which binds its name to that, once.
 """
