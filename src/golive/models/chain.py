@@ -80,8 +80,11 @@ def _may_move_on(error: GoliveError) -> bool:
     return isinstance(error, ContextTooLong) or not isinstance(error, ModelBadRequest)
 
 
+_NOT_CONTENT = (Opened, UsageReported, Metered)
+
+
 def _has_content(events: list[ModelEvent]) -> bool:
-    return any(not isinstance(event, Opened | UsageReported | Metered) for event in events)
+    return type(events[-1]) not in _NOT_CONTENT or any(type(event) not in _NOT_CONTENT for event in events)
 
 
 def _for_attempt(ctx: CallContext, attempt: int) -> CallContext:

@@ -4,6 +4,7 @@ Types are as loose as compatible servers are: absent, null and surplus fields ar
 Source: https://platform.openai.com/docs/api-reference/chat (November 2026), and the servers named where they differ.
 """
 
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -67,19 +68,23 @@ def usage_of(wire: dict[str, Any]) -> Usage | None:
     Where `total_tokens` is larger than the two together, the rest is reasoning that the server left out of
     `completion_tokens` (Gemini's and xAI's compatible servers) and bills as output.
     """
-    prompt, completion = _count(wire, "prompt_tokens"), _count(wire, "completion_tokens")
+    prompt, completion = _count(wire.get("prompt_tokens")), _count(wire.get("completion_tokens"))
     if prompt == 0 and completion == 0:
         return None
-    cached = _count(wire.get("prompt_tokens_details"), "cached_tokens") or _count(wire, "prompt_cache_hit_tokens")
-    reasoning = _count(wire.get("completion_tokens_details"), "reasoning_tokens")
-    output = max(completion, _count(wire, "total_tokens") - prompt)
+    details, more = wire.get("prompt_tokens_details"), wire.get("completion_tokens_details")
+    cached = _count(details.get("cached_tokens")) if type(details) is dict else 0
+    if not cached and "prompt_cache_hit_tokens" in wire:
+        cached = _count(wire["prompt_cache_hit_tokens"])
+    reasoning = _count(more.get("reasoning_tokens")) if type(more) is dict else 0
+    output = max(completion, _count(wire.get("total_tokens")) - prompt)
     return Usage(prompt, min(cached, prompt), output, min(reasoning, output))
 
 
-def _count(wire: Any, key: str) -> int:
+def _count(value: Any) -> int:
     """A number of tokens; 0 where a server sent anything else."""
-    value = wire.get(key) if type(wire) is dict else None
-    return value if type(value) is int and value > 0 else int(value) if type(value) is float and 0 < value < 1e12 else 0
+    if type(value) is int:
+        return value if value > 0 else 0
+    return int(value) if type(value) is float and 0 < value < 1e12 else 0
 
 
 decode_answer = msgspec.json.Decoder(WireAnswer).decode
@@ -87,9 +92,12 @@ _encode = msgspec.json.Encoder().encode
 _RAW = msgspec.json.Decoder(dict[str, Raw])
 _KEPT = frozenset({"model", "messages", "stream", "stream_options"})
 """Keys golive itself answers for; `extra` cannot replace them."""
+MAX_ADDRESSES = 1_024
+"""Addresses whose kind is remembered; there is one per provider."""
 _OPENAI_HOSTS = ("api.openai.com", ".api.openai.com", ".openai.azure.com")
 
 
+@lru_cache(maxsize=MAX_ADDRESSES)
 def is_openai(base_url: str) -> bool:
     """Whether this is OpenAI itself (or Azure's OpenAI), where reasoning models refuse the deprecated `max_tokens`.
 

@@ -49,9 +49,7 @@ class ModelPlane:
             credential is used at once. Its SecretMissing goes to the caller.
     """
 
-    def __init__(
-        self, config: GoliveConfig, secrets: Callable[[str], str], transport: Transport, clock: Clock
-    ) -> None:
+    def __init__(self, config: GoliveConfig, secrets: Callable[[str], str], transport: Transport, clock: Clock) -> None:
         self._providers = config.providers
         self._secrets = secrets
         self._transport = transport
@@ -98,10 +96,10 @@ class ModelPlane:
         await self._transport.close()
 
     def _make(self, ref: str) -> ModelCall:
-        provider, slash, model = ref.partition("/")
+        provider, _, model = ref.partition("/")
         config = self._providers.get(provider)
-        if not (slash and model) or config is None:
-            raise self._unknown(ref, provider, well_formed=bool(slash and model))
+        if not model or config is None:
+            raise self._unknown(ref, provider, well_formed=bool(provider and model))
         call = ProviderCall(
             provider=provider,
             model=model,
@@ -138,7 +136,7 @@ class ModelPlane:
             secret = self._credential(config.api_key)
         except GoliveError as error:
             return Dependency(name, "provider", "down", None, error.message)
-        headers = {"User-Agent": "golive", "Accept": "application/json", **dialect.headers(config.base_url, secret)}
+        headers = {"Accept": "application/json", **dialect.headers(config.base_url, secret)}
         url = config.base_url.rstrip("/") + dialect.models_path()
         return await self._health[name].check(self._transport, url, headers)
 

@@ -28,7 +28,6 @@ MAX_ERROR_BYTES = 65_536
 """How much of an error answer is read."""
 TAIL_S = 2.0
 """How long a whole answer may take to end (a usage chunk, the end of the body), so that the connection is kept."""
-USER_AGENT = "golive"
 
 _RESERVED = frozenset({
     "authorization", "api-key", "content-type", "content-length", "host", "accept", "accept-encoding", "user-agent",
@@ -111,7 +110,6 @@ class ProviderCall:
                 secret,
                 {
                     "Content-Type": "application/json", "Accept": "text/event-stream, application/json",
-                    "Accept-Encoding": "identity", "User-Agent": USER_AGENT,
                     **self.dialect.headers(self.base_url, secret),
                 },
             )  # fmt: skip
@@ -123,7 +121,7 @@ class ProviderCall:
 class _Exchange:
     """One request and its answer."""
 
-    __slots__ = ("_between", "_call", "_clock", "_ctx", "_decoder", "_limit", "_origin", "_outer", "_response",
+    __slots__ = ("_between", "_call", "_clock", "_ctx", "_decoder", "_first", "_origin", "_outer", "_response",
                  "_secret", "_started", "_watchdog", "over")  # fmt: skip
 
     def __init__(self, call: ProviderCall, request: ModelRequest, ctx: CallContext) -> None:
@@ -137,11 +135,11 @@ class _Exchange:
         if outer.at <= started:
             raise self._too_late(outer, sent=False)
         first_s = call.limits.first_token_s
-        self._limit = _sooner(outer, started, first_s, call.setting("first_token_s")) if request.stream else outer
+        self._first = _sooner(outer, started, first_s, call.setting("first_token_s")) if request.stream else outer
         self._between = call.setting("between_tokens_s")
         self._secret = call.credential()
         self._origin = Origin(call.provider, call.model, secret=self._secret)
-        self._watchdog = Watchdog(self._clock, self._limit)
+        self._watchdog = Watchdog(self._clock, self._first)
         self._response: Response | None = None
         self._decoder: Decoder | None = None
         self.over = False
@@ -151,7 +149,7 @@ class _Exchange:
         call = self._call
         body = call.dialect.encode(request, call.model, call.base_url)
         try:
-            self._watchdog.begin(self._limit)
+            self._watchdog.begin(self._first)
             response = await call.transport.send(
                 "POST", call.url, call.headers(self._secret, request), body, connect_s=call.limits.connect_s
             )
@@ -182,8 +180,13 @@ class _Exchange:
         assert self._response is not None
         assert self._decoder is not None
         watchdog, decoder = self._watchdog, self._decoder
+        limit = self._first
+        if decoder.began:
+            # Counted from here and not from the last read: a reader may take its time.
+            seconds = TAIL_S if decoder.complete else self._call.limits.between_tokens_s
+            limit = _sooner(self._outer, self._clock.monotonic(), seconds, self._between)
         try:
-            watchdog.begin(self._limit)
+            watchdog.begin(limit)
             data = await self._response.chunk()
             watchdog.rest()
         except (asyncio.CancelledError, TransportError) as error:
@@ -199,11 +202,6 @@ class _Exchange:
         events = decoder.feed(data) if data else decoder.end()
         if not data or decoder.failure is not None:
             self.over = True
-        elif decoder.complete:
-            self._limit = _sooner(self._outer, self._clock.monotonic(), TAIL_S, self._between)
-        elif decoder.began:
-            between_s = self._call.limits.between_tokens_s
-            self._limit = _sooner(self._outer, self._clock.monotonic(), between_s, self._between)
         return events
 
     def raise_failure(self) -> None:

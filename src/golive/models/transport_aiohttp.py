@@ -14,6 +14,7 @@ from golive.models.transport import BodyTooLong, ConnectFailed, ConnectTimedOut,
 
 MAX_CONNECTIONS = 4_096
 """Connections at once to all providers together; one more call waits (within its connect limit)."""
+USER_AGENT = "golive"
 KEEPALIVE_S = 30.0
 """An idle connection is kept this long."""
 READ_BUFFER_BYTES = 262_144
@@ -78,7 +79,7 @@ class AiohttpTransport:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._max_connections, keepalive_timeout=KEEPALIVE_S),
             cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
             auto_decompress=False,
             trust_env=False,
             read_bufsize=READ_BUFFER_BYTES,

@@ -41,7 +41,7 @@ class Watchdog:
     def begin(self, limit: Limit) -> None:
         """The present task is about to wait, until `limit` at most."""
         self.limit = limit
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)
         assert task is not None
         self._cancelling = task.cancelling()
         self._task = task

@@ -1,0 +1,273 @@
+"""The contract of a dialect: whatever a vendor's bytes look like, the events say the same.
+
+A dialect joins by adding a `Speaker` to SPEAKERS: how that vendor writes each situation on the wire.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from golive.core.errors import ModelCut, ModelError, ModelMalformed, ModelRateLimited, ModelUnavailable
+from golive.core.messages import Usage
+from golive.models.call import (
+    Finished,
+    ModelEvent,
+    Opened,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    ToolCallDelta,
+    UsageReported,
+)
+from golive.models.dialect import Dialect
+from golive.models.openai_chat import OpenAIChat
+from golive.models.vendor_errors import Origin
+
+
+def chunk(
+    delta: dict[str, Any] | None = None, finish: str | None = None, index: int = 0, **more: Any
+) -> dict[str, Any]:
+    """One chunk as OpenAI writes it."""
+    choices = [] if delta is None else [{"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}]
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 7,
+        "model": "m-1",
+        "choices": choices,
+    } | more
+
+
+def call(**fields: Any) -> dict[str, Any]:
+    """A delta with one fragment of a tool call."""
+    function = {key: fields.pop(key) for key in ("name", "arguments") if key in fields}
+    return {"tool_calls": [{**fields, "function": function}]}
+
+
+USAGE = {
+    "prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18, "prompt_tokens_details": {"cached_tokens": 4},
+    "completion_tokens_details": {"reasoning_tokens": 2},
+}  # fmt: skip
+
+
+def whole(message: dict[str, Any], finish: str | None = "stop", **more: Any) -> dict[str, Any]:
+    return {
+        "id": "chatcmpl-1", "object": "chat.completion", "created": 7, "model": "m-1", "usage": USAGE,
+        "choices": [{"index": 0, "message": message, "finish_reason": finish}],
+    } | more  # fmt: skip
+
+
+def sse(*chunks: dict[str, Any], done: bool = True) -> bytes:
+    data = b"".join(b"data: " + msgspec.json.encode(item) + b"\n\n" for item in chunks)
+    return data + (b"data: [DONE]\n\n" if done else b"")
+
+
+class Speaker(NamedTuple):
+    """How one vendor writes what every vendor can say: (streamed, whole) bodies by situation."""
+
+    dialect: Dialect
+    streamed: dict[str, bytes]
+    whole: dict[str, bytes]
+
+
+_TWO_CALLS = [
+    {"id": "call_a", "type": "function", "function": {"name": "find", "arguments": '{"q":"é"}'}},
+    {"id": "call_b", "type": "function", "function": {"name": "pay", "arguments": "{}"}},
+]
+OPENAI = Speaker(
+    OpenAIChat(),
+    streamed={
+        "text": sse(
+            chunk({"role": "assistant", "content": ""}), chunk({"content": "Grüß "}), chunk({"content": "dich 👋"}),
+            chunk({}, "stop"), chunk(usage=USAGE),
+        ),
+        "reasoning": sse(
+            chunk({"reasoning_content": "hm "}), chunk({"reasoning": "so"}), chunk({"content": "Yes"}),
+            chunk({}, "stop"),
+        ),
+        "refusal": sse(chunk({"refusal": "I cannot."}), chunk({}, "stop")),
+        "tools": sse(
+            chunk(call(index=0, id="call_a", type="function", name="find", arguments="")),
+            chunk(call(index=0, arguments='{"q":')), chunk(call(index=1, id="call_b", name="pay", arguments="")),
+            chunk(call(index=0, arguments='"é"}')), chunk(call(index=1, arguments="{}")), chunk({}, "tool_calls"),
+        ),
+        "length": sse(chunk({"content": "to be con"}), chunk({}, "length")),
+        "cut": sse(chunk({"content": "half"}), done=False),
+        "cut in an event": sse(chunk({"content": "half"}), chunk({"content": "lost"}), done=False)[:-9],
+        "broken": sse(chunk({"content": "half"}), done=False) + b'data: {"id": "x", "choices": [}\n\n',
+        "error": sse(chunk({"content": "half"}), {"error": {"message": "too fast", "code": "rate_limit_exceeded"}}),
+    },
+    whole={
+        "text": msgspec.json.encode(whole({"role": "assistant", "content": "Grüß dich 👋"})),
+        "reasoning": msgspec.json.encode(whole({"content": "Yes", "reasoning_content": "hm so"})),
+        "refusal": msgspec.json.encode(whole({"content": None, "refusal": "I cannot."})),
+        "tools": msgspec.json.encode(whole({"content": None, "tool_calls": _TWO_CALLS}, "tool_calls")),
+        "length": msgspec.json.encode(whole({"content": "to be con"}, "length")),
+        "broken": b'{"id": "chatcmpl-1", "choices": [',
+        "error": b'{"error": {"message": "too fast", "code": "rate_limit_exceeded"}}',
+    },
+)  # fmt: skip
+SPEAKERS = {"openai-chat": OPENAI}
+
+Outcome = tuple[list[ModelEvent], ModelError | None]
+
+
+def decode(dialect: Dialect, body: bytes, *, streamed: bool, cuts: list[int] | None = None) -> Outcome:
+    """All events of a body that came in pieces cut at `cuts`, and the failure at its end."""
+    kind = "text/event-stream" if streamed else "application/json"
+    headers = {"content-type": kind}
+    decoder = dialect.decoder(Origin("p", "m", request_id="req_1"), streamed=streamed, header=headers.get)
+    edges = [0, *sorted(cut % (len(body) + 1) for cut in cuts or []), len(body)]
+    events: list[ModelEvent] = []
+    for start, end in pairwise(edges):
+        if decoder.failure is None and end > start:
+            events += decoder.feed(body[start:end])
+    if decoder.failure is None:
+        events += decoder.end()
+    return events, decoder.failure
+
+
+def text(events: list[ModelEvent], kind: type = TextDelta) -> str:
+    return "".join(event.text for event in events if isinstance(event, kind))  # type: ignore[union-attr]
+
+
+def calls(events: list[ModelEvent]) -> dict[int, tuple[str | None, str | None, str]]:
+    """The tool calls put together as a consumer does: id and name from the first fragment only."""
+    found: dict[int, tuple[str | None, str | None, str]] = {}
+    for event in events:
+        if isinstance(event, ToolCallDelta):
+            if event.index not in found:
+                found[event.index] = (event.id, event.name, event.arguments)
+            else:
+                assert event.id is None
+                assert event.name is None
+                first = found[event.index]
+                found[event.index] = (first[0], first[1], first[2] + event.arguments)
+    return found
+
+
+def of_kind(events: list[ModelEvent], kind: type) -> list[Any]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+@pytest.fixture(params=sorted(SPEAKERS))
+def speaker(request: pytest.FixtureRequest) -> Speaker:
+    return SPEAKERS[request.param]
+
+
+@pytest.fixture(params=["streamed", "whole"])
+def say(request: pytest.FixtureRequest, speaker: Speaker) -> Callable[[str], Outcome]:
+    """Decodes a situation, as the stream or the whole answer that the vendor would send."""
+    streamed = request.param == "streamed"
+    bodies = speaker.streamed if streamed else speaker.whole
+    return lambda situation: decode(speaker.dialect, bodies[situation], streamed=streamed)
+
+
+Say = Callable[[str], Outcome]
+
+
+def test_text_comes_whole_and_in_order(say: Say) -> None:
+    """An answer opens once with the vendor's ids, says its text, and finishes once."""
+    events, failure = say("text")
+    assert failure is None
+    assert of_kind(events, Opened) == [Opened("chatcmpl-1", "m-1", "req_1", 7)]
+    assert type(events[0]) is Opened
+    assert text(events) == "Grüß dich 👋"
+    assert of_kind(events, Finished) == [Finished("stop")]
+
+
+def test_usage_carries_cached_and_reasoning_tokens(say: Say) -> None:
+    """Usage is reported with its cached and reasoning parts."""
+    events, _ = say("text")
+    assert of_kind(events, UsageReported) == [UsageReported(Usage(11, 4, 7, 2))]
+
+
+def test_reasoning_is_kept_apart_from_the_answer(say: Say) -> None:
+    """Thoughts are reasoning, never text, and come before it."""
+    events, _ = say("reasoning")
+    assert text(events, ReasoningDelta) == "hm so"
+    assert text(events) == "Yes"
+
+
+def test_a_refusal_is_its_own_kind(say: Say) -> None:
+    """A model that declines has said no text."""
+    events, _ = say("refusal")
+    assert text(events, RefusalDelta) == "I cannot."
+    assert text(events) == ""
+
+
+def test_parallel_tool_calls_are_told_apart(say: Say) -> None:
+    """Two calls, in fragments that alternate or whole, come out as two, and the answer finishes for them."""
+    events, _ = say("tools")
+    assert calls(events) == {0: ("call_a", "find", '{"q":"é"}'), 1: ("call_b", "pay", "{}")}
+    assert of_kind(events, Finished) == [Finished("tool_calls")]
+
+
+def test_a_truncated_answer_says_so(say: Say) -> None:
+    """An answer at its token limit finishes for its length."""
+    assert of_kind(say("length")[0], Finished) == [Finished("length")]
+
+
+def test_an_error_inside_an_answer_is_mapped(say: Say) -> None:
+    """An error object in place of an answer, or in the middle of one, becomes the error it names."""
+    _, failure = say("error")
+    assert type(failure) is ModelRateLimited
+    assert failure.fields["vendor_message"] == "too fast"
+    assert failure.fields["request_id"] == "req_1"
+
+
+def test_broken_json_is_malformed(say: Say) -> None:
+    """Bytes that are not the dialect's are an error and never an answer."""
+    events, failure = say("broken")
+    assert type(failure) is ModelMalformed
+    assert of_kind(events, Finished) == []
+
+
+@pytest.mark.parametrize("situation", ["cut", "cut in an event"])
+def test_a_stream_that_breaks_off_never_finishes(speaker: Speaker, situation: str) -> None:
+    """A stream without an end mark is cut; what came before stays, and no Finished is made up."""
+    events, failure = decode(speaker.dialect, speaker.streamed[situation], streamed=True)
+    assert type(failure) is ModelCut
+    assert text(events) == "half"
+    assert of_kind(events, Finished) == []
+
+
+@given(cuts=st.lists(st.integers(min_value=0, max_value=5_000), max_size=30))
+@pytest.mark.parametrize("name", sorted(SPEAKERS))
+def test_how_the_network_cuts_the_bytes_changes_nothing(name: str, cuts: list[int]) -> None:
+    """Any splitting of a body, also inside a character or a line end, gives the same events and the same failure."""
+    speaker = SPEAKERS[name]
+    for streamed, bodies in ((True, speaker.streamed), (False, speaker.whole)):
+        for body in bodies.values():
+            for variant in (body, body.replace(b"\n", b"\r\n")) if streamed else (body,):
+                at_once, failure = decode(speaker.dialect, variant, streamed=streamed)
+                in_pieces, other = decode(speaker.dialect, variant, streamed=streamed, cuts=cuts)
+                assert in_pieces == at_once
+                assert type(other) is type(failure)
+                assert str(other) == str(failure)
+
+
+@pytest.mark.parametrize("name", sorted(SPEAKERS))
+def test_byte_by_byte_is_the_same(name: str) -> None:
+    """The worst network: one byte a read."""
+    speaker = SPEAKERS[name]
+    for body in speaker.streamed.values():
+        assert (
+            decode(speaker.dialect, body, streamed=True, cuts=list(range(len(body))))[0]
+            == decode(speaker.dialect, body, streamed=True)[0]
+        )
+
+
+@given(garbage=st.binary(max_size=300))
+@pytest.mark.parametrize("name", sorted(SPEAKERS))
+@pytest.mark.parametrize("streamed", [True, False])
+def test_garbage_is_an_error_and_never_an_exception(name: str, streamed: bool, garbage: bytes) -> None:
+    """No bytes make a decoder raise, and none but a whole answer make it succeed."""
+    events, failure = decode(SPEAKERS[name].dialect, garbage, streamed=streamed)
+    assert isinstance(failure, ModelCut | ModelMalformed | ModelUnavailable)
+    assert of_kind(events, Finished) == []
