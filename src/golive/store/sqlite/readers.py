@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from golive.core.errors import StoreUnavailable
 from golive.store.sqlite.connection import connect_reader, failure
+from golive.store.sqlite.stepaside import StepAside
 
 T = TypeVar("T")
 
@@ -48,6 +49,7 @@ class ReaderPool:
         self._free: list[sqlite3.Connection] = []
         self._turn = asyncio.Semaphore(READERS)
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="golive-store-reader")
+        self._step_aside = StepAside()
         self._closed = False
 
     async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
@@ -64,7 +66,12 @@ class ReaderPool:
                     path=self._path,
                     cause="closed",
                 )
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, query)
+            loop = asyncio.get_running_loop()
+            self._step_aside.begin(loop)
+            try:
+                return await loop.run_in_executor(self._threads, self._run, query)
+            finally:
+                self._step_aside.end()
 
     def _run(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """In a thread. `list.pop` and `append` are atomic; there are as many connections as threads at most."""
@@ -77,6 +84,7 @@ class ReaderPool:
         finally:
             if connection is not None:
                 self._free.append(connection)
+            self._step_aside.report()
 
     async def close(self) -> None:
         """Waits for the queries under way, then closes the connections. May be called again."""

@@ -10,26 +10,16 @@ import sqlite3
 from collections import deque
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from threading import Event, Thread
+from threading import Thread
 from typing import Any
 
 from golive.core.errors import StoreUnavailable
 from golive.store.sqlite.group import Job, commit
+from golive.store.sqlite.stepaside import StepAside
 
 MAX_IN_FLIGHT = 1024
 """Writes handed to the thread and not yet answered, and so also the most that one transaction holds. Later callers wait
 on the loop's side, in the order they came."""
-
-STARVED_S = 0.002
-"""How long a group may be under way before the loop steps aside for the thread.
-
-A loop at its limit lets go of the interpreter's lock for about a microsecond at a time (each poll, each send) and has
-it back before the thread has woken up; and because it does let go, the interpreter never forces the switch. Measured: an
-append then waits for seconds. A loop that has time to spare waits in its poll, and never comes to this.
-"""
-
-STEP_ASIDE_S = 0.0002
-"""How long the loop then stands still at most: enough for the thread to execute a group, or to report one."""
 
 
 class InlineWriter:
@@ -66,8 +56,7 @@ class ThreadWriter:
         self._waiting: deque[Job] = deque()
         self._in_flight = 0
         self._scheduled = False
-        self._watching = False
-        self._reported = Event()
+        self._step_aside = StepAside()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
         self._idle: asyncio.Future[None] | None = None
@@ -105,27 +94,15 @@ class ThreadWriter:
         if batch:
             self._in_flight += len(batch)
             self._batches.put(batch)
-            self._watch()
+            assert self._loop is not None
+            self._step_aside.begin(self._loop, len(batch))
         else:
             self._tell_close()
-
-    def _watch(self) -> None:
-        if not self._watching:
-            self._watching = True
-            self._reported.clear()
-            assert self._loop is not None
-            self._loop.call_later(STARVED_S, self._step_aside)
-
-    def _step_aside(self) -> None:
-        """Gives the thread the interpreter's lock if it has reported nothing since the watch began."""
-        self._watching = False
-        if self._in_flight:
-            self._reported.wait(STEP_ASIDE_S)
-            self._watch()
 
     def _delivered(self, jobs: list[Job]) -> None:
         """Back on the loop: wakes the callers of a group."""
         self._in_flight -= len(jobs)
+        self._step_aside.end(len(jobs))
         for job in jobs:
             future = job.future
             assert future is not None
@@ -153,7 +130,7 @@ class ThreadWriter:
                 batches.put(more)  # the end; after this group
             commit(self._connection, group, self._path)
             assert self._loop is not None
-            self._reported.set()
+            self._step_aside.report()
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 self._loop.call_soon_threadsafe(self._delivered, group)
 

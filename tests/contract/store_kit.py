@@ -1,0 +1,51 @@
+"""Rows to store, and the implementations of a store that the contract is tried on (`IMPLEMENTATIONS`)."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from golive.core.clock import SystemClock
+from golive.core.events import Event
+from golive.store.ports import KeyRow, Lease, LedgerEntry, OutboxMessage, RunView, Store
+from golive.store.sqlite import SqliteStore
+
+Opener = Callable[[], Store]
+"""Opens the same place again each time: two stores of one opener see the same rows."""
+
+IMPLEMENTATIONS: dict[str, Callable[[Path], Store]] = {
+    "sqlite": lambda folder: SqliteStore.open(folder / "golive.db", clock=SystemClock()),
+    "sqlite-inline": lambda folder: SqliteStore.open(folder / "golive.db", clock=SystemClock(), inline=True),
+}
+
+
+def lease(run: str = "run_1", epoch: int = 1, tenant: str = "acme") -> Lease:
+    return Lease(tenant, run, epoch, "holder-1")
+
+
+def events(seqs: range, of: Lease, body: bytes = b"{}") -> list[Event]:
+    return [Event(of.tenant, of.run, seq, of.epoch, "", "digest", 1000.5 + seq, "text.block", body) for seq in seqs]
+
+
+def view(of: Lease, **fields: Any) -> RunView:
+    given: dict[str, Any] = {
+        "tenant": of.tenant, "run": of.run, "branch": "", "version": "digest", "epoch": of.epoch, "agent": "support",
+        "version_name": "1.0.0", "source": "agent", "conversation": None, "principal": "key_1", "state": "running",
+        "created_at": 1000.0,
+    }  # fmt: skip
+    return RunView(**(given | fields))
+
+
+def entry(of: Lease, seq: int, amount: int) -> LedgerEntry:
+    return LedgerEntry(of.tenant, of.run, "", "digest", of.epoch, seq, 1.5, "settled", "openai/m", amount, 10, 5, 3, 1)
+
+
+def message(of: Lease, id_: str) -> OutboxMessage:
+    return OutboxMessage(of.tenant, of.run, "", "digest", of.epoch, id_, 1.5, "run.finished", b"{}")
+
+
+def key(id_: str = "key_1", tenant: str = "acme", **fields: Any) -> KeyRow:
+    given: dict[str, Any] = {
+        "tenant": tenant, "id": id_, "name": "ci", "role": "admin", "mac": b"\x00\xff\x01" * 10, "created_at": 7.25,
+        "created_by": "cli",
+    }  # fmt: skip
+    return KeyRow(**(given | fields))
