@@ -25,7 +25,7 @@ from golive.workers.settings import tool_timeouts
 
 MAX_ABANDONED = 64
 """Threads that may hang in calls nobody waits for, above `worker.concurrency`; beyond, sync tools are refused."""
-CLOSE_S = 5.0
+CLOSE_S = 3.0
 """How long lifespan may take to end when the toolset closes."""
 
 _numbers = itertools.count(1)

@@ -26,7 +26,7 @@ from golive.workers.places import Places
 from golive.workers.process import Plan, WorkerProcess
 from golive.workers.settings import tool_timeouts
 
-CLOSE_S = 5.0
+CLOSE_S = 3.0
 """How long workers may take to leave their lifespan when the toolset closes."""
 FIRST_PAUSE_S = 0.1
 """Pause before the second restart in a row; each further one doubles it."""
@@ -76,6 +76,7 @@ class WorkerToolset:
         self._trouble: WorkerCrashed | None = None
         self._crashes = 0
         self._restarts = 0
+        self._started = False
         self._closed = False
 
     @property
@@ -90,7 +91,7 @@ class WorkerToolset:
         """
         if not (self._folder / FILE).is_file():
             self._timeouts = tool_timeouts((), self._settings, self._folder)
-            self._plan = None
+            self._started = True
             return
         self._home = tempfile.mkdtemp(prefix="golive-worker-")
         try:
@@ -106,6 +107,7 @@ class WorkerToolset:
         except BaseException:
             await self.close()
             raise
+        self._started = True
         self._places.add(first)
         for _ in range(config.processes - 1):
             self._tasks.start(self._bring_up(), "start")
@@ -138,8 +140,10 @@ class WorkerToolset:
         detail = f"{len(workers)} of {self._config.processes} workers, {busy} calls, {self._places.waiting} waiting"
         if self._restarts:
             detail += f", {self._restarts} restarts"
-        if self._closed or (not self._timeouts and not workers):
+        if self._closed or not self._started:
             return Dependency(self._name, "worker", "unknown", detail="not running")
+        if self._plan is None:
+            return Dependency(self._name, "worker", "up", detail="no tools, no worker")
         if workers:
             return Dependency(self._name, "worker", "up", detail=detail)
         return Dependency(self._name, "worker", "down", detail=f"{detail}. {self._trouble or 'A worker is starting.'}")
