@@ -18,7 +18,7 @@ def sim(
     key: Annotated[list[str] | None, typer.Option(help="API key to accept; may be repeated. None: any key.")] = None,
 ) -> None:
     """Serve a simulated model provider until Ctrl-C."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
 
     def ready(simulator: Simulator) -> None:
         url = simulator.base_url

@@ -66,6 +66,8 @@ def main() -> int:
     parser.add_argument("--keys-from-stdin", action="store_true", help="first line: a JSON array of the keys to accept")
     parser.add_argument("--until-stdin-closes", action="store_true", help="end with the parent process")
     given = parser.parse_args()
+    if not 0 <= given.port <= 65_535:
+        parser.error(f"--port {given.port} is not between 0 and 65535")
     keys: tuple[str, ...] = ()
     if given.keys_from_stdin:
         keys = msgspec.json.decode(sys.stdin.buffer.readline(), type=tuple[str, ...])

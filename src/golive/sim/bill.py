@@ -51,7 +51,10 @@ def price(input_tokens: int, cached_tokens: int, output_tokens: int) -> int:
 
 
 class Bill:
-    """The lines of all calls (the newest `MAX_LINES` are kept) and their totals (never forgotten)."""
+    """The lines of all calls (the newest `MAX_LINES` are kept) and their totals (never forgotten).
+
+    A request that the vendor would refuse as invalid is no call.
+    """
 
     def __init__(self) -> None:
         self._lines: deque[Line] = deque(maxlen=MAX_LINES)

@@ -47,10 +47,10 @@ class Playback:
         if delay_ms != FOREVER:
             self._timer = self._loop.call_later(delay_ms / 1000, act)
 
-    def _gone(self) -> None:
+    def _gone(self, by_client: bool) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._report("aborted by client")
+        self._report("aborted by client" if by_client else "cut")
 
     def _report(self, ending: Ending) -> None:
         done, self._done = self._done, None
@@ -71,6 +71,7 @@ class StreamPlayback(Playback):
         super().__init__(connection, script, done)
         self._events = chunks.events
         self._produced = chunks.produced
+        self._trailer = chunks.steps.index(chunks.steps[-1]) + 1
         self._head = connection.stream_head(headers)
         self._at = 0
         self._due = 0.0
@@ -107,7 +108,9 @@ class StreamPlayback(Playback):
         """Writes the next burst, and sets the time of the one after."""
         script, start, total = self._script, self._at, len(self._events)
         # The first write carries the role chunk, which is no token, in front.
-        end = total if script.burst == 0 else min(total, start + script.burst + (start == 0))
+        end = total if script.burst == 0 else start + script.burst + (start == 0)
+        if end >= self._trailer:  # finish_reason and usage take no time of their own
+            end = total
         for stop in (self._stall_at, self._cut_at):
             if stop is not None and start <= stop < end:
                 end = stop
@@ -161,6 +164,7 @@ class StreamPlayback(Playback):
     def _drained(self) -> None:
         if self._waiting:
             self._waiting = False
+            self._due = self._loop.time()
             self._advance()
 
     def _finish(self) -> None:

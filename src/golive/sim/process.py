@@ -7,16 +7,10 @@ import msgspec
 
 from golive.core.clock import Clock
 from golive.core.deadline import Deadline
-from golive.core.errors import GoliveError
+from golive.core.errors import InternalError
 
 START_S = 15.0
 STOP_S = 5.0
-
-
-class SimulatorStartFailed(GoliveError):
-    """The simulator's process ended, or said nothing, before it was ready."""
-
-    code = "sim.start_failed"
 
 
 class SimulatorProcess:
@@ -41,7 +35,7 @@ class SimulatorProcess:
         """Starts it and waits until it listens; returns the base URL, which ends in /v1.
 
         Raises:
-            SimulatorStartFailed: the process ended first.
+            InternalError: the process ended first.
             DeadlineExceeded: it was not ready within `START_S`.
         """
         self._process = await asyncio.create_subprocess_exec(
@@ -69,7 +63,7 @@ class SimulatorProcess:
         line = await process.stdout.readline()
         if not line:
             code = await process.wait()
-            raise SimulatorStartFailed(
+            raise InternalError(
                 f"The simulator on port {self._port} ended with exit code {code} before it was ready.",
                 remedy="Its reason stands on standard error; port 0 picks a free port.",
                 port=self._port, exit_code=code,

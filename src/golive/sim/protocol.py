@@ -37,7 +37,8 @@ Gate = Callable[[Request], bool]
 class Connection(asyncio.Protocol):
     """A client's connection.
 
-    `on_gone` is called once if the client leaves during an answer, `on_drain` when it reads again.
+    `on_gone` is called once if the connection ends during an answer, with True if the client ended it; `on_drain` when
+    the client reads again.
     """
 
     def __init__(self, handler: Handler, gate: Gate, connections: dict["Connection", None]) -> None:
@@ -55,7 +56,7 @@ class Connection(asyncio.Protocol):
         self.closed = False
         self.answering = False
         self.paused = False
-        self.on_gone: Callable[[], None] | None = None
+        self.on_gone: Callable[[bool], None] | None = None
         self.on_drain: Callable[[], None] | None = None
 
     # ---- asyncio.Protocol
@@ -68,11 +69,11 @@ class Connection(asyncio.Protocol):
         self._connections[self] = None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.closed = True
+        by_client, self.closed = not self.closed, True
         self._connections.pop(self, None)
         gone, self.on_gone, self.on_drain = self.on_gone, None, None
         if gone is not None:
-            gone()
+            gone(by_client)
 
     def pause_writing(self) -> None:
         self.paused = True

@@ -333,8 +333,6 @@ def _sampling(raw: dict[str, Any]) -> None:
             continue
         _typed(value, (int, float), name, "a decimal")  # type: ignore[arg-type]
         if not 0 <= value <= high:
-            raise Rejected(
-                400,
-                f"Invalid '{name}': decimal out of range. Expected a value between 0 and {high}, but got {value} instead.",
-                param=name, code="decimal_out_of_range",
-            )  # fmt: skip
+            wanted = f"Expected a value between 0 and {high}, but got {value} instead."
+            message = f"Invalid '{name}': decimal out of range. {wanted}"
+            raise Rejected(400, message, param=name, code="decimal_out_of_range")

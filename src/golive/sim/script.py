@@ -211,7 +211,7 @@ class Scripts:
         base = model.partition("?")[0]
         return base.startswith("sim-") or base in self._installed or model in self._installed
 
-    def choose(self, model: str, header: str | None) -> Script:
+    def choose(self, model: str, header: bytes | str | None) -> Script:
         """The script for a request to `model`; uses up one of the limited ones.
 
         Raises:

@@ -59,7 +59,10 @@ class Simulator:
 
         Raises:
             OSError: the port is in use, or may not be used.
+            ValueError: the port is no port number; uvloop would wrap it around.
         """
+        if not 0 <= port <= 65_535:
+            raise ValueError(f"port {port} is not between 0 and 65535")
         self._server = await asyncio.get_running_loop().create_server(
             lambda: Connection(self._handle, self._refused, self._connections), host, port, backlog=BACKLOG
         )
@@ -152,8 +155,8 @@ class Simulator:
         if scheme.lower() != "bearer" or not key.strip():
             raise Rejected(
                 401,
-                "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer "
-                "auth (i.e. Authorization: Bearer YOUR_KEY).",
+                "You didn't provide an API key. You need to provide your API key in an Authorization header using "
+                "Bearer auth (i.e. Authorization: Bearer YOUR_KEY).",
             )
         given = key.strip().encode()
         if not any(hmac.compare_digest(given, known) for known in self._keys):
@@ -168,7 +171,10 @@ class Simulator:
         if self.outage is not None:
             script = self.outage.as_script()
         else:
-            script = self.scripts.choose(chat.model, request.headers.get(SCRIPT_HEADER)).turn(chat.rounds())
+            header = request.headers.get(SCRIPT_HEADER)
+            # Header values were read as Latin-1, byte for byte; a script's JSON is UTF-8.
+            script = self.scripts.choose(chat.model, None if header is None else header.encode("latin-1"))
+        script = script.turn(chat.rounds())
         call = f"chatcmpl-sim{number}"
 
         cached = min(script.cached_tokens, chat.input_tokens)
@@ -215,10 +221,9 @@ class Simulator:
             connection.reset()
             return
         if script.retry_after is not None:
-            shown = f"{script.retry_after:g}" if isinstance(script.retry_after, float) else script.retry_after
-            headers += b"retry-after: %s\r\n" % shown.encode("latin-1", "replace").replace(b"\r", b"").replace(
-                b"\n", b""
-            )
+            after = script.retry_after
+            shown = after if isinstance(after, str) else f"{after:g}"
+            headers += b"retry-after: %b\r\n" % " ".join(shown.splitlines()).encode("latin-1", "replace")
         error = scripted_error(script)
         ErrorPlayback(connection, script, done, error.status, error_body(error), headers).begin()
 
