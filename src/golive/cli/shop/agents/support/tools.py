@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -47,19 +47,19 @@ def find_order(order_id: OrderId, ctx: ToolContext) -> dict[str, object]:
     return dict(row)
 
 
-async def find_product(words: str, ctx: ToolContext) -> list[dict[str, object]]:
-    """Searches the catalogue; tells price and stock.
+async def find_products(kind: Literal["desk", "lamp", "shelf"], ctx: ToolContext) -> list[dict[str, object]]:
+    """Looks products up in the catalogue; tells price and stock.
 
     Args:
-        words: a part of the product's name, such as "lamp".
+        kind: what sort of product.
     """
-    rows = ctx.state.execute("SELECT * FROM products WHERE name LIKE ?", (f"%{words.strip()}%",)).fetchall()
-    await asyncio.sleep(0)
+    await asyncio.sleep(0.05)  # where a real catalogue would be asked over the network
+    rows = ctx.state.execute("SELECT * FROM products WHERE name LIKE ?", (f"%{kind}",)).fetchall()
     return [dict(row) for row in rows]
 
 
 def refund(order_id: OrderId, amount_usd: Annotated[float, Field(gt=0)], ctx: ToolContext) -> dict[str, object]:
-    """Pays money back to the customer, once.
+    """Refunds an order: pays money back to the customer, once.
 
     Args:
         order_id: the order's number.
