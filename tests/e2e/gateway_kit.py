@@ -117,7 +117,7 @@ class Server:
             "default",
             AgentVersion(
                 name=name, version_name="1.0.0", digest="sha256:test", description="Answers.", prompt="Be brief.",
-                tiers={"default": Tier(call=self.plane.target(target), targets=(target,))}, toolset=self.toolset,
+                tiers={"default": Tier(call=self.plane.chain([target]), targets=(target,))}, toolset=self.toolset,
                 limits=Limits(limits.get("max_steps", 15), limits.get("deadline_s", 30.0), 16), on_disconnect="cancel",
             ),
         )  # fmt: skip
