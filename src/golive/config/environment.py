@@ -48,7 +48,7 @@ def apply(model: type[Section], environ: Mapping[str, str], data: dict[str, Any]
 def _one(model: type[Section], variable: str, text: str, data: dict[str, Any], found: Overrides) -> None:
     parts = variable[len(PREFIX) :].lower().split("__")
     origin = f"environment {variable}"
-    if parts[0] == "agent":
+    if parts[0] == "agent" and len(parts) > 1:
         message = f"`{variable}` cannot be set: agent settings are part of a version."
         found.problems.append(Problem(".".join(parts), "", origin, message, "Set it in the agent's agent.toml."))
         return

@@ -26,7 +26,7 @@ def key_lines(text: str) -> dict[tuple[str, ...], int]:
     """The line, from 1, of every table header and every key outside inline tables, by path.
 
     Args:
-        text: valid TOML; for anything else the answer may have gaps, but nothing is raised.
+        text: valid TOML.
     """
     lines: dict[tuple[str, ...], int] = {}
     table: tuple[str, ...] = ()
