@@ -199,3 +199,5 @@ def test_rules_pass_what_is_right() -> None:
     protocol = ast.parse("class P(Protocol):\n  def f(self): ...")
     assert rules.protocol_methods({"a": protocol}) == {"f"}
     assert not list(rules.public_docstrings(SRC, protocol, frozenset()))
+    override = ast.parse('class A:\n  def f(self):\n    "Says."\nclass B(A):\n  def f(self):' + "\n    x = 1" * 6)
+    assert not list(rules.public_docstrings(SRC, override, frozenset()))

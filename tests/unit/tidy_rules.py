@@ -165,6 +165,17 @@ def _needs_docstring(method: Function, documented: frozenset[str]) -> bool:
     return (method.end_lineno or 0) - method.body[0].lineno + 1 > SELF_EVIDENT_LINES
 
 
+def _documented_in_bases(node: ast.ClassDef, tree: ast.Module) -> frozenset[str]:
+    bases = {_dotted(base) for base in node.bases}
+    return frozenset(
+        method.name
+        for other in tree.body
+        if isinstance(other, ast.ClassDef) and other.name in bases
+        for method in other.body
+        if isinstance(method, Function) and ast.get_docstring(method) is not None
+    )
+
+
 def public_docstrings(path: str, tree: ast.Module, documented: frozenset[str]) -> Iterator[str]:
     """Every public function says what its signature does not; a callback (`on_…`) says it where it is registered."""
     for node in tree.body:
@@ -172,8 +183,9 @@ def public_docstrings(path: str, tree: ast.Module, documented: frozenset[str]) -
             if not any((_dotted(mark) or "").endswith("overload") for mark in node.decorator_list):
                 yield f"{path}:{node.lineno}: {node.name} has no docstring"
         elif isinstance(node, ast.ClassDef) and not node.name.startswith("_") and not _is_protocol(node):
+            inherited = documented | _documented_in_bases(node, tree)
             for method in node.body:
-                if isinstance(method, Function) and _needs_docstring(method, documented):
+                if isinstance(method, Function) and _needs_docstring(method, inherited):
                     yield f"{path}:{method.lineno}: {node.name}.{method.name} has no docstring"
 
 
