@@ -90,7 +90,9 @@ def module_docstring(path: str, tree: ast.Module) -> Iterator[str]:
     text = ast.get_docstring(tree)
     if text is None:
         yield f"{path}:1: no module docstring; say what it owns and what it leaves to others"
-    elif path.startswith("src/golive/") and path.endswith("/__init__.py") and path.count("/") > 2 and "Owns" not in text:
+    elif (
+        path.startswith("src/golive/") and path.endswith("/__init__.py") and path.count("/") > 2 and "Owns" not in text
+    ):
         yield f"{path}:1: a package's docstring says what it Owns"
 
 
@@ -99,7 +101,9 @@ def _imported_names(tree: ast.Module) -> dict[str, str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                names[alias.asname or alias.name.split(".")[0]] = alias.name if alias.asname else alias.name.split(".")[0]
+                names[alias.asname or alias.name.split(".")[0]] = (
+                    alias.name if alias.asname else alias.name.split(".")[0]
+                )
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             for alias in node.names:
                 names[alias.asname or alias.name] = f"{node.module}.{alias.name}"
