@@ -1,6 +1,6 @@
 """The worker process: loads one agent's tools and carries out the calls that come over the socket.
 
-Started by `process.py` as `python -m golive.workers.main FD`. It imports as little of golive as it can (start-up is
+Started by `process.py` as `python -m golive.workers.main FD FOLDER`. It imports as little of golive as it can (start-up is
 waited for), holds no secret, and never outlives the server: the kernel kills it with its parent (Linux), and the end
 of the socket ends it elsewhere.
 """

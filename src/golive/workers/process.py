@@ -181,7 +181,9 @@ class WorkerProcess:
             ours.setblocking(False)
             # -P: the agent's folder, our working directory, must not shadow the standard library. -s: no packages from
             # a home directory. -u: what tools print arrives when they print it.
-            command = (sys.executable, "-P", "-s", "-u", "-m", "golive.workers.main", str(theirs.fileno()))
+            # The folder is for whoever reads the list of processes.
+            module = ("-m", "golive.workers.main", str(theirs.fileno()), str(self._plan.folder))
+            command = (sys.executable, "-P", "-s", "-u", *module)
             try:
                 self._process, self._streams = await self._loop.subprocess_exec(
                     lambda: _Streams(self), *command, stdin=asyncio.subprocess.DEVNULL,
