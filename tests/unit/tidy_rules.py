@@ -22,8 +22,10 @@ BANNED_NAMES = frozenset({"utils", "util", "helpers", "helper", "common", "base"
 TIME_AND_CHANCE = ("src/golive/core/clock.py", "src/golive/core/chance.py", "src/golive/core/ids.py")
 BANNED_CALLS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (
-        r"time\.(time|time_ns|monotonic|monotonic_ns|perf_counter|perf_counter_ns|sleep)"
-        r"|(random|uuid|secrets)\..*|os\.urandom|datetime\.(datetime|date)\.(now|utcnow|today)",
+        (
+            r"time\.(time|time_ns|monotonic|monotonic_ns|perf_counter|perf_counter_ns|sleep)"
+            r"|(random|uuid|secrets)\..*|os\.urandom|datetime\.(datetime|date)\.(now|utcnow|today)"
+        ),
         TIME_AND_CHANCE,
         "take a Clock, a Chance or Ids as an argument",
     ),
