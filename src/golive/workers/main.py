@@ -1,8 +1,8 @@
 """The worker process: loads one agent's tools and carries out the calls that come over the socket.
 
-Started by `process.py` as `python -m golive.workers.main FD FOLDER`. It imports as little of golive as it can (start-up is
-waited for), holds no secret, and never outlives the server: the kernel kills it with its parent (Linux), and the end
-of the socket ends it elsewhere.
+Started by `process.py` as `python -m golive.workers.main FD FOLDER`. It imports as little of golive as it can (people
+wait for its start), holds no secret, and never outlives the server: the kernel kills it with its parent (Linux), and
+the end of the socket ends it elsewhere.
 """
 
 import asyncio
