@@ -138,11 +138,14 @@ class HttpServer:
             await asyncio.wait([self._serving])
         await self._tasks.close()
 
-    async def run(self, drain: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def run(
+        self, drain: Callable[[], Coroutine[Any, Any, None]], on_ready: Callable[[], None] | None = None
+    ) -> None:
         """Serves until SIGTERM or SIGINT, then drains while still listening, then stops.
 
         Args:
             drain: refuses new work and lets open work finish, bounded in time; a second signal cuts it short.
+            on_ready: called once connections are accepted and a signal would drain: the moment to announce the address.
         """
         loop = asyncio.get_running_loop()
         asked, hurried = asyncio.Event(), asyncio.Event()
@@ -155,6 +158,8 @@ class HttpServer:
         try:
             if self._serving is None:
                 await self.start()
+            if on_ready is not None:
+                on_ready()
             await asked.wait()
             draining = self._tasks.start(drain(), "drain")
             hurry = self._tasks.start(hurried.wait(), "hurry")
