@@ -91,8 +91,9 @@ $(UV): $(BOOTSTRAP)
 	@.tools/bin/python -m pip install --quiet --quiet --disable-pip-version-check --require-hashes -r $(BOOTSTRAP) || { rm -rf .tools; exit 1; }
 	@touch $@
 
+# What is there already stays, whoever made it; `make clean` begins afresh.
 $(VENV): $(UV)
-	@$(UV) venv --quiet --clear --python .tools/bin/python .venv
+	@$(UV) venv --quiet --allow-existing --python .tools/bin/python .venv
 	@touch $@
 
 # The project itself is linked, not copied; the build tools for that are locked too.
