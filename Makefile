@@ -92,6 +92,7 @@ $(UV): $(BOOTSTRAP)
 	@touch $@
 
 # What is there already stays, whoever made it; `make clean` begins afresh.
+# An environment that is there already stays, whoever made it; `make clean` begins afresh.
 $(VENV): $(UV)
 	@$(UV) venv --quiet --allow-existing --python .tools/bin/python .venv
 	@touch $@
