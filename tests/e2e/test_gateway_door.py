@@ -1,5 +1,6 @@
 """The door of the server: who gets in, what they may, and what bad input is told; over real sockets."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from golive.config.schema import GoliveConfig, ServerConfig
 from golive.core.errors import StoreUnavailable
 from golive.core.health import Dependency
+from golive.gateway import protocol
 from golive.gateway.health import HealthFaces
 from golive.gateway.routes import PUBLIC_PATHS
 from tests.e2e.gateway_kit import Server, raw, serving
@@ -175,6 +177,23 @@ async def test_garbage_on_the_socket_is_refused(server: Server) -> None:
     assert (await raw(server.url, b"\x16\x03\x01 nonsense\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
     async with server.client() as http, http.get("/health/live") as response:
         assert await response.json() == {"status": "live"}
+
+
+async def test_endless_and_slow_heads_are_not_held(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Headers without end are 431 and closed before a key was asked for; a head that never ends is closed in time."""
+    endless = b"GET / HTTP/1.1\r\nHost: x\r\n" + b"x-a: " + b"a" * 8_000 + b"\r\n"
+    answer = await raw(server.url, endless + (b"x-b: " + b"b" * 8_000 + b"\r\n") * 9)
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert answer.endswith(b"}")
+    monkeypatch.setattr(protocol, "HEAD_S", 0.1)
+    host, port = server.url.removeprefix("http://").split(":")
+    for said in (b"", b"GET / HTTP/1.1\r\nHost:", b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\nGET /health"):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(said)
+        async with asyncio.timeout(5):
+            told = await reader.read()
+        assert told.count(b"HTTP/1.1 200 OK") == said.count(b"\r\n\r\n")
+        writer.close()
 
 
 async def test_a_fault_of_our_own_is_told_by_reference_only(server: Server) -> None:

@@ -18,6 +18,7 @@ import uvloop
 
 from golive.core.errors import ConfigError, PortInUse
 from golive.core.tasks import Tasks
+from golive.gateway.protocol import BoundedProtocol
 
 T = TypeVar("T")
 
@@ -105,7 +106,7 @@ class HttpServer:
             uvicorn.Config(
                 app,
                 loop="none",
-                http="httptools",
+                http=BoundedProtocol,
                 ws="none",
                 lifespan="off",
                 interface="asgi3",
