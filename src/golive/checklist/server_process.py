@@ -1,0 +1,131 @@
+"""A golive server as a process of its own: started, awaited, killed, started again, its log captured in files."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from golive.core.clock import Clock
+from golive.core.deadline import Deadline
+from golive.core.errors import GoliveError
+from golive.core.tasks import uncancelled
+
+START_S = 30.0
+STOP_S = 5.0
+"""How long a stop may take before it becomes a kill."""
+LOOK_S = 0.02
+MAX_LOG_BYTES = 64 * 1024 * 1024
+TAIL_CHARS = 1_500
+
+
+class ServerStartFailed(GoliveError):
+    """The server ended, or said nothing, before it answered."""
+
+    code = "check.server_start"
+
+
+class _Announced(Struct):
+    url: str
+    pid: int
+
+
+class ServerProcess:
+    """`golive serve` over one configuration.
+
+    Args:
+        command: what stands before `serve`.
+        folder: where `server.log` (standard error) and `server.out` (standard output) are written.
+    """
+
+    def __init__(
+        self, command: Sequence[str], config: Path, environ: Mapping[str, str], folder: Path, clock: Clock
+    ) -> None:
+        self._command = [*command, "serve", "--config", str(config), "--announce", "json"]
+        self._environ = dict(environ)
+        self._clock = clock
+        self.log_file = folder / "server.log"
+        self.out_file = folder / "server.out"
+        self.url = ""
+        self.pid = 0
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> str:
+        """Starts it, waits until it answers, returns its address.
+
+        Raises:
+            ServerStartFailed: it ended, or did not answer within `START_S`; tells the end of its log.
+        """
+        self.out_file.write_bytes(b"")
+        with self.out_file.open("ab") as out, self.log_file.open("ab") as log:
+            # A session of its own: Ctrl-C in a terminal is for us, who then stop it in good order.
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                env=self._environ,
+                cwd=self.log_file.parent,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=out,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.pid = self._process.pid
+        deadline = Deadline.after(self._clock, START_S, "the start of the twin's server")
+        while True:
+            line = self.out_file.read_bytes().partition(b"\n")
+            if line[1]:
+                announced = msgspec.json.decode(line[0], type=_Announced)
+                self.url, self.pid = announced.url, announced.pid
+                return self.url
+            if self._process.returncode is not None or not deadline.remaining(self._clock):
+                state = self._process.returncode
+                await self.stop()
+                raise ServerStartFailed(
+                    f"the twin's server {'did not answer in time' if state is None else f'ended with code {state}'}: "
+                    f"{self.log()[-TAIL_CHARS:].strip()}",
+                    remedy="Does `golive serve` start with this configuration?",
+                    exit_code=state,
+                )
+            await asyncio.sleep(LOOK_S)
+
+    def log(self) -> str:
+        """Everything it wrote so far, over all its starts; the last `MAX_LOG_BYTES` of it."""
+        data = self.log_file.read_bytes() if self.log_file.exists() else b""
+        return data[-MAX_LOG_BYTES:].decode("utf-8", "replace")
+
+    async def kill(self) -> None:
+        """SIGKILL, as when a machine dies; returns when it is gone."""
+        self._signal(signal.SIGKILL)
+        if self._process is not None:
+            await self._process.wait()
+
+    async def restart(self) -> str:
+        """Stops and starts it; the address may be another one."""
+        await self.stop()
+        return await self.start()
+
+    async def stop(self) -> None:
+        """Ends it kindly, or by force after `STOP_S`; returns when it is gone, also when we are cancelled meanwhile."""
+        await uncancelled(self._stop())
+
+    async def _stop(self) -> None:
+        process = self._process
+        if process is None:
+            return
+        self._signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(STOP_S):
+                await process.wait()
+        except TimeoutError:
+            await self.kill()
+        self._process = None
+
+    def _signal(self, number: signal.Signals) -> None:
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, number)

@@ -1,0 +1,64 @@
+"""The check's hand on the simulated provider: scripts, outage, bill and request log, over its HTTP interface."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from golive.checklist.http import Http, Reply
+from golive.checklist.results import Evidence
+from golive.sim.bill import Totals
+from golive.sim.control import Outage
+from golive.sim.script import Script
+
+
+class SimulatorControl:
+    """Speaks to one simulator. `models`: names of the configuration that it is to know."""
+
+    def __init__(self, http: Http, base_url: str, models: Sequence[str]) -> None:
+        self._http = http
+        self._root = base_url.removesuffix("/v1")
+        self._models = tuple(dict.fromkeys(models))
+
+    async def play(self, script: Script, *, times: int | None = None, models: Sequence[str] = ()) -> Evidence:
+        """From now on the models (by default all) follow the script, for `times` requests each or for good."""
+        done: Reply | None = None
+        for model in models or self._models:
+            body = {"model": model, "script": script} | ({} if times is None else {"times": times})
+            done = await self._ask("POST", "/sim/scripts", body)
+        assert done is not None, "a configuration without models has nothing to script"
+        return self._http.evidence(done, f"installed for {', '.join(models or self._models)}")
+
+    async def calm(self) -> None:
+        """Ends outages and scripts: every model says a few words and calls no tool."""
+        await self._ask("DELETE", "/sim/outage")
+        await self._ask("DELETE", "/sim/scripts")
+        if self._models:
+            await self.play(Script(mode="text", tokens=24))
+
+    async def begin_outage(self, outage: Outage) -> Evidence:
+        """The provider is out."""
+        return self._http.evidence(await self._ask("POST", "/sim/outage", outage))
+
+    async def end_outage(self) -> Evidence:
+        return self._http.evidence(await self._ask("DELETE", "/sim/outage"))
+
+    async def bill(self) -> tuple[Evidence, Totals, list[dict[str, Any]]]:
+        """What it would have charged so far: totals, and a line per call that has ended."""
+        reply = await self._ask("GET", "/sim/bill")
+        found = reply.json()
+        return self._http.evidence(reply), Totals(**found["totals"]), found["lines"]
+
+    async def calls(self) -> int:
+        """How many calls have ended, good or bad."""
+        return (await self.bill())[1].calls
+
+    async def asked(self) -> int:
+        """How many model calls have come in, ended or not (the newest 1,000 are remembered)."""
+        found = (await self._ask("GET", "/sim/requests")).json()
+        return sum(request["path"].endswith("/chat/completions") for request in found["requests"])
+
+    async def forget(self) -> None:
+        """Empties the request log, so that `asked` counts from here."""
+        await self._ask("DELETE", "/sim/requests")
+
+    async def _ask(self, method: str, path: str, body: object = None) -> Reply:
+        return await self._http.send(method, self._root + path, body=body, remember=False)

@@ -1,0 +1,164 @@
+"""A twin: the user's own configuration, running in a folder of its own against a simulated provider.
+
+A target with handles: faults can be injected, the server's process, log and files looked at, and nobody is charged. The
+user's secrets are not needed, the user's store is not touched, and no tool is called: models say only what a check
+scripts. Everything is taken away at the end, also when the check is interrupted.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import sqlite3
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from golive.app import create_key
+from golive.checklist import twin_config
+from golive.checklist.http import Http
+from golive.checklist.registry import NEEDS
+from golive.checklist.server_process import ServerProcess
+from golive.checklist.simulator import SimulatorControl
+from golive.checklist.target import Target, TargetUnusable
+from golive.config.load import Loaded, load
+from golive.core.chance import Chance
+from golive.core.clock import Clock
+from golive.sim.process import SimulatorProcess
+
+COMMAND = (sys.executable, "-m", "golive.cli.main")
+"""How `golive` is started."""
+
+
+class Twin(Target):
+    """See the module. `revocable`: (id, key) of a key that a check may revoke; `secrets`: name -> value."""
+
+    kind = "twin"
+
+    def __init__(
+        self,
+        http: Http,
+        *,
+        loaded: Loaded,
+        folder: Path,
+        process: ServerProcess,
+        simulator: SimulatorControl,
+        key: str,
+        revocable: tuple[str, str],
+        secrets: Mapping[str, str],
+    ) -> None:
+        super().__init__(http, process.url, key)
+        self.loaded = loaded
+        self.folder = folder
+        self.process = process
+        self.simulator = simulator
+        self.revocable = revocable
+        self.secrets = dict(secrets)
+        self.golive = True
+        self.targets = twin_config.targets(loaded.config, loaded.agents)
+
+    @property
+    def twin(self) -> "Twin":
+        return self
+
+    async def reset(self) -> None:
+        await self.simulator.calm()
+
+    def store_files(self) -> list[Path]:
+        """The database's files (main, write-ahead log, shared memory), to be read and not written."""
+        return sorted(self.folder.glob(f"{twin_config.STORE_FILE}*"))
+
+    def stored_versions(self, run: str) -> set[str]:
+        """The version digests on the run's stored events. Blocks: call it in a thread."""
+        with contextlib.closing(
+            sqlite3.connect(f"file:{self.folder / twin_config.STORE_FILE}?mode=ro", uri=True)
+        ) as db:
+            return {str(row[0]) for row in db.execute("SELECT DISTINCT version FROM events WHERE run = ?", (run,))}
+
+    def choose(self, agent: str | None) -> None:
+        """Decides what to ask: the agent named, else the first one, else the first model.
+
+        Raises:
+            TargetUnusable: there is no such agent, or nothing to ask at all.
+        """
+        names = sorted(self.loaded.agents)
+        if agent is not None and agent not in names:
+            remedy = f"Agents of this configuration: {', '.join(names) or 'none'}."
+            raise TargetUnusable(f"there is no agent {agent!r}.", remedy=remedy, key="--agent", value=agent)
+        if names:
+            self.agent = self.model = agent or names[0]
+        elif self.targets:
+            self.model = self.targets[0]
+        else:
+            raise TargetUnusable(
+                "the configuration has neither an agent nor a provider with `models`: there is nothing to ask.",
+                remedy="Add an agent (`golive new NAME`), or list models of a provider.",
+                key="providers",
+                value="",
+            )
+        self.handles = set(NEEDS) - ({"agent"} if self.agent is None else set())
+
+
+@asynccontextmanager
+async def twin(
+    loaded: Loaded,
+    environ: Mapping[str, str],
+    *,
+    clock: Clock,
+    chance: Chance,
+    agent: str | None = None,
+    command: Sequence[str] = COMMAND,
+    extra_environ: Mapping[str, str] | None = None,
+) -> AsyncIterator[Twin]:
+    """Builds a twin and takes it away again.
+
+    Args:
+        loaded: the user's configuration.
+        environ: the environment; only what `twin_config.environment` lets through reaches the twin.
+        agent: the agent to ask; by default the first.
+        command: what starts `golive`, for drills on another build of it.
+        extra_environ: further variables for the server's process.
+
+    Raises:
+        TargetUnusable: the configuration has nothing to ask.
+        ServerStartFailed, SimulatorStartFailed: it does not start.
+    """
+    async with AsyncExitStack() as stack:
+        folder = Path(tempfile.mkdtemp(prefix="golive-check-"))
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        provider_key = f"sk-check-{chance.token(24).hex()}"
+        http = await stack.enter_async_context(Http(clock))
+        provider = SimulatorProcess(clock, api_keys=(provider_key,))
+        stack.push_async_callback(provider.stop)
+        base_url = await provider.start()
+        path = await asyncio.to_thread(twin_config.write, loaded, folder, base_url)
+        environment = twin_config.environment(environ, loaded.agents, provider_key)
+        mine = load(path, environment)
+        made = await create_key(mine, "check", "admin", environment)
+        revocable = await create_key(mine, "check, to be revoked", "admin", environment)
+        process = ServerProcess(command, path, environment | dict(extra_environ or {}), folder, clock)
+        stack.push_async_callback(process.stop)
+        await process.start()
+        models = [target.partition("/")[2] for target in twin_config.targets(mine.config, mine.agents)]
+        found = Twin(
+            http,
+            loaded=mine,
+            folder=folder,
+            process=process,
+            simulator=SimulatorControl(http, base_url, models),
+            key=made.secret,
+            revocable=(revocable.row.id, revocable.secret),
+            secrets={
+                "the API key in use": made.secret,
+                "an API key": revocable.secret,
+                "the provider's key": provider_key,
+                "the pepper": (folder / twin_config.PEPPER_FILE).read_text().strip(),
+            },
+        )
+        http.conceal(revocable.secret, "$GOLIVE_REVOKED_KEY")
+        http.conceal(provider_key, "$PROVIDER_KEY")
+        http.conceal(found.secrets["the pepper"], "$PEPPER")
+        found.choose(agent)
+        await found.reset()
+        yield found
