@@ -155,7 +155,7 @@ class TenantStore(Protocol):
     async def keys(self) -> list[KeyRow]: ...
 
     async def keys_used(self, times: Mapping[str, float]) -> None:
-        """Sets `last_used_at` of these ids and nothing else (a revocation meanwhile stands); the control version stays."""
+        """Sets `last_used_at` of these ids and nothing else: neither a revocation nor the control version changes."""
         ...
 
 
