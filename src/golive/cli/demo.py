@@ -23,13 +23,25 @@ CONVERSATIONS = (
 def demo(
     stay: Annotated[bool, typer.Option("--stay", help="Keep serving afterwards, until Ctrl-C.")] = False,
     live: Annotated[bool, typer.Option("--live", help="Use a real provider: OPENAI_API_KEY, or --base-url.")] = False,
+    local: Annotated[
+        bool, typer.Option("--local", help="Use a real small model on this machine (extra `local`).")
+    ] = False,
     base_url: Annotated[str | None, typer.Option(help="With --live: an OpenAI-compatible server.")] = None,
     model: Annotated[str | None, typer.Option(help="With --live: the model to ask.")] = None,
     check: Annotated[bool, typer.Option(help="Run `golive check` at the end.")] = True,
 ) -> None:
     """Watch a support agent answer through golive while its provider is shot: streams, tools, cost, checks."""
     provider = live_provider(dict(os.environ), base_url, model) if live else None
-    code = asyncio.run(_play(provider, stay=stay, check=check))
+
+    async def play() -> int:
+        if not local:
+            return await _play(provider, stay=stay, check=check)
+        from golive.cli.local_model import local_model
+
+        async with local_model() as small:
+            return await _play(small, stay=stay, check=check)
+
+    code = asyncio.run(play())
     if code:
         raise typer.Exit(code)
 

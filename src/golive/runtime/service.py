@@ -297,6 +297,10 @@ class Runtime:
     def open_runs(self) -> int:
         return len(self._live)
 
+    def carries(self, version: str) -> bool:
+        """Whether a run of the version with this digest is under way here."""
+        return any(live.journal.state.version == version for live in self._live.values())
+
     @property
     def draining(self) -> bool:
         return self._draining
