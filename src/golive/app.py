@@ -5,6 +5,8 @@ demo and the checks all start golive through it, so what they see is what runs i
 """
 
 import asyncio
+import gc
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -48,6 +50,9 @@ from golive.workers.pool import WorkerToolset
 
 DEFAULT_TENANT = "default"
 _RETIRE_POLL_S = 0.2
+_WORKER_WARNINGS = frozenset({"worker.retired", "worker.start_failed", "worker.protocol_broken", "tool.raised"})
+_SWITCH_S = 0.0005
+"""How long Python lets one thread run while another waits: short, so that a busy loop does not starve the store's."""
 
 
 def store_path(loaded: Loaded) -> Path:
@@ -140,6 +145,7 @@ class Server:
         await keyring.start()
         self._stack.push_async_callback(keyring.close)
         self.gateway = self._new_gateway(keyring)
+        self._warm_up()
         self._stack.push_async_callback(self.gateway.close)
 
     def _assemble(self, pepper: bytes) -> None:
@@ -167,6 +173,14 @@ class Server:
             observer=self._observe,
         )
         self.key_admin = KeyAdmin(self.store, pepper, self._clock, self._chance)
+
+    def _warm_up(self) -> None:
+        """What would otherwise stall requests: reading the price list, the collector's walks over what stays."""
+        if self.plane.needs_price_list():
+            self._tasks.start(asyncio.to_thread(self.plane.prices.load), "price list")
+        sys.setswitchinterval(_SWITCH_S)
+        gc.collect()
+        gc.freeze()
 
     def _new_gateway(self, keyring: Keyring) -> Gateway:
         return Gateway(
@@ -246,7 +260,8 @@ class Server:
         )  # fmt: skip
 
     def _worker_log(self, event: str, /, **fields: Any) -> None:
-        self.log.info(event, **fields)
+        write = self.log.warning if event in _WORKER_WARNINGS or fields.get("calls") else self.log.info
+        write(event, **fields)
 
     async def reload(self, loaded: Loaded) -> list[GoliveError]:
         """Puts edited agents and providers into service; running runs finish on the version they began with.
@@ -325,9 +340,11 @@ class Server:
 
     async def drain(self) -> None:
         """Stops accepting, lets open work finish within server.drain_s, ends the rest as interrupted."""
-        self.relay.draining = True
-        self.log.info("server.draining", open_runs=self.runtime.open_runs())
-        await self.runtime.drain(self.loaded.config.server.drain_s)
+        seconds = self.loaded.config.server.drain_s
+        self.log.info("server.draining", open_runs=self.runtime.open_runs(), open_calls=self.relay.open_calls)
+        relays = self._tasks.start(self.relay.drain(seconds), "drain relays")
+        await self.runtime.drain(seconds)
+        await relays
 
     async def close(self) -> None:
         """Ends what is left and closes everything, in the reverse order of the start."""

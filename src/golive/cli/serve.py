@@ -37,12 +37,14 @@ def serve(
         try:
             await server.start()
             http = HttpServer(server.gateway, listener)
-            await http.start()
-            server.log.info("server.started", url=http.url, agents=sorted(loaded.agents), pid=os.getpid())
-            if announce == "json":
-                sys.stdout.write(msgspec.json.encode({"url": http.url, "pid": os.getpid()}).decode() + "\n")
-                sys.stdout.flush()
-            await http.run(server.drain)
+
+            def ready() -> None:
+                server.log.info("server.started", url=http.url, agents=sorted(loaded.agents), pid=os.getpid())
+                if announce == "json":
+                    sys.stdout.write(msgspec.json.encode({"url": http.url, "pid": os.getpid()}).decode() + "\n")
+                    sys.stdout.flush()
+
+            await http.run(server.drain, ready)
             server.log.info("server.stopped")
         finally:
             listener.close()

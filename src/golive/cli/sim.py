@@ -12,7 +12,7 @@ from golive.sim.server import Simulator
 
 
 def sim(
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 picks a free one.")] = 8089,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 picks a free one.")] = 8090,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     seed: Annotated[int, typer.Option(help="What generated text depends on; the same seed says the same.")] = 0,
     key: Annotated[list[str] | None, typer.Option(help="API key to accept; may be repeated. None: any key.")] = None,

@@ -79,6 +79,10 @@ class ModelPlane:
         """
         return Chain([(ref, self.target(ref)) for ref in refs], self._clock)
 
+    def needs_price_list(self) -> bool:
+        """Whether some provider's models have no price of your own, so that the list is worth loading early."""
+        return any(self.prices.needs_list(name, "any other model") for name in self._providers)
+
     def models(self) -> list[ModelInfo]:
         """The models that the configuration lists, with what is known of them. May load the price list."""
         return [self._info(name, model) for name, config in self._providers.items() for model in config.models]

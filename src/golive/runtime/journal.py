@@ -56,6 +56,8 @@ class RunJournal:
         self._text_length = 0
         self._timer: asyncio.TimerHandle | None = None
         self._view_due = False
+        self._writing = False
+        """Frames of events are on their way to the store: text shown now would overtake them."""
         self._failure: GoliveError | None = None
 
     def text(self, channel: Channel, item: str, text: str) -> None:
@@ -66,7 +68,7 @@ class RunJournal:
         self._text.append(text)
         self._text_length += len(text)
         frame = text_frame(self.state.epoch, self.state.pos + self._text_length, item, channel, text)
-        if self._frames:
+        if self._frames or self._writing:
             self._frames.append(frame)  # something noted before it is not durable yet, and comes first
         else:
             self.log.publish(frame)
@@ -110,6 +112,7 @@ class RunJournal:
         views = (self.state.view(),) if self._view_due else ()
         self._view_due = False
         pos = self.state.pos
+        self._writing = bool(frames)
         try:
             await self._store.append(self._lease, events[0].seq - 1, events, ledger=ledger, views=views)
         except StoreUnavailable:
@@ -121,8 +124,12 @@ class RunJournal:
         except GoliveError as error:
             self._failure = error
             raise
+        finally:
+            self._writing = False
         for frame in frames:
             self.log.publish(frame)
+        while self._frames and self._frames[0].is_text:
+            self.log.publish(self._frames.pop(0))
         self.log.durable(pos)
         self._observer(self.state, bodies)
 

@@ -1,10 +1,12 @@
 """Plain gateway calls: one model call for an outsider, journalled and priced like a run, its content not kept."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 
 from golive.core.clock import Clock
 from golive.core.deadline import Deadline
-from golive.core.errors import GoliveError, ModelError, ShuttingDown
+from golive.core.errors import DeadlineExceeded, GoliveError, ModelError, ShuttingDown
 from golive.core.events import (
     Body,
     ModelFailed,
@@ -52,7 +54,9 @@ class Relay:
         self._observer = observer
         self._tasks = Tasks("relays")
         self._open = 0
-        self.draining = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._draining = False
 
     @property
     def open_calls(self) -> int:
@@ -64,7 +68,7 @@ class Relay:
         Raises:
             NotFound: the provider is unknown. ShuttingDown, StoreUnavailable: not accepted.
         """
-        if self.draining:
+        if self._draining:
             raise ShuttingDown("This server is shutting down.", remedy="Send the request again; another one answers.")
         call = self._target(target)
         run = self._ids.new("run")
@@ -85,10 +89,20 @@ class Relay:
         await journal.flush()
         deadline = Deadline.after(self._clock, RELAY_DEADLINE_S, "the relay's limit")
         self._open += 1
+        self._idle.clear()
         return RelayCall(journal, call, request, deadline, target, self._clock, self._closed)
 
     def _closed(self) -> None:
         self._open -= 1
+        if not self._open:
+            self._idle.set()
+
+    async def drain(self, seconds: float) -> None:
+        """Accepts nothing more, and lets open calls finish for `seconds`; what is left ends with its connection."""
+        self._draining = True
+        with suppress(DeadlineExceeded):
+            async with Deadline.after(self._clock, seconds, "server.drain_s").enforced(self._clock):
+                await self._idle.wait()
 
 
 def _nobody() -> None:

@@ -21,7 +21,6 @@ MAX_SERIES = 2_000
 _RUN_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
 _FIRST_TOKEN_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3, 5, 10, 20)
 _HTTP_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-_STORE_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 
 M = TypeVar("M", bound=MetricWrapperBase)
 
@@ -84,9 +83,6 @@ class Metrics:
         self._http_seconds = self._histograms(
             "golive_http_request_seconds", "Whole requests, streams included", ("route",), _HTTP_SECONDS
         )
-        self._append = Histogram(
-            "golive_store_append_seconds", "Durable appends", buckets=_STORE_SECONDS, registry=self.registry
-        )
         self._open = Gauge("golive_open_runs", "Runs not finished", registry=self.registry)
         self.follow_open_runs(open_runs)
 
@@ -147,10 +143,6 @@ class Metrics:
         """A request was answered (a stream: ended). `route` is the template, never the path itself."""
         self._http.add(1, method, route, status)
         self._http_seconds.observe(seconds, route)
-
-    def store_append(self, seconds: float) -> None:
-        """An append became durable after `seconds`."""
-        self._append.observe(seconds)
 
     def render(self) -> bytes:
         """All metrics in Prometheus' text format."""

@@ -13,6 +13,8 @@ from golive.core.tasks import Tasks
 PUBLIC = frozenset({"/health/live", "/health/ready"})
 """What load balancers ask, and all that may answer without a key."""
 AT_ONCE = 8
+MOST_TOLD = 5
+"""Endpoints named in words; the evidence and the count cover all."""
 WAIT_S = 1.0
 """Within this a revoked key must be refused."""
 
@@ -59,10 +61,19 @@ async def doors_are_locked(target: Target) -> Result:
         for attempt, reply in list(zip(attempts, replies, strict=True))[:2]:
             found.saw(target.http.evidence(reply, f"{attempt.credential} key"))
         return found.passed()
+    opened.sort(key=lambda pair: pair[1].status)  # those that let somebody in come first
     for attempt, reply in opened[:5]:
         found.saw(target.http.evidence(reply, f"{attempt.credential} key"))
-    shown = "; ".join(f"{a.method} {a.path} with {a.credential} key: {r.status}" for a, r in opened[:5])
-    return found.failed(shown + ("" if len(opened) <= 5 else f" and {len(opened) - 5} more"))
+    return found.failed(_told(opened))
+
+
+def _told(opened: list[tuple[_Attempt, Reply]]) -> str:
+    """A line per endpoint, the first few."""
+    by_door: dict[str, list[str]] = {}
+    for attempt, reply in opened:
+        by_door.setdefault(f"{attempt.method} {attempt.path}", []).append(f"{attempt.credential} key: {reply.status}")
+    lines = [f"{door} with {', '.join(dict.fromkeys(tried))}" for door, tried in by_door.items()]
+    return "; ".join(lines[:MOST_TOLD]) + ("" if len(lines) <= MOST_TOLD else f"; and {len(lines) - MOST_TOLD} more")
 
 
 def _credentials(target: Target) -> list[tuple[str, str | None]]:
