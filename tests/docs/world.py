@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 BIN = Path(sys.executable).parent
-SERVER, SIMULATOR = "http://127.0.0.1:8080", "http://127.0.0.1:8089"
+SERVER, SIMULATOR = "http://127.0.0.1:8080", "http://127.0.0.1:8090"
 """As the pages write them."""
 
 
