@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 from golive.config.agents import LoadedAgent
 from golive.config.load import Loaded
 from golive.config.schema import GoliveConfig, ProviderConfig
-from golive.config.tree import dotted
 from golive.releases.digest import IGNORED, LOCKS
 
 PROVIDER_KEY = "CHECK_PROVIDER_KEY"
@@ -86,13 +85,13 @@ def targets(config: GoliveConfig, agents: Mapping[str, LoadedAgent]) -> list[str
 
 
 def toml(data: Mapping[str, Any]) -> str:
-    """Tables of text, numbers, booleans and lists of them as TOML (https://toml.io/en/v1.0.0)."""
+    """Tables of text, numbers, booleans and lists of them as TOML, every key quoted (https://toml.io/en/v1.0.0)."""
     return "\n".join(_table(data, ()))
 
 
 def _table(data: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
-    lines = [f"[{dotted(path)}]"] if path else []
-    lines += [f"{dotted((key,))} = {_value(value)}" for key, value in data.items() if not isinstance(value, Mapping)]
+    lines = [f"[{'.'.join(map(_value, path))}]"] if path else []
+    lines += [f"{_value(key)} = {_value(value)}" for key, value in data.items() if not isinstance(value, Mapping)]
     for key, value in data.items():
         if isinstance(value, Mapping):
             lines += ["", *_table(value, (*path, key))]

@@ -25,6 +25,9 @@ from golive.core.errors import GoliveError
 EXIT_USAGE = 2
 """Nothing was checked: wrong options, an unusable configuration, or no server at the address."""
 
+EXIT_TERMINATED = 143
+"""Ended by SIGTERM, as shells count it."""
+
 
 def check(
     target: Annotated[
@@ -64,6 +67,8 @@ def check(
 
         tell(error)
         raise typer.Exit(EXIT_USAGE) from None
+    except asyncio.CancelledError:
+        raise typer.Exit(EXIT_TERMINATED) from None
     summary(report, console)
     _write(report, json_, console)
     raise typer.Exit(report.exit_code)

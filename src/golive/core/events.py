@@ -46,7 +46,10 @@ class Body(Struct, frozen=True, omit_defaults=True):
 
 
 class RunAccepted(Body, frozen=True):
-    """The run exists: from here on it is never lost. `source` is "agent" or, for a plain gateway call, "relay"."""
+    """The run exists: from here on it is never lost.
+
+    `source` is "agent" or, for a plain gateway call, "relay": such a call begins at once, so nothing says it apart.
+    """
 
     kind = "run.accepted"
     agent: str

@@ -11,6 +11,8 @@ from typing import Any
 REDACTED = "[redacted]"
 MIN_SECRET_CHARS = 8
 """Shorter known values are not searched for: they would blot out ordinary words."""
+MAX_KEYS = 1_000
+"""Names of fields whose verdict is kept."""
 MAX_DEPTH = 12
 """Nesting followed; what is deeper is replaced whole."""
 
@@ -50,10 +52,14 @@ class Redactor:
         self._secrets: list[str] = []
         self._shapes = re.compile("|".join(_SHAPES))
         self._known: re.Pattern[str] | None = None
+        self._keys: dict[str, tuple[str, bool]] = {}
         self.learn(*secrets)
 
     def learn(self, *secrets: str) -> None:
         """Adds values to keep out; longer ones are looked for first, so that one inside another leaves no rest."""
+        if all(secret in self._secrets or len(secret) < MIN_SECRET_CHARS for secret in secrets):
+            return
+        self._keys.clear()
         found = {*self._secrets, *(secret for secret in secrets if len(secret) >= MIN_SECRET_CHARS)}
         self._secrets = sorted(found, key=lambda secret: (-len(secret), secret))
         self._known = re.compile("|".join(map(re.escape, self._secrets))) if self._secrets else None
@@ -77,17 +83,24 @@ class Redactor:
         if depth >= MAX_DEPTH:
             return REDACTED
         if isinstance(value, Mapping):
-            return {self._key(key): self._field(key, item, depth) for key, item in value.items()}
+            return dict([self._field(key, item, depth) for key, item in value.items()])
         if isinstance(value, list | tuple | set | frozenset):
             return [self.value(item, depth + 1) for item in value]
         if isinstance(value, bytes | bytearray):
             return self.text(value.decode("utf-8", "replace"))
         return self.text(str(value))
 
-    def _key(self, key: Any) -> Any:
-        return self.text(key) if isinstance(key, str) else key
+    def _field(self, key: Any, item: Any, depth: int) -> tuple[Any, Any]:
+        if not isinstance(key, str):
+            return key, self.value(item, depth + 1)
+        name, telling = self._keys.get(key) or self._look_at(key)
+        if telling and item is not None and not isinstance(item, bool):
+            return name, REDACTED
+        return name, self.value(item, depth + 1)
 
-    def _field(self, key: Any, item: Any, depth: int) -> Any:
-        if isinstance(key, str) and item is not None and not isinstance(item, bool) and _FIELD.match(key):
-            return REDACTED
-        return self.value(item, depth + 1)
+    def _look_at(self, key: str) -> tuple[str, bool]:
+        """The key as it may be shown, and whether its name says that the value is secret; kept, since keys recur."""
+        if len(self._keys) >= MAX_KEYS:
+            self._keys.clear()
+        seen = self._keys[key] = (self.text(key), _FIELD.match(key) is not None)
+        return seen

@@ -19,21 +19,19 @@ class Interrupted(Exception):
 
 
 class Interruptible:
-    """The places where one task may be interrupted."""
+    """The places where one task, the one that waits first, may be interrupted."""
 
     def __init__(self) -> None:
         self._task: asyncio.Task[object] | None = None
-        self.reason: str | None = None
+        self._waiting = False
+        self._reason: str | None = None
 
     def interrupt(self, reason: str) -> None:
         """Ends the wait the task is in, or the next one it would begin; the first reason stands."""
-        if self.reason is None:
-            self.reason = reason
-            if self._task is not None:
+        if self._reason is None:
+            self._reason = reason
+            if self._waiting and self._task is not None:
                 self._task.cancel()
-
-    def _wished(self) -> str | None:
-        return self.reason
 
     async def wait(self, work: Awaitable[T]) -> T:
         """Awaits `work`.
@@ -41,24 +39,40 @@ class Interruptible:
         Raises:
             Interrupted: somebody called `interrupt`; the work was cancelled.
         """
-        if self.reason is not None:
+        if self._reason is not None:
             if asyncio.iscoroutine(work):
                 work.close()
-            raise Interrupted(self.reason)
-        self._task = task = asyncio.current_task()
+            raise Interrupted(self._reason)
+        self._begin()
         try:
             return await work
         except asyncio.CancelledError:
-            reason = self._wished()
-            if reason is not None and task is not None and task.uncancel() == 0:
-                raise Interrupted(reason) from None
+            self._tell_apart()
             raise
         finally:
-            self._task = None
+            self._waiting = False
 
     async def next_of(self, stream: AsyncIterator[T]) -> T | None:
-        """The stream's next item, or None at its end."""
+        """The stream's next item, or None at its end; raises as `wait`. Apart from it because it runs once a read."""
+        if self._reason is not None:
+            raise Interrupted(self._reason)
+        self._begin()
         try:
-            return await self.wait(anext(stream))
+            return await anext(stream)
         except StopAsyncIteration:
             return None
+        except asyncio.CancelledError:
+            self._tell_apart()
+            raise
+        finally:
+            self._waiting = False
+
+    def _begin(self) -> None:
+        if self._task is None:
+            self._task = asyncio.current_task()
+        self._waiting = True
+
+    def _tell_apart(self) -> None:
+        """Raises Interrupted if the cancellation was ours."""
+        if self._reason is not None and self._task is not None and self._task.uncancel() == 0:
+            raise Interrupted(self._reason) from None

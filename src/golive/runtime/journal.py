@@ -25,7 +25,10 @@ Observer = Callable[[RunState, list[Body]], None]
 
 
 class RunJournal:
-    """Writes one run under one lease; `note` may be called from anywhere on the event loop."""
+    """Writes one run under one lease, and shows it in `log` (None: nobody watches a relayed call).
+
+    `note` may be called from anywhere on the event loop.
+    """
 
     def __init__(
         self,
@@ -33,7 +36,7 @@ class RunJournal:
         store: Store,
         lease: Lease,
         state: RunState,
-        log: FrameLog,
+        log: FrameLog | None,
         clock: Clock,
         tasks: Tasks,
         observer: Observer,
@@ -67,6 +70,7 @@ class RunJournal:
         self._text_item, self._text_channel = item, channel
         self._text.append(text)
         self._text_length += len(text)
+        assert self.log is not None, "a relayed call shows nothing"
         frame = text_frame(self.state.epoch, self.state.pos + self._text_length, item, channel, text)
         if self._frames or self._writing:
             self._frames.append(frame)  # something noted before it is not durable yet, and comes first
@@ -82,8 +86,7 @@ class RunJournal:
         if self._text:
             self._cut_block()
         self._add(body)
-        frame = frame_of(self.state, body)
-        if frame is not None:
+        if self.log is not None and (frame := frame_of(self.state, body)) is not None:
             self._frames.append(frame)
         if metered is not None:
             self._ledger.append(self._entry(metered))
@@ -126,11 +129,12 @@ class RunJournal:
             raise
         finally:
             self._writing = False
-        for frame in frames:
-            self.log.publish(frame)
-        while self._frames and self._frames[0].is_text:
-            self.log.publish(self._frames.pop(0))
-        self.log.durable(pos)
+        if self.log is not None:
+            for frame in frames:
+                self.log.publish(frame)
+            while self._frames and self._frames[0].is_text:
+                self.log.publish(self._frames.pop(0))
+            self.log.durable(pos)
         self._observer(self.state, bodies)
 
     def _flush_soon(self) -> None:

@@ -11,11 +11,9 @@ from golive.core.events import (
     Body,
     ModelFailed,
     ModelFinished,
-    ModelStarted,
     Outcome,
     RunAccepted,
     RunFinished,
-    RunStarted,
 )
 from golive.core.ids import Ids
 from golive.core.messages import Usage
@@ -23,7 +21,6 @@ from golive.core.tasks import Tasks, uncancelled
 from golive.models.call import CallContext, Finished, Metered, ModelCall, ModelEvent, ModelRequest, Opened
 from golive.runtime.journal import Observer, RunJournal, price_alarm
 from golive.runtime.state import RunState
-from golive.runtime.stream import FrameLog
 from golive.store.ports import Lease, Store
 from golive.tenants.authorize import Principal
 
@@ -78,14 +75,12 @@ class Relay:
             store=self._store,
             lease=Lease(principal.tenant, run, 1, self._holder),
             state=state,
-            log=FrameLog(_nobody),
+            log=None,
             clock=self._clock,
             tasks=self._tasks,
             observer=self._observer,
         )
         journal.note(RunAccepted(target, "", "relay", principal=principal.id, deadline_s=RELAY_DEADLINE_S, max_steps=1))
-        journal.note(RunStarted(self._holder))
-        journal.note(ModelStarted(1, 1, target))
         await journal.flush()
         deadline = Deadline.after(self._clock, RELAY_DEADLINE_S, "the relay's limit")
         self._open += 1
@@ -103,10 +98,6 @@ class Relay:
         with suppress(DeadlineExceeded):
             async with Deadline.after(self._clock, seconds, "server.drain_s").enforced(self._clock):
                 await self._idle.wait()
-
-
-def _nobody() -> None:
-    """Relayed calls have no subscribers to wait for."""
 
 
 class RelayCall:

@@ -110,6 +110,9 @@ class RunState:
 
     def _on_accepted(self, at: float, body: RunAccepted) -> None:
         self.accepted, self.created_at = body, at
+        if body.source == "relay":
+            self.started_at = at  # a relayed call waits for nothing
+            self.steps = 1
         self.messages.extend(body.input)
 
     def _on_started(self, at: float, body: RunStarted) -> None:
