@@ -109,7 +109,8 @@ $(DEV): $(RUNTIME) requirements-dev.lock
 
 $(LOCAL): $(RUNTIME) requirements-local.lock
 	@echo "compiling llama.cpp: about ten minutes"
-	@$(INSTALL) --require-hashes -r requirements-local.lock
+	@# Not for this very processor: some instruction sets (AMX) crash in virtual machines that announce them.
+	@CMAKE_ARGS="$${CMAKE_ARGS:--DGGML_NATIVE=OFF}" $(INSTALL) --require-hashes -r requirements-local.lock
 	@touch $@
 
 COMPILE := $(UV) pip compile --no-config --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate

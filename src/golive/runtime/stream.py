@@ -186,6 +186,8 @@ class LiveSubscription:
         self._log = log
         self.index = 0
         self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._quiet_until = 0.0
 
     def wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -221,14 +223,26 @@ class LiveSubscription:
             return
         loop = asyncio.get_running_loop()
         self._waiter = waiter = loop.create_future()
-        timer = loop.call_later(timeout_s, self.wake)
+        self._quiet_until = loop.time() + timeout_s
+        if self._timer is None:
+            self._timer = loop.call_at(self._quiet_until, self._look_at_the_time)
         try:
             await waiter
         finally:
-            timer.cancel()
             self._waiter = None
 
+    def _look_at_the_time(self) -> None:
+        """One timer serves all waits: it is set again only when it runs out, not once a frame."""
+        loop = asyncio.get_running_loop()
+        if self._waiter is not None and loop.time() < self._quiet_until - 0.001:
+            self._timer = loop.call_at(self._quiet_until, self._look_at_the_time)
+        else:
+            self._timer = None
+            self.wake()
+
     def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         self._log.leave(self)
 
 
