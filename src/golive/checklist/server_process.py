@@ -16,8 +16,10 @@ from golive.core.errors import GoliveError
 from golive.core.tasks import uncancelled
 
 START_S = 30.0
+DRAIN_S = 1.0
+"""How long a stop waits for open runs; then a second signal ends the server at once."""
 STOP_S = 5.0
-"""How long a stop may take before it becomes a kill."""
+"""How long that may take before it becomes a kill."""
 LOOK_S = 0.02
 MAX_LOG_BYTES = 64 * 1024 * 1024
 TAIL_CHARS = 1_500
@@ -102,25 +104,20 @@ class ServerProcess:
         if self._process is not None:
             await self._process.wait()
 
-    async def restart(self) -> str:
-        """Stops and starts it; the address may be another one."""
-        await self.stop()
-        return await self.start()
-
     async def stop(self) -> None:
-        """Ends it kindly, or by force after `STOP_S`; returns when it is gone, also when we are cancelled meanwhile."""
+        """Ends it kindly, or else by force; returns when it is gone, also when we are cancelled meanwhile."""
         await uncancelled(self._stop())
 
     async def _stop(self) -> None:
         process = self._process
         if process is None:
             return
-        self._signal(signal.SIGTERM)
-        try:
-            async with asyncio.timeout(STOP_S):
-                await process.wait()
-        except TimeoutError:
-            await self.kill()
+        for number, seconds in ((signal.SIGTERM, DRAIN_S), (signal.SIGTERM, STOP_S)):
+            self._signal(number)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await process.wait()
+        await self.kill()
         self._process = None
 
     def _signal(self, number: signal.Signals) -> None:

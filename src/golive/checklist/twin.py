@@ -65,6 +65,11 @@ class Twin(Target):
     async def reset(self) -> None:
         await self.simulator.calm()
 
+    async def restart(self) -> None:
+        """Stops the server and starts it again on the same store; its address changes."""
+        await self.process.stop()
+        self.url = await self.process.start()
+
     def store_files(self) -> list[Path]:
         """The database's files (main, write-ahead log, shared memory), to be read and not written."""
         return sorted(self.folder.glob(f"{twin_config.STORE_FILE}*"))
@@ -76,28 +81,28 @@ class Twin(Target):
         ) as db:
             return {str(row[0]) for row in db.execute("SELECT DISTINCT version FROM events WHERE run = ?", (run,))}
 
-    def choose(self, agent: str | None) -> None:
-        """Decides what to ask: the agent named, else the first one, else the first model.
 
-        Raises:
-            TargetUnusable: there is no such agent, or nothing to ask at all.
-        """
-        names = sorted(self.loaded.agents)
-        if agent is not None and agent not in names:
-            remedy = f"Agents of this configuration: {', '.join(names) or 'none'}."
-            raise TargetUnusable(f"there is no agent {agent!r}.", remedy=remedy, key="--agent", value=agent)
-        if names:
-            self.agent = self.model = agent or names[0]
-        elif self.targets:
-            self.model = self.targets[0]
-        else:
-            raise TargetUnusable(
-                "the configuration has neither an agent nor a provider with `models`: there is nothing to ask.",
-                remedy="Add an agent (`golive new NAME`), or list models of a provider.",
-                key="providers",
-                value="",
-            )
-        self.handles = set(NEEDS) - ({"agent"} if self.agent is None else set())
+def choose(loaded: Loaded, agent: str | None) -> tuple[str | None, str]:
+    """The agent to ask (None where there is none), and the `model` for chat completions: named, else the first.
+
+    Raises:
+        TargetUnusable: there is no such agent, or nothing to ask at all.
+    """
+    names = sorted(loaded.agents)
+    if agent is not None and agent not in names:
+        remedy = f"Agents of this configuration: {', '.join(names) or 'none'}."
+        raise TargetUnusable(f"there is no agent {agent!r}.", remedy=remedy, key="--agent", value=agent)
+    if names:
+        return agent or names[0], agent or names[0]
+    targets = twin_config.targets(loaded.config, loaded.agents)
+    if targets:
+        return None, targets[0]
+    raise TargetUnusable(
+        "the configuration has neither an agent nor a provider with `models`: there is nothing to ask.",
+        remedy="Add an agent (`golive new NAME`), or list models of a provider.",
+        key="providers",
+        value="",
+    )
 
 
 @asynccontextmanager
@@ -124,6 +129,7 @@ async def twin(
         TargetUnusable: the configuration has nothing to ask.
         ServerStartFailed, SimulatorStartFailed: it does not start.
     """
+    asked, model = choose(loaded, agent)
     async with AsyncExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="golive-check-"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -159,6 +165,7 @@ async def twin(
         http.conceal(revocable.secret, "$GOLIVE_REVOKED_KEY")
         http.conceal(provider_key, "$PROVIDER_KEY")
         http.conceal(found.secrets["the pepper"], "$PEPPER")
-        found.choose(agent)
+        found.agent, found.model = asked, model
+        found.handles = set(NEEDS) - ({"agent"} if asked is None else set())
         await found.reset()
         yield found

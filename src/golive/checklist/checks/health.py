@@ -1,11 +1,16 @@
 """Does /health tell the truth? With the provider out it must say so, and readiness must not care."""
 
+import asyncio
 from typing import Any
 
+from golive.checklist.http import Reply
 from golive.checklist.registry import check
 from golive.checklist.results import Finding, Result
 from golive.checklist.target import Target
 from golive.sim.control import Outage
+
+RECOVERY_S = 10.0
+"""Within this /health must see that the providers are back, also one that nobody calls."""
 
 
 @check(
@@ -31,7 +36,7 @@ async def health(target: Target) -> Result:
         elif state == "well again":
             found.saw(await simulator.end_outage())
         await _call_each(target, providers)
-        told = await target.send("GET", "/health")
+        told = await _asked(target, expected, RECOVERY_S if state == "well again" else 0.0)
         ready = await target.send("GET", "/health/ready")
         found.saw(target.http.evidence(told, f"the providers are {state}"))
         statuses.append(f"{state}: {told.status}/{ready.status}")
@@ -44,6 +49,16 @@ async def health(target: Target) -> Result:
             faults.append(f"/health does not name as down: {', '.join(silent)}")
     found.measured = f"/health and /health/ready: {'; '.join(statuses)}"
     return found.failed("; ".join(faults)) if faults else found.passed()
+
+
+async def _asked(target: Target, expected: int, patience_s: float) -> Reply:
+    """What /health says; asked again for so long while it says anything but `expected`."""
+    deadline = target.clock.monotonic() + patience_s
+    while True:
+        told = await target.send("GET", "/health")
+        if told.status == expected or target.clock.monotonic() >= deadline:
+            return told
+        await asyncio.sleep(0.25)
 
 
 async def _call_each(target: Target, providers: list[str]) -> None:

@@ -1,0 +1,181 @@
+"""`golive`, really broken: what the variable SABOTAGE names is taken out of the server before it starts.
+
+Run in golive's place (`python broken_server.py serve …`), so that a check is held against a real server in which the
+one thing it is about does not work.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+
+def step_cap() -> None:
+    """The loop takes three steps more than the limit says."""
+    from golive.runtime import loop
+
+    real = loop.step
+    loop.step = lambda state, limits: real(state, msgspec.structs.replace(limits, max_steps=limits.max_steps + 3))
+
+
+def deadline() -> None:
+    """The run's deadline is an hour, whatever was asked for."""
+    from golive.core.deadline import Deadline
+
+    real = Deadline.after.__func__  # type: ignore[attr-defined]
+
+    def after(cls: Any, clock: Any, seconds: float, limit: str) -> Deadline:
+        found: Deadline = real(cls, clock, 3_600.0 if limit == "limits.deadline_s" else seconds, limit)
+        return found
+
+    Deadline.after = classmethod(after)  # type: ignore[assignment,method-assign]
+
+
+def chain() -> None:
+    """A chain never moves on."""
+    from golive.models import chain as module
+
+    module._may_move_on = lambda error: False
+
+
+def meter() -> None:
+    """Half of the output is not counted."""
+    from golive.core.messages import Usage
+    from golive.models import meter as module
+
+    real = module._Reading.settle
+
+    def settle(self: Any, *, whole: bool) -> tuple[Usage, bool]:
+        usage, estimated = real(self, whole=whole)
+        return msgspec.structs.replace(usage, output_tokens=usage.output_tokens // 2), estimated
+
+    module._Reading.settle = settle  # type: ignore[method-assign]
+
+
+def log() -> None:
+    """Each request's credential is written to the log, and no redaction stands before it."""
+    from golive.gateway.server import Gateway
+
+    real = Gateway.__call__
+
+    async def call(self: Any, scope: Any, receive: Any, send: Any) -> None:
+        sys.stderr.write(f"request {scope['path']} {dict(scope['headers']).get(b'authorization', b'').decode()}\n")
+        await real(self, scope, receive, send)
+
+    Gateway.__call__ = call  # type: ignore[method-assign]
+
+
+def vendor_words() -> None:
+    """What a provider says is kept word for word, its key included."""
+    from golive.models.vendor_errors import Origin
+
+    Origin.redact = lambda self, text, limit=500: text  # type: ignore[method-assign,assignment,misc]
+
+
+def doors() -> None:
+    """Whoever has no valid key is let in as an administrator, but for key administration."""
+    from golive.core.errors import Unauthenticated
+    from golive.tenants.authorize import Principal
+    from golive.tenants.keyring import Keyring
+
+    real = Keyring.authenticate
+
+    async def authenticate(self: Any, header: str) -> Principal:
+        try:
+            return await real(self, header)
+        except Unauthenticated:
+            return Principal("default", "anybody", "operator")
+
+    Keyring.authenticate = authenticate  # type: ignore[method-assign]
+
+
+def revocation() -> None:
+    """A revoked key goes on working."""
+    from golive.tenants import keyring
+
+    keyring.usable = lambda row, now: True
+
+
+def health() -> None:
+    """Providers are always reported as up."""
+    from golive.core.health import Dependency
+    from golive.models.health import ProviderHealth
+
+    async def check(self: Any, *_: Any) -> Dependency:
+        return Dependency(self.provider, "provider", "up")
+
+    ProviderHealth.check = check  # type: ignore[method-assign,assignment]
+
+
+def readiness() -> None:
+    """The server calls itself unready while a provider is out, as servers do that mean too well."""
+    from golive.core.errors import StoreUnavailable
+    from golive.gateway.health import HealthFaces
+
+    async def ask(self: Any) -> StoreUnavailable | None:
+        down = any(dependency.state == "down" for dependency in await self._dependencies())
+        return StoreUnavailable("a provider is out") if down else None
+
+    from golive.gateway import health as module
+
+    module.READY_FOR_S = 0.0
+    HealthFaces._ask = ask  # type: ignore[method-assign,assignment]
+
+
+def worker_secrets() -> None:
+    """Workers are given the whole environment of the server."""
+    from golive.workers import pool
+
+    pool.worker_environment = lambda environ, names, home: dict(environ) | {"HOME": home}
+
+
+def inline_tools() -> None:
+    """Tools run inside the server."""
+    from golive import app
+    from golive.core.health import Dependency
+    from golive.workers.inline import InlineToolset
+
+    class Inside(InlineToolset):
+        def __init__(self, *args: Any, environ: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+
+        def health(self) -> Dependency:
+            return Dependency("inside", "worker", "up")
+
+    app.WorkerToolset = Inside  # type: ignore[misc,assignment]
+
+
+def hold() -> None:
+    """The server keeps each stream back until its end."""
+    from golive.gateway.exchange import Exchange
+
+    held: dict[int, bytes] = {}
+    real = Exchange.end
+
+    async def write(self: Any, data: bytes) -> None:
+        held[id(self)] = held.get(id(self), b"") + data
+
+    async def end(self: Any, data: bytes = b"") -> None:
+        await real(self, held.pop(id(self), b"") + data)
+
+    Exchange.write = write  # type: ignore[method-assign]
+    Exchange.end = end  # type: ignore[method-assign]
+
+
+SABOTAGES: dict[str, Callable[[], None]] = {
+    function.__name__: function
+    for function in (
+        step_cap, deadline, chain, meter, log, vendor_words, doors, revocation, health, readiness, worker_secrets,
+        inline_tools, hold,
+    )
+}  # fmt: skip
+
+
+if __name__ == "__main__":
+    for name in os.environ["SABOTAGE"].split(","):
+        SABOTAGES[name]()
+    from golive.cli.main import main
+
+    main()

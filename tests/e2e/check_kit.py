@@ -1,0 +1,98 @@
+"""What the tests of `golive check` share: a small project, twins of it (whole or broken), one check at a time."""
+
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from golive.checklist.engine import prove
+from golive.checklist.registry import load as load_checks
+from golive.checklist.report import CheckReport
+from golive.checklist.target import Target
+from golive.checklist.twin import COMMAND, Twin, twin
+from golive.config.load import load
+from golive.core.chance import SystemChance
+from golive.core.clock import SystemClock
+
+BROKEN = Path(__file__).with_name("broken_server.py")
+
+GOLIVE = """
+[server]
+disconnect_grace_s = 2
+
+[providers.first]
+base_url = "https://first.example.com/v1"
+api_key = "env:A_KEY_THAT_IS_NOT_SET"
+
+[providers.second]
+base_url = "https://second.example.com/v1"
+models = ["tiny"]
+"""
+PRICES = """
+[prices."first/*"]
+input_usd_per_mtok = 1.00
+cached_input_usd_per_mtok = 0.25
+output_usd_per_mtok = 4.00
+
+[prices."second/*"]
+input_usd_per_mtok = 0.50
+output_usd_per_mtok = 1.50
+"""
+AGENT = """
+name = "clerk"
+version = "1.0.0"
+
+[models.default]
+chain = [{chain}]
+
+[limits]
+max_steps = 4
+"""
+TOOLS = '''
+"""A clerk's only tool."""
+
+
+def count_sheep(field: str) -> int:
+    """Counts the sheep on a field."""
+    return len(field)
+'''
+
+
+def project(folder: Path, *, golive: str = GOLIVE + PRICES, chain: str = '"first/large", "second/tiny"') -> Path:
+    """Writes a project with one agent; returns its folder."""
+    agent = folder / "agents" / "clerk"
+    agent.mkdir(parents=True)
+    (folder / "golive.toml").write_text(golive)
+    (agent / "agent.toml").write_text(AGENT.format(chain=chain))
+    (agent / "prompt.md").write_text("You count sheep.\n")
+    (agent / "tools.py").write_text(TOOLS)
+    return folder
+
+
+@asynccontextmanager
+async def twin_of(folder: Path, *sabotages: str) -> AsyncIterator[Twin]:
+    """A twin of the project; with `sabotages`, of a server in which these are broken."""
+    loaded = load(folder, {})
+    command = (sys.executable, str(BROKEN)) if sabotages else COMMAND
+    async with twin(
+        loaded,
+        os.environ,
+        clock=SystemClock(),
+        chance=SystemChance(),
+        command=command,
+        extra_environ={"SABOTAGE": ",".join(sabotages)} if sabotages else {},
+    ) as found:
+        yield found
+
+
+async def hold(check_id: str, target: Target, *, url: str | None = None) -> CheckReport:
+    """One check's report, optionally with the target at another address (a proxy before it)."""
+    check = next(check for check in load_checks() if check.id == check_id)
+    before = target.url
+    target.url = url or before
+    try:
+        report = await prove([check], target)
+    finally:
+        target.url = before
+    return report.checks[0]

@@ -1,0 +1,251 @@
+"""Each check fails when the thing it is about is really broken, and says what is broken.
+
+docs/check.md names these sabotages in a table, which `test_check.py` compares with the register.
+"""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from golive.checklist.checks.leaks import BAD_KEY
+from golive.checklist.twin import Twin
+from tests.e2e.check_kit import GOLIVE, hold, project, twin_of
+from tests.e2e.saboteur import Asked, Saboteur, Told
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def well(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Twin]:
+    """A twin in which nothing is broken; what breaks stands before it."""
+    async with twin_of(project(tmp_path_factory.mktemp("well"))) as found:
+        yield found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def ill(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Twin]:
+    """A twin of a server in which many things are broken that do not meet."""
+    sabotages = ("step_cap", "deadline", "chain", "meter", "log", "revocation", "health", "worker_secrets", "hold")
+    async with twin_of(project(tmp_path_factory.mktemp("ill")), *sabotages) as found:
+        yield found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def worse(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Twin]:
+    """Another one, with what does meet."""
+    sabotages = ("doors", "vendor_words", "readiness", "inline_tools")
+    async with twin_of(project(tmp_path_factory.mktemp("worse")), *sabotages) as found:
+        yield found
+
+
+# ---- GW-1 -----------------------------------------------------------------------------------------------------------
+
+
+async def test_first_token_sees_a_server_that_holds_streams_back(ill: Twin) -> None:
+    """A server that writes each stream at its end fails on both faces: the provider was done before the first word."""
+    found = await hold("GW-1.first-token", ill)
+    assert found.status == "fail"
+    assert "/v1/chat/completions" in found.why
+    assert "/v1/agents/clerk/runs" in found.why
+
+
+async def test_proxy_check_names_a_buffering_proxy(well: Twin) -> None:
+    """A proxy that collects streams fails, and is named by what it leaves in the headers."""
+    async with Saboteur(well.url, collect=True, headers={"Via": "1.1 slowpoke", "Server": "nginx/1.25.1"}) as url:
+        found = await hold("GW-1.proxy", well, url=url)
+        assert found.status == "fail"
+        for trace in ("Via: 1.1 slowpoke", "Server: nginx/1.25.1", "Content-Length", "X-Accel-Buffering"):
+            assert trace in found.why
+        assert (await hold("GW-1.first-token", well, url=url)).status == "fail"
+
+
+async def test_a_proxy_that_passes_streams_on_is_no_fault(well: Twin) -> None:
+    """The same proxy without buffering passes: it is not the proxy as such that is refused."""
+    async with Saboteur(well.url, headers={"Via": "1.1 brisk"}) as url:
+        assert (await hold("GW-1.proxy", well, url=url)).status == "pass"
+
+
+async def test_resume_sees_an_event_swallowed_at_the_resume(well: Twin) -> None:
+    """One event lost after a reconnect is told with its place."""
+
+    def swallow(asked: Asked, number: int, event: bytes) -> bytes:
+        return b"" if "last-event-id" in asked.headers and number == 2 else event
+
+    async with Saboteur(well.url, event=swallow) as url:
+        found = await hold("GW-1.resume", well, url=url)
+    assert found.status == "fail"
+    assert "first difference at" in found.why
+
+
+async def test_resume_sees_a_lost_last_event_id(well: Twin) -> None:
+    """Where Last-Event-ID is dropped on the way, the stream begins anew, and what comes twice is counted."""
+
+    def forget(asked: Asked) -> Asked:
+        return asked._replace(headers={k: v for k, v in asked.headers.items() if k != "last-event-id"})
+
+    async with Saboteur(well.url, request=forget) as url:
+        found = await hold("GW-1.resume", well, url=url)
+    assert found.status == "fail"
+    assert "events came twice" in found.why
+
+
+# ---- GW-2, SEC ------------------------------------------------------------------------------------------------------
+
+
+async def test_keys_sees_an_open_door(worse: Twin) -> None:
+    """A server that lets strangers in fails, naming endpoint, credential and answer."""
+    found = await hold("GW-2.keys", worse)
+    assert found.status == "fail"
+    assert "GET /v1/runs with no key: 200" in found.why
+
+
+async def test_keys_sees_one_unlocked_endpoint(well: Twin) -> None:
+    """One endpoint that a proxy answers without asking who it is, is found among all."""
+
+    def open_metrics(asked: Asked, told: Told) -> Told:
+        return told._replace(status=200) if asked.path == "/metrics" else told
+
+    async with Saboteur(well.url, answer=open_metrics) as url:
+        found = await hold("GW-2.keys", well, url=url)
+    assert found.status == "fail"
+    assert found.why.startswith("GET /metrics with no key: 200, malformed key: 200")
+    assert "; " not in found.why
+
+
+async def test_keys_sees_a_revoked_key_that_works(ill: Twin) -> None:
+    """A key that goes on working after its revocation fails, and it alone."""
+    found = await hold("GW-2.keys", ill)
+    assert found.status == "fail"
+    assert "GET /v1/agents with revoked key: 200" in found.why
+    assert "no key" not in found.why
+
+
+async def test_log_sees_a_key_in_the_log(ill: Twin) -> None:
+    """Credentials in the log are found, good ones and mistyped ones, and are not repeated in the report."""
+    found = await hold("SEC-1.log", ill)
+    assert found.status == "fail"
+    assert "the API key in use stands in the server's log" in found.why
+    assert "a mistyped key stands in the server's log" in found.why
+    shown = repr(found)
+    assert not [name for name, secret in ill.secrets.items() if secret in shown]
+    assert BAD_KEY not in shown
+
+
+async def test_log_sees_a_key_in_database_and_answers(worse: Twin) -> None:
+    """A provider's key that comes back in its error message is found where it was stored and whom it was told."""
+    found = await hold("SEC-1.log", worse)
+    assert found.status == "fail"
+    assert "the provider's key stands in golive.db" in found.why
+    everywhere = "\n".join(each.got for each in found.evidence)
+    assert "the provider's key stands in the answer to" in everywhere
+    assert worse.secrets["the provider's key"] not in repr(found)
+
+
+async def test_worker_sees_secrets_in_the_environment(ill: Twin) -> None:
+    """A worker that was given the server's environment fails, with the secret's name."""
+    found = await hold("SEC-6.worker", ill)
+    assert found.status == "fail"
+    assert "holds the provider's key" in found.why
+    assert "CHECK_PROVIDER_KEY" in found.why
+
+
+async def test_worker_sees_tools_inside_the_server(worse: Twin) -> None:
+    """A server that runs tools itself fails: there is no worker process."""
+    found = await hold("SEC-6.worker", worse)
+    assert found.status == "fail"
+    assert "tools may run inside the server" in found.why
+
+
+# ---- RT, MD ---------------------------------------------------------------------------------------------------------
+
+
+async def test_step_cap_sees_a_loop_that_goes_on(ill: Twin) -> None:
+    """Model calls beyond the limit are counted by the provider."""
+    found = await hold("RT-3.step-cap", ill)
+    assert (found.status, found.why) == ("fail", "3 model calls beyond the limit")
+
+
+async def test_deadline_sees_a_run_that_waits_on(ill: Twin) -> None:
+    """A run that outlives its deadline fails without our waiting for its end."""
+    found = await hold("RT-1.deadline", ill)
+    assert found.status == "fail"
+    assert found.why.startswith("no answer within")
+
+
+async def test_chain_sees_a_chain_that_stays(ill: Twin) -> None:
+    """When the first target refuses and nobody else is asked, the user gets no answer."""
+    found = await hold("MD-1.chain", ill)
+    assert found.status == "fail"
+    assert "the run ended as failed" in found.why
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        (b'"object":"chat.completion"', b'"object":"text_completion"', "Invalid enum value"),
+        (b'"created":', b'"made":', "missing required field `created`"),
+        (b"data: [DONE]\n\n", b"", "does not end with [DONE]"),
+        (b'"total_tokens":', b'"total_tokens":9', "usage does not add up"),
+        (b'"param":', b'"parameter":', "the error's body"),
+    ],
+)
+async def test_dialect_sees_a_deviation(well: Twin, old: bytes, new: bytes, why: str) -> None:
+    """An answer that deviates in one place from the vendor's shape fails, with the place."""
+
+    def answer(_asked: Asked, told: Told) -> Told:
+        return told._replace(body=told.body.replace(old, new))
+
+    def event(_asked: Asked, _number: int, data: bytes) -> bytes:
+        return data.replace(old, new)
+
+    async with Saboteur(well.url, answer=answer, event=event) as url:
+        found = await hold("MD-1.dialect", well, url=url)
+    assert found.status == "fail"
+    assert why in found.why
+
+
+async def test_priced_sees_tokens_that_are_not_counted(ill: Twin) -> None:
+    """Where golive counts less than the provider bills, both figures are told."""
+    found = await hold("MD-7.priced", ill)
+    assert found.status == "fail"
+    assert "the provider bills" in found.why
+
+
+async def test_priced_names_targets_without_a_price(tmp_path: Path) -> None:
+    """Without prices for models that no list knows, each such target is named, with the alarm that was raised."""
+    async with twin_of(project(tmp_path, golive=GOLIVE)) as unpriced:
+        found = await hold("MD-7.priced", unpriced)
+    assert found.status == "fail"
+    for name in ("clerk", "first/large", "second/tiny"):
+        assert f"{name} has no price (alarm price.missing was raised)" in found.why
+
+
+# ---- GW-10, REL-1 ---------------------------------------------------------------------------------------------------
+
+
+async def test_health_sees_a_server_that_says_all_is_well(ill: Twin) -> None:
+    """A /health that stays 200 while the providers are out fails, and so does its silence about their names."""
+    found = await hold("GW-10.health", ill)
+    assert found.status == "fail"
+    assert "with the providers out, /health answered 200" in found.why
+    assert "does not name as down: first, second" in found.why
+
+
+async def test_health_sees_readiness_that_depends_on_providers(worse: Twin) -> None:
+    """A server that calls itself unready because a provider is out would be drained everywhere at once."""
+    found = await hold("GW-10.health", worse)
+    assert found.status == "fail"
+    assert found.why == "with the providers out, /health/ready answered 503"
+
+
+async def test_digest_sees_a_folder_that_was_edited(tmp_path: Path) -> None:
+    """A prompt changed under a running server is another version than the one that answers."""
+    async with twin_of(project(tmp_path)) as edited:
+        assert (await hold("REL-1.digest", edited)).status == "pass"
+        prompt = edited.loaded.agents["clerk"].folder / "prompt.md"
+        prompt.write_text("You count goats.\n")
+        found = await hold("REL-1.digest", edited)
+    assert found.status == "fail"
+    assert found.measured.startswith("0 of 3 places")

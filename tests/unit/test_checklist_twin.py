@@ -1,0 +1,135 @@
+"""What a twin changes of the user's configuration, what it keeps, and what it lets in."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from golive.checklist import twin_config
+from golive.checklist.twin_config import environment, price_provider, targets, toml, write
+from golive.config.load import Loaded, load
+from golive.config.schema import ProviderConfig
+
+GOLIVE = """
+[server]
+port = 9000
+host = "0.0.0.0"
+heartbeat_s = 3.5
+
+[store]
+url = "sqlite:/srv/golive/precious.db"
+
+[secrets]
+pepper = "env:REAL_PEPPER"
+
+[providers.main]
+base_url = "https://api.openai.com/v1"
+api_key = "env:REAL_KEY"
+models = ["gpt-5-mini"]
+call_s = 12.0
+
+[providers.spare]
+base_url = "http://127.0.0.1:11434/v1"
+
+[prices."spare/*"]
+input_usd_per_mtok = 0.5
+output_usd_per_mtok = 1
+"""
+AGENT = """
+name = "a"
+version = "1"
+[models.default]
+chain = ["main/gpt-5", "spare/llama"]
+[models.cheap]
+chain = ["spare/llama"]
+[worker]
+env = ["SHOP_URL"]
+"""
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Loaded:
+    agent = tmp_path / "mine" / "robots" / "a"
+    agent.mkdir(parents=True)
+    (tmp_path / "mine" / "golive.toml").write_text(GOLIVE)
+    (agent / "agent.toml").write_text(AGENT)
+    (agent / "prompt.md").write_text("Hello.\n")
+    (agent / ".env").write_text("SECRET=1\n")
+    (tmp_path / "mine" / "uv.lock").write_text("lock\n")
+    return load(tmp_path / "mine", {"GOLIVE_AGENTS__PATH": "robots", "GOLIVE_SERVER__DRAIN_S": "7"})
+
+
+def test_a_twin_keeps_what_decides_and_replaces_what_it_must_not_touch(loaded: Loaded, tmp_path: Path) -> None:
+    """Agents, chains, timeouts, prices and overrides of the environment stay; addresses, store, port, pepper do not."""
+    folder = tmp_path / "twin"
+    folder.mkdir()
+    again = load(write(loaded, folder, "http://127.0.0.1:5/v1"), {})
+    config = again.config
+    assert (config.server.host, config.server.port, config.server.heartbeat_s) == ("127.0.0.1", 0, 3.5)
+    assert config.server.drain_s == 7
+    assert config.store.url == "sqlite:golive.db"
+    assert config.secrets.pepper == "file:pepper"
+    assert {provider.base_url for provider in config.providers.values()} == {"http://127.0.0.1:5/v1"}
+    assert {provider.api_key for provider in config.providers.values()} == {"env:CHECK_PROVIDER_KEY"}
+    assert config.providers["main"].call_s == 12
+    assert config.providers["main"].price_as == "openai"
+    assert config.providers["spare"].price_as is None
+    assert config.prices == loaded.config.prices
+    assert again.agents["a"].config == loaded.agents["a"].config
+    assert (folder / "uv.lock").read_text() == "lock\n"
+    assert not (folder / "agents" / "a" / ".env").exists()
+    assert "REAL" not in (folder / "golive.toml").read_text()
+
+
+def test_the_users_secrets_stay_outside(loaded: Loaded) -> None:
+    """Of the environment only what programs need, and what the agents' workers ask for, reaches a twin."""
+    given = {"PATH": "/bin", "REAL_KEY": "sk", "GOLIVE_STORE__URL": "sqlite:x", "SHOP_URL": "u", "AWS_SECRET": "s"}
+    found = environment(given, loaded.agents, "sk-check")
+    assert found == {"PATH": "/bin", "SHOP_URL": "u", "CHECK_PROVIDER_KEY": "sk-check"}
+
+
+def test_targets_are_those_of_chains_then_those_listed(loaded: Loaded) -> None:
+    """Each once, chains first."""
+    assert targets(loaded.config, loaded.agents) == ["main/gpt-5", "spare/llama", "main/gpt-5-mini"]
+
+
+@pytest.mark.parametrize(
+    ("base_url", "price_as", "found"),
+    [
+        ("https://api.openai.com/v1", None, "openai"),
+        ("https://api.openai.com/v1", "azure", "azure"),
+        ("https://models.example.com/v1", None, None),
+        ("http://localhost:8000/v1", None, None),
+        ("http://[::1]:8000/v1", None, None),
+    ],
+)
+def test_prices_by_address_survive_the_change_of_address(
+    base_url: str, price_as: str | None, found: str | None
+) -> None:
+    """What the price list knew by the provider's address is told by `price_as` in a twin."""
+    assert price_provider(ProviderConfig(base_url=base_url, price_as=price_as)) == found
+
+
+_TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+_VALUES: Any = st.one_of(
+    _TEXT, st.booleans(), st.integers(-(2**53), 2**53), st.floats(allow_nan=False, allow_infinity=False)
+)
+_TABLES: Any = st.recursive(
+    st.dictionaries(_TEXT, st.one_of(_VALUES, st.lists(_TEXT, max_size=3)), max_size=4),
+    lambda inner: st.dictionaries(_TEXT, st.one_of(_VALUES, inner), max_size=4),
+    max_leaves=8,
+)
+
+
+@given(_TABLES)
+def test_toml_that_is_written_reads_back_the_same(data: dict[str, Any]) -> None:
+    """Any text, number, list and nested table; keys need not be bare."""
+    assert tomllib.loads(toml(data)) == data
+
+
+def test_the_file_names_are_those_of_the_store(loaded: Loaded) -> None:
+    """The store's handle looks at the file that the twin is told to use."""
+    assert twin_config.derived(loaded.config, "http://h/v1")["store"]["url"] == f"sqlite:{twin_config.STORE_FILE}"
