@@ -44,7 +44,7 @@ class Progress:
     def say(self, text: str) -> None:
         """What is being done now, between checks."""
         if self._spinner is not None:
-            self._spinner.update(escape(text))
+            self._spinner.update(escape(text[: max(10, self._console.width - 4)]))
 
     def begun(self, check: Check) -> None:
         self.say(f"{check.id}  {check.title}")

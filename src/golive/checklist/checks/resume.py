@@ -62,7 +62,7 @@ async def resumes(target: Target) -> Result:
     whole, asked = await _whole(target, run)
     found.saw(asked)
     faults = _differences(heard, whole)
-    if not faults:
+    if not faults and max(heard.sizes) > 1:
         tail, expected, again = await _inside_a_piece(target, events, heard)
         found.saw(again)
         if tail != expected:

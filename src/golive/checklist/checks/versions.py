@@ -24,7 +24,7 @@ async def digest(target: Target) -> Result:
     name = need_agent(target)
     agent = twin.loaded.agents[name]
     expected = await asyncio.to_thread(version_digest, agent, twin.loaded.config, twin.loaded.root)
-    found = Finding(f"{expected} everywhere")
+    found = Finding(f"{expected[:19]}… everywhere")
     files = sorted(path.relative_to(agent.folder).as_posix() for path in agent.folder.rglob("*") if path.is_file())
     listing = "\n".join(files)
     found.saw(evidence(f"digest of agents/{name}", expected, twin.clock.now(), shown=f"{expected}\n{listing}"))
