@@ -58,6 +58,8 @@ MEMORY = (
     Row("of it the server process, MB", "idle_server_mb"),
     Row("a further open run at 5 tokens/s, KB", "stream_kb", 0, 60.0),
     Row("with all of them open, MB", "open_mb"),
+    Row("CPU a token, 500 open runs at 5 tokens/s, us", "token_cpu_us"),
+    Row("CPU of the server with all of them open, % of its core", "open_cpu_percent"),
 )
 STARTS = (
     Row("`golive --help`, s", "help_s", 2, 0.3),

@@ -26,6 +26,8 @@ AGENT_TOML = """name = "{name}"
 version = "1"
 [models.default]
 chain = ["sim/{model}"]
+[limits]
+deadline_s = 600.0
 """
 TOOLS = '''"""A tool, so that a worker process runs."""
 
@@ -107,7 +109,7 @@ def golive_project(sim_port: int, models: dict[str, str]) -> Path:
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)
     (root / "golive.toml").write_text(
-        f'[providers.sim]\nbase_url = "http://127.0.0.1:{sim_port}/v1"\n'
+        f'[providers.sim]\nbase_url = "http://127.0.0.1:{sim_port}/v1"\ncall_s = 600.0\n'
         '[prices."sim/*"]\ninput_usd_per_mtok = 1.0\noutput_usd_per_mtok = 4.0\n'
     )
     for name, model in models.items():
@@ -122,7 +124,7 @@ def golive_project(sim_port: int, models: dict[str, str]) -> Path:
 
 AGENTS = {
     "paced": "sim-text?tokens=20&pace_ms=10",
-    "held": "sim-text?tokens=4000&pace_ms=200",
+    "held": "sim-text?tokens=900&pace_ms=200",
     "with-tool": "sim-tools?tokens=20&pace_ms=10",
 }
 """golive's agents are declared, so each model that agents are measured with has one."""
@@ -273,7 +275,7 @@ GOLIVE = Contender("golive", _golive_version, golive)
 CONTENDERS = (
     GOLIVE,
     Contender("nginx", _nginx_version, nginx),
-    Contender("bare relay", _package("relay", "starlette"), relay),
+    Contender("bare relay", lambda: f"on Starlette {_package('relay', 'starlette')()}", relay),
     Contender("LiteLLM", _package("litellm", "litellm"), litellm),
     Contender("Pydantic AI", _package("pydantic-ai", "pydantic-ai-slim"), pydantic_ai),
     Contender("Agno AgentOS", _package("agno", "agno"), agno),

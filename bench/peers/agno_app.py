@@ -6,7 +6,7 @@ from agno.agent import Agent
 from agno.models.openai.like import OpenAILike
 from agno.os import AgentOS
 
-MODELS = {"paced": "sim-text?tokens=20&pace_ms=10", "held": "sim-text?tokens=4000&pace_ms=200"}
+MODELS = {"paced": "sim-text?tokens=20&pace_ms=10", "held": "sim-text?tokens=900&pace_ms=200"}
 
 
 def agent(name: str, model: str) -> Agent:
