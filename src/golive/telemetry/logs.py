@@ -1,11 +1,14 @@
 """The server's own log: events with past-tense names and fields, one line each, on standard error.
 
 Owns how a line is made and where it goes. What must not stand in it is decided by the `redact` function handed in.
-Lines of other libraries (uvicorn, aiohttp) come the same way, as the event `library.logged`.
+Lines of other libraries (uvicorn, aiohttp) come the same way, as the event `library.logged`. Logging never raises: a
+full disk under the log must not end the runs that the log tells of.
 """
 
+import json
 import logging
 import sys
+import threading
 from collections.abc import Callable, MutableMapping
 from typing import Any, Literal, Protocol, TextIO, cast
 
@@ -53,7 +56,7 @@ def configure(
         structlog.dev.ConsoleRenderer(colors=stream.isatty()) if console else _json_line,
     ]
     log = structlog.wrap_logger(
-        structlog.PrintLogger(stream),
+        _Lines(stream),
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         cache_logger_on_first_use=True,
@@ -72,7 +75,35 @@ def _redacting(redact: Redact | None) -> Callable[[Any, str, MutableMapping[str,
 def _json_line(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
     """`at`, `level` and `event` first, then the fields as they were given."""
     line = {"at": event.pop("timestamp", None), "level": event.pop("level", None), "event": event.pop("event", None)}
-    return _encode({**line, **event}).decode()
+    try:
+        return _encode({**line, **event}).decode()
+    except (UnicodeEncodeError, RecursionError):  # half a surrogate pair, or a structure without end
+        return json.dumps({name: str(value) for name, value in {**line, **event}.items()})
+
+
+class _Lines:
+    """Writes lines; what cannot be written (a full disk, a closed pipe) is counted and told once it can be again."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lost = 0
+        self._lock = threading.Lock()
+
+    def msg(self, line: str) -> None:
+        """Writes one line, or drops it."""
+        with self._lock:
+            try:
+                if self._lost:
+                    self._stream.write(_encode({"level": "warning", "event": "log.lost", "lines": self._lost}).decode())
+                    self._stream.write("\n")
+                self._stream.write(line + "\n")
+                self._stream.flush()
+            except (OSError, ValueError):  # ValueError: the stream is closed, or its encoding lacks a character
+                self._lost += 1
+            else:
+                self._lost = 0
+
+    debug = info = warning = error = msg
 
 
 class _Library(logging.Handler):
