@@ -106,9 +106,12 @@ class Reader(Generic[S]):
     def decode(self, body: bytes) -> S:
         """The struct; raises InvalidRequest as `read` does."""
         try:
-            return self._decoder.decode(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            value = self._decoder.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise self._explain(body, error) from None
+        if b"\\u" in body and _holds_half(value):
+            raise _half_a_character()
+        return value
 
     def query(self, query_string: bytes) -> S:
         """The struct from a query string; raises InvalidRequest for unknown, repeated or unfit parameters."""
@@ -143,9 +146,15 @@ class Reader(Generic[S]):
                 field="body",
                 position=broken.pos,
             )
+        except ValueError:
+            return InvalidRequest(
+                "The body holds a number of thousands of digits.", remedy="Send a shorter number.", field="body"
+            )
         except RecursionError:
-            return InvalidRequest("The body is nested too deeply.", remedy="Send a flatter body.", field="body")
-        return self._unfit(document, str(error))
+            return _too_deep()
+        if isinstance(error, RecursionError):  # what msgspec follows is less than what the json module does
+            return _too_deep()
+        return _half_a_character() if _holds_half(document) else self._unfit(document, str(error))
 
     def _unfit(self, document: Any, message: str) -> InvalidRequest:
         """The error for input that can be read but does not fit the struct."""
@@ -210,6 +219,29 @@ def _value_at(document: Any, path: str) -> Any:
         except (KeyError, IndexError, TypeError):
             return value
     return value
+
+
+def _too_deep() -> InvalidRequest:
+    return InvalidRequest("The body is nested too deeply.", remedy="Send a flatter body.", field="body")
+
+
+def _holds_half(value: Any) -> bool:
+    """Whether half a surrogate pair stands in it: JSON can write one down, and UTF-8, and so the journal, cannot."""
+    try:
+        msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return True
+    except (OverflowError, RecursionError):  # something else is wrong with it, and is told instead
+        return False
+    return False
+
+
+def _half_a_character() -> InvalidRequest:
+    return InvalidRequest(
+        "The body holds half a character: a \\ud800 to \\udfff without its other half.",
+        remedy="Cut texts between characters, not inside one.",
+        field="body",
+    )
 
 
 def _shown(value: Any) -> str:

@@ -23,6 +23,8 @@ PAGE = 200
 """Most runs of one page."""
 EVENTS_PAGE = 10_000
 """Most events of one page."""
+LAST_SEQ = 2**53
+"""Above every event's number; also the largest whole number that every JSON reader keeps exact."""
 
 
 class InputText(Struct, frozen=True, tag_field="type", tag="text", forbid_unknown_fields=True):
@@ -98,7 +100,7 @@ class RunsPage(Struct, frozen=True):
 
 class EventsQuery(Struct, frozen=True, forbid_unknown_fields=True):
     format: Literal["sse", "json"] = "sse"
-    after: Annotated[int, Meta(ge=0)] = 0
+    after: Annotated[int, Meta(ge=0, le=LAST_SEQ)] = 0
     limit: Annotated[int, Meta(ge=1, le=EVENTS_PAGE)] = 1_000
 
 
