@@ -132,25 +132,28 @@ async def test_no_door_opens_on_another_tenants_run(server: Server) -> None:
     foreign = (await server.keys.create("elsewhere", "theirs", "admin", created_by="tests")).secret
     server.script("sim-text", tokens=20, pace_ms=20.0)
     server.put_agent("slow", "sim/sim-text")
-    async with server.client() as ours, server.client(foreign) as theirs:
-        async with ours.post("/v1/agents/slow/runs", json={"input": "Hi", "stream": True}) as stream:
-            run = stream.headers["x-request-id"]
-            await sse(stream, "text.delta")
-            for method, path in (
-                ("GET", ""), ("GET", "/events"), ("GET", "/events?format=json"), ("POST", "/cancel"),
-            ):  # fmt: skip
-                answers = []
-                for asked in (run, "run_00000000000000000000000000"):
-                    headers = {"Last-Event-ID": "1-3"}
-                    async with theirs.request(method, f"/v1/runs/{asked}{path}", headers=headers) as response:
-                        answers.append((response.status, (await response.text()).replace(asked, "RUN")))
-                assert answers[0] == answers[1], (method, path)
-                assert answers[0][0] == 404
-            async with theirs.get("/v1/runs") as response:
-                assert (await response.json())["data"] == []
-            async with theirs.post("/v1/agents/slow/runs", json={"input": "Hi"}) as response:
-                assert response.status == 404
-            end = (await sse(stream))[-1]
+    async with (
+        server.client() as ours,
+        server.client(foreign) as theirs,
+        ours.post("/v1/agents/slow/runs", json={"input": "Hi", "stream": True}) as stream,
+    ):
+        run = stream.headers["x-request-id"]
+        await sse(stream, "text.delta")
+        for method, path in (
+            ("GET", ""), ("GET", "/events"), ("GET", "/events?format=json"), ("POST", "/cancel"),
+        ):  # fmt: skip
+            answers = []
+            for asked in (run, "run_00000000000000000000000000"):
+                headers = {"Last-Event-ID": "1-3"}
+                async with theirs.request(method, f"/v1/runs/{asked}{path}", headers=headers) as response:
+                    answers.append((response.status, (await response.text()).replace(asked, "RUN")))
+            assert answers[0] == answers[1], (method, path)
+            assert answers[0][0] == 404
+        async with theirs.get("/v1/runs") as response:
+            assert (await response.json())["data"] == []
+        async with theirs.post("/v1/agents/slow/runs", json={"input": "Hi"}) as response:
+            assert response.status == 404
+        end = (await sse(stream))[-1]
     assert end[2]["outcome"] == "completed"
 
 
