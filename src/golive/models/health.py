@@ -96,13 +96,13 @@ class ProviderHealth:
             return self._down(latency_ms, "credential refused")
         if response.status >= 500:
             return self._down(latency_ms, f"answered {response.status}")
-        return Dependency(self.provider, "provider", "up", latency_ms)
+        return Dependency(self.provider, "provider", "up", round(latency_ms, 3))
 
     def _note_up(self, latency_ms: float) -> None:
-        self._used = _Seen(self._clock.monotonic(), Dependency(self.provider, "provider", "up", latency_ms))
+        self._used = _Seen(self._clock.monotonic(), Dependency(self.provider, "provider", "up", round(latency_ms, 3)))
 
     def _down(self, latency_ms: float, detail: str) -> Dependency:
-        return Dependency(self.provider, "provider", "down", latency_ms, detail)
+        return Dependency(self.provider, "provider", "down", round(latency_ms, 3), detail)
 
 
 def _detail(error: GoliveError) -> str:

@@ -245,7 +245,7 @@ class _Exchange:
             return self._origin.error(ModelMalformed, f"did not answer in HTTP: {words}.", sent=True)
         how = "cannot be reached" if isinstance(error, ConnectFailed) else "closed the connection before answering"
         return self._origin.error(
-            ModelUnreachable, f"{how}: {words}.", sent=error.sent,
+            ModelUnreachable, f"{how} ({words}).", sent=error.sent,
             remedy=f"Check base_url of providers.{self._call.provider} and that the server runs.",
         )  # fmt: skip
 

@@ -4,7 +4,11 @@ Measured against the alternatives in bench/; nothing outside this file knows aio
 """
 
 import asyncio
+import errno
 import io
+import os
+import socket
+import ssl
 from collections.abc import Mapping
 
 import aiohttp
@@ -49,7 +53,7 @@ class AiohttpResponse:
                 await asyncio.sleep(0)
             return data
         except (aiohttp.ClientError, OSError) as error:
-            raise Disconnected(_words(error)) from None
+            raise Disconnected(in_words(error)) from None
 
     async def read(self, limit: int) -> bytes:
         parts: list[bytes] = []
@@ -116,11 +120,11 @@ class AiohttpTransport:
         except aiohttp.ConnectionTimeoutError:
             raise ConnectTimedOut(f"no connection within {connect_s:g} s") from None
         except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
-            raise ConnectFailed(_words(error)) from None
+            raise ConnectFailed(in_words(error)) from None
         except aiohttp.ClientResponseError as error:
-            raise ProtocolBroken(_words(error)) from None
+            raise ProtocolBroken(in_words(error)) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise Disconnected(_words(error)) from None
+            raise Disconnected(in_words(error)) from None
         return AiohttpResponse(response)
 
     async def close(self) -> None:
@@ -129,6 +133,13 @@ class AiohttpTransport:
             await session.close()
 
 
-def _words(error: BaseException) -> str:
-    """What happened, in the system's own words where it has any."""
-    return (str(error) or type(error).__name__)[:200]
+def in_words(error: BaseException) -> str:
+    """What happened, in the system's own words where it has any: "connection refused" and not aiohttp's sentence."""
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(cause, ssl.SSLError):
+        return str(getattr(cause, "verify_message", "") or cause.reason or cause)[:200]
+    if isinstance(cause, OSError) and cause.errno is not None and cause.errno in errno.errorcode:
+        return os.strerror(cause.errno).lower()
+    if isinstance(cause, socket.gaierror):
+        return str(cause.strerror).lower()[:200]
+    return (str(cause) or type(cause).__name__)[:200]

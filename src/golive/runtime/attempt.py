@@ -137,8 +137,10 @@ class ModelTurn:
 
     def _moved_on(self, event: AttemptFailed) -> None:
         error = event.error
-        code = error.code if isinstance(error, ModelError) else "internal"
-        self._note_failed(code, error if isinstance(error, ModelError) else None, event.latency_ms, str(error))
+        if isinstance(error, ModelError):
+            self._note_failed(error.code, error, event.latency_ms, error.message)
+        else:
+            self._note_failed("internal", None, event.latency_ms, str(error))
 
     def _note_failure(self, code: str, error: ModelError | None) -> None:
         latency_ms = self._metered.latency_ms if self._metered else 0.0
