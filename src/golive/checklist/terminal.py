@@ -27,8 +27,10 @@ _COLOURS = {"GO": "bold white on green", "CONDITIONAL": "bold black on yellow", 
 class Progress:
     """Follows a check run on a terminal; use as `with`."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, compact: bool = False) -> None:
+        """`compact`: one line for a check that passed; what did not is told as ever."""
         self._console = console
+        self._compact = compact
         self._spinner = Spinner("starting", console=console) if console.is_terminal else None
         self._phase = ""
 
@@ -54,7 +56,10 @@ class Progress:
         if check.phase != self._phase:
             self._phase = check.phase
             self._console.print(f"\n[bold]{escape(check.phase)}[/]", highlight=False)
-        for line in lines(check):
+        told = list(lines(check))
+        if self._compact and check.status == "pass":
+            del told[1:]
+        for line in told:
             self._console.print(line, highlight=False, soft_wrap=True)
 
 
@@ -80,11 +85,20 @@ def _short(text: str) -> str:
     return line if len(line) <= LINE_CHARS else line[: LINE_CHARS - 1] + "…"
 
 
-def summary(report: Report, console: Console) -> None:
-    """The end: counts, rows, verdict and reasons."""
+def summary(report: Report, console: Console, *, compact: bool = False) -> None:
+    """The end: counts, rows, verdict and reasons. `compact`: the reasons are one sentence where every check passed."""
     counts = ", ".join(f"{number} {status.replace('_', ' ')}" for status, number in report.counts.items() if number)
     rows = report.row_counts
     console.print(f"\nchecks: {counts}", highlight=False)
+    if compact and report.verdict == "CONDITIONAL" and report.counts["pass"] == len(report.checks):
+        console.print(f"\n[{_COLOURS[report.verdict]}] {report.verdict} [/]", highlight=False)
+        console.print(
+            f"  No check failed. Of the {len(report.rows)} rows of the checklist {rows['partly']} are proved in part "
+            f"and {rows['open']} have\n  no check yet; golive says GO only when every row is proved.",
+            highlight=False,
+            soft_wrap=True,
+        )
+        return
     console.print(
         f"rows of the checklist: {rows['proved']} proved, {rows['partly']} in part, {rows['failed']} failed, "
         f"{rows['not_possible']} not possible here, {rows['open']} not yet proved (of {len(report.rows)})",

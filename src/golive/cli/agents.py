@@ -1,38 +1,66 @@
 """`golive agents`: what is served here."""
 
-import asyncio
-from typing import Any
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
 
 from golive.cli.client import connected
 from golive.cli.options import ConfigOption, JsonOption, KeyOption, UrlOption
-from golive.cli.show import json_text, table
+from golive.cli.running import run
+from golive.cli.show import Column, json_text, table
+
+_COLUMNS = (
+    Column("AGENT"), Column("VERSION"), Column("TOOLS", prose=True), Column("CHAINS", prose=True),
+    Column("DIGEST", drop=1), Column("DESCRIPTION", prose=True, drop=2),
+)  # fmt: skip
+_TOOLS = (Column("TOOL"), Column("DESCRIPTION", prose=True))
 
 
 def agents(
-    config: ConfigOption = None, url: UrlOption = None, key: KeyOption = None, as_json: JsonOption = False
+    name: Annotated[str | None, typer.Argument(help="One agent, with its tools and limits.")] = None,
+    config: ConfigOption = None,
+    url: UrlOption = None,
+    key: KeyOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """List the agents, their versions, tools and chains of targets."""
+    """List the agents, their versions, tools and chains of targets; or show one."""
 
     async def ask() -> dict[str, Any]:
         async with connected(config, url, key) as client:
-            answer: dict[str, Any] = await client.call("GET", "/v1/agents")
+            path = "/v1/agents" if name is None else f"/v1/agents/{quote(name, safe='')}"
+            answer: dict[str, Any] = await client.call("GET", path)
             return answer
 
-    answer = asyncio.run(ask())
+    answer = run(ask())
     if as_json:
         json_text(answer)
-        return
-    table(
-        ("AGENT", "VERSION", "DIGEST", "TOOLS", "CHAINS", "DESCRIPTION"),
-        [
-            (
-                card["name"],
-                card["version_name"],
-                card["version"][:19],
-                ", ".join(tool["name"] for tool in card["tools"]) or "-",
-                "; ".join(f"{tier}: {' → '.join(chain)}" for tier, chain in card["tiers"].items()),
-                card["description"],
-            )
-            for card in answer["data"]
-        ],
-    )
+    elif name is not None:
+        _show(answer)
+    else:
+        table(_COLUMNS, [_row(card) for card in answer["data"]], empty="No agents yet: golive new NAME")
+
+
+def _row(card: dict[str, Any]) -> tuple[str, ...]:
+    tools = ", ".join(tool["name"] for tool in card["tools"]) or "-"
+    return (card["name"], card["version_name"], tools, _chains(card), card["version"][:19], card["description"])
+
+
+def _chains(card: dict[str, Any]) -> str:
+    tiers = card["tiers"]
+    if list(tiers) == ["default"]:
+        return " → ".join(tiers["default"])
+    return "; ".join(f"{tier}: {' → '.join(chain)}" for tier, chain in tiers.items())
+
+
+def _show(card: dict[str, Any]) -> None:
+    typer.secho(f"{card['name']} {card['version_name']}", bold=True)
+    for title, value in (
+        ("description", card["description"] or "-"),
+        ("digest", card["version"]),
+        ("chains", _chains(card)),
+        ("limits", f"{card['max_steps']} steps, {card['deadline_s']:g} s"),
+    ):
+        typer.echo(f"  {title:<12} {value}")
+    typer.echo()
+    table(_TOOLS, [(tool["name"], tool["description"]) for tool in card["tools"]], empty="It has no tools.")

@@ -41,6 +41,7 @@ def check(
     only: Annotated[
         list[str] | None, typer.Option("--only", help="Checks whose id begins so, such as GW-1; may be repeated.")
     ] = None,
+    compact: Annotated[bool, typer.Option("--compact", help="One line for each check that passed.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the checks and what each needs.")] = False,
     json_: Annotated[
         str | None, typer.Option("--json", help="Write the report with all evidence to FILE; - for standard output.")
@@ -61,7 +62,7 @@ def check(
             return
         checks = registry.select(only or ())
         left_out = len(registry) - len(checks)
-        report = asyncio.run(_interruptible(_prove(checks, left_out, console, target, key, agent, config)))
+        report = asyncio.run(_interruptible(_prove(checks, left_out, console, target, key, agent, config, compact)))
     except GoliveError as error:
         from golive.cli.main import tell
 
@@ -69,7 +70,7 @@ def check(
         raise typer.Exit(EXIT_USAGE) from None
     except asyncio.CancelledError:
         raise typer.Exit(EXIT_TERMINATED) from None
-    summary(report, console)
+    summary(report, console, compact=compact)
     _write(report, json_, console)
     raise typer.Exit(report.exit_code)
 
@@ -90,12 +91,15 @@ async def _prove(
     key: str,
     agent: str | None,
     config: Path | None,
+    compact: bool,
 ) -> Report:
-    with Progress(console) as progress:
+    with Progress(console, compact=compact) as progress:
         progress.say("starting a twin" if url is None else f"looking at {url}")
         async with _target(url, key, agent, config) as (target, file):
             what = f"a twin of {file}" if file else target.url
-            console.print(f"Checking {what} ({target.model}) with {len(checks)} checks", highlight=False)
+            console.print(
+                f"Checking {what} ({target.model}) with {len(checks)} checks", highlight=False, soft_wrap=True
+            )
             return await prove(
                 checks, target, left_out=left_out, config=file, begun=progress.begun, ended=progress.ended
             )

@@ -5,7 +5,7 @@ project (it leaves its address in .golive/client.json, mode 0600); else a server
 """
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from golive.core.errors import GoliveError
+from golive.models.transport_aiohttp import in_words
 
 CLIENT_FILE = ".golive/client.json"
 _JSON = {"Content-Type": "application/json"}
@@ -27,7 +28,15 @@ class ServerRefused(GoliveError):
 
 
 class ServerUnreachable(GoliveError):
+    """Nothing answered."""
+
     code = "client.unreachable"
+
+
+class StreamBroken(GoliveError):
+    """The connection was lost in the middle of a stream."""
+
+    code = "client.stream_broken"
 
 
 class Address(Struct, frozen=True):
@@ -47,10 +56,11 @@ class ServerSentEvent(NamedTuple):
 
 
 class Client:
-    """Speaks to one server with one key."""
+    """Speaks to one server with one key. `own`: the server is the command's, and ends with it."""
 
-    def __init__(self, session: aiohttp.ClientSession, address: Address) -> None:
+    def __init__(self, session: aiohttp.ClientSession, address: Address, *, own: bool = False) -> None:
         self._session = session
+        self.own = own
         self.url = address.url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {address.key}"}
 
@@ -72,49 +82,76 @@ class Client:
                 if answer.status >= 300 and answer.status not in accept:
                     raise refused(answer.status, raw)
                 return msgspec.json.decode(raw) if raw else None
-        except aiohttp.ClientError as error:
+        except (aiohttp.ClientError, TimeoutError) as error:
             raise self._unreachable(error) from error
 
     async def stream(
-        self, method: str, path: str, body: object = None, *, last_event_id: str = ""
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        last_event_id: str = "",
+        opened: Callable[[Mapping[str, str]], None] | None = None,
     ) -> AsyncIterator[ServerSentEvent]:
-        """The events of a stream, heartbeats left out. Raises as `call` does."""
+        """The events of a stream, heartbeats left out.
+
+        Args:
+            opened: called with the answer's headers before the first event.
+
+        Raises:
+            ServerRefused, ServerUnreachable: as `call`. StreamBroken: the connection was lost after the stream began.
+        """
         headers = self._headers | _JSON | {"Accept": "text/event-stream"}
         if last_event_id:
             headers["Last-Event-ID"] = last_event_id
         data = None if body is None else msgspec.json.encode(body)
         no_limit = aiohttp.ClientTimeout(total=None)
+        began = False
         try:
             async with self._session.request(
                 method, self.url + path, data=data, headers=headers, timeout=no_limit
             ) as answer:
                 if answer.status >= 300:
                     raise refused(answer.status, await answer.read())
-                fields: dict[str, bytes] = {}
-                async for line in answer.content:
-                    name, _, value = line.rstrip(b"\r\n").partition(b":")
-                    if name:
-                        fields[name.decode()] = value.removeprefix(b" ")
-                    elif "data" in fields:
-                        yield ServerSentEvent(
-                            fields.get("id", b"").decode(), fields.get("event", b"").decode(), fields["data"]
-                        )
-                        fields = {}
-        except aiohttp.ClientError as error:
+                began = True
+                if opened is not None:
+                    opened(answer.headers)
+                async for event in _events(answer.content.iter_any()):
+                    yield event
+        except (aiohttp.ClientError, TimeoutError) as error:
+            if began:
+                raise StreamBroken(f"the connection to {self.url} was lost ({in_words(error)}).") from error
             raise self._unreachable(error) from error
 
     def _unreachable(self, error: Exception) -> ServerUnreachable:
+        how = "is no address" if isinstance(error, aiohttp.InvalidURL) else f"is not reachable ({in_words(error)})"
         return ServerUnreachable(
-            f"no golive server answers at {self.url} ({type(error).__name__}).",
-            remedy="Start one with `golive dev`, or name another with --url.",
+            f"the server at {self.url} {how}.", remedy="Start one with `golive dev`, or name another with --url."
         )
 
 
+async def _events(chunks: AsyncIterator[bytes]) -> AsyncIterator[ServerSentEvent]:
+    """Server-sent events out of a body. Own splitting: aiohttp's lines end at 128 KiB, a run's result need not."""
+    fields: dict[str, bytes] = {}
+    rest = b""
+    async for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            name, _, value = line.rstrip(b"\r").partition(b":")
+            if name:
+                fields[name.decode()] = value.removeprefix(b" ")
+            elif "data" in fields:
+                yield ServerSentEvent(fields.get("id", b"").decode(), fields.get("event", b"").decode(), fields["data"])
+                fields = {}
+
+
 def refused(status: int, raw: bytes) -> ServerRefused:
-    """A problem answer as an error."""
+    """An error answer, RFC 9457's problem or OpenAI's object, as an error."""
     try:
         problem = msgspec.json.decode(raw)
-        detail = str(problem.get("detail") or problem.get("title") or problem)
+        problem = problem.get("error") or problem
+        detail = str(problem.get("detail") or problem.get("message") or problem.get("title") or problem)
         return ServerRefused(detail, remedy=str(problem.get("remedy", "")), code=problem.get("code"), status=status)
     except (msgspec.DecodeError, AttributeError):
         return ServerRefused(f"the server answered {status}: {raw[:200].decode(errors='replace')}", status=status)
@@ -158,5 +195,5 @@ async def connected(config: Path | None, url: str | None, key: str | None) -> As
             return
         from golive.cli.hosting import hosted
 
-        async with hosted(config, quiet=True) as own:
-            yield Client(session, own)
+        async with hosted(config) as own:
+            yield Client(session, own, own=True)

@@ -8,9 +8,13 @@ from typing import Annotated, Any
 import aiohttp
 import typer
 
+from golive.checklist.report import EXIT_CODES
 from golive.cli.client import Client
 from golive.cli.demo_stage import Live, Stage, live_provider
-from golive.cli.show import RunPrinter
+from golive.cli.frames import RunPrinter
+from golive.cli.reloading import stopped
+from golive.cli.running import run
+from golive.cli.show import safe
 from golive.core.money import usd_text
 
 CONVERSATIONS = (
@@ -33,7 +37,7 @@ def demo(
     """Watch a support agent answer through golive while its provider is shot: streams, tools, cost, checks."""
     provider = live_provider(dict(os.environ), base_url, model) if live else None
 
-    async def play() -> int:
+    async def play() -> bool:
         if not local:
             return await _play(provider, stay=stay, check=check)
         from golive.cli.local_model import local_model
@@ -41,35 +45,35 @@ def demo(
         async with local_model() as small:
             return await _play(small, stay=stay, check=check)
 
-    code = asyncio.run(play())
-    if code:
-        raise typer.Exit(code)
+    if not run(play()):
+        raise typer.Exit(1)
 
 
-async def _play(live: Live | None, *, stay: bool, check: bool) -> int:
+async def _play(live: Live | None, *, stay: bool, check: bool) -> bool:
+    """Whether all went as promised."""
     stage = Stage(live)
     try:
         _title("1  A shop's support agent goes into production")
         await stage.start()
-        _say(f"golive serves agent `support` at {stage.address.url}")
-        _say("Its tools (Python functions over a SQLite database) run in a worker process, away from every key.")
+        _say(f"golive serves the agent `support` at {stage.address.url}")
+        _say("Its tools are Python functions over a SQLite database, in a process of their own.")
         if live is None:
-            _say("Two model providers, both simulated: primary, and backup behind it in the agent's chain.")
+            _say("Its two model providers are simulated: `primary`, and `backup` behind it.")
         else:
-            _say(f"The model is {live.model} at {live.base_url}.")
+            _say(f"Its model is {live.model} at {live.base_url}.")
         async with aiohttp.ClientSession() as session:
             client = Client(session, stage.address)
             results = await _converse(stage, client)
             await _cost(stage, client, results)
+        kept = all(result.get("outcome") == "completed" for result in results)
         if check:
             _title("4  Does it keep its promises?  golive check")
-            failed = await _check(stage)
-        else:
-            failed = 0
+            kept = await _check(stage) and kept
         _next(stage, stay)
         if stay:
-            await asyncio.Event().wait()
-        return failed
+            async with stopped() as stop:
+                await stop.wait()
+        return kept
     finally:
         await stage.close()
 
@@ -82,14 +86,15 @@ async def _converse(stage: Stage, client: Client) -> list[dict[str, Any]]:
             _title("3  The provider is shot, and a third customer asks")
             if stage.live is None:
                 stage.primary.kill()
-                _say(f"kill -9 {stage.primary.pid}: provider `primary` is gone.")
+                await stage.primary.stop()
+                _say(f"kill -9 {stage.primary.pid}: the provider `primary` is gone.")
             else:
                 _say("A real provider is not shot; see that part with plain `golive demo`.")
-        typer.secho(f"\n  customer: {text}", bold=True)
-        printer = RunPrinter()
+        typer.secho(f"\n  customer  {text}", bold=True)
+        printer = RunPrinter(lambda line: typer.secho(f"    {safe(line)}", dim=True), indent="  agent     ")
         body = {"input": text, "stream": True}
         async for event in client.stream("POST", "/v1/agents/support/runs", body):
-            printer.frame(event.event, event.data)
+            printer.frame(event.event, event.data, event.id)
         results.append(printer.result)
     return results
 
@@ -98,14 +103,14 @@ async def _cost(stage: Stage, client: Client, results: list[dict[str, Any]]) -> 
     total = sum(result["cost_microusd"] for result in results)
     done = sum(result["outcome"] == "completed" for result in results)
     typer.echo()
-    _say(f"{done} of {len(results)} completed for {usd_text(total)} in all; every call is metered and in the journal.")
+    _say(f"{done} of {len(results)} runs completed for {usd_text(total)} in all. Every call is in the journal.")
     if stage.live is None:
         await _compare_bills(stage, client, results[2]["run"])
 
 
-async def _compare_bills(stage: Stage, client: Client, run: str) -> None:
+async def _compare_bills(stage: Stage, client: Client, run_id: str) -> None:
     """The third run's money twice: by golive's journal, and by the bill that the backup provider keeps itself."""
-    journal = await client.call("GET", f"/v1/runs/{run}/events?format=json")
+    journal = await client.call("GET", f"/v1/runs/{run_id}/events?format=json")
     answered = broken = 0
     for event in journal["data"]:
         cost = event["body"].get("cost_microusd", 0)
@@ -115,28 +120,38 @@ async def _compare_bills(stage: Stage, client: Client, run: str) -> None:
     async with aiohttp.ClientSession() as session, session.get(address) as answer:
         bill = await answer.json()
     billed = usd_text(bill["totals"]["cost_microusd"])
-    _say(f"The backup's answers cost {usd_text(answered)} by golive's journal, {billed} by the provider's own bill.")
+    _say(f"The third run, by golive's journal: {usd_text(answered)}; by the bill that `backup` keeps: {billed}.")
     if broken:
         _say(f"The call that broke off may be billed too: it is counted at its bound, {usd_text(broken)}.")
 
 
-async def _check(stage: Stage) -> int:
+async def _check(stage: Stage) -> bool:
+    """Whether `golive check` found nothing broken."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "golive.cli.main", "check", "--config", str(stage.root), env=stage.environ
+        sys.executable, "-m", "golive.cli.main", "check", "--compact", "--config", str(stage.root), env=stage.environ
     )
-    return 1 if await process.wait() == 1 else 0
+    try:
+        return await process.wait() in (EXIT_CODES["GO"], EXIT_CODES["CONDITIONAL"])
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
 
 
 def _next(stage: Stage, stay: bool) -> None:
     _title("What to do next")
-    _say("golive new my-agent        writes an agent that runs")
-    _say("golive dev                 serves it and reloads it while you edit")
-    _say("golive check               proves what production asks of it")
+    for command, meaning in (
+        ("golive new my-agent", "write an agent that runs"),
+        ("golive dev", "serve it, reloaded while you edit"),
+        ("golive check", "see what it is still missing; without --compact, with all evidence"),
+        ("golive demo --stay", "keep this demo serving, to try it yourself"),
+    ):
+        _say(f"{command:<20}  {meaning}")
     if stay:
-        typer.secho(f"\nStill serving at {stage.address.url} until Ctrl-C:", fg=typer.colors.GREEN)
+        typer.secho(f"\nStill serving at {stage.address.url} until Ctrl-C. In another terminal:", fg=typer.colors.GREEN)
         typer.echo(f"  export GOLIVE_URL={stage.address.url} GOLIVE_KEY={stage.address.key}")
         typer.echo('  golive run support "Where is order B-2001?"')
-        typer.echo(f"  {stage.address.url}/docs (user: anything, password: the key)")
+        typer.echo(f"In a browser: {stage.address.url}/docs (user: anything, password: the key)")
 
 
 def _title(text: str) -> None:

@@ -8,6 +8,7 @@ import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import aiohttp
 import msgspec
 from msgspec import Struct
 
@@ -21,6 +22,9 @@ from golive.sim.process import SimulatorProcess
 
 SHOP = Path(__file__).parent / "shop"
 START_S = 20.0
+MODEL = "sim-agent"
+PACE_MS = 25.0
+"""Between two tokens of a simulated answer."""
 
 
 class Live(Struct, frozen=True):
@@ -68,6 +72,7 @@ class Stage:
         for name, simulator in (("PRIMARY", self.primary), ("BACKUP", self.backup)):
             self.environ[f"GOLIVE_PROVIDERS__{name}__BASE_URL"] = await simulator.start()
             self._stack.push_async_callback(simulator.stop)
+            await _pace(simulator)
         if self.live is not None:
             self._go_live(self.live)
         loaded = load(self.root, self.environ)
@@ -112,6 +117,14 @@ class Stage:
     async def close(self) -> None:
         """Ends what was started and removes the folder."""
         await self._stack.aclose()
+
+
+async def _pace(simulator: SimulatorProcess) -> None:
+    """Makes the simulated model speak about as fast as a real one, so that one sees the tokens stream."""
+    script = {"model": MODEL, "script": {"mode": "agent", "pace_ms": PACE_MS}}
+    address = simulator.base_url.removesuffix("/v1") + "/sim/scripts"
+    async with aiohttp.ClientSession(raise_for_status=True) as session, session.post(address, json=script):
+        pass
 
 
 def live_provider(environ: dict[str, str], base_url: str | None, model: str | None) -> Live:

@@ -17,14 +17,12 @@ def dev(
     environ = dict(os.environ)
     if port is not None:
         environ["GOLIVE_SERVER__PORT"] = str(port)
-    environ.setdefault("GOLIVE_LOG__LEVEL", "warning")
 
     from golive.cli.client import Address
-    from golive.cli.hosting import announced, serving, simulated, temporary_key
-    from golive.config.load import load
+    from golive.cli.hosting import DRAIN_S, announced, serving, simulated, temporary_key, with_defaults
     from golive.gateway.listen import run_loop
 
-    loaded = load(config, environ)
+    loaded = with_defaults(config, environ, log__level="warning", server__drain_s=DRAIN_S)
 
     async def main() -> None:
         async with (
@@ -50,8 +48,10 @@ def _greet(url: str, key: str, agents: list[str], simulator: str | None) -> None
         typer.echo(f"  sim     {simulator} (provider `sim` is simulated)")
     typer.echo(f"  API     {url}/docs (user: anything, password: the key)")
     if agents:
-        typer.echo("\nIn another terminal:")
+        typer.echo("\nIn another terminal, in this folder:")
         typer.echo(f'  golive run {agents[0]} "Hello"')
-        typer.echo(f"  curl -N {url}/v1/agents/{agents[0]}/runs -H 'Authorization: Bearer {key}' \\")
-        typer.echo("""    -d '{"input": "Hello", "stream": true}'""")
-    typer.echo("\nEdit an agent and it is reloaded. Ctrl-C ends.")
+        typer.echo("\nor from anywhere:")
+        typer.echo(f"  export GOLIVE_KEY={key}")
+        typer.echo(f"  curl -N {url}/v1/agents/{agents[0]}/runs \\")
+        typer.echo("""    -H "Authorization: Bearer $GOLIVE_KEY" -d '{"input": "Hello", "stream": true}'""")
+    typer.echo("\nEdit an agent and it is reloaded. Ctrl-C ends.\n")

@@ -1,13 +1,18 @@
 """`golive health`: is it well, and what does it depend on?"""
 
-import asyncio
 from typing import Any
 
 import typer
 
 from golive.cli.client import connected
 from golive.cli.options import ConfigOption, JsonOption, KeyOption, UrlOption
-from golive.cli.show import json_text, table
+from golive.cli.running import run
+from golive.cli.show import Column, count, json_text, note, table
+
+_COLUMNS = (
+    Column("DEPENDENCY"), Column("KIND", drop=2), Column("STATE"), Column("MS", right=True, drop=1),
+    Column("DETAIL", prose=True),
+)  # fmt: skip
 
 
 def health(
@@ -20,14 +25,19 @@ def health(
             answer: dict[str, Any] = await client.call("GET", "/health", accept=(503,))
             return answer
 
-    answer = asyncio.run(ask())
+    answer = run(ask())
     if as_json:
         json_text(answer)
     else:
         rows = [
-            (entry["name"], entry["kind"], entry["state"], entry.get("latency_ms", "-"), entry.get("detail", ""))
+            (entry["name"], entry["kind"], entry["state"], _ms(entry.get("latency_ms")), entry.get("detail", ""))
             for entry in answer["dependencies"]
         ]
-        table(("DEPENDENCY", "KIND", "STATE", "LATENCY MS", "DETAIL"), rows)
+        table(_COLUMNS, rows)
+        note(f"{answer['status']} · golive {answer['version']} · {count(answer['open_runs'], 'open run')}")
     if answer["status"] != "up":
         raise typer.Exit(1)
+
+
+def _ms(latency: float | None) -> str:
+    return "-" if latency is None else f"{latency:.1f}"

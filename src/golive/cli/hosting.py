@@ -9,11 +9,14 @@ import msgspec
 
 from golive.app import DEFAULT_TENANT, Server
 from golive.cli.client import CLIENT_FILE, Address
+from golive.config.explain import DEFAULT
 from golive.config.load import Loaded, load
 from golive.core.clock import SystemClock
 from golive.gateway.listen import HttpServer, bind
 from golive.sim.server import Simulator
 
+DRAIN_S = "1"
+"""Who ends a command does not want to wait for open runs, as a production server does."""
 SIM = "sim"
 """A provider of this name is simulated when nothing answers at its address."""
 
@@ -54,19 +57,29 @@ async def simulated(loaded: Loaded) -> AsyncIterator[str | None]:
         yield None
         return
     simulator = Simulator(seed=0, clock=SystemClock())
-    yield await simulator.start(host, port)
-    await simulator.stop()
+    try:
+        yield await simulator.start(host, port)
+    finally:
+        await simulator.stop()
+
+
+def with_defaults(config: Path | None, environ: dict[str, str], **settings: str) -> Loaded:
+    """The configuration, with other defaults for keys (`server__drain_s`) that nobody has set; `environ` gets them."""
+    loaded = load(config, environ)
+    unset = {value.key for value in loaded.values if value.origin == DEFAULT}
+    wanted = {name: value for name, value in settings.items() if name.replace("__", ".") in unset}
+    if not wanted:
+        return loaded
+    environ.update({f"GOLIVE_{name.upper()}": value for name, value in wanted.items()})
+    return load(config, environ)
 
 
 @asynccontextmanager
-async def hosted(config: Path | None, *, quiet: bool) -> AsyncIterator[Address]:
+async def hosted(config: Path | None) -> AsyncIterator[Address]:
     """A server of this project for the time of the block: on this machine only, a free port, a key of its own."""
     environ = dict(os.environ)
-    environ["GOLIVE_SERVER__PORT"] = "0"
-    environ["GOLIVE_SERVER__HOST"] = "127.0.0.1"
-    if quiet:
-        environ.setdefault("GOLIVE_LOG__LEVEL", "error")
-    loaded = load(config, environ)
+    environ |= {"GOLIVE_SERVER__PORT": "0", "GOLIVE_SERVER__HOST": "127.0.0.1", "GOLIVE_SERVER__DRAIN_S": DRAIN_S}
+    loaded = with_defaults(config, environ, log__level="error")
     async with (
         simulated(loaded),
         serving(loaded, environ, inline=False, dev=True) as (server, http),

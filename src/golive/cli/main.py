@@ -41,6 +41,7 @@ COMMANDS: dict[str, Command] = {
     "keys": Command("golive.cli.keys", "app", "Create, list and revoke API keys.", ADMIN),
     "config": Command("golive.cli.config", "app", "Explain each setting: value, origin, default.", ADMIN),
     "store": Command("golive.cli.store", "app", "Look after the database.", ADMIN),
+    "version": Command("golive.cli.version", "version", "Show the versions of golive and what it runs on.", ADMIN),
 }
 
 

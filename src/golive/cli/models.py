@@ -1,11 +1,11 @@
 """`golive models`: what can be asked as `model`."""
 
-import asyncio
 from typing import Any
 
 from golive.cli.client import connected
 from golive.cli.options import ConfigOption, JsonOption, KeyOption, UrlOption
-from golive.cli.show import json_text, table
+from golive.cli.running import run
+from golive.cli.show import Column, json_text, table
 
 
 def models(
@@ -18,8 +18,12 @@ def models(
             answer: dict[str, Any] = await client.call("GET", "/v1/models")
             return answer
 
-    answer = asyncio.run(ask())
+    answer = run(ask())
     if as_json:
         json_text(answer)
         return
-    table(("MODEL", "OWNED BY"), [(entry["id"], entry["owned_by"]) for entry in answer["data"]])
+    table(
+        (Column("MODEL"), Column("OWNED BY", drop=1)),
+        [(entry["id"], entry["owned_by"]) for entry in answer["data"]],
+        empty="No agents, and no provider lists `models`; others still work as provider/model.",
+    )

@@ -11,7 +11,9 @@ ConfigOption = Annotated[
 ]
 UrlOption = Annotated[
     str | None,
-    typer.Option("--url", help="Server to talk to.", show_default="GOLIVE_URL, `golive dev` here, or an own one"),
+    typer.Option("--url", help="Server to talk to.", show_default="GOLIVE_URL; a running `golive dev`; one of its own"),
 ]
-KeyOption = Annotated[str | None, typer.Option("--key", help="API key.", show_default="GOLIVE_KEY, or dev's own")]
+KeyOption = Annotated[
+    str | None, typer.Option("--key", help="API key.", show_default="GOLIVE_KEY, or the one of `golive dev`")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]

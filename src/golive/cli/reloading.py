@@ -2,12 +2,12 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import typer
-from watchfiles import awatch
+from watchfiles import Change, awatch
 
 from golive.app import Server
 from golive.cli.main import tell
@@ -39,7 +39,7 @@ async def reload_on_change(
     agents = root / server.loaded.config.agents.path
     watched = [path for path in (agents, root / CONFIG_FILE) if path.exists()]
     async for changes in awatch(*watched, stop_event=stop, step=_SETTLE_MS, debounce=4 * _SETTLE_MS):
-        names = sorted({str(Path(path).relative_to(root)) for _, path in changes if "__pycache__" not in path})
+        names = _names(changes, root)
         if not names:
             continue
         try:
@@ -52,4 +52,14 @@ async def reload_on_change(
         for fault in faults:
             tell(fault)
         mark = "not reloaded, the last good version goes on" if faults else "reloaded"
-        typer.secho(f"{', '.join(names[:5])}: {mark}", dim=not faults)
+        typer.secho(f"{', '.join(names[:5])}: {mark}", dim=not faults or None)
+
+
+def _names(changes: Iterable[tuple[Change, str]], root: Path) -> list[str]:
+    """The files that changed; what came and went in between is left out (editors write beside a file and rename)."""
+    seen = {path for _, path in changes if "__pycache__" not in path}
+    lasting = {path for path in seen if Path(path).exists()}
+    gone = {path for change, path in changes if change is Change.deleted} - {
+        path for change, path in changes if change is Change.added
+    }
+    return sorted(str(Path(path).relative_to(root)) for path in lasting | (gone & seen))

@@ -1,55 +1,79 @@
 """`golive runs`: list, show, tail, cancel."""
 
-import asyncio
-from typing import Annotated
-from urllib.parse import urlencode
+from typing import Annotated, Any, Literal
+from urllib.parse import quote, urlencode
 
 import typer
 
-from golive.cli.client import connected
+from golive.cli.client import Client, StreamBroken, connected
+from golive.cli.frames import RunPrinter
 from golive.cli.options import ConfigOption, JsonOption, KeyOption, UrlOption
-from golive.cli.show import RunPrinter, json_text, moment, table
+from golive.cli.running import run as run_to_end
+from golive.cli.show import Column, json_text, moment, table
+from golive.core.events import Outcome, State
 from golive.core.money import usd_text
 
 app = typer.Typer(no_args_is_help=True, help="List, show, follow and cancel runs.")
 RunArgument = Annotated[str, typer.Argument(help="The run's id.")]
 
+PAGE = 200
+"""Runs asked for at once; the server gives no more."""
+EVENTS_PAGE = 1_000
+
+_COLUMNS = (
+    Column("RUN"), Column("AGENT"), Column("VERSION", drop=1), Column("STATUS"), Column("REASON", drop=3),
+    Column("STEPS", right=True, drop=2), Column("COST", right=True), Column("CREATED (UTC)", drop=4),
+)  # fmt: skip
+
 
 @app.command("list")
 def list_runs(
     agent: Annotated[str | None, typer.Option(help="Only this agent's.")] = None,
-    state: Annotated[str | None, typer.Option(help="queued, running, waiting or finished.")] = None,
-    outcome: Annotated[str | None, typer.Option(help="completed, partial, refused, cancelled or failed.")] = None,
-    limit: Annotated[int, typer.Option(help="How many.", min=1, max=1000)] = 20,
+    state: Annotated[State | None, typer.Option(help="Only those in this state.")] = None,
+    outcome: Annotated[Outcome | None, typer.Option(help="Only those that ended so.")] = None,
+    conversation: Annotated[str | None, typer.Option(help="Only those of this conversation.")] = None,
+    source: Annotated[
+        Literal["agent", "relay"] | None, typer.Option(help="Only agents' runs, or only relayed model calls.")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="How many.", min=1)] = 20,
     config: ConfigOption = None,
     url: UrlOption = None,
     key: KeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List runs, newest first."""
-    wanted = {"agent": agent, "state": state, "outcome": outcome, "limit": limit}
-    query = urlencode({name: value for name, value in wanted.items() if value is not None})
+    where = {"agent": agent, "state": state, "outcome": outcome, "conversation": conversation, "source": source}
+    wanted = {name: str(value) for name, value in where.items() if value is not None}
 
-    async def ask() -> dict[str, list[dict[str, object]]]:
+    async def ask() -> list[dict[str, Any]]:
         async with connected(config, url, key) as client:
-            answer: dict[str, list[dict[str, object]]] = await client.call("GET", f"/v1/runs?{query}")
-            return answer
+            return await _pages(client, wanted, limit)
 
-    answer = asyncio.run(ask())
+    found = run_to_end(ask())
     if as_json:
-        json_text(answer)
+        json_text({"data": found})
         return
-    table(
-        ("RUN", "AGENT", "VERSION", "STATE", "OUTCOME", "REASON", "STEPS", "COST", "CREATED (UTC)"),
-        [
-            (
-                row["run"], row["agent"], row["version_name"], row["state"], row.get("outcome") or "-",
-                row.get("reason") or "-", row["steps"], usd_text(int(str(row["cost_microusd"]))),
-                moment(float(str(row["created_at"]))),
-            )
-            for row in answer["data"]
-        ],
-        right=frozenset({6, 7}),
+    table(_COLUMNS, [_row(row) for row in found], empty="No runs.")
+
+
+async def _pages(client: Client, wanted: dict[str, str], limit: int) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    before: dict[str, str] = {}
+    while len(found) < limit:
+        query = wanted | before | {"limit": str(min(PAGE, limit - len(found)))}
+        page = await client.call("GET", f"/v1/runs?{urlencode(query)}")
+        found += page["data"]
+        if page["next"] is None:
+            break
+        before = {"before": page["next"]}
+    return found
+
+
+def _row(row: dict[str, Any]) -> tuple[object, ...]:
+    reason = row.get("reason") or "-"
+    return (
+        row["run"], row["agent"], row["version_name"] or "-", row.get("outcome") or row["state"],
+        "-" if reason == "done" else reason, row["steps"], usd_text(row["cost_microusd"]), moment(row["created_at"]),
     )  # fmt: skip
 
 
@@ -65,16 +89,28 @@ def show(
 
     async def ask() -> object:
         async with connected(config, url, key) as client:
-            answer: object = await client.call("GET", f"/v1/runs/{run}" + ("/events?format=json" if events else ""))
+            if events:
+                return {"data": await _journal(client, run)}
+            answer: object = await client.call("GET", _path(run))
             return answer
 
-    json_text(asyncio.run(ask()))
+    json_text(run_to_end(ask()))
+
+
+async def _journal(client: Client, run: str) -> list[dict[str, Any]]:
+    events: list[dict[str, Any]] = []
+    after: int | None = 0
+    while after is not None:
+        page = await client.call("GET", f"{_path(run)}/events?format=json&limit={EVENTS_PAGE}&after={after}")
+        events += page["data"]
+        after = page["next"]
+    return events
 
 
 @app.command()
 def tail(
     run: RunArgument,
-    last_event_id: Annotated[str, typer.Option("--from", help="Resume behind this event id.")] = "",
+    last_event_id: Annotated[str, typer.Option("--from", help="Resume behind this event id, such as 1-42.")] = "",
     config: ConfigOption = None,
     url: UrlOption = None,
     key: KeyOption = None,
@@ -84,10 +120,17 @@ def tail(
     async def follow() -> None:
         printer = RunPrinter()
         async with connected(config, url, key) as client:
-            async for event in client.stream("GET", f"/v1/runs/{run}/events", last_event_id=last_event_id):
-                printer.frame(event.event, event.data)
+            try:
+                path = f"{_path(run)}/events"
+                async for event in client.stream("GET", path, last_event_id=last_event_id):
+                    printer.frame(event.event, event.data, event.id)
+            except StreamBroken as error:
+                error.remedy = f"Go on with: golive runs tail {run} --from {printer.last_event_id}"
+                raise
+            finally:
+                printer.close()
 
-    asyncio.run(follow())
+    run_to_end(follow())
 
 
 @app.command()
@@ -97,13 +140,21 @@ def cancel(
     config: ConfigOption = None,
     url: UrlOption = None,
     key: KeyOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """End a run; its text so far stays."""
+    """End a run; its text so far stays. A run that has ended already stays as it is."""
 
-    async def ask() -> dict[str, object]:
+    async def ask() -> dict[str, Any]:
         async with connected(config, url, key) as client:
-            answer: dict[str, object] = await client.call("POST", f"/v1/runs/{run}/cancel", {"reason": reason})
+            answer: dict[str, Any] = await client.call("POST", f"{_path(run)}/cancel", {"reason": reason})
             return answer
 
-    answer = asyncio.run(ask())
-    typer.echo(f"{answer['run']} {answer['state']} {answer['outcome']}")
+    answer = run_to_end(ask())
+    if as_json:
+        json_text(answer)
+        return
+    typer.echo(f"{answer['run']} {answer['outcome'] or answer['state']}")
+
+
+def _path(run: str) -> str:
+    return f"/v1/runs/{quote(run, safe='')}"

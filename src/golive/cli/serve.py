@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import typer
@@ -15,7 +15,8 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Instead of server.host.")] = None,
     port: Annotated[int | None, typer.Option(help="Instead of server.port; 0 picks a free one.")] = None,
     announce: Annotated[
-        str | None, typer.Option(help="`json`: print one line with url and pid on standard output when it answers.")
+        Literal["json"] | None,
+        typer.Option(help="Print one line with url and pid when it answers."),
     ] = None,
 ) -> None:
     """Serve in production: tools run in worker processes, SIGTERM drains, a second signal ends at once."""

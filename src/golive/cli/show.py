@@ -1,31 +1,87 @@
-"""How things look in a terminal: a run's frames as they come, tables, moments, amounts."""
+"""How things look in a terminal: tables, moments, amounts, notes. What a run looks like: `frames.py`."""
 
+import re
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import NamedTuple
 
 import msgspec
 import typer
 
-from golive.core.money import usd_text
+GAP = 2
+"""Blanks between two columns of a table."""
+NARROWEST_TEXT = 24
+"""A column of prose is not made narrower than this."""
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, right: frozenset[int] = frozenset()) -> None:
-    """Prints a table; on a pipe, columns separated by tabs without a header, for other programs."""
-    if not sys.stdout.isatty():
-        for row in rows:
-            typer.echo("\t".join(str(cell) for cell in row))
-        return
+class Column(NamedTuple):
+    """A column of a table.
+
+    `drop`: 0 stays; of the others, the lowest goes first when a terminal is too narrow. `prose`: may be broken into
+    lines; whatever else a table holds (ids above all) is never cut, so that it can be copied.
+    """
+
+    title: str
+    right: bool = False
+    drop: int = 0
+    prose: bool = False
+
+
+def table(columns: Sequence[Column], rows: Iterable[Sequence[object]], *, empty: str = "") -> None:
+    """Prints a table.
+
+    On a pipe, for other programs: every column, separated by tabs, without a header. In a terminal: as many as fit.
+
+    Args:
+        empty: what to say beside it when there are no rows.
+    """
+    cells = [[safe(" ".join(str(cell).split())) for cell in row] for row in rows]
+    if not cells and empty:
+        note(empty)
+    elif not sys.stdout.isatty():
+        for row in cells:
+            typer.echo("\t".join(row))
+    else:
+        _draw(columns, cells, width())
+
+
+def _draw(columns: Sequence[Column], rows: Sequence[Sequence[str]], available: int) -> None:
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for index, header in enumerate(headers):
-        drawn.add_column(header, justify="right" if index in right else "left", overflow="fold")
+    widths = [
+        max(cell_len(column.title), *(cell_len(row[index]) for row in rows)) for index, column in enumerate(columns)
+    ]
+    least = [min(wide, NARROWEST_TEXT) if column.prose else wide for column, wide in zip(columns, widths, strict=True)]
+    shown = list(range(len(columns)))
+    for index in sorted((i for i in shown if columns[i].drop), key=lambda i: columns[i].drop):
+        if _total(least, shown) > available:
+            shown.remove(index)
+    drawn = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    for index in shown:
+        column = columns[index]
+        drawn.add_column(
+            Text(column.title), justify="right" if column.right else "left", no_wrap=not column.prose,
+            min_width=least[index], overflow="fold",
+        )  # fmt: skip
     for row in rows:
-        drawn.add_row(*(str(cell) for cell in row))
-    Console().print(drawn)
+        drawn.add_row(*(Text(row[index]) for index in shown))
+    Console(width=max(available, _total(least, shown)), highlight=False, soft_wrap=False).print(drawn)
+
+
+def _total(widths: Sequence[int], shown: Sequence[int]) -> int:
+    return sum(widths[index] for index in shown) + GAP * len(shown)
+
+
+def width() -> int:
+    """Columns of the terminal; 80 where it does not say."""
+    return shutil.get_terminal_size().columns
 
 
 def json_text(value: object) -> None:
@@ -34,72 +90,28 @@ def json_text(value: object) -> None:
 
 
 def moment(at: float | None) -> str:
-    """A wall time as people read it, UTC."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S") if at else "-"
+    """A wall time, UTC: whole on a pipe; in a terminal without the year, which everybody knows."""
+    if not at:
+        return "-"
+    return datetime.fromtimestamp(at, UTC).strftime("%m-%d %H:%M:%S" if sys.stdout.isatty() else "%Y-%m-%d %H:%M:%S")
+
+
+def count(number: int, thing: str) -> str:
+    """`1 step`, `2 steps`."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def note(text: str) -> None:
     """A line beside the answer: on standard error, so that a pipe gets the answer alone."""
-    typer.secho(text, dim=True, err=True)
+    typer.secho(safe(text), dim=True, err=True)
 
 
-class RunPrinter:
-    """Prints a run's frames: the answer to standard output as it streams, everything else beside it."""
-
-    def __init__(self) -> None:
-        self.result: dict[str, Any] = {}
-        self._open_line = False
-
-    def frame(self, event: str, data: bytes) -> None:
-        """Takes one server-sent event."""
-        fields: dict[str, Any] = msgspec.json.decode(data)
-        match event:
-            case "text.delta":
-                sys.stdout.write(fields["text"])
-                sys.stdout.flush()
-                self._open_line = not fields["text"].endswith("\n")
-            case "tool.started":
-                self._beside(f"→ {fields['name']} {fields['arguments']}")
-            case "tool.finished":
-                took = f"{fields['latency_ms']:.0f} ms"
-                mark = "✓" if fields["ok"] else "✗"
-                self._beside(f"{mark} {fields['name']} ({took}) {_short(fields['content'])}")
-            case "model.failed":
-                self._beside(f"✗ {fields['target']} failed: {fields['code']}: {_short(fields['message'])}")
-            case "text.reset":
-                self._beside(f"(the text is taken back to {fields['pos']})")
-            case "error":
-                self._beside(f"error: {fields['message']} {fields.get('remedy', '')}")
-            case "run.finished":
-                self.result = fields
-                self._end(fields)
-            case _:
-                pass
-
-    def _beside(self, text: str) -> None:
-        if self._open_line:
-            sys.stdout.write("\n")
-            sys.stdout.flush()
-            self._open_line = False
-        note(text)
-
-    def _end(self, result: dict[str, Any]) -> None:
-        if result["message"]:
-            self._beside(result["message"])
-        seconds = (result["finished_at"] or 0) - result["created_at"]
-        usage = result["usage"]
-        tokens = usage.get("input_tokens", 0) + usage.get("output_tokens", 0)
-        cost = usd_text(result["cost_microusd"]) if result["priced"] else "price unknown"
-        self._beside(
-            f"{result['outcome']} · {seconds:.2f} s · {_count(result['steps'], 'step')} · "
-            f"{_count(result['tool_calls'], 'tool call')} · {tokens} tokens · {cost} · {result['run']}"
-        )
+def safe(text: str) -> str:
+    """Text of a model, a tool or a provider for a terminal: nothing in it can move the cursor, recolour or reorder."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"
-
-
-def _short(text: str, most: int = 100) -> str:
+def short(text: str, most: int) -> str:
+    """One line of at most `most` characters."""
     line = " ".join(text.split())
-    return line if len(line) <= most else line[: most - 1] + "…"
+    return line if len(line) <= most else line[: max(most, 2) - 1] + "…"

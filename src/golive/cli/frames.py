@@ -1,0 +1,104 @@
+"""A run's stream in a terminal: the answer as it comes; tool calls, failovers, cost and time beside it."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from golive.cli.show import count, note, safe, short, width
+from golive.core.money import usd_text
+
+ROOM = 20
+"""Shortest piece of arguments or results that is shown, characters."""
+
+
+class RunPrinter:
+    """Prints a run's frames: the answer to standard output as it streams, everything else by `beside`.
+
+    `result` is the whole run once `run.finished` has come, and empty before. `run` and `last_event_id` say where to go
+    on when the stream breaks off.
+    """
+
+    def __init__(self, beside: Callable[[str], None] = note, *, indent: str = "", quiet: bool = False) -> None:
+        """`indent` stands before each line of the answer. `quiet`: print nothing, only take notice (for `--json`)."""
+        self.result: dict[str, Any] = {}
+        self.run = ""
+        self.last_event_id = ""
+        self._say = beside
+        self._quiet = quiet
+        self._indent = indent
+        self._open_line = False
+        self._failed = False
+
+    def frame(self, event: str, data: bytes, event_id: str = "") -> None:
+        """Takes one server-sent event."""
+        fields: dict[str, Any] = msgspec.json.decode(data)
+        self.last_event_id = event_id or self.last_event_id
+        if event == "run.accepted":
+            self.run = fields["run"]
+        elif event == "run.finished":
+            self.result = fields
+        if not self._quiet:
+            self._print(event, fields)
+
+    def _print(self, event: str, fields: dict[str, Any]) -> None:
+        match event:
+            case "text.delta":
+                self._answer(fields["text"])
+            case "tool.started":
+                self._beside("→ {} {}", fields["name"], fields["arguments"])
+            case "tool.finished":
+                mark = "✓" if fields["ok"] else "✗"
+                self._beside(f"{mark} {{}} ({fields['latency_ms']:.0f} ms) {{}}", fields["name"], fields["content"])
+            case "model.failed":
+                self._failed = True
+                self._beside("✗ {}{}", fields["message"])
+            case "model.finished" if self._failed:
+                self._failed = False
+                self._beside("✓ {} answered{}", fields["target"])
+            case "text.reset":
+                self._beside("({}{})", "the server was restarted: the last words above are said anew")
+            case "error":
+                self._beside("✗ {}{}", f"{fields['message']} {fields.get('remedy', '')}".strip())
+            case "run.finished":
+                self._end(fields)
+            case _:
+                pass
+
+    def _answer(self, text: str) -> None:
+        if not self._open_line:
+            sys.stdout.write(self._indent)
+        sys.stdout.write(safe(text) if sys.stdout.isatty() else text)
+        sys.stdout.flush()
+        self._open_line = not text.endswith("\n")
+
+    def close(self) -> None:
+        """Ends a line of the answer that is still open."""
+        if self._open_line:
+            sys.stdout.write("\n")
+            sys.stdout.flush()
+            self._open_line = False
+
+    def _beside(self, pattern: str, first: str, second: str = "") -> None:
+        """One line; `second` is cut to what the terminal has room for."""
+        self.close()
+        room = width() - len(pattern) - len(first)
+        self._say(pattern.format(first, short(second, max(room, ROOM))).rstrip())
+
+    def _end(self, result: dict[str, Any]) -> None:
+        if result["message"]:
+            self._beside("{}{}", result["message"])
+        seconds = (result["finished_at"] or 0) - result["created_at"]
+        usage = result["usage"]
+        tokens = usage.get("input_tokens", 0) + usage.get("output_tokens", 0)
+        parts = (
+            result["outcome"] + ("" if result["reason"] == "done" else f" ({result['reason']})"),
+            f"{seconds:.2f} s",
+            count(result["steps"], "step"),
+            count(result["tool_calls"], "tool call"),
+            count(tokens, "token"),
+            usd_text(result["cost_microusd"]) if result["priced"] else "price unknown",
+            result["run"],
+        )
+        self._beside("{}{}", " · ".join(parts))
