@@ -1,4 +1,4 @@
-"""Streams cut, resumed, shared, lagging; conversations; perform; restart."""
+"""Streams cut, resumed, shared, lagging; conversations; restart; a store that fails."""
 
 import asyncio
 from pathlib import Path
@@ -14,17 +14,14 @@ from golive.core.events import (
     RunAccepted,
     RunStarted,
     TextBlock,
-    ToolFinished,
-    ToolStarted,
     encode_body,
 )
 from golive.core.frames import Cursor
 from golive.core.messages import Message
 from golive.models.call import TextDelta
 from golive.runtime.api import RunRequest
-from golive.runtime.perform import Diverged, Done, Effect, Unknown, perform
 from golive.runtime.restart import end_open_runs
-from golive.runtime.state import EffectRecord, RunState
+from golive.runtime.state import RunState
 from golive.runtime.stream import KEEP_FRAMES
 from golive.store.ports import Lease
 from golive.store.sqlite.store import SqliteStore
@@ -114,57 +111,6 @@ async def test_a_cancelled_wait_gives_its_turn_up(tmp_path: Path) -> None:
     gate.set()
     assert (await world.runtime.wait("default", third)).text == "three"
     assert (await world.runtime.result("default", first)).text == "one"
-
-
-class _Journal:
-    """An effect journal in memory, with a log of what happened in which order."""
-
-    def __init__(self) -> None:
-        self.records: dict[str, EffectRecord] = {}
-        self.log: list[str] = []
-
-    def effect(self, key: str) -> EffectRecord | None:
-        return self.records.get(key)
-
-    async def intend(self, started: ToolStarted) -> None:
-        self.records[started.key] = EffectRecord(started)
-        self.log.append("intent")
-
-    async def conclude(self, finished: ToolFinished) -> None:
-        self.records[finished.key].finished = finished
-        self.log.append("outcome")
-
-
-def _effect(arguments: str = "{}") -> Effect:
-    return Effect("run_1", "", 1, 1, "c1", "pay", arguments)
-
-
-async def test_perform_contract() -> None:
-    """Intent before call before outcome; a known outcome is returned; an open one is resolved; another is told."""
-    journal = _Journal()
-    done = ToolFinished(1, 1, "run_1//1", "c1", "pay", True, "paid")
-
-    async def call(effect: Effect) -> ToolFinished:
-        journal.log.append("call")
-        return done
-
-    async def unknown(effect: Effect) -> ToolFinished | None:
-        journal.log.append("recover")
-        return None
-
-    async def known(effect: Effect) -> ToolFinished | None:
-        return done
-
-    assert await perform(journal, _effect(), call, unknown) == Done(done)
-    assert journal.log == ["intent", "call", "outcome"]
-    assert await perform(journal, _effect(), call, unknown) == Done(done)
-    assert journal.log == ["intent", "call", "outcome"], "nothing was done again"
-    assert isinstance(await perform(journal, _effect('{"other":1}'), call, unknown), Diverged)
-    journal.records["run_1//1"].finished = None
-    assert await perform(journal, _effect(), call, unknown) == Unknown("run_1//1")
-    assert journal.log[-1] == "recover"
-    assert await perform(journal, _effect(), call, known) == Done(done)
-    assert journal.log.count("call") == 1
 
 
 async def test_a_restart_ends_open_runs_with_their_text(tmp_path: Path) -> None:

@@ -1,0 +1,124 @@
+"""Plain gateway calls: accepted before the provider is asked, settled before the client sees the end."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from golive.core.chance import SeededChance
+from golive.core.clock import SystemClock
+from golive.core.errors import ModelCut, ModelUnavailable, ShuttingDown, StoreUnavailable
+from golive.core.events import Body
+from golive.core.ids import Ids
+from golive.core.messages import Message
+from golive.models.call import ModelRequest, TextDelta
+from golive.runtime.relay import Relay
+from golive.store.ports import RunFilter, RunView
+from golive.store.sqlite.store import SqliteStore
+from tests.unit.runtime_kit import PRINCIPAL, TARGET, ScriptedModel, answer
+
+REQUEST = ModelRequest(messages=(Message("user", "secret question"),))
+
+
+class Place:
+    """A relay over a real store."""
+
+    def __init__(self, path: Path, model: ScriptedModel) -> None:
+        clock = SystemClock()
+        self.store = SqliteStore.open(path / "t.db", clock=clock, inline=True)
+        self.bodies: list[Body] = []
+        self.relay = Relay(
+            store=self.store, target=lambda ref: model, clock=clock, ids=Ids(clock, SeededChance(1)), holder="test",
+            observer=lambda state, bodies: self.bodies.extend(bodies),
+        )  # fmt: skip
+
+    async def rows(self) -> list[RunView]:
+        return await self.store.tenant("default").runs(RunFilter())
+
+
+async def test_a_call_is_durable_before_the_provider_is_asked(tmp_path: Path) -> None:
+    """When the model call begins, the journal knows of it already."""
+    seen: list[str] = []
+    place: Place
+
+    async def look() -> None:
+        seen.extend(row.state for row in await place.rows())
+
+    place = Place(tmp_path, ScriptedModel([look, *answer("hi")]))
+    call = await place.relay.open(PRINCIPAL, TARGET, REQUEST)
+    assert [batch async for batch in call]
+    await call.aclose()
+    assert seen == ["running"]
+
+
+async def test_a_call_is_settled_before_its_end_is_seen(tmp_path: Path) -> None:
+    """When the iteration ends, cost and outcome are durable; the content is not kept."""
+    place = Place(tmp_path, ScriptedModel(answer("the answer")))
+    call = await place.relay.open(PRINCIPAL, TARGET, REQUEST)
+    async for _ in call:
+        pass
+    (row,) = await place.rows()
+    assert (row.source, row.agent, row.outcome, row.cost_microusd) == ("relay", TARGET, "completed", 30)
+    assert await place.store.tenant("default").spent(call.run) == 30
+    events = await place.store.tenant("default").events(call.run)
+    assert [event.kind for event in events] == ["run.accepted", "model.finished", "run.finished"]
+    assert not any(b"question" in event.body or b"the answer" in event.body for event in events)
+    await call.aclose()
+    assert place.relay.open_calls == 0
+
+
+@pytest.mark.parametrize("error", [ModelCut("cut", provider="sim"), ModelUnavailable("503", status=503)])
+async def test_a_broken_call_is_journalled_with_its_cost_and_raised(tmp_path: Path, error: Exception) -> None:
+    """The error reaches the face, and what the broken call cost reaches the ledger."""
+    place = Place(tmp_path, ScriptedModel([TextDelta("par"), error]))
+    call = await place.relay.open(PRINCIPAL, TARGET, REQUEST)
+    with pytest.raises(type(error)):
+        async for _ in call:
+            pass
+    await call.aclose()
+    (row,) = await place.rows()
+    assert (row.outcome, row.reason, row.cost_microusd) == ("failed", error.code, 30)  # type: ignore[attr-defined]
+
+
+async def test_a_client_that_goes_is_cancelled_and_paid_for(tmp_path: Path) -> None:
+    """Closing in the middle settles what the meter says the abandoned call cost, once."""
+    place = Place(tmp_path, ScriptedModel([TextDelta("par"), asyncio.Event().wait]))
+    call = await place.relay.open(PRINCIPAL, TARGET, REQUEST)
+    stream = call.__aiter__()
+    while not any(isinstance(event, TextDelta) for event in await anext(stream)):
+        pass
+    await stream.aclose()  # type: ignore[attr-defined]
+    await call.aclose()
+    (row,) = await place.rows()
+    assert (row.outcome, row.reason, row.cost_microusd) == ("cancelled", "disconnected", 30)
+
+
+async def test_a_store_that_fails_refuses_before_anything_is_spent(tmp_path: Path) -> None:
+    """No acceptance, no call."""
+    place = Place(tmp_path, model := ScriptedModel(answer("x")))
+
+    async def fail(*args: object, **options: object) -> None:
+        raise StoreUnavailable("disk full")
+
+    place.store.append = fail  # type: ignore[method-assign, assignment]
+    with pytest.raises(StoreUnavailable):
+        await place.relay.open(PRINCIPAL, TARGET, REQUEST)
+    assert model.requests == []
+    assert place.relay.open_calls == 0
+
+
+async def test_drain_waits_for_open_calls_and_refuses_new_ones(tmp_path: Path) -> None:
+    """A relay that drains ends when its last call has ended, or when its time is over."""
+    gate = asyncio.Event()
+    place = Place(tmp_path, ScriptedModel([gate.wait, *answer("x")]))
+    call = await place.relay.open(PRINCIPAL, TARGET, REQUEST)
+    await place.relay.drain(0.0)
+    assert place.relay.open_calls == 1
+    with pytest.raises(ShuttingDown):
+        await place.relay.open(PRINCIPAL, TARGET, REQUEST)
+    gate.set()
+    async for _ in call:
+        pass
+    await call.aclose()
+    await place.relay.drain(60.0)
+    assert place.relay.open_calls == 0
