@@ -30,9 +30,6 @@ from golive.runtime.service import Runtime
 from golive.runtime.stream import Subscription
 from golive.tenants.authorize import Resource, Verb, authorize
 
-SIM = "sim"
-"""The provider that is sent `x-sim-*` headers."""
-
 _result = msgspec.json.Decoder(RunResult).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -62,8 +59,8 @@ class ChatFace:
     # ---- a provider's model ------------------------------------------------------------------------------------------
 
     async def _relayed(self, exchange: Exchange, chat: ChatBody, body: bytes) -> None:
-        headers = sim_headers(exchange) if chat.model.partition("/")[0] == SIM else ()
-        call = await self._relay.open(exchange.principal, chat.model, model_request(chat, body, headers))
+        request = model_request(chat, body, sim_headers(exchange))
+        call = await self._relay.open(exchange.principal, chat.model, request)
         exchange.run = call.run
         try:
             async with Watch(exchange, self._tasks):

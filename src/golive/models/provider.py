@@ -29,6 +29,8 @@ MAX_ERROR_BYTES = 65_536
 TAIL_S = 2.0
 """How long a whole answer may take to end (a usage chunk, the end of the body), so that the connection is kept."""
 
+SIM = "sim"
+"""The only provider that is sent a request's own headers: they script the simulator and are nobody else's business."""
 _RESERVED = frozenset({
     "authorization", "api-key", "content-type", "content-length", "host", "accept", "accept-encoding", "user-agent",
     "connection", "transfer-encoding",
@@ -113,7 +115,7 @@ class ProviderCall:
                     **self.dialect.headers(self.base_url, secret),
                 },
             )  # fmt: skip
-        if not request.headers:
+        if not request.headers or self.provider != SIM:
             return head[1]
         return head[1] | {name: value for name, value in request.headers if name.lower() not in _RESERVED}
 
