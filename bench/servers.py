@@ -136,7 +136,7 @@ def golive(sim_port: int) -> Iterator[Running]:
     root = golive_project(sim_port, AGENTS)
     command = str(Path(sys.executable).with_name("golive"))
     made = json_output([command, "keys", "create", "--name", "bench", "--json"], cwd=root)
-    headers = {"authorization": f"Bearer {made['secret']}"}
+    headers = {"authorization": f"Bearer {made['key']}"}
     names = {model: name for name, model in AGENTS.items()}
 
     def agent(model: str) -> Ask:
