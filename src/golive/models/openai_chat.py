@@ -52,6 +52,8 @@ _BROKEN_OFF = frozenset({"error", "abort", "aborted", "cancelled", "insufficient
 """Reasons by which a server says itself that the answer is not whole (vLLM, OpenRouter, DeepSeek, Zhipu)."""
 
 _encode = msgspec.json.Encoder().encode
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises for JSON that is none, is not UTF-8, or is nested without end."""
 _NOTHING = WireDelta()
 
 
@@ -233,7 +235,7 @@ class StreamDecoder(_Decoder):
         payload, named = (event, False) if isinstance(event, bytes) else (event.data, event.name == b"error")
         try:
             answer = decode_answer(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except _UNREADABLE as error:
             if payload.strip() == b"[DONE]":
                 self._done(events)
             elif last:
@@ -310,7 +312,7 @@ class WholeDecoder(_Decoder):
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         try:
             answer = decode_answer(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except _UNREADABLE as error:
             self._not_json("a body", error)
             return events
         if self._is_error(answer):
@@ -325,7 +327,10 @@ class WholeDecoder(_Decoder):
         for choice in answer.choices:
             index = choice.index or 0
             self._seen.add(index)
-            self._content(choice, choice.message or choice.delta or _NOTHING, index, events)
+            message = choice.message or choice.delta or _NOTHING
+            for place, call in enumerate(message.tool_calls or ()):
+                call.index = place  # each is whole, whatever its index and id
+            self._content(choice, message, index, events)
             self._finish(choice.finish_reason or "stop", index, events)
         self.closed = True
         return events

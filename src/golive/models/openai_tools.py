@@ -2,7 +2,7 @@
 
 Downstream, calls count from 0 in the order they appear within their choice, and `id` and `name` come once, with a
 call's first fragment. Servers differ: some leave `index` out, some send 0 for every call, some repeat `id` and `name`
-in each fragment, some send whole calls, some give no id at all.
+in each fragment, some send whole calls, some give no id at all, or the same one to two calls.
 """
 
 import msgspec
@@ -16,10 +16,11 @@ _encode = msgspec.json.Encoder().encode
 class _Call:
     """One call so far. Until its name has come, what else came is held back."""
 
-    __slots__ = ("held", "id", "number", "shown")
+    __slots__ = ("held", "id", "index", "number", "shown")
 
-    def __init__(self, number: int, call_id: str) -> None:
+    def __init__(self, number: int, index: int | None, call_id: str) -> None:
         self.number = number
+        self.index = index
         self.id = call_id
         self.shown = False
         self.held = ""
@@ -57,8 +58,9 @@ class ToolFragments:
                 self._show(call, "", "", events)
 
     def _which(self, index: int | None, call_id: str, name: str) -> _Call:
-        if call_id and call_id in self._by_id:
-            return self._by_id[call_id]
+        named = self._by_id.get(call_id)
+        if named is not None and (index is None or named.index is None or index == named.index):
+            return named
         if index is not None:
             call = self._by_index.get(index)
             if call is not None and not (call_id and name and call.shown):
@@ -69,12 +71,15 @@ class ToolFragments:
 
     def _new(self, index: int | None, call_id: str) -> _Call:
         number = len(self._calls)
-        call = _Call(number, call_id or f"call_{self._suffix}{self._choice}x{number}")
+        unique = call_id or f"call_{self._suffix}{self._choice}x{number}"
+        if call_id in self._by_id:
+            unique = f"{call_id}x{number}"  # results are matched by id: two calls may not share one
+        call = _Call(number, index, unique)
         self._calls.append(call)
+        if call_id:
+            self._by_id.setdefault(call_id, call)
         if index is not None:
             self._by_index[index] = call
-        if call_id:
-            self._by_id[call_id] = call
         return call
 
     def _emit(self, call: _Call, name: str, arguments: str, events: list[ModelEvent]) -> None:

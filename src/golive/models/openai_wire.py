@@ -80,11 +80,13 @@ def usage_of(wire: dict[str, Any]) -> Usage | None:
     return Usage(prompt, min(cached, prompt), output, min(reasoning, output))
 
 
+MAX_TOKENS = 10**12
+"""A server that reports more does not know; the ledger could not hold what it would cost."""
+
+
 def _count(value: Any) -> int:
     """A number of tokens; 0 where a server sent anything else."""
-    if type(value) is int:
-        return value if value > 0 else 0
-    return int(value) if type(value) is float and 0 < value < 1e12 else 0
+    return int(value) if type(value) in (int, float) and 0 < value < MAX_TOKENS else 0
 
 
 decode_answer = msgspec.json.Decoder(WireAnswer).decode

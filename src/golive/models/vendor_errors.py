@@ -108,7 +108,7 @@ class Origin:
         """The text without anything that looks like a credential, cut to `limit` characters."""
         if self._secret:
             text = text.replace(self._secret, "[secret]")
-        text = _KEY_LIKE.sub("[secret]", text[: limit * 4])
+        text = _KEY_LIKE.sub("[secret]", _utf8(text[: limit * 4]))
         return text if len(text) <= limit else text[: limit - 1] + "…"
 
     def error(self, kind: type[ModelError], message: str, *, remedy: str = "", **fields: Any) -> ModelError:
@@ -137,7 +137,7 @@ def request_id(header: Callable[[str], str | None]) -> str | None:
     for name in _REQUEST_ID_HEADERS:
         value = header(name)
         if value:
-            return value[:200]
+            return _utf8(value[:200])
     return None
 
 
@@ -253,8 +253,13 @@ def _complaint(body: Any) -> Complaint | None:
 def _json(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def _utf8(text: str) -> str:
+    """A header's text with the bytes that are none replaced."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _number(value: str | None) -> float | None:
