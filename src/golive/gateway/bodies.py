@@ -106,12 +106,9 @@ class Reader(Generic[S]):
     def decode(self, body: bytes) -> S:
         """The struct; raises InvalidRequest as `read` does."""
         try:
-            value = self._decoder.decode(body)
+            return self._decoder.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise self._explain(body, error) from None
-        if b"\\u" in body and _holds_half(value):
-            raise _half_a_character()
-        return value
 
     def query(self, query_string: bytes) -> S:
         """The struct from a query string; raises InvalidRequest for unknown, repeated or unfit parameters."""
@@ -154,7 +151,13 @@ class Reader(Generic[S]):
             return _too_deep()
         if isinstance(error, RecursionError):  # what msgspec follows is less than what the json module does
             return _too_deep()
-        return _half_a_character() if _holds_half(document) else self._unfit(document, str(error))
+        if _holds_half(document):  # which the json module takes and msgspec does not
+            return InvalidRequest(
+                "The body holds half a character: a \\ud800 to \\udfff without its other half.",
+                remedy="Cut texts between characters, not inside one.",
+                field="body",
+            )
+        return self._unfit(document, str(error))
 
     def _unfit(self, document: Any, message: str) -> InvalidRequest:
         """The error for input that can be read but does not fit the struct."""
@@ -226,7 +229,7 @@ def _too_deep() -> InvalidRequest:
 
 
 def _holds_half(value: Any) -> bool:
-    """Whether half a surrogate pair stands in it: JSON can write one down, and UTF-8, and so the journal, cannot."""
+    """Whether half a surrogate pair stands in it: JSON can write one down, and UTF-8 cannot."""
     try:
         msgspec.json.encode(value)
     except UnicodeEncodeError:
@@ -234,14 +237,6 @@ def _holds_half(value: Any) -> bool:
     except (OverflowError, RecursionError):  # something else is wrong with it, and is told instead
         return False
     return False
-
-
-def _half_a_character() -> InvalidRequest:
-    return InvalidRequest(
-        "The body holds half a character: a \\ud800 to \\udfff without its other half.",
-        remedy="Cut texts between characters, not inside one.",
-        field="body",
-    )
 
 
 def _shown(value: Any) -> str:
