@@ -10,6 +10,7 @@ from golive.gateway.bodies import Reader
 from golive.gateway.exchange import Exchange
 from golive.gateway.routes import Answer, Param, Route
 from golive.store.ports import KeyRow
+from golive.tenants.authorize import ROLES
 from golive.tenants.keys import KeyAdmin
 
 
@@ -39,8 +40,8 @@ class KeyList(Struct, frozen=True):
 class KeyBody(Struct, frozen=True, forbid_unknown_fields=True):
     """`role` is one of viewer, user, operator, admin."""
 
-    name: str
-    role: str = "user"
+    name: Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": 100})]
+    role: Annotated[str, Meta(extra_json_schema={"enum": sorted(ROLES)})] = "user"
     expires_in_s: Annotated[float, Meta(gt=0)] | None = None
 
 
@@ -79,8 +80,8 @@ class Administration:
         await exchange.json(shown, 201, [(b"cache-control", b"no-store")])
 
     async def revoke_key(self, exchange: Exchange) -> None:
-        """DELETE /v1/keys/{key}"""
-        await exchange.json(card(await self._keys.revoke(exchange.principal.tenant, exchange.params["key"])))
+        """DELETE /v1/keys/{id}"""
+        await exchange.json(card(await self._keys.revoke(exchange.principal.tenant, exchange.params["id"])))
 
     async def config(self, exchange: Exchange) -> None:
         """GET /v1/config"""
@@ -98,8 +99,8 @@ class Administration:
                 body=KeyBody, answers=(Answer(201, "The key; its secret is shown this once.", KeyMade),),
             ),
             Route(
-                "DELETE", "/v1/keys/{key}", "keys.manage", self.revoke_key, "Revoke an API key", kind="key", tag="Keys",
-                params=(Param("key", "path", "The key's id, eight characters."),),
+                "DELETE", "/v1/keys/{id}", "keys.manage", self.revoke_key, "Revoke an API key", kind="key", tag="Keys",
+                params=(Param("id", "path", "The key's id, eight characters."),),
                 answers=(Answer(200, "The key, revoked for good.", KeyCard),),
             ),
             Route(

@@ -182,7 +182,8 @@ class ChatFace:
                 "Chat completion, in OpenAI's shape", kind="model", tag="OpenAI", face="openai", body=ChatBody,
                 params=(Param("x-conversation-id", "header", "Agents: the conversation to continue."),),
                 answers=(
-                    Answer(200, "OpenAI's chat.completion, or with `stream` its chunks.", dict[str, Any]),
+                    Answer(200, "OpenAI's chat.completion,", dict[str, Any]),
+                    Answer(200, "or with `stream` its chunks as server-sent events.", media="text/event-stream"),
                 ),
                 description=(
                     "`model` is an agent, which runs with its tools, or `provider/model`, which is relayed with every "

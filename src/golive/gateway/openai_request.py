@@ -6,10 +6,10 @@ own settings say how its models are asked, a parameter that would have no effect
 Source: https://platform.openai.com/docs/api-reference/chat/create (November 2026).
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from golive.core.errors import InvalidRequest
 from golive.core.messages import ImagePart, Message, Part, Role, TextPart, ToolCall
@@ -74,8 +74,8 @@ class StreamOptions(Struct, frozen=True):
 class ChatBody(Struct, frozen=True, kw_only=True):
     """A chat completion request. `model` is an agent's name or provider/model; see OpenAI's reference for the rest."""
 
-    model: str
-    messages: list[ChatMessage]
+    model: Annotated[str, Meta(extra_json_schema={"minLength": 1})]
+    messages: Annotated[list[ChatMessage], Meta(extra_json_schema={"minItems": 1})]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_completion_tokens: int | None = None

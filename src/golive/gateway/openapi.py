@@ -81,11 +81,16 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
         operation["parameters"] = [_parameter(param) for param in route.params]
     if route.body is not None:
         content = {"application/json": {"schema": schemas[repr(route.body)]}}
-        operation["requestBody"] = {"required": True, "content": content}
+        operation["requestBody"] = {"required": not _all_optional(route.body), "content": content}
     operation["responses"] = _responses(route, schemas)
     if route.public:
         operation["security"] = []
     return operation
+
+
+def _all_optional(body: Any) -> bool:
+    """Whether an absent body is as good as an empty object."""
+    return all(not field.required for field in msgspec.structs.fields(body))
 
 
 def _word(segment: str) -> str:
@@ -117,4 +122,6 @@ def _responses(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
 
 
 def _schema(answer: Answer, schemas: dict[str, Any]) -> Any:
+    if answer.media == "text/event-stream":
+        return {}  # 3.1 has no schema for the events of a stream; docs/streaming.md tells them one by one
     return {"type": "string"} if answer.body is None else schemas[repr(answer.body)]

@@ -62,10 +62,14 @@ def _part(part: InputText | InputImage) -> TextPart | ImagePart:
     return TextPart(part.text) if isinstance(part, InputText) else ImagePart(part.url, part.detail)
 
 
+NOT_EMPTY = {"minLength": 1, "minItems": 1}
+"""For the schema only: the runtime itself says what is missing, in better words than a length."""
+
+
 class RunBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A run asked for: `input` is a text, or messages."""
 
-    input: str | tuple[InputMessage, ...]
+    input: Annotated[str | tuple[InputMessage, ...], Meta(extra_json_schema=NOT_EMPTY)]
     stream: bool = False
     background: bool = False
     conversation_id: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
@@ -224,7 +228,8 @@ class RunFaces:
                 "POST", "/v1/agents/{agent}/runs", "runs.create", self.begin, "Start a run", kind="agent", tag="Runs",
                 params=(Param("agent", "path", "The agent's name."),), body=RunBody,
                 answers=(
-                    Answer(200, "The finished run; look at `outcome`. With `stream`, its frames instead.", RunResult),
+                    Answer(200, "The finished run; look at `outcome`.", RunResult),
+                    Answer(200, f"With `stream`: {stream[:1].lower()}{stream[1:]}", media="text/event-stream"),
                     Answer(202, "With `background`: the run as it stands; `Location` says where it is.", RunResult),
                 ),
                 description="`stream` answers with server-sent events from the first moment on, `background` at once.",
