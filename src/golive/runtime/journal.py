@@ -6,6 +6,9 @@ Text is shown as it comes and becomes durable in blocks: every 250 ms, every 1 K
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
+
+from msgspec.structs import replace
 
 from golive.core.clock import Clock
 from golive.core.errors import GoliveError, StoreUnavailable
@@ -13,12 +16,15 @@ from golive.core.events import AlarmRaised, Body, Event, TextBlock, encode_body
 from golive.core.frames import Channel, Frame, text_frame
 from golive.core.tasks import Tasks
 from golive.models.call import Metered
+from golive.runtime.api import RunResult
 from golive.runtime.state import RunState
 from golive.runtime.stream import FrameLog, frame_of
 from golive.store.ports import Lease, LedgerEntry, Store
 
 BLOCK_SECONDS = 0.25
 BLOCK_CHARS = 1024
+_RETRY_S = (0.5, 1.0, 2.0, 5.0)
+"""Waits between attempts to write while the store cannot be written; the last one repeats."""
 
 Observer = Callable[[RunState, list[Body]], None]
 """Told of events once they are durable (metrics, log)."""
@@ -62,6 +68,14 @@ class RunJournal:
         self._writing = False
         """Frames of events are on their way to the store: text shown now would overtake them."""
         self._failure: GoliveError | None = None
+        self._durable_seq = 0
+
+    def result(self) -> RunResult:
+        """The run as it stands. Its end counts once it is durable: what was told must still be true after a crash."""
+        result = self.state.result()
+        if result.outcome is None or self._durable_seq == self.state.seq:
+            return result
+        return replace(result, state="running", outcome=None, reason=None, message="", output=None, finished_at=None)
 
     def text(self, channel: Channel, item: str, text: str) -> None:
         """Shows a piece of text now; it becomes durable with its block."""
@@ -107,6 +121,20 @@ class RunJournal:
             if self._events:
                 await self._write()
 
+    async def flush_in_time(self) -> None:
+        """Flushes once the store can be written again, however long that takes.
+
+        Raises:
+            Fenced, Conflict: as `flush`.
+        """
+        attempt = 0
+        while True:
+            await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
+            attempt += 1
+            with suppress(StoreUnavailable):
+                await self.flush()
+                return
+
     async def _write(self) -> None:
         events, self._events = self._events, []
         bodies, self._bodies = self._bodies, []
@@ -129,6 +157,7 @@ class RunJournal:
             raise
         finally:
             self._writing = False
+        self._durable_seq = events[-1].seq
         if self.log is not None:
             for frame in frames:
                 self.log.publish(frame)

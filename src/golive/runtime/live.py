@@ -2,7 +2,7 @@
 
 import asyncio
 
-from golive.core.errors import StoreError
+from golive.core.errors import GoliveError, StoreError
 from golive.core.events import OnDisconnect
 from golive.runtime.interrupt import Interruptible
 from golive.runtime.journal import RunJournal
@@ -41,7 +41,7 @@ class LiveRun:
         if not self.accepted.done():
             self.accepted.set_result(None)
 
-    def close(self, error: StoreError | None) -> None:
+    def close(self, error: GoliveError | None) -> None:
         """Ends the stream, in good order or with the error that kept the end from becoming durable."""
         if not self.accepted.done():
             self.accepted.set_exception(error or StoreError("the run ended before it was accepted"))

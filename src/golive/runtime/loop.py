@@ -99,7 +99,7 @@ class RunLoop:
         last = self._state.messages[-1].text()
         try:
             return msgspec.json.decode(last), finish
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             return None, Finish("partial", "output_invalid", "The model's answer was not the JSON that was asked for.")
 
     async def _until_finished(self, before: tuple[Message, ...]) -> Finish:

@@ -8,6 +8,7 @@ from golive.core.deadline import Deadline
 from golive.core.errors import (
     DeadlineExceeded,
     GoliveError,
+    InternalError,
     InvalidRequest,
     NotFound,
     Overloaded,
@@ -36,8 +37,6 @@ from golive.store.ports import Lease, RunFilter, RunView, Store
 MAX_EVENTS = 100_000
 """Most events of one run that are read at once."""
 BEGINNING = Cursor()
-_RETRY_S = (0.5, 1.0, 2.0, 5.0)
-"""Waits between attempts to make a run's end durable while the store cannot be written; the last one repeats."""
 
 
 class RuntimeSettings:
@@ -167,24 +166,15 @@ class Runtime:
         state = live.journal.state
         try:
             try:
-                history: tuple[Message, ...] = ()
-                early: Finish | None = None
-                if turn is not None:
-                    await live.accept()
-                    history, early = await self._wait_for_turn(live, deadline, turn)
-                if early is None:
-                    await loop.run(history)
-                else:
-                    loop.finish(early)
-                    await live.journal.flush()
+                await self._to_its_end(live, loop, deadline, turn)
             except StoreUnavailable as error:
                 accepted = live.accepted.done()
                 live.close(error)
                 if accepted:
-                    await self._settle(live)
-            except StoreError as error:
+                    await live.journal.flush_in_time()
+            except Exception as error:
                 self._faults(state.run, error)
-                live.close(error)
+                live.close(error if isinstance(error, GoliveError) else InternalError("The run could not be ended."))
             else:
                 live.close(None)
         finally:
@@ -192,6 +182,27 @@ class Runtime:
                 self._conversations.leave(turn)
             self._live.pop((state.tenant, state.run), None)
             live.ended.set_result(None)
+
+    async def _to_its_end(self, live: LiveRun, loop: RunLoop, deadline: Deadline, turn: Turn | None) -> None:
+        """Raises StoreError when the run's end cannot be made durable; a fault of our own ends the run as `failed`."""
+        try:
+            history: tuple[Message, ...] = ()
+            early: Finish | None = None
+            if turn is not None:
+                await live.accept()
+                history, early = await self._wait_for_turn(live, deadline, turn)
+            if early is None:
+                await loop.run(history)
+                return
+        except StoreError:
+            raise
+        except Exception as error:
+            state = live.journal.state
+            self._faults(state.run, error)
+            early = after_error(InternalError(str(error)), state.answer, Limits(0, deadline.seconds, 0))
+        if live.journal.state.finished is None:
+            loop.finish(early)
+        await live.journal.flush()
 
     async def _wait_for_turn(
         self, live: LiveRun, deadline: Deadline, turn: Turn
@@ -205,16 +216,6 @@ class Runtime:
             return (), ended_by(interrupted.reason, live.journal.state)
         except DeadlineExceeded as error:
             return (), after_error(error, "", Limits(0, deadline.seconds, 0))
-
-    async def _settle(self, live: LiveRun) -> None:
-        """Keeps trying to make the end durable, so that the run does not stay open while the server lives."""
-        attempt = 0
-        while True:
-            await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
-            attempt += 1
-            with suppress(StoreUnavailable):
-                await live.journal.flush()
-                return
 
     async def _history(self, tenant: str, conversation: str, but: str) -> tuple[Message, ...]:
         store = self._store.tenant(tenant)
@@ -241,13 +242,22 @@ class Runtime:
         return Subscription(read, cursor, live.log.subscribe(), live.log.last_pos)
 
     async def wait(self, tenant: str, run: str) -> RunResult:
-        """The run's result once it has finished; whoever waits counts as a subscriber."""
+        """The run's result once it has finished; whoever waits counts as a subscriber.
+
+        Raises:
+            NotFound: the tenant has no such run.
+            StoreError: it has ended, or will, and that cannot be made durable now; `fields` name the run.
+        """
         subscription = await self.subscribe(tenant, run)
         try:
             while await subscription.next(3600.0) is not None:
                 pass
         finally:
             subscription.close()
+        error = subscription.failure
+        if error is not None:
+            remedy = f"The run is not lost: ask for it later, with GET /v1/runs/{run}, instead of sending it again."
+            raise type(error)(error.message, remedy=remedy, **{**error.fields, "run": run})
         return await self.result(tenant, run)
 
     async def result(self, tenant: str, run: str) -> RunResult:
@@ -258,7 +268,7 @@ class Runtime:
         """
         live = self._live.get((tenant, run))
         if live is not None:
-            return live.journal.state.result()
+            return live.journal.result()
         events = await self._store.tenant(tenant).events(run, 0, MAX_EVENTS)
         if not events:
             raise _no_run(run)

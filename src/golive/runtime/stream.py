@@ -127,6 +127,8 @@ class FrameLog:
         self.base = 0
         """How many frames were dropped in front: a subscriber's index counts from the run's first frame."""
         self.closed = False
+        self.failure: GoliveError | None = None
+        """Why the stream ended without the run's end."""
         self._on_empty = on_empty
         self._subscribers: dict[LiveSubscription, None] = {}
 
@@ -154,6 +156,7 @@ class FrameLog:
 
     def fail(self, epoch: int, error: GoliveError) -> None:
         """Ends the stream without the run's end, and tells why: the journal cannot be written."""
+        self.failure = error
         pos = self.frames[-1].pos if self.frames else 0
         data = {"code": error.code, "message": error.message, "remedy": error.remedy}
         self.frames.append(Frame(epoch, pos, "", "status", ERROR, Raw(_encode(data))))
@@ -192,6 +195,10 @@ class LiveSubscription:
     def wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+    @property
+    def failure(self) -> GoliveError | None:
+        return self._log.failure
 
     @property
     def lagging(self) -> bool:
@@ -259,6 +266,11 @@ class Subscription:
         self._pos = 0
         self._caught_up = live is not None and cursor.pos == 0 and not live.lagging
         self._over = False
+
+    @property
+    def failure(self) -> GoliveError | None:
+        """Why the stream ended without the run's end."""
+        return self._live.failure if self._live is not None else None
 
     async def next(self, timeout_s: float) -> list[Frame] | None:
         """The next frames: [] when nothing came within `timeout_s` (send a heartbeat), None when the stream is over."""

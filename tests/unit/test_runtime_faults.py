@@ -1,0 +1,101 @@
+"""Faults of our own and of the store while a run is carried: the run ends, or says truly that it has not."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from msgspec import Raw
+
+from golive.core.errors import StoreUnavailable
+from golive.core.events import Body
+from golive.runtime.state import RunState
+from golive.store.ports import RunFilter
+from golive.store.sqlite.store import SqliteStore
+from tests.unit.runtime_kit import ScriptedModel, World, answer, drain
+
+
+class Flaky:
+    """A store whose appends fail while `full`."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self.store, self.full = store, False
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.store, name)
+
+    async def append(self, *args: object, **options: object) -> None:
+        if self.full:
+            raise StoreUnavailable("disk full", remedy="free some space")
+        await self.store.append(*args, **options)  # type: ignore[arg-type]
+
+
+async def test_an_end_that_is_not_durable_is_not_told(tmp_path: Path) -> None:
+    """While the store cannot be written a run whose model has answered is still running, to whoever asks or waits."""
+    gate = asyncio.Event()
+    world = World(tmp_path, ScriptedModel([gate.wait, *answer("text")]))
+    world.runtime._store = flaky = Flaky(world.store)  # type: ignore[assignment]
+    run = await world.start()
+    waiting = asyncio.ensure_future(world.runtime.wait("default", run))
+    await asyncio.sleep(0)
+    flaky.full = True
+    gate.set()
+    with pytest.raises(StoreUnavailable) as refused:
+        await waiting
+    assert refused.value.fields["run"] == run
+    assert run in refused.value.remedy
+    told = await world.runtime.result("default", run)
+    assert (told.state, told.outcome, told.text) == ("running", None, "text")
+    with pytest.raises(StoreUnavailable):
+        await world.runtime.wait("default", run)
+    flaky.full = False
+    async with asyncio.timeout(10):
+        while world.runtime.open_runs():
+            await asyncio.sleep(0.02)
+    told = await world.runtime.result("default", run)
+    assert (told.state, told.outcome, told.text) == ("finished", "completed", "text")
+    assert told == RunState.of(await world.store.tenant("default").events(run)).result()
+
+
+async def test_a_fault_before_the_loop_ends_the_run(tmp_path: Path) -> None:
+    """What breaks while a run waits for its turn ends it as failed, and lets the next one of the conversation in."""
+    world = World(tmp_path, ScriptedModel(answer("one"), answer("two")))
+    whole = world.runtime._history
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError("a journal of another age")
+
+    world.runtime._history = broken  # type: ignore[method-assign, assignment]
+    run = await world.start(conversation="c")
+    told = await world.runtime.wait("default", run)
+    assert (told.state, told.outcome, told.reason) == ("finished", "failed", "internal")
+    assert [str(fault) for fault in world.faults] == ["a journal of another age"]
+    world.runtime._history = whole  # type: ignore[method-assign]
+    run = await world.start(conversation="c")
+    assert (await world.runtime.wait("default", run)).text == "one"
+
+
+async def test_an_observer_that_breaks_leaves_nobody_waiting(tmp_path: Path) -> None:
+    """Whoever follows a run sees its stream end, whatever metrics and logs make of it."""
+    gate = asyncio.Event()
+    world = World(tmp_path, ScriptedModel([gate.wait, *answer("text")]))
+
+    def broken(state: RunState, bodies: list[Body]) -> None:
+        raise OSError("no space left on device")
+
+    run = await world.start()
+    subscription = await world.runtime.subscribe("default", run)
+    world.runtime._observer = broken
+    gate.set()
+    async with asyncio.timeout(5):
+        await drain(subscription)
+    assert world.faults
+    (row,) = await world.runtime.runs("default", RunFilter())
+    assert row.state == "finished"
+
+
+async def test_an_answer_nested_without_end_is_no_output(tmp_path: Path) -> None:
+    """Where a schema is declared, JSON that would break the parser ends the run as partial, with its text."""
+    world = World(tmp_path, ScriptedModel(answer("[" * 200_000)), output_schema=Raw(b"{}"))
+    told = await world.runtime.wait("default", await world.start())
+    assert (told.state, told.outcome, told.reason) == ("finished", "partial", "output_invalid")
+    assert len(told.text) == 200_000
