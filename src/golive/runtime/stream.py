@@ -29,7 +29,7 @@ from golive.core.frames import ERROR, RESET, Channel, Cursor, Frame, text_frame
 from golive.runtime.state import FRAMED, RunState
 
 KEEP_FRAMES = 64
-"""Frames kept in memory behind the durable ones, for subscribers a moment late; who is later reads the journal."""
+"""Durable frames kept for a subscriber that has not read them yet; who is further behind reads the journal."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -126,6 +126,8 @@ class FrameLog:
         self.frames: list[Frame] = []
         self.base = 0
         """How many frames were dropped in front: a subscriber's index counts from the run's first frame."""
+        self.last_pos = 0
+        """How long the stream is by now."""
         self.closed = False
         self.failure: GoliveError | None = None
         """Why the stream ended without the run's end."""
@@ -135,21 +137,17 @@ class FrameLog:
     def publish(self, frame: Frame) -> None:
         """Adds a frame and wakes whoever waits."""
         self.frames.append(frame)
+        self.last_pos = frame.pos
         for subscriber in self._subscribers:
             subscriber.wake()
 
-    @property
-    def last_pos(self) -> int:
-        """How long the stream is by now."""
-        return self.frames[-1].pos if self.frames else 0
-
     def durable(self, pos: int) -> None:
-        """Says that everything up to `pos` is in the journal, so it need not be kept here."""
-        excess = len(self.frames) - KEEP_FRAMES
-        if excess < KEEP_FRAMES:
-            return
+        """Says that everything up to `pos` is in the journal: what all have seen is dropped, and what is far behind."""
+        most = len(self.frames) - KEEP_FRAMES
+        if self._subscribers:
+            most = max(most, min(subscriber.index for subscriber in self._subscribers) - self.base)
         drop = 0
-        while drop < excess and self.frames[drop].pos <= pos:
+        while drop < most and self.frames[drop].pos <= pos:
             drop += 1
         del self.frames[:drop]
         self.base += drop
@@ -157,9 +155,8 @@ class FrameLog:
     def fail(self, epoch: int, error: GoliveError) -> None:
         """Ends the stream without the run's end, and tells why: the journal cannot be written."""
         self.failure = error
-        pos = self.frames[-1].pos if self.frames else 0
         data = {"code": error.code, "message": error.message, "remedy": error.remedy}
-        self.frames.append(Frame(epoch, pos, "", "status", ERROR, Raw(_encode(data))))
+        self.frames.append(Frame(epoch, self.last_pos, "", "status", ERROR, Raw(_encode(data))))
         self.close()
 
     def close(self) -> None:
