@@ -2,10 +2,10 @@
 
     python bench/load.py < scenario.json        # one `Scenario`; prints one line of JSON, a `Result`
 
-Goes to 127.0.0.1 only, and every scenario is bounded in requests and seconds. A request counts only when it was answered
-200 and whole, with the marker its end must carry; anything else is an error, and a result with errors is no figure.
-With `stages`, streams are opened and held instead, for measuring memory: it prints `{"open": N}` at each stage and goes
-on when it is sent a line.
+Goes to 127.0.0.1 only, and every scenario is bounded in requests and seconds. A request counts only when it was
+answered 200 and whole, with the marker its end must carry; anything else is an error, and a result with errors is no
+figure. With `stages`, streams are opened and held instead, for measuring memory: at each stage it prints
+`{"open": N, "events": M}`, once more for each line that it is sent, and goes on when that line is "next".
 """
 
 import asyncio
@@ -74,6 +74,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._answer: asyncio.Future[None] | None = None
         self.opened: asyncio.Future[None] | None = None
+        self.events = 0
         self.lost = False
 
     def connection_made(self, transport: Any) -> None:
@@ -90,7 +91,7 @@ class Connection(asyncio.Protocol):
         """Sends a request. Returns seconds to the first token, seconds in all, and events."""
         self._head: bytes | None = b""
         self._left, self._tail, self._seam = -1, b"", b""
-        self._events, self._first_at = 0, 0.0
+        self.events, self._first_at = 0, 0.0
         self._answer = self._loop.create_future()
         began = time.perf_counter()
         self._transport.write(request)
@@ -98,7 +99,7 @@ class Connection(asyncio.Protocol):
         ended = time.perf_counter()
         if self._last not in self._tail:
             raise Failed(f"the answer does not end as it should: {self._tail[-200:]!r}")
-        return (self._first_at or ended) - began, ended - began, self._events
+        return (self._first_at or ended) - began, ended - began, self.events
 
     def _fail(self, why: str) -> None:
         if self._answer is not None and not self._answer.done():
@@ -116,7 +117,7 @@ class Connection(asyncio.Protocol):
             if self.opened is not None and not self.opened.done():
                 self.opened.set_result(None)
         seam = len(self._event) - 1
-        self._events += data.count(self._event) + (self._seam + data[:seam]).count(self._event)
+        self.events += data.count(self._event) + (self._seam + data[:seam]).count(self._event)
         self._seam = (self._seam + data[-seam:])[-seam:]
         self._tail = data[-TAIL:] if len(data) >= TAIL else (self._tail + data)[-TAIL:]
         if self._left >= 0:
@@ -211,6 +212,15 @@ class Load:
             connection.opened.set_result(None)
         self._errors[why] = self._errors.get(why, 0) + 1
 
+    async def _report(self, stage: int, held: list[Connection]) -> None:
+        """Says how many streams are open and how many events came so far, again for each line until it reads "next"."""
+        line = ""
+        while line != "next":
+            events = sum(connection.events for connection in held)
+            sys.stdout.write(f'{{"open": {stage}, "events": {events}}}\n')
+            sys.stdout.flush()
+            line = (await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)).strip() or "next"
+
     async def hold(self) -> Result:
         """Opens streams stage by stage; errors are those that did not stay open."""
         held: list[Connection] = []
@@ -226,9 +236,7 @@ class Load:
                 for connection in held:
                     if connection.opened is not None:
                         await connection.opened
-                sys.stdout.write(f'{{"open": {stage}}}\n')
-                sys.stdout.flush()
-                await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+                await self._report(stage, held)
             errors = dict(self._errors)
             for connection in held:
                 connection.close()

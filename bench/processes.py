@@ -54,7 +54,13 @@ class Process:
     """
 
     def __init__(
-        self, command: Sequence[str], *, cpu: str, log: Path, cwd: Path | None = None, env: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str],
+        *,
+        cpu: str,
+        log: Path,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -140,7 +146,7 @@ def _rss_kb(pid: int) -> int:
 
 def output(command: Sequence[str], **more: object) -> str:
     """What a command prints, stripped; raises if it fails."""
-    return subprocess.run(command, check=True, capture_output=True, text=True, **more).stdout.strip()  # type: ignore[call-overload]
+    return str(subprocess.run(command, check=True, capture_output=True, text=True, **more).stdout).strip()  # type: ignore[call-overload]
 
 
 def json_output(command: Sequence[str], **more: object) -> dict[str, object]:
