@@ -141,9 +141,10 @@ async def _events(chunks: AsyncIterator[bytes]) -> AsyncIterator[ServerSentEvent
             name, _, value = line.rstrip(b"\r").partition(b":")
             if name:
                 fields[name.decode()] = value.removeprefix(b" ")
-            elif "data" in fields:
+                continue
+            if "data" in fields:
                 yield ServerSentEvent(fields.get("id", b"").decode(), fields.get("event", b"").decode(), fields["data"])
-                fields = {}
+            fields = {}
 
 
 def refused(status: int, raw: bytes) -> ServerRefused:

@@ -134,7 +134,7 @@ def live_provider(environ: dict[str, str], base_url: str | None, model: str | No
         ConfigError: there is neither a key nor an address of a server that needs none.
     """
     base_url = base_url or environ.get("OPENAI_BASE_URL")
-    if "OPENAI_API_KEY" in environ:
+    if environ.get("OPENAI_API_KEY"):
         return Live(base_url or "https://api.openai.com/v1", model or "gpt-5-mini", "OPENAI_API_KEY")
     if base_url:
         return Live(base_url, model or "default", None)

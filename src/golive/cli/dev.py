@@ -20,9 +20,12 @@ def dev(
 
     from golive.cli.client import Address
     from golive.cli.hosting import DRAIN_S, announced, serving, simulated, temporary_key, with_defaults
+    from golive.cli.reloading import look, reload_on_change, stopped
+    from golive.config.load import load
     from golive.gateway.listen import run_loop
 
-    loaded = with_defaults(config, environ, log__level="warning", server__drain_s=DRAIN_S)
+    seen = look(with_defaults(config, environ, log__level="warning", server__drain_s=DRAIN_S))
+    loaded = load(config, environ)  # after the look, so that no edit falls in between
 
     async def main() -> None:
         async with (
@@ -30,12 +33,10 @@ def dev(
             serving(loaded, environ, inline=inline, dev=True) as (server, http),
             temporary_key(server, "dev") as key,
             announced(loaded.root, Address(http.url, key, os.getpid())),
+            stopped() as stop,
         ):
             _greet(http.url, key, sorted(loaded.agents), simulator)
-            from golive.cli.reloading import reload_on_change, stopped
-
-            async with stopped() as stop:
-                await reload_on_change(server, config, environ, stop)
+            await reload_on_change(server, config, environ, seen, stop)
 
     run_loop(main())
 

@@ -93,7 +93,7 @@ class RunPrinter:
         usage = result["usage"]
         tokens = usage.get("input_tokens", 0) + usage.get("output_tokens", 0)
         parts = (
-            result["outcome"] + ("" if result["reason"] == "done" else f" ({result['reason']})"),
+            result["outcome"] + ("" if result["reason"] in ("done", result["outcome"]) else f" ({result['reason']})"),
             f"{seconds:.2f} s",
             count(result["steps"], "step"),
             count(result["tool_calls"], "tool call"),

@@ -12,6 +12,7 @@ from golive.cli.client import CLIENT_FILE, Address
 from golive.config.explain import DEFAULT
 from golive.config.load import Loaded, load
 from golive.core.clock import SystemClock
+from golive.core.errors import StoreUnavailable
 from golive.gateway.listen import HttpServer, bind
 from golive.sim.server import Simulator
 
@@ -80,12 +81,17 @@ async def hosted(config: Path | None) -> AsyncIterator[Address]:
     environ = dict(os.environ)
     environ |= {"GOLIVE_SERVER__PORT": "0", "GOLIVE_SERVER__HOST": "127.0.0.1", "GOLIVE_SERVER__DRAIN_S": DRAIN_S}
     loaded = with_defaults(config, environ, log__level="error")
-    async with (
-        simulated(loaded),
-        serving(loaded, environ, inline=False, dev=True) as (server, http),
-        temporary_key(server, "cli") as key,
-    ):
-        yield Address(http.url, key, os.getpid())
+    try:
+        async with (
+            simulated(loaded),
+            serving(loaded, environ, inline=False, dev=True) as (server, http),
+            temporary_key(server, "cli") as key,
+        ):
+            yield Address(http.url, key, os.getpid())
+    except StoreUnavailable as error:
+        if "holder" in error.fields:
+            error.remedy = "Ask that one: name it with --url, and a key (`golive keys create`) with GOLIVE_KEY."
+        raise
 
 
 @asynccontextmanager

@@ -1,65 +1,110 @@
-"""Watching a project's files for `golive dev`, and being told to stop."""
+"""Watching a project's files for `golive dev`, and being told to stop.
+
+The watcher only says when to look; what was edited is found by comparing with the last look. So nothing is missed that
+happens before the watch stands or while a reload runs, nor a file that an editor replaces, and what came and went in
+between is not told.
+"""
 
 import asyncio
+import os
 import signal
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import typer
-from watchfiles import Change, awatch
+from watchfiles import awatch
 
 from golive.app import Server
 from golive.cli.main import tell
-from golive.config.load import CONFIG_FILE, load
+from golive.config.load import CONFIG_FILE, Loaded, load
 from golive.core.errors import GoliveError
 
 _SETTLE_MS = 80
 """Edits that follow each other this closely are taken as one."""
+_LOOK_MS = 1_000
+"""A look is taken this often even if the watcher says nothing."""
+_NAMED = 5
+"""Most files named in one line."""
+
+Look = dict[str, tuple[int, int]]
+"""Modification time and size of each file, by its path below the project's folder."""
+
+
+def look(loaded: Loaded) -> Look:
+    """The files that a reload would read, as they are now."""
+    found: Look = {}
+    for path in _files(loaded):
+        try:
+            state = path.stat()
+        except OSError:  # gone since it was listed
+            continue
+        found[os.path.relpath(path, loaded.root)] = (state.st_mtime_ns, state.st_size)
+    return found
+
+
+def _files(loaded: Loaded) -> list[Path]:
+    files = [loaded.root / CONFIG_FILE]
+    for folder, below, names in os.walk(loaded.root / loaded.config.agents.path):
+        below[:] = [name for name in below if name != "__pycache__" and not name.startswith(".")]
+        files += [Path(folder, name) for name in names]
+    return files
 
 
 @asynccontextmanager
 async def stopped() -> AsyncIterator[asyncio.Event]:
-    """An event that SIGINT and SIGTERM set."""
+    """An event that Ctrl-C, SIGTERM and a closed terminal set."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    ending = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` has it
+        ending.append(signal.SIGHUP)
+    for number in ending:
         loop.add_signal_handler(number, stop.set)
     try:
         yield stop
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in ending:
             loop.remove_signal_handler(number)
 
 
 async def reload_on_change(
-    server: Server, config: Path | None, environ: Mapping[str, str], stop: asyncio.Event
+    server: Server, config: Path | None, environ: Mapping[str, str], seen: Look, stop: asyncio.Event
 ) -> None:
-    """Reloads what was edited until `stop`; an edit that cannot be used is told, and what was served stays."""
+    """Reloads what was edited until `stop`; an edit that cannot be used is told, and what was served stays.
+
+    Args:
+        seen: the look taken before what is served now was read.
+    """
     root = server.loaded.root
     agents = root / server.loaded.config.agents.path
     watched = [path for path in (agents, root / CONFIG_FILE) if path.exists()]
-    async for changes in awatch(*watched, stop_event=stop, step=_SETTLE_MS, debounce=4 * _SETTLE_MS):
-        names = _names(changes, root)
-        if not names:
-            continue
-        try:
-            loaded = load(config, environ)
-            if loaded.config.server != server.loaded.config.server or loaded.config.store != server.loaded.config.store:
-                typer.secho("[server] and [store] take effect at the next start", fg=typer.colors.YELLOW)
-            faults = await server.reload(loaded)
-        except GoliveError as error:
-            faults = [error]
-        for fault in faults:
-            tell(fault)
-        mark = "not reloaded, the last good version goes on" if faults else "reloaded"
-        typer.secho(f"{', '.join(names[:5])}: {mark}", dim=not faults or None)
+    async for _ in awatch(
+        *watched,
+        stop_event=stop,
+        step=_SETTLE_MS,
+        debounce=4 * _SETTLE_MS,
+        rust_timeout=_LOOK_MS,
+        yield_on_timeout=True,
+    ):
+        if stop.is_set():
+            return
+        now = look(server.loaded)
+        edited = sorted(path for path in now.keys() | seen.keys() if now.get(path) != seen.get(path))
+        if edited:
+            seen = now
+            await _reload(server, config, environ, edited)
 
 
-def _names(changes: Iterable[tuple[Change, str]], root: Path) -> list[str]:
-    """The files that changed; what came and went in between is left out (editors write beside a file and rename)."""
-    seen = {path for _, path in changes if "__pycache__" not in path}
-    lasting = {path for path in seen if Path(path).exists()}
-    gone = {path for change, path in changes if change is Change.deleted} - {
-        path for change, path in changes if change is Change.added
-    }
-    return sorted(str(Path(path).relative_to(root)) for path in lasting | (gone & seen))
+async def _reload(server: Server, config: Path | None, environ: Mapping[str, str], edited: list[str]) -> None:
+    try:
+        loaded = load(config, environ)
+        if loaded.config.server != server.loaded.config.server or loaded.config.store != server.loaded.config.store:
+            typer.secho("[server] and [store] take effect at the next start", fg=typer.colors.YELLOW)
+        faults = await server.reload(loaded)
+    except GoliveError as error:
+        faults = [error]
+    for fault in faults:
+        tell(fault)
+    names = ", ".join(edited[:_NAMED]) + (" …" if len(edited) > _NAMED else "")
+    mark = "not reloaded, the last good version goes on" if faults else "reloaded"
+    typer.secho(f"{names}: {mark}", dim=not faults or None)

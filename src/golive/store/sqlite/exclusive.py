@@ -18,7 +18,7 @@ class ServerLock:
         """Takes the lock beside the database file.
 
         Raises:
-            StoreUnavailable: another server holds it, or its file cannot be written.
+            StoreUnavailable: another server holds it (`holder` is its process id), or its file cannot be written.
         """
         lock = path.with_name(path.name + ".lock")
         try:
@@ -39,6 +39,7 @@ class ServerLock:
                 remedy="Stop it, or give this one another store.url.",
                 key="store.url",
                 value=str(path),
+                holder=holder,
             ) from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)

@@ -1,0 +1,155 @@
+"""`golive dev`: announces itself to the other commands of its project, and follows every edit."""
+
+import json
+import os
+import re
+import signal
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.cli_kit import Project, alive, new_project, wait_until
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A new project of the test's own."""
+    return new_project(tmp_path)
+
+
+def test_it_says_how_to_use_it_and_takes_everything_away(project: Project) -> None:
+    """Address, key and next commands are printed; client.json is the owner's alone; after Ctrl-C all is gone."""
+    client = project.folder / ".golive/client.json"
+    with project.dev() as dev:
+        url = dev.until(r"golive dev answers at (http://127\.0\.0\.1:\d+)")[1]
+        key = dev.until(r"key +(gl_\S+)")[1]
+        assert f"curl -N {url}/v1/agents/bistro/runs" in dev.text
+        assert 'golive run bistro "Hello"' in dev.text
+        assert stat.S_IMODE(client.stat().st_mode) == 0o600
+        assert json.loads(client.read_text()) == {"url": url, "key": key, "pid": dev.process.pid}
+        listed = project.ok("keys", "list").rstrip("\n").split("\t")
+        assert (listed[0], listed[1], listed[2]) == (key[3:11], "dev", "admin")
+        dev.type("\x03")
+        assert dev.end() == 0
+        assert "Traceback" not in dev.text
+    assert not client.exists()
+    assert project.ok("keys", "list") == ""
+    assert project.ok("keys", "list", "--all").startswith(key[3:11])
+
+
+def test_an_address_left_by_a_killed_server_is_not_used(project: Project) -> None:
+    """After SIGKILL client.json is still there, but names no living process: commands start a server of their own."""
+    with project.dev() as dev:
+        dev.process.kill()
+        dev.end()
+    assert (project.folder / ".golive/client.json").exists()
+    assert "bistro" in project.ok("agents")
+
+
+def test_edits_are_served(project: Project) -> None:
+    """A prompt, a tool and a provider's settings each take effect in the running server, under a new version."""
+    agent = project.folder / "agents/bistro"
+    settings = project.folder / "golive.toml"
+
+    def version() -> str:
+        return str(json.loads(project.ok("agents", "bistro", "--json"))["version_name"])
+
+    with project.dev() as dev:
+        seen = [version()]
+        (agent / "prompt.md").write_text("You are brief.")
+        dev.until(r"agents/bistro/prompt\.md: reloaded")
+        seen.append(version())
+        tools = (agent / "tools.py").read_text()
+        (agent / "tools.py").write_text(tools.replace("17:00 to 23:00", "at noon"))
+        dev.until(r"agents/bistro/tools\.py: reloaded")
+        assert "at noon" in project.ok("run", "bistro", "Are you open on Sunday?")
+        seen.append(version())
+        toml = (agent / "agent.toml").read_text()
+        (agent / "agent.toml").write_text(toml.replace("max_steps = 15", "max_steps = 3"))
+        dev.until(r"agents/bistro/agent\.toml: reloaded")
+        assert json.loads(project.ok("agents", "bistro", "--json"))["max_steps"] == 3
+        seen.append(version())
+        url = re.search(r'base_url = "(http://127[^"]*)"', settings.read_text())
+        assert url is not None
+        settings.write_text(
+            settings.read_text() + f'\n[providers.other]\nbase_url = "{url[1]}"\nmodels = ["sim-echo"]\n'
+        )
+        dev.until(r"golive\.toml: reloaded")
+        assert project.ok("run", "other/sim-echo", "through the new one") == "through the new one\n"
+        assert "other/sim-echo\tother\n" in project.ok("models")
+    assert len(set(seen)) == 4
+
+
+@pytest.mark.parametrize(
+    ("file", "broken", "told"),
+    [
+        ("agents/bistro/tools.py", "def broken(:\n", r"tools\.py cannot be imported: SyntaxError"),
+        ("agents/bistro/agent.toml", 'name = "bistro"\nversion = "1"\nmodle = 3\n', r"unknown key `modle`"),
+        ("golive.toml", "[server\n", r"error: .*golive\.toml"),
+        ("golive.toml", '[servr]\nport = 1\n', r"`servr`"),
+    ],
+)  # fmt: skip
+def test_a_broken_edit_keeps_the_last_good_version(project: Project, file: str, broken: str, told: str) -> None:
+    """A file that cannot be used is told with its place; the agent goes on answering; the next good edit is served."""
+    path = project.folder / file
+    good = path.read_text()
+    with project.dev() as dev:
+        path.write_text(broken)
+        dev.until(told)
+        dev.until(rf"{re.escape(file)}: not reloaded, the last good version goes on")
+        key = re.search(r"gl_\S+", dev.text)
+        url = re.search(r"http://127\.0\.0\.1:\d+", dev.text)
+        assert key is not None
+        assert url is not None
+        asked = project.ok("run", "bistro", "Are you open on Sunday?", "--url", url[0], "--key", key[0])
+        assert "17:00 to 23:00" in asked
+        path.write_text(good + "\n# mended\n")
+        dev.until(rf"{re.escape(file)}: reloaded")
+        assert "Traceback" not in dev.text
+
+
+def test_settings_that_need_a_new_process_are_named(project: Project) -> None:
+    """A changed port cannot be followed; that is said."""
+    settings = project.folder / "golive.toml"
+    with project.dev() as dev:
+        settings.write_text(settings.read_text().replace("[server]\n", "[server]\nheartbeat_s = 3\n"))
+        dev.until(r"\[server\] and \[store\] take effect at the next start")
+        dev.until(r"golive\.toml: reloaded")
+
+
+def test_files_an_editor_writes_beside_are_not_named(project: Project) -> None:
+    """A save by a temporary file and a rename names the file alone."""
+    prompt = project.folder / "agents/bistro/prompt.md"
+    with project.dev() as dev:
+        beside = prompt.with_name("prompt.md.tmp~")
+        beside.write_text("You are very brief.")
+        beside.rename(prompt)
+        assert dev.until(r"(?m)^(.*): reloaded$")[1] == "agents/bistro/prompt.md"
+
+
+def test_a_port_in_use_is_told_first(project: Project) -> None:
+    """Nothing is started when the address is taken: one message names the port and the remedy."""
+    with project.dev() as dev:
+        port = dev.until(r"answers at http://127\.0\.0\.1:(\d+)")[1]
+        second = project.golive("dev", "--port", port)
+    assert (second.code, second.out) == (1, "")
+    assert second.err.startswith(f"error: Port {port} on 127.0.0.1 is in use.\n")
+
+
+@pytest.mark.parametrize("how", ["TERM", "HUP"])
+def test_a_signal_ends_it_in_order(project: Project, how: str) -> None:
+    """SIGTERM, and a terminal that is closed, leave no address, no key and no worker behind."""
+
+    with project.dev() as dev:
+        workers = [int(pid) for pid in _children(dev.process.pid)]
+        os.kill(dev.process.pid, getattr(signal, f"SIG{how}"))
+        dev.end()
+    assert not (project.folder / ".golive/client.json").exists()
+    assert project.ok("keys", "list") == ""
+    assert workers
+    wait_until(lambda: not any(alive(pid) for pid in workers), "a worker is left")
+
+
+def _children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
