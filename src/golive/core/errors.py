@@ -230,6 +230,13 @@ class ModelMalformed(ModelError):
     retry_helps = True
 
 
+class ModelEmpty(ModelError):
+    """The answer ended in good order, and there was nothing in it."""
+
+    code = "model.empty"
+    retry_helps = True
+
+
 class ModelCut(ModelError):
     """The answer broke off after it had begun."""
 

@@ -51,6 +51,7 @@ TABLE: dict[str, tuple[int, str]] = {
     "model.context_too_long": (400, "Context too long"),
     "model.content_refused": (400, "Content refused"),
     "model.malformed": (502, "Model answer malformed"),
+    "model.empty": (502, "Model answer empty"),
     "model.cut": (502, "Model answer broke off"),
     "tool.failed": (500, "Tool failed"),
     "tool.unknown": (500, "Tool unknown"),

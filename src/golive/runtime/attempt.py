@@ -1,8 +1,9 @@
 """One model call as the loop sees it: the stream's events become shown text, journalled attempts, and an answer."""
 
 from contextlib import aclosing
+from typing import Any
 
-from golive.core.errors import ModelError
+from golive.core.errors import GoliveError, ModelError
 from golive.core.events import ModelFailed, ModelFinished, ModelStarted
 from golive.core.messages import ToolCall, Usage
 from golive.models.call import (
@@ -20,7 +21,7 @@ from golive.models.call import (
     TextDelta,
     ToolCallDelta,
 )
-from golive.runtime.interrupt import Interruptible
+from golive.runtime.interrupt import Interrupted, Interruptible
 from golive.runtime.journal import RunJournal, price_alarm
 from golive.runtime.state import SEPARATOR_ITEM
 
@@ -37,10 +38,14 @@ class _Fragments:
         self._calls[delta.index] = (delta.id or identity, name or delta.name or "", arguments)
 
     def calls(self, step: int) -> tuple[ToolCall, ...]:
-        return tuple(
-            ToolCall(identity or f"call_{step}_{index}", name, "".join(arguments) or "{}")
-            for index, (identity, name, arguments) in sorted(self._calls.items())
-        )
+        """The calls in order. Results are matched by id, so that an id given twice is told apart."""
+        made: dict[str, ToolCall] = {}
+        for index, (identity, name, arguments) in sorted(self._calls.items()):
+            unique = identity or f"call_{step}_{index}"
+            while unique in made:
+                unique = f"{unique}_{index}"
+            made[unique] = ToolCall(unique, name, "".join(arguments) or "{}")
+        return tuple(made.values())
 
 
 class ModelTurn:
@@ -72,11 +77,13 @@ class ModelTurn:
                 while (batch := await self._interruptible.next_of(stream)) is not None:
                     await self._take(batch)
         except ModelError as error:
-            self._note_failure(error.code, error)
+            self._note_failure(error)
             raise
         except BaseException as error:
-            if self._target and not self._finish_reason:
-                self._note_failure(getattr(error, "code", "cancelled"), None)
+            if self._finish_reason:  # the answer is whole; what was waited for is no more than its usage
+                self._note_answer()
+            elif self._target:
+                self._note_failure(error)
             raise
         self._note_answer()
 
@@ -136,19 +143,14 @@ class ModelTurn:
         await self._journal.flush()
 
     def _moved_on(self, event: AttemptFailed) -> None:
-        error = event.error
-        if isinstance(error, ModelError):
-            self._note_failed(error.code, error, event.latency_ms, error.message)
-        else:
-            self._note_failed("internal", None, event.latency_ms, str(error))
+        self._note_failed(event.error, event.latency_ms)
 
-    def _note_failure(self, code: str, error: ModelError | None) -> None:
-        latency_ms = self._metered.latency_ms if self._metered else 0.0
-        self._note_failed(code, error, latency_ms, error.message if error else "The call was given up.")
+    def _note_failure(self, error: BaseException) -> None:
+        self._note_failed(error, self._metered.latency_ms if self._metered else 0.0)
 
-    def _note_failed(self, code: str, error: ModelError | None, latency_ms: float, message: str) -> None:
+    def _note_failed(self, error: BaseException, latency_ms: float) -> None:
         metered, self._metered = self._metered, None
-        fields = error.fields if error else {}
+        code, message, fields = _words(error)
         self._journal.note(
             ModelFailed(
                 self._step,
@@ -196,3 +198,14 @@ class ModelTurn:
         alarm = price_alarm(metered) if metered else None
         if alarm is not None:
             self._journal.note(alarm)
+
+
+def _words(error: BaseException) -> tuple[str, str, dict[str, Any]]:
+    """What the journal says of a failure: code, message, the vendor's own fields. Where nobody but the operator can
+    help (a secret that is not set), the message says what to do."""
+    if isinstance(error, ModelError):
+        return error.code, error.message, error.fields
+    if isinstance(error, GoliveError):
+        return error.code, str(error), {}
+    given_up = isinstance(error, Interrupted) or not isinstance(error, Exception)
+    return ("cancelled" if given_up else "internal"), "The call was given up.", {}

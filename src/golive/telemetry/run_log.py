@@ -28,6 +28,7 @@ class RunLog:
                     self._log.warning(
                         "model.failed", tenant=tenant, run=run, version=version, target=body.target, code=body.code,
                         status=body.status, vendor_message=body.vendor_message, request_id=body.request_id,
+                        message=body.message if body.vendor_message is None else None,
                     )  # fmt: skip
                 case AlarmRaised():
                     self._log.error(
