@@ -172,6 +172,7 @@ class Server:
             holder=self.holder,
             observer=self._observe,
         )
+        self._stack.push_async_callback(self.relay.close)
         self.key_admin = KeyAdmin(self.store, pepper, self._clock, self._chance)
 
     def _warm_up(self) -> None:

@@ -6,12 +6,18 @@ from pathlib import Path
 import pytest
 from msgspec import Raw
 
+from golive.core.chance import SeededChance
+from golive.core.clock import SystemClock
 from golive.core.errors import StoreUnavailable
 from golive.core.events import Body
+from golive.core.ids import Ids
+from golive.core.messages import Message
+from golive.models.call import ModelRequest
+from golive.runtime.relay import Relay
 from golive.runtime.state import RunState
 from golive.store.ports import RunFilter
 from golive.store.sqlite.store import SqliteStore
-from tests.unit.runtime_kit import ScriptedModel, World, answer, drain
+from tests.unit.runtime_kit import PRINCIPAL, ScriptedModel, World, answer, drain
 
 
 class Flaky:
@@ -99,3 +105,36 @@ async def test_an_answer_nested_without_end_is_no_output(tmp_path: Path) -> None
     told = await world.runtime.wait("default", await world.start())
     assert (told.state, told.outcome, told.reason) == ("finished", "partial", "output_invalid")
     assert len(told.text) == 200_000
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_a_relayed_calls_cost_reaches_the_ledger_once_the_store_is_back(tmp_path: Path, leaves: bool) -> None:
+    """A store that fails at a call's end is told to who still listens; no call stays open, and no money is lost."""
+    clock = SystemClock()
+    store = SqliteStore.open(tmp_path / "t.db", clock=clock, inline=True)
+    flaky = Flaky(store)
+    model = ScriptedModel([*answer("text"), *([asyncio.Event().wait] if leaves else [])])
+    relay = Relay(
+        store=flaky, target=lambda ref: model, clock=clock, ids=Ids(clock, SeededChance(1)), holder="test",  # type: ignore[arg-type]
+        observer=lambda state, bodies: None,
+    )  # fmt: skip
+    call = await relay.open(PRINCIPAL, "sim/sim-text", ModelRequest(messages=(Message("user", "Hi"),)))
+    stream = call.__aiter__()
+    assert [await anext(stream), await anext(stream)]
+    flaky.full = True
+    if not leaves:
+        with pytest.raises(StoreUnavailable):
+            async for _ in stream:
+                pass
+    await stream.aclose()  # type: ignore[attr-defined]
+    await call.aclose()
+    assert relay.open_calls == 0
+    tenant = store.tenant("default")
+    assert await tenant.spent(call.run) == 0
+    flaky.full = False
+    async with asyncio.timeout(10):
+        while not await tenant.spent(call.run):
+            await asyncio.sleep(0.02)
+    (row,) = await tenant.runs(RunFilter())
+    assert (row.state, row.cost_microusd) == ("finished", 30)
+    await relay.close()

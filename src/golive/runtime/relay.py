@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from golive.core.clock import Clock
 from golive.core.deadline import Deadline
-from golive.core.errors import DeadlineExceeded, GoliveError, ModelError, ShuttingDown
+from golive.core.errors import DeadlineExceeded, GoliveError, ModelError, ShuttingDown, StoreUnavailable
 from golive.core.events import (
     Body,
     ModelFailed,
@@ -85,12 +85,22 @@ class Relay:
         deadline = Deadline.after(self._clock, RELAY_DEADLINE_S, "the relay's limit")
         self._open += 1
         self._idle.clear()
-        return RelayCall(journal, call, request, deadline, target, self._clock, self._closed)
+        return RelayCall(journal, call, request, deadline, target, self._clock, self._closed, self._settle_in_time)
 
     def _closed(self) -> None:
         self._open -= 1
         if not self._open:
             self._idle.set()
+
+    def _settle_in_time(self, journal: RunJournal) -> None:
+        """The store could not take a call's end: it, and what the call cost, follow when it can."""
+        if not self._draining:
+            self._tasks.start(journal.flush_in_time(), journal.state.run)
+
+    async def close(self) -> None:
+        """Gives up what the store has not taken until now; call it once no call is open."""
+        self._draining = True
+        await self._tasks.close()
 
     async def drain(self, seconds: float) -> None:
         """Accepts nothing more, and lets open calls finish for `seconds`; what is left ends with its connection."""
@@ -112,6 +122,7 @@ class RelayCall:
         target: str,
         clock: Clock,
         closed: Callable[[], None],
+        settle_in_time: Callable[[RunJournal], None],
     ) -> None:
         self.run = journal.state.run
         self._journal = journal
@@ -120,6 +131,7 @@ class RelayCall:
         self._target = target
         self._clock = clock
         self._closed = closed
+        self._settle_in_time = settle_in_time
         self._metered: Metered | None = None
         self._opened: Opened | None = None
         self._finish_reason = "stop"
@@ -130,6 +142,7 @@ class RelayCall:
 
         Raises:
             ModelError, DeadlineExceeded: no answer, or one that broke off; journalled.
+            StoreUnavailable: its end cannot be made durable now; it will be once the store is back.
         """
         try:
             async for batch in self._stream:
@@ -149,10 +162,13 @@ class RelayCall:
 
     async def aclose(self) -> None:
         """Gives the call up if it still runs: the provider's connection is closed, what it cost is settled."""
-        await self._stream.aclose()
-        if not self._settled:
-            await uncancelled(self._settle(None, abandoned=True))
-        self._closed()
+        try:
+            await self._stream.aclose()
+            if not self._settled:
+                with suppress(StoreUnavailable):  # nobody is left to be told
+                    await uncancelled(self._settle(None, abandoned=True))
+        finally:
+            self._closed()
 
     def _on_abandoned(self, metered: Metered) -> None:
         self._metered = metered
@@ -174,7 +190,7 @@ class RelayCall:
                 1,
                 self._target,
                 reason,
-                error.message if error else "The client went away.",
+                _words(error) if error else "The client went away.",
                 fields.get("status"),
                 fields.get("vendor_code"),
                 fields.get("vendor_message"),
@@ -207,4 +223,13 @@ class RelayCall:
         state = self._journal.state
         duration_ms = round((self._clock.now() - state.created_at) * 1000, 3)
         self._journal.note(RunFinished(outcome, reason, "", None, usage, cost, 1, duration_ms))
-        await self._journal.flush()
+        try:
+            await self._journal.flush()
+        except StoreUnavailable:
+            self._settle_in_time(self._journal)
+            raise
+
+
+def _words(error: GoliveError) -> str:
+    """What the journal says of a failure; where only the operator can help, with what to do."""
+    return error.message if isinstance(error, ModelError) else str(error)
