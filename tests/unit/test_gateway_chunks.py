@@ -154,3 +154,14 @@ def test_a_request_for_a_provider_keeps_every_parameter_as_it_stood() -> None:
     assert request.messages[1].text() == "t"
     assert request.messages[2].tool_calls == (ToolCall("c", "f", "{}"),)
     assert request.messages[3].tool_call_id == "c"
+
+
+def test_arguments_in_a_million_pieces_are_put_together_in_time() -> None:
+    """A quarter of a million fragments make one call; the work grows with them, not with their square."""
+    whole = WholeAnswer()
+    whole.add([ToolCallDelta(0, "call_1", "f", "")])
+    for _ in range(250_000):
+        whole.add([ToolCallDelta(0, None, None, "abcd")])
+    whole.add([Finished("tool_calls")])
+    (choice,) = msgspec.json.decode(whole.body("run_1", "sim/m", 0.0))["choices"]
+    assert choice["message"]["tool_calls"][0]["function"]["arguments"] == "abcd" * 250_000

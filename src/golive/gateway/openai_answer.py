@@ -25,6 +25,16 @@ FINISH_OF_OUTCOME = {"completed": "stop", "escalated": "stop", "partial": "lengt
 """How an agent's outcome reads on the OpenAI face; `failed` and `cancelled` are errors."""
 
 
+class _Call:
+    """One tool call so far; its arguments in pieces, since there may be a million of them."""
+
+    __slots__ = ("arguments", "id", "name")
+
+    def __init__(self) -> None:
+        self.id = self.name = ""
+        self.arguments: list[str] = []
+
+
 class _Choice:
     """One choice so far."""
 
@@ -34,16 +44,18 @@ class _Choice:
         self.text: list[str] = []
         self.reasoning: list[str] = []
         self.refusal: list[str] = []
-        self.calls: dict[int, list[str]] = {}
+        self.calls: dict[int, _Call] = {}
         self.extras: list[Raw] = []
         self.finish: str | None = None
 
     def call(self, event: ToolCallDelta) -> None:
-        """Adds a fragment: [id, name, arguments]."""
-        call = self.calls.setdefault(event.index, ["", "", ""])
-        call[0] = call[0] or event.id or ""
-        call[1] = call[1] or event.name or ""
-        call[2] += event.arguments
+        """Adds a fragment."""
+        call = self.calls.get(event.index)
+        if call is None:
+            call = self.calls[event.index] = _Call()
+        call.id = call.id or event.id or ""
+        call.name = call.name or event.name or ""
+        call.arguments.append(event.arguments)
 
     def message(self) -> bytes:
         """OpenAI's message object."""
@@ -57,8 +69,12 @@ class _Choice:
             out += b',"reasoning_content":' + _encode("".join(self.reasoning))
         if self.calls:
             calls = [
-                {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
-                for _, (call_id, name, arguments) in sorted(self.calls.items())
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": "".join(call.arguments)},
+                }
+                for _, call in sorted(self.calls.items())
             ]
             out += b',"tool_calls":' + _encode(calls)
         return out + b"}"
