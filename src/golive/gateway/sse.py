@@ -1,13 +1,16 @@
 """Streams of frames to a client: whole batches in one write, comments while it is quiet, an end that says why."""
 
+import msgspec
+
 from golive.core.errors import GoliveError
 from golive.core.tasks import Tasks
 from golive.gateway.exchange import Exchange, Headers
-from golive.gateway.problems import problem
 from golive.gateway.watch import Watch
 from golive.runtime.stream import Subscription
 
 HEARTBEAT = b": heartbeat\n\n"
+
+_encode = msgspec.json.Encoder().encode
 
 
 async def send_frames(
@@ -15,7 +18,7 @@ async def send_frames(
 ) -> None:
     """Sends frames as server-sent events until the stream is over; always closes the subscription.
 
-    An error on the way ends the stream with an `error` event that carries the problem: what came before stands, and the
+    An error on the way ends the stream with an `error` event of the runtime's own shape: what came before stands, and the
     client resumes with Last-Event-ID.
 
     Raises:
@@ -30,7 +33,8 @@ async def send_frames(
                 else:
                     await exchange.write(b"".join([frame.sse() for frame in batch]) or HEARTBEAT)
     except GoliveError as error:
-        await exchange.end(b"event: error\ndata: %s\n\n" % problem(error)[2])
+        told = {"code": error.code, "message": error.message, "remedy": error.remedy}
+        await exchange.end(b"event: error\ndata: %s\n\n" % _encode(told))
         return
     finally:
         frames.close()
