@@ -163,9 +163,13 @@ def _command(path: str, command: Any) -> Iterator[str]:
 
 
 def _preset(param: Any) -> str:
-    value = param.default
-    if value is None or value is False or value == () or callable(value) or param.required:
+    value, said = param.default, getattr(param, "show_default", None)
+    if isinstance(said, str):
+        return f" Default: {_cell(said)}."
+    if value in (None, False, (), "") or callable(value) or param.required:
         return ""
+    if value is True:
+        return f" Default: `{param.opts[0]}`."
     return f" Default: `{value}`."
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
+from golive.cli.main import COMMANDS
 from golive.config.schema import AgentConfig, GoliveConfig
 from golive.core.events import BODIES
 from golive.gateway.problems import TABLE
@@ -112,6 +113,32 @@ def test_every_setting_is_documented(site: Path) -> None:
     page = (site / "configuration.html").read_text()
     missing = [key for key in (*_keys(GoliveConfig), *_keys(AgentConfig)) if f">{key}<" not in page]
     assert missing == []
+
+
+def test_every_request_is_documented(running: World) -> None:
+    """Each path of the server's own description stands on the page HTTP API, with each of its methods."""
+    page = (ROOT / "docs/http-api.md").read_text()
+    described = json.loads(
+        running.shell('curl http://127.0.0.1:8080/openapi.json -H "Authorization: Bearer $GOLIVE_KEY"').stdout
+    )
+    asked = [
+        (path, method.upper())
+        for path, methods in described["paths"].items()
+        for method in methods
+        if method != "parameters"
+    ]
+    assert len(asked) > 15
+    missing = [
+        f"{method} {path}" for path, method in asked
+        if f"`{method} {path}`" not in page and not (method == "GET" and f"`{path}`" in page)
+    ]  # fmt: skip
+    assert missing == []
+
+
+def test_every_command_is_documented(site: Path) -> None:
+    """Each command and subcommand has a section on the page Command line."""
+    page = (site / "cli.html").read_text()
+    assert [name for name in COMMANDS if f"golive {name}<" not in page] == []
 
 
 def test_every_error_and_event_is_documented(site: Path) -> None:

@@ -60,7 +60,7 @@ class RunPrinter:
             case "text.reset":
                 self._beside("({}{})", "the server was restarted: the last words above are said anew")
             case "error":
-                self._beside("✗ {}{}", f"{fields['message']} {fields.get('remedy', '')}".strip())
+                self._beside("✗ {}{}", f"{fields['message']} {fields['remedy']}".strip())
             case "run.finished":
                 self._end(fields)
             case _:
