@@ -11,7 +11,7 @@ NAME = r"^[a-z][a-z0-9_-]{0,62}$"
 REFERENCE = r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$"
 TARGET_REF = r"^[a-z][a-z0-9_-]*/.+$"
 BASE_URL = r"^https?://[^\s/@?#]+(/[^\s?#]*)?$"
-STORE_URL = r"^sqlite:.+$"
+STORE_URL = r"^sqlite:[^\x00-\x1f\x7f]+$"
 VERSION = r"^[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}$"
 
 PATTERN_WORDS = {

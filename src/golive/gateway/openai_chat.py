@@ -17,7 +17,7 @@ from golive.gateway.bodies import read_body
 from golive.gateway.exchange import Exchange
 from golive.gateway.openai_answer import FINISH_OF_OUTCOME, WholeAnswer, agent_answer
 from golive.gateway.openai_chunks import DONE, Chunks, Tail
-from golive.gateway.openai_errors import error_of, failed_run
+from golive.gateway.openai_errors import error_of, failed_run, openai_error
 from golive.gateway.openai_request import ChatBody, agent_messages, model_request, read_chat
 from golive.gateway.routes import Answer, Param, Route, forbidden
 from golive.gateway.runs import sim_headers
@@ -136,8 +136,13 @@ class ChatFace:
         if chat.stream:
             await self._stream_run(exchange, chat, run, headers)
             return
-        async with Watch(exchange, self._tasks):
-            result = await self._runtime.wait(principal.tenant, run)
+        try:
+            async with Watch(exchange, self._tasks):
+                result = await self._runtime.wait(principal.tenant, run)
+        except GoliveError as refused:
+            status, _, told = openai_error(refused)
+            await exchange.answer(status, told, b"application/json", headers)
+            return
         if result.outcome in FINISH_OF_OUTCOME:
             await exchange.answer(200, agent_answer(result), b"application/json", headers)
         else:

@@ -170,6 +170,7 @@ class RunFaces:
                 headers=sim_headers(exchange),
             )
         )
+        exchange.run = run
         headers = [(b"location", b"/v1/runs/" + run.encode()), (b"x-request-id", run.encode())]
         if body.stream:
             frames = await self._runtime.subscribe(principal.tenant, run)

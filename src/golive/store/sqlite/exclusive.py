@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from golive.core.errors import StoreUnavailable
@@ -41,8 +42,15 @@ class ServerLock:
                 value=str(path),
                 holder=holder,
             ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        except OSError as error:
+            os.close(descriptor)
+            raise StoreUnavailable(
+                f"{lock} cannot be locked: {error.strerror}.", remedy="Put the database on a local disk.",
+                key="store.url", value=str(path),
+            ) from error  # fmt: skip
+        with suppress(OSError):  # on a full disk the lock holds all the same, without our process id in it
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         return cls(descriptor)
 
     def release(self) -> None:
