@@ -89,8 +89,10 @@ async def test_a_disk_that_fills_up_under_running_runs(tmp_path: Path) -> None:
 
             served.limit_files(resource.RLIM_INFINITY)
             async with asyncio.timeout(15):
-                while any(row["state"] != "finished" for row in (runs := await listed(http))):
+                runs = await listed(http)
+                while not all(row["state"] == "finished" for row in runs):
                     await asyncio.sleep(0.1)
+                    runs = await listed(http)
             assert len(runs) == 5
             assert {row["outcome"] for row in runs} <= {"completed", "failed"}
             assert all(row["cost_microusd"] for row in runs if row["outcome"] == "completed")
