@@ -136,6 +136,10 @@ class AiohttpTransport:
 def in_words(error: BaseException) -> str:
     """What happened, in the system's own words where it has any: "connection refused" and not aiohttp's sentence."""
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(error, aiohttp.ClientPayloadError):
+        if not isinstance(error.__cause__, OSError):
+            return "the connection ended before the body did"
+        cause = error.__cause__
     if isinstance(cause, ssl.SSLError):
         return str(getattr(cause, "verify_message", "") or cause.reason or cause)[:200]
     if isinstance(cause, OSError) and cause.errno is not None and cause.errno in errno.errorcode:
