@@ -223,10 +223,11 @@ class Server:
         config = agent.config
         content = version_digest(agent, self.loaded.config, self.loaded.root)
         name = dev_name(config.version, content) if self._dev else config.version
-        await register(self.store.tenant(DEFAULT_TENANT), agent.name, name, content, self._clock.now())
         toolset = self._toolset(agent)
         try:
             await toolset.start()
+            # Only now: a name is not to be bound for good to content that could never be served.
+            await register(self.store.tenant(DEFAULT_TENANT), agent.name, name, content, self._clock.now())
         except BaseException:
             await toolset.close()
             raise
@@ -350,8 +351,7 @@ class Server:
     async def close(self) -> None:
         """Ends what is left and closes everything, in the reverse order of the start."""
         with suppress(AttributeError):  # a start that failed half-way built no runtime
-            if not self.runtime.draining:
-                await self.runtime.drain(0.0)
+            await self.runtime.drain(0.0)  # again, where a second signal cut the first one short
         await self._stack.aclose()
 
 

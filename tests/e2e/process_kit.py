@@ -74,7 +74,7 @@ class Project:
 
     def script(self, model: str, **fields: Any) -> None:
         """What the provider does for `model` from now on."""
-        self.sim.scripts.install(model, Script(**fields))
+        self.sim.scripts.install(model, msgspec.convert(fields, Script))
 
     async def spawn(self, *, preexec: Callable[[], None] | None = None) -> asyncio.subprocess.Process:
         """Starts `golive serve`; its log goes to a file. Does not wait until it answers."""

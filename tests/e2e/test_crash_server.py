@@ -1,0 +1,256 @@
+"""The server process dies, in a crash or in order: what was accepted has an end, what was shown can be gone on from."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from golive.core.tasks import Tasks
+from tests.e2e.gateway_kit import sse
+from tests.e2e.process_kit import RUNS, Project, project
+
+TOOLS = '''
+import os, time
+
+
+def slow(seconds: float) -> str:
+    """Takes its time."""
+    time.sleep(seconds)
+    return "slept"
+
+
+def pid() -> int:
+    """The worker's process id."""
+    return os.getpid()
+'''
+
+
+def text_of(events: list[tuple[str, str, Any]]) -> str:
+    return "".join(data["text"] for _, name, data in events if name == "text.delta")
+
+
+async def until_it_breaks(response: aiohttp.ClientResponse) -> list[tuple[str, str, Any]]:
+    """The events of a stream whose server is killed."""
+    events: list[tuple[str, str, Any]] = []
+    try:
+        while event := await sse(response, "text.delta"):
+            events += event
+            if event[-1][1] == "run.finished":
+                break
+    except aiohttp.ClientError:
+        pass
+    return events
+
+
+@pytest.mark.parametrize("after_s", [0.05, 0.4, 1.0])
+async def test_kill_9_in_the_middle_of_streams(tmp_path: Path, after_s: float) -> None:
+    """After SIGKILL and a restart every accepted run has ended, as failed (interrupted), its text a prefix of what its
+    client saw; a client that comes back with its last id is told where the text stands, gets the rest, and the end."""
+    async with project(tmp_path) as served:
+        served.script("sim-talk", tokens=300, pace_ms=8)
+        await served.serve()
+        seen: dict[str, list[tuple[str, str, Any]]] = {}
+        accepted: list[str] = []
+        async with served.client() as http, Tasks("clients") as clients:
+
+            async def follow(number: int) -> None:
+                body = {"input": "Hi", "stream": True}
+                if number % 3 == 0:
+                    body["conversation_id"] = f"c{number % 2}"  # some wait for their turn
+                response = await http.post(RUNS, json=body)
+                seen[response.headers["x-request-id"]] = await until_it_breaks(response)
+
+            async def leave(number: int) -> None:
+                async with http.post(RUNS, json={"input": "Hi", "background": True}) as response:
+                    accepted.append((await response.json())["run"])
+
+            for number in range(12):
+                clients.start(follow(number), "follow")
+                clients.start(leave(number), "leave")
+            while len(accepted) < 12:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(after_s)
+            await served.kill()
+        assert len(seen) == 12
+        await served.serve()
+        assert [line["count"] for line in served.log() if line["event"] == "runs.interrupted"] == [24]
+        async with served.client() as http:
+            for run in accepted + list(seen):
+                async with http.get(f"/v1/runs/{run}") as response:
+                    result = await response.json()
+                assert (result["state"], result["outcome"], result["reason"]) == ("finished", "failed", "interrupted")
+                assert "kept" in result["message"]
+                if run not in seen:
+                    continue
+                events = seen[run]
+                shown = text_of(events)
+                assert shown.startswith(result["text"])
+                if after_s >= 1.0 and shown:
+                    assert result["text"], "text becomes durable four times a second"
+                await comes_back(http, run, events, result["text"])
+            async with http.post(RUNS, json={"input": "Hi", "conversation_id": "c0", "max_steps": 1}) as response:
+                assert (await response.json())["outcome"] == "completed", "the conversation is not stuck"
+
+
+async def comes_back(http: aiohttp.ClientSession, run: str, events: list[tuple[str, str, Any]], kept: str) -> None:
+    """A client that lost its connection resumes, from its last event and from each before: the text is what is kept."""
+    positions = [0, *(int(event_id.split("-")[1]) for event_id, _, _ in events)]
+    for cut in {len(events), len(events) // 2, 1} & set(range(1, len(events) + 1)):
+        headers = {"Last-Event-ID": events[cut - 1][0]}
+        async with http.get(f"/v1/runs/{run}/events", headers=headers) as response:
+            rest = await sse(response)
+        shown, place = events[:cut], positions[cut]
+        resets = [data["pos"] for _, name, data in rest if name == "text.reset"]
+        if resets:
+            assert resets[0] < place
+            shown = cut_back(shown, resets[0])
+        assert text_of(shown) + text_of(rest) == kept
+        assert [name for _, name, _ in rest][-1] == "run.finished"
+        assert rest[-1][2]["outcome"] == "failed"
+
+
+def cut_back(events: list[tuple[str, str, Any]], pos: int) -> list[tuple[str, str, Any]]:
+    """What a client keeps that is told that the stream stands at `pos`."""
+    kept = []
+    for event_id, name, data in events:
+        end = int(event_id.split("-")[1])
+        if end <= pos:
+            kept.append((event_id, name, data))
+        elif name == "text.delta" and end - len(data["text"]) < pos:
+            kept.append((event_id, name, {**data, "text": data["text"][: pos - end]}))
+    return kept
+
+
+async def test_sigterm_lets_work_finish(tmp_path: Path) -> None:
+    """Streams end whole, tools return, new runs are refused meanwhile, and the process ends with 0."""
+    async with project(tmp_path) as served:
+        served.script("sim-talk", tokens=30, pace_ms=25)
+        served.agent("works", "sim-works", tools=TOOLS)
+        served.script(
+            "sim-works", turns=({"tool_calls": [{"name": "slow", "arguments": {"seconds": 0.6}}]}, {"text": "Done."})
+        )
+        await served.serve()
+        async with served.client() as http:
+            stream = await http.post(RUNS, json={"input": "Hi", "stream": True})
+            works = await http.post("/v1/agents/works/runs", json={"input": "Hi", "stream": True})
+            await sse(stream, "text.delta")
+            await sse(works, "tool.started")
+            assert served.process is not None
+            served.process.terminate()
+            async with asyncio.timeout(5):
+                while True:
+                    async with http.get("/health/ready") as ready:
+                        if ready.status == 503:
+                            break
+            async with http.post(RUNS, json={"input": "Hi"}) as refused:
+                assert (refused.status, (await refused.json())["code"]) == (503, "server.shutting_down")
+            assert (await sse(stream))[-1][2]["outcome"] == "completed"
+            assert (await sse(works))[-1][2]["text"] == "Done."
+        async with asyncio.timeout(10):
+            assert await served.process.wait() == 0
+
+
+async def test_what_outlasts_the_drain_ends_as_interrupted(tmp_path: Path) -> None:
+    """Its text is kept, its stream ends with the run's end, and nothing is left for the next start to settle."""
+    async with project(tmp_path) as served:
+        served.environ["GOLIVE_SERVER__DRAIN_S"] = "0.3"
+        served.script("sim-talk", tokens=1_000, pace_ms=25)
+        await served.serve()
+        async with served.client() as http:
+            stream = await http.post(RUNS, json={"input": "Hi", "stream": True})
+            events = await sse(stream, "text.delta")
+            assert served.process is not None
+            served.process.terminate()
+            events += await sse(stream)
+            async with asyncio.timeout(10):
+                assert await served.process.wait() == 0
+        end = events[-1][2]
+        assert (end["outcome"], end["reason"], end["text"]) == ("failed", "interrupted", text_of(events))
+        await served.serve()
+        assert not [line for line in served.log() if line["event"] == "runs.interrupted"]
+
+
+async def test_a_second_sigterm_ends_it_at_once(tmp_path: Path) -> None:
+    """Whoever cannot wait signals again: no traceback, exit code 0, and the runs have been ended on the way."""
+    async with project(tmp_path) as served:
+        served.script("sim-talk", tokens=1_000, pace_ms=25)
+        await served.serve()
+        async with served.client() as http:
+            stream = await http.post(RUNS, json={"input": "Hi", "stream": True})
+            await sse(stream, "text.delta")
+            assert served.process is not None
+            served.process.terminate()
+            async with asyncio.timeout(5):
+                while not any(line["event"] == "server.draining" for line in served.log()):
+                    await asyncio.sleep(0.02)
+            served.process.terminate()
+            async with asyncio.timeout(4):
+                assert await served.process.wait() == 0
+        assert "Traceback" not in served.log_path.read_text()
+        await served.serve()
+        assert not [line for line in served.log() if line["event"] == "runs.interrupted"]
+        async with served.client() as http, http.get("/v1/runs") as response:
+            (run,) = (await response.json())["data"]
+        assert (run["outcome"], run["reason"]) == ("failed", "interrupted")
+
+
+async def test_kill_9_of_a_worker_in_mid_call(tmp_path: Path) -> None:
+    """The call failed and the model is told; the run goes on to its end, and the next call meets a new worker."""
+    async with project(tmp_path) as served:
+        served.agent("works", "sim-works", tools=TOOLS)
+        call = {"tool_calls": [{"name": "slow", "arguments": {"seconds": 60}}]}
+        served.script("sim-works", turns=(call, {"text": "I could not."}))
+        await served.serve()
+        before = {line["pid"] for line in served.log() if line["event"] == "worker.started"}
+        async with served.client() as http:
+            stream = await http.post("/v1/agents/works/runs", json={"input": "Hi", "stream": True})
+            await sse(stream, "tool.started")
+            for pid in before:
+                os.kill(pid, signal.SIGKILL)
+            events = await sse(stream)
+            finished = next(data for _, name, data in events if name == "tool.finished")
+            assert (finished["ok"], finished["error_code"]) == (False, "tool.worker_crashed")
+            assert (events[-1][2]["outcome"], events[-1][2]["text"]) == ("completed", "I could not.")
+            served.script("sim-works", turns=({"tool_calls": [{"name": "pid"}]}, {"text": "Done."}))
+            async with http.post("/v1/agents/works/runs", json={"input": "Hi"}) as response:
+                run = (await response.json())["run"]
+            async with http.get(f"/v1/runs/{run}/events?format=json") as response:
+                bodies = [
+                    event["body"] for event in (await response.json())["data"] if event["kind"] == "tool.finished"
+                ]
+        assert bodies[0]["ok"]
+        assert int(bodies[0]["content"]) not in before
+
+
+async def test_no_worker_outlives_its_server(tmp_path: Path) -> None:
+    """kill -9 of the server in the middle of a tool's call leaves no process behind."""
+    async with project(tmp_path) as served:
+        served.agent("works", "sim-works", tools=TOOLS)
+        served.script(
+            "sim-works", turns=({"tool_calls": [{"name": "slow", "arguments": {"seconds": 60}}]}, {"text": "x"})
+        )
+        await served.serve()
+        workers = workers_of(served)
+        assert workers
+        async with served.client() as http:
+            stream = await http.post("/v1/agents/works/runs", json={"input": "Hi", "stream": True})
+            await sse(stream, "tool.started")
+            await served.kill()
+        async with asyncio.timeout(5):
+            while any(Path(f"/proc/{pid}/cmdline").exists() and not zombie(pid) for pid in workers):
+                await asyncio.sleep(0.02)
+
+
+def workers_of(served: Project) -> set[int]:
+    return {line["pid"] for line in served.log() if line["event"] == "worker.started"}
+
+
+def zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
