@@ -18,8 +18,8 @@ async def send_frames(
 ) -> None:
     """Sends frames as server-sent events until the stream is over; always closes the subscription.
 
-    An error on the way ends the stream with an `error` event of the runtime's own shape: what came before stands, and the
-    client resumes with Last-Event-ID.
+    An error on the way ends the stream with an `error` event of the runtime's own shape: what came before stands, and
+    the client resumes with Last-Event-ID.
 
     Raises:
         ClientGone: the client left; what becomes of the run is the runtime's policy.
