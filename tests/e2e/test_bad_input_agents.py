@@ -135,22 +135,16 @@ async def test_hostile_tools(tmp_path: Path) -> None:
     [
         ("tools.py", "def f(:\n", ("tools.py:1", "SyntaxError")),
         ("tools.py", "import a_module_nobody_has\n", ("tools.py:1", "a_module_nobody_has")),
-        ("tools.py", "x = 1\n\nraise ValueError('bad setting')\n", ("tools.py:3", "bad setting")),
         ("tools.py", "import sys\nsys.exit(3)\n", ("tools.py:2", "Do not end the process")),
         ("tools.py", "import os\nprint('bye', flush=True)\nos._exit(3)\n", ("ended while it loaded", "3")),
         ("tools.py", "import time\ntime.sleep(60)\n", ("not ready within 1 s", "worker.start_s")),
-        ("tools.py", b"x = '\xff'\n", ("tools.py",)),
         ("prompt.md", None, ("prompt.md",)),
-        ("prompt.md", b"\xff\xfe", ("prompt.md", "UTF-8")),
         ("agent.toml", "name = ", ("agent.toml", "TOML")),
-        ("agent.toml", b"name = '\xff'", ("agent.toml", "UTF-8")),
         (
             "agent.toml",
             AGENT.format(name="works", model="m").replace("sim/", "simm/"),
             ("simm", "Did you mean `sim/m`"),
         ),
-        ("agent.toml", AGENT.format(name="works", model="m") + "[limit]\n", ("agent.toml:7", "limits")),
-        ("agent.toml", AGENT.format(name="other", model="m"), ("agent.toml:2", "works/")),
     ],
 )
 async def test_an_agent_that_cannot_be_served_is_told_at_the_start(

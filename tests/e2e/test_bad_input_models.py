@@ -1,6 +1,7 @@
 """What a model may do that no model should: the run ends in words, its tools are told, and nothing is left open."""
 
 from collections.abc import AsyncIterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -41,30 +42,30 @@ def told(server: Server) -> list[dict[str, Any]]:
     return [message for message in server.sent()[-1]["messages"] if message["role"] == "tool"]
 
 
-@pytest.mark.parametrize(
-    ("use", "words"),
-    [
-        (("get_oder", {"order_id": "A"}), "Did you mean get_order?"),
-        (("", {"order_id": "A"}), "There is no tool ''."),
-        (("../../etc/passwd", {}), "There is no tool"),
-        (("x" * 50_000, {}), "There is no tool"),
-        (("get_order", '{"order_id": "A'), "not JSON"),
-        (("get_order", "[1, 2]"), "object"),
-        (("get_order", "null"), "object"),
-        (("get_order", {}), "order_id"),
-        (("get_order", {"order_id": {"deep": [1]}}), "order_id"),
-        (("get_order", {"order_id": "A", "colour": "red"}), "colour"),
-        (("get_order", '{"order_id":' + "[" * 50_000), ""),
-    ],
-)
-async def test_a_call_that_cannot_be_is_told_to_the_model(server: Server, use: tuple[str, Any], words: str) -> None:
+IMPOSSIBLE: list[tuple[tuple[str, Any], str]] = [
+    (("get_oder", {"order_id": "A"}), "Did you mean get_order?"),
+    (("", {"order_id": "A"}), "There is no tool ''."),
+    (("../../etc/passwd", {}), "There is no tool"),
+    (("x" * 50_000, {}), "There is no tool"),
+    (("get_order", '{"order_id": "A'), "not JSON"),
+    (("get_order", "[1, 2]"), "object"),
+    (("get_order", "null"), "object"),
+    (("get_order", {}), "order_id"),
+    (("get_order", {"order_id": {"deep": [1]}}), "order_id"),
+    (("get_order", {"order_id": "A", "colour": "red"}), "colour"),
+    (("get_order", '{"order_id":' + "[" * 50_000), ""),
+]
+
+
+async def test_a_call_that_cannot_be_is_told_to_the_model(server: Server) -> None:
     """An invented tool, broken JSON, wrong arguments: the model is told what is wrong, and the run goes on."""
-    server.sim.scripts.install("sim-bad", Script(turns=(calls(use), Script(text="I see."))))
-    result = await run(server)
-    assert (result["outcome"], result["text"], result["tool_calls"]) == ("completed", "I see.", 1)
-    (answer,) = told(server)
-    assert words in answer["content"], answer["content"]
-    assert len(answer["content"]) < 2_000
+    for use, words in IMPOSSIBLE:
+        server.sim.scripts.install("sim-bad", Script(turns=(calls(use), Script(text="I see."))))
+        result = await run(server)
+        assert (result["outcome"], result["text"], result["tool_calls"]) == ("completed", "I see.", 1)
+        (answer,) = told(server)
+        assert words in answer["content"], answer["content"]
+        assert len(answer["content"]) < 2_000
 
 
 async def test_a_hundred_calls_at_once(server: Server) -> None:
@@ -99,15 +100,13 @@ async def test_a_megabyte_of_arguments(server: Server) -> None:
     assert order in call["function"]["arguments"]
 
 
-@pytest.mark.parametrize(
-    "script", [Script(text=""), Script(text=" \n\t "), Script(text="", reasoning="Let me think about nothing.")]
-)
-async def test_an_answer_without_words_is_none(server: Server, script: Script) -> None:
+async def test_an_answer_without_words_is_none(server: Server) -> None:
     """Nothing, blanks, or thoughts alone: the run failed and says so to the user, on either face."""
-    server.sim.scripts.install("sim-bad", script)
-    result = await run(server)
-    assert (result["outcome"], result["reason"]) == ("failed", "model.empty")
-    assert "without an answer" in result["message"]
+    for script in (Script(text=""), Script(text=" \n\t "), Script(text="", reasoning="Let me think about nothing.")):
+        server.sim.scripts.install("sim-bad", script)
+        result = await run(server)
+        assert (result["outcome"], result["reason"]) == ("failed", "model.empty")
+        assert "without an answer" in result["message"]
     body = {"model": "bad", "messages": [{"role": "user", "content": "Hi"}]}
     async with server.client() as http, http.post("/v1/chat/completions", json=body) as response:
         assert (response.status, (await response.json())["error"]["code"]) == (502, "model.empty")
@@ -121,16 +120,15 @@ async def test_an_empty_answer_after_tools_keeps_what_was_done(server: Server) -
     assert (result["outcome"], result["reason"], result["tool_calls"]) == ("partial", "model.empty", 1)
 
 
-@pytest.mark.parametrize("malformed", ["json", "utf8"])
-@pytest.mark.parametrize("after", [0, 3])
-async def test_an_answer_that_breaks_the_dialect(server: Server, malformed: Any, after: int) -> None:
+async def test_an_answer_that_breaks_the_dialect(server: Server) -> None:
     """Broken JSON or UTF-8 ends the run with what there was before; what broke is in its journal, not in its text."""
-    server.script("sim-bad", text="one two three four", malformed=malformed, malformed_after=after)
-    result = await run(server)
-    assert (result["outcome"], result["reason"]) == ("partial" if after else "failed", "model.malformed")
-    assert "one two three four".startswith(result["text"])
-    events = await server.runtime.events("default", result["run"], 0, 100)
-    assert any(event.kind == "model.failed" and b"model.malformed" in event.body for event in events)
+    for malformed, after in product(("json", "utf8"), (0, 3)):
+        server.script("sim-bad", text="one two three four", malformed=malformed, malformed_after=after)
+        result = await run(server)
+        assert (result["outcome"], result["reason"]) == ("partial" if after else "failed", "model.malformed")
+        assert "one two three four".startswith(result["text"])
+        events = await server.runtime.events("default", result["run"], 0, 100)
+        assert any(event.kind == "model.failed" and b"model.malformed" in event.body for event in events)
 
 
 async def test_a_bill_that_cannot_be(server: Server) -> None:
@@ -179,24 +177,22 @@ async def test_a_secret_that_is_not_set(server: Server) -> None:
     assert b"Set A_KEY before golive starts." in failed.body
 
 
-@pytest.mark.parametrize(
-    ("script", "outcome", "reason", "words"),
-    [
-        (Script(status=400), "failed", "model.bad_request", "cannot work with this request"),
-        (Script(max_context=1), "failed", "model.context_too_long", "too long"),
-        (Script(status=401), "failed", "model.auth", "not set up"),
-        (Script(status=404), "failed", "model.not_found", "not set up"),
-        (Script(status=429), "failed", "model.rate_limited", "try again"),
-        (Script(status=500), "failed", "model.unavailable", "try again"),
-        (Script(refuse=True), "failed", "model.unreachable", "try again"),
-        (Script(text="No.", finish_reason="content_filter"), "refused", "content_filter", "declined"),
-    ],
-)
-async def test_users_are_told_whether_trying_again_helps(
-    server: Server, script: Script, outcome: str, reason: str, words: str
-) -> None:
+REFUSALS: list[tuple[Script, str, str, str]] = [
+    (Script(status=400), "failed", "model.bad_request", "cannot work with this request"),
+    (Script(max_context=1), "failed", "model.context_too_long", "too long"),
+    (Script(status=401), "failed", "model.auth", "not set up"),
+    (Script(status=404), "failed", "model.not_found", "not set up"),
+    (Script(status=429), "failed", "model.rate_limited", "try again"),
+    (Script(status=500), "failed", "model.unavailable", "try again"),
+    (Script(refuse=True), "failed", "model.unreachable", "try again"),
+    (Script(text="No.", finish_reason="content_filter"), "refused", "content_filter", "declined"),
+]
+
+
+async def test_users_are_told_whether_trying_again_helps(server: Server) -> None:
     """Each refusal of a provider ends the run in words that are true for whoever asked."""
-    server.sim.scripts.install("sim-bad", script)
-    result = await run(server)
-    assert (result["outcome"], result["reason"]) == (outcome, reason)
-    assert words in result["message"]
+    for script, outcome, reason, words in REFUSALS:
+        server.sim.scripts.install("sim-bad", script)
+        result = await run(server)
+        assert (result["outcome"], result["reason"]) == (outcome, reason)
+        assert words in result["message"]

@@ -46,7 +46,9 @@ async def until_it_breaks(response: aiohttp.ClientResponse) -> list[tuple[str, s
     return events
 
 
-@pytest.mark.parametrize("after_s", [0.05, 0.4, 1.0])
+@pytest.mark.parametrize(
+    "after_s", [0.4, *(pytest.param(after, marks=pytest.mark.long) for after in (0.0, 0.1, 0.2, 0.7, 1.0, 1.6))]
+)
 async def test_kill_9_in_the_middle_of_streams(tmp_path: Path, after_s: float) -> None:
     """After SIGKILL and a restart every accepted run has ended, as failed (interrupted), its text a prefix of what its
     client saw; a client that comes back with its last id is told where the text stands, gets the rest, and the end."""
