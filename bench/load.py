@@ -23,6 +23,8 @@ from golive.core.tasks import Tasks
 MAX_CLIENTS, MAX_REQUESTS, MAX_SECONDS = 4_096, 1_000_000, 600.0
 OPEN_PER_S = 250
 """Streams opened in a second when they are to be held."""
+STAGE_S = 30.0
+"""Longest opening of one stage; a server that needs longer is overloaded."""
 TAIL = 8_192
 """Bytes of an answer's end in which `last` is looked for."""
 HEAD_END, CHUNKS_END = b"\r\n\r\n", b"\r\n0\r\n\r\n"
@@ -217,7 +219,8 @@ class Load:
         line = ""
         while line != "next":
             events = sum(connection.events for connection in held)
-            sys.stdout.write(f'{{"open": {stage}, "events": {events}}}\n')
+            told = {"open": stage, "events": events, "errors": self._errors}
+            sys.stdout.write(msgspec.json.encode(told).decode() + "\n")
             sys.stdout.flush()
             line = (await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)).strip() or "next"
 
@@ -233,9 +236,11 @@ class Load:
                     held.append(connection)
                     tasks.start(self._held(connection), f"stream {len(held)}")
                     await asyncio.sleep(1 / OPEN_PER_S)
-                for connection in held:
-                    if connection.opened is not None:
-                        await connection.opened
+                waiting = [connection.opened for connection in held if connection.opened is not None]
+                late = len((await asyncio.wait(waiting, timeout=STAGE_S))[1])
+                if late:
+                    self._errors[f"{late} of {stage} streams had no first token after {STAGE_S:g} s"] = 1
+                    break
                 await self._report(stage, held)
             errors = dict(self._errors)
             for connection in held:
