@@ -52,7 +52,7 @@ DEFAULT_TENANT = "default"
 _RETIRE_POLL_S = 0.2
 _WORKER_WARNINGS = frozenset({"worker.retired", "worker.start_failed", "worker.protocol_broken", "tool.raised"})
 _GC_YOUNG = 20_000
-"""New containers before the collector looks for cycles among them; requests leave none behind, so a look rarely pays."""
+"""New containers before the collector looks for cycles: requests leave none behind, so a look rarely pays."""
 _SWITCH_S = 0.0005
 """How long Python lets one thread run while another waits: short, so that a busy loop does not starve the store's."""
 
