@@ -119,6 +119,10 @@ class Project:
         headers = {"Authorization": f"Bearer {self.key if key is None else key}"}
         return aiohttp.ClientSession(self.url, headers=headers)
 
+    def sent(self) -> list[dict[str, Any]]:
+        """The bodies the provider received, in order."""
+        return [msgspec.json.decode(entry.body) for entry in self.sim.requests.entries() if entry.body is not None]
+
     def log(self) -> list[dict[str, Any]]:
         """The server's log so far; a line that is cut short (the disk was full) is left out."""
         lines = []

@@ -132,3 +132,15 @@ def test_the_reason_a_stream_ends_is_always_told(at: int, pos: int) -> None:
     """An error frame counts nothing, so it is behind every position."""
     frame = Frame(1, at, "", "status", ERROR, msgspec.Raw(b"{}"))
     assert frame.after(pos) is frame
+
+
+@given(st.lists(st.integers(-5, 5), max_size=200), st.integers(0, 2**32))
+def test_ids_of_one_maker_sort_in_the_order_they_were_made(steps_ms: list[int], seed: int) -> None:
+    """Within one millisecond, and while the clock is set back, each id sorts behind the one before."""
+    clock = _At(1_700_000_000.0)
+    ids = Ids(clock, SeededChance(seed))
+    made = []
+    for step in steps_ms:
+        clock._now += step / 1000
+        made.append(ids.new("run"))
+    assert made == sorted(set(made))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from golive.core.clock import SystemClock
 from golive.core.errors import ConversationBusy, InvalidRequest, StoreUnavailable
@@ -97,6 +98,22 @@ async def test_runs_of_one_conversation_take_turns_and_see_each_other(tmp_path: 
         await world.runtime.start(
             RunRequest(agent="other", input=(Message("user", "x"),), principal=PRINCIPAL, conversation="c1")
         )
+
+
+async def test_a_conversation_belongs_to_the_agent_that_began_it(tmp_path: Path) -> None:
+    """Another agent is refused, also while the first run of the conversation is being accepted."""
+    world = World(tmp_path, ScriptedModel(answer("one")))
+    helper = world.agents.get("default", "helper")
+    world.agents.put("default", replace(helper, name="other"))
+    begun = asyncio.ensure_future(world.start(conversation="c"))
+    while not world.runtime.open_runs():
+        await asyncio.sleep(0)
+    other = RunRequest(agent="other", input=(Message("user", "Hi"),), principal=PRINCIPAL, conversation="c")
+    for _ in range(2):
+        with pytest.raises(InvalidRequest) as refused:
+            await world.runtime.start(other)
+        assert "'helper'" in refused.value.message
+        await world.runtime.wait("default", await begun)
 
 
 async def test_a_cancelled_wait_gives_its_turn_up(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from golive.core.errors import ConversationBusy
 class Turn:
     """A place in one conversation's queue. `ready` is set when it is this run's turn."""
 
-    def __init__(self, key: tuple[str, str]) -> None:
+    def __init__(self, key: tuple[str, str], agent: str) -> None:
         self.key = key
+        self.agent = agent
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
@@ -21,7 +22,12 @@ class Conversations:
         self._queue = queue
         self._turns: dict[tuple[str, str], deque[Turn]] = {}
 
-    def enter(self, tenant: str, conversation: str) -> Turn:
+    def agent(self, tenant: str, conversation: str) -> str | None:
+        """Whose turn it is now; None: the conversation rests."""
+        turns = self._turns.get((tenant, conversation))
+        return turns[0].agent if turns else None
+
+    def enter(self, tenant: str, conversation: str, agent: str) -> Turn:
         """Takes the next place.
 
         Raises:
@@ -35,7 +41,7 @@ class Conversations:
                 field="conversation_id",
                 value=conversation,
             )
-        turn = Turn((tenant, conversation))
+        turn = Turn((tenant, conversation), agent)
         turns.append(turn)
         if len(turns) == 1:
             turn.ready.set_result(None)

@@ -153,14 +153,16 @@ class Runtime:
         if conversation is None:
             return None
         before = await self._store.tenant(tenant).runs(RunFilter(conversation=conversation, limit=1))
-        if before and before[0].agent != agent:
+        # Of a conversation that has just begun the store may know nothing yet.
+        owner = self._conversations.agent(tenant, conversation) or (before[0].agent if before else agent)
+        if owner != agent:
             raise InvalidRequest(
-                f"conversation {conversation!r} belongs to agent {before[0].agent!r}.",
+                f"conversation {conversation!r} belongs to agent {owner!r}.",
                 remedy="Use another conversation_id for each agent.",
                 field="conversation_id",
                 value=conversation,
             )
-        return self._conversations.enter(tenant, conversation)
+        return self._conversations.enter(tenant, conversation, agent)
 
     async def _carry(self, live: LiveRun, loop: RunLoop, deadline: Deadline, turn: Turn | None) -> None:
         state = live.journal.state
