@@ -11,7 +11,7 @@ import pytest
 
 from golive.core.tasks import Tasks
 from tests.e2e.gateway_kit import sse
-from tests.e2e.process_kit import RUNS, Project, project
+from tests.e2e.process_kit import RUNS, Project, golive, project
 
 TOOLS = '''
 import os, time
@@ -256,3 +256,29 @@ def zombie(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
         return True
+
+
+async def test_a_command_whose_server_dies_says_so(tmp_path: Path) -> None:
+    """`golive run` in the middle of an answer: what came stands on standard output, then one message, no traceback."""
+    async with project(tmp_path) as served:
+        served.script("sim-talk", tokens=1_000, pace_ms=10)
+        await served.serve()
+        async with Tasks("command") as tasks:
+            command = tasks.start(
+                golive(tmp_path, "run", "talk", "Hi", "--url", served.url, "--key", served.key), "golive run"
+            )
+            async with served.client() as http, asyncio.timeout(20):
+                while True:
+                    async with http.get("/v1/runs?state=running") as response:
+                        running = (await response.json())["data"]
+                    if running:
+                        break
+                    await asyncio.sleep(0.05)
+                await asyncio.sleep(0.5)
+            await served.kill()
+        code, out, err = command.result()
+    assert code == 1, err
+    assert out.strip()
+    assert "Traceback" not in err
+    assert err.count("error: ") == 1
+    assert running[0]["run"] in err or "golive runs" in err, "how to go on"
