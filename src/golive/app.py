@@ -132,7 +132,7 @@ class Server:
         self._stack.push_async_callback(self.store.close)
         pepper = self._secrets.pepper(config.secrets.pepper, self._chance)
         self._redactor.learn(pepper.decode(errors="replace"), *self._secrets.known())
-        ended = await end_open_runs(self.store, self._clock, self.holder)
+        ended = await end_open_runs(self.store, self._clock, self.holder, self._fault)
         if ended:
             self.log.warning("runs.interrupted", count=len(ended), runs=ended[:20])
         self.plane = self._new_plane()

@@ -145,8 +145,14 @@ async def test_a_restart_ends_open_runs_with_their_text(tmp_path: Path) -> None:
         for seq, body in enumerate(bodies, 1)
     ]
     await store.append(lease, 0, events, views=(RunState.of(events).view(),))
-    assert await end_open_runs(store, SystemClock(), "new") == ["run_1"]
-    assert await end_open_runs(store, SystemClock(), "new") == []
+    broken = Event("default", "run_0", 1, 1, "", "d", 0.5, "run.accepted", b"no JSON")
+    view = msgspec.structs.replace(RunState.of(events).view(), run="run_0", created_at=0.5)
+    await store.append(Lease("default", "run_0", 1, "dead"), 0, [broken], views=(view,))
+    told: list[str] = []
+    clock = SystemClock()
+    assert await end_open_runs(store, clock, "new", lambda run, error: told.append(run)) == ["run_1"]
+    assert told == ["run_0"], "a journal that cannot be read keeps no other run from being ended"
+    assert await end_open_runs(store, clock, "new", lambda run, error: None) == []
     world = World(tmp_path, ScriptedModel())
     world.runtime._store = store
     result = await world.runtime.result("default", "run_1")
