@@ -86,22 +86,38 @@ class _Lines:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        # Past Python's own buffers: they keep what failed and write it later, after lines that say it was lost.
+        self._raw = getattr(getattr(stream, "buffer", None), "raw", None)
         self._lost = 0
+        self._torn = False
         self._lock = threading.Lock()
 
     def msg(self, line: str) -> None:
         """Writes one line, or drops it."""
         with self._lock:
+            text = f"{line}\n"
+            if self._lost:
+                told = _encode({"level": "warning", "event": "log.lost", "lines": self._lost}).decode()
+                text = f"{told}\n{text}"
             try:
-                if self._lost:
-                    self._stream.write(_encode({"level": "warning", "event": "log.lost", "lines": self._lost}).decode())
-                    self._stream.write("\n")
-                self._stream.write(line + "\n")
-                self._stream.flush()
+                self._write(text)
             except (OSError, ValueError):  # ValueError: the stream is closed, or its encoding lacks a character
                 self._lost += 1
             else:
                 self._lost = 0
+
+    def _write(self, text: str) -> None:
+        if self._raw is None:
+            self._stream.write(text)
+            self._stream.flush()
+            return
+        data = ("\n" + text if self._torn else text).encode(errors="backslashreplace")
+        while data:
+            written = self._raw.write(data)
+            if written is None:  # a pipe that does not block, and is full
+                raise BlockingIOError
+            self._torn = written != len(data)
+            data = data[written:]
 
     debug = info = warning = error = msg
 
