@@ -138,10 +138,11 @@ def _stat(pid: int) -> list[str]:
 
 
 def _rss_kb(pid: int) -> int:
+    """The proportional share: a page that two processes of a server share counts once in their sum."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Rss:"):
+        if line.startswith("Pss:"):
             return int(line.split()[1])
-    raise OSError(f"/proc/{pid}/smaps_rollup says no Rss")
+    raise OSError(f"/proc/{pid}/smaps_rollup says no Pss")
 
 
 def output(command: Sequence[str], **more: object) -> str:

@@ -20,7 +20,7 @@ from golive.config.load import Loaded
 from golive.config.secrets import Secrets
 from golive.core.chance import SystemChance
 from golive.core.clock import SystemClock
-from golive.core.errors import AgentError, GoliveError
+from golive.core.errors import AgentError, ConfigError, GoliveError
 from golive.core.events import Body
 from golive.core.health import Dependency
 from golive.core.ids import Ids
@@ -132,12 +132,13 @@ class Server:
         self._stack.push_async_callback(self.store.close)
         pepper = self._secrets.pepper(config.secrets.pepper, self._chance)
         self._redactor.learn(pepper.decode(errors="replace"), *self._secrets.known())
-        ended = await end_open_runs(self.store, self._clock, self.holder, self._fault)
-        if ended:
-            self.log.warning("runs.interrupted", count=len(ended), runs=ended[:20])
         self.plane = self._new_plane()
         self._stack.push_async_callback(self._close_plane)
         self.metrics = Metrics(self._open_runs)
+        ended = await end_open_runs(self.store, self._clock, self.holder, self._observe, self._fault)
+        if ended:
+            self.log.warning("runs.interrupted", count=len(ended), runs=ended[:20])
+        self._warn_of_missing_secrets()
         self._stack.push_async_callback(self._tasks.close)
         self._stack.push_async_callback(self._close_toolsets)
         for agent in self.loaded.agents.values():
@@ -149,6 +150,15 @@ class Server:
         self.gateway = self._new_gateway(keyring)
         self._warm_up()
         self._stack.push_async_callback(self.gateway.close)
+
+    def _warn_of_missing_secrets(self) -> None:
+        """A provider without its credential is no reason not to serve, for a chain may have others; but it is told."""
+        for name, provider in self.loaded.config.providers.items():
+            try:
+                if provider.api_key is not None:
+                    self._resolve(provider.api_key)
+            except ConfigError as error:
+                self.log.warning("secret.missing", provider=name, message=error.message, remedy=error.remedy)
 
     def _assemble(self, pepper: bytes) -> None:
         server = self.loaded.config.server
@@ -265,7 +275,8 @@ class Server:
         )  # fmt: skip
 
     def _worker_log(self, event: str, /, **fields: Any) -> None:
-        write = self.log.warning if event in _WORKER_WARNINGS or fields.get("calls") else self.log.info
+        loud = event in _WORKER_WARNINGS or fields.get("calls") or (self._dev and event == "worker.printed")
+        write = self.log.warning if loud else self.log.info
         write(event, **fields)
 
     async def reload(self, loaded: Loaded) -> list[GoliveError]:

@@ -316,3 +316,12 @@ def test_the_users_code_is_not_imported(tmp_path: Path) -> None:
     tools = tmp_path / "agents/support/tools.py"
     tools.write_text("raise SystemExit(1)")
     assert load(tmp_path, {}).agents["support"].tools_file == tools
+
+
+def test_tools_are_not_shown_a_secret_of_the_servers(tmp_path: Path) -> None:
+    """A variable that golive.toml uses as a credential cannot be handed to the worker under its own name."""
+    golive = SIM + 'api_key = "env:REAL_KEY"\n'
+    (told,) = agent_refused(tmp_path, AGENT + '[worker]\nenv = ["SHOP_KEY", "REAL_KEY"]\n', golive)
+    assert "REAL_KEY" in told
+    assert "SHOP_KEY" not in told
+    assert "credential of their own" in told

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from golive.core.clock import SystemClock
 from golive.core.errors import ConversationBusy, InvalidRequest, StoreUnavailable
 from golive.core.events import (
+    Body,
     Event,
     ModelStarted,
     RunAccepted,
@@ -150,18 +151,26 @@ async def test_a_restart_ends_open_runs_with_their_text(tmp_path: Path) -> None:
     await store.append(Lease("default", "run_0", 1, "dead"), 0, [broken], views=(view,))
     told: list[str] = []
     clock = SystemClock()
-    assert await end_open_runs(store, clock, "new", lambda run, error: told.append(run)) == ["run_1"]
+    observed: list[str] = []
+
+    def seen(state: RunState, bodies: list[Body]) -> None:
+        observed.extend(f"{state.run} {body.kind}" for body in bodies)
+
+    assert await end_open_runs(store, clock, "new", seen, lambda run, error: told.append(run)) == ["run_1"]
     assert told == ["run_0"], "a journal that cannot be read keeps no other run from being ended"
-    assert await end_open_runs(store, clock, "new", lambda run, error: None) == []
+    assert await end_open_runs(store, clock, "new", seen, lambda run, error: None) == []
+    assert observed == ["run_1 model.failed", "run_1 run.finished"], "metrics count what a crash ended"
     world = World(tmp_path, ScriptedModel())
     world.runtime._store = store
     result = await world.runtime.result("default", "run_1")
     assert (result.outcome, result.reason, result.text) == ("failed", "interrupted", "half an answer")
+    assert result.priced is False, "nobody knows what the call under way has cost"
     # a subscriber that saw text which never became durable is told where the stream stands
     frames = await drain(await world.runtime.subscribe("default", "run_1", Cursor(1, 2 + 14 + 9)))
     assert [(frame.event, frame.epoch, frame.pos) for frame in frames] == [
         ("text.reset", 2, 16),
-        ("run.finished", 2, 17),
+        ("model.failed", 2, 17),
+        ("run.finished", 2, 18),
     ]
 
 

@@ -1,6 +1,8 @@
 """The parts of the worker pool that need no process: places, output, environment, threads, pauses."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -182,3 +184,14 @@ async def test_threads_are_reused_bounded_and_counted_when_abandoned() -> None:
     assert threads.abandoned == 0
     threads.close()
     await tasks.close()
+
+
+def test_a_server_closes_its_environment_to_processes_of_its_user() -> None:
+    """After `close_to_peers` the kernel hands /proc/PID/environ to root alone."""
+    code = (
+        "import os; from golive.workers.environment import close_to_peers\n"
+        "before = os.stat('/proc/self/environ').st_uid; os.setuid(65534) if os.getuid() == 0 else None\n"
+        "close_to_peers(); print(os.stat('/proc/self/environ').st_uid)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "0"

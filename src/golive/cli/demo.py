@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import shutil
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import aiohttp
@@ -140,6 +142,8 @@ async def _check(stage: Stage) -> bool:
 
 def _next(stage: Stage, stay: bool) -> None:
     _title("What to do next")
+    if shutil.which("golive") is None:
+        _say(f"export PATH={Path(sys.executable).parent}:$PATH   # once, so that `golive` is found")
     for command, meaning in (
         ("golive new my-agent", "write an agent that runs"),
         ("golive dev", "serve it, reloaded while you edit"),

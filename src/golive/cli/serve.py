@@ -29,8 +29,10 @@ def serve(
     from golive.app import Server
     from golive.config.load import load
     from golive.gateway.listen import HttpServer, bind, run_loop
+    from golive.workers.environment import close_to_peers
 
     loaded = load(config, environ)
+    close_to_peers()
 
     async def main() -> None:
         listener = bind(loaded.config.server.host, loaded.config.server.port)

@@ -68,7 +68,12 @@ def load_agent(folder: Path, config: GoliveConfig, root: Path) -> tuple[LoadedAg
     prompt = _prompt(folder, shown, found)
     if agent is None:
         return None, found
-    found += _name(agent, folder, toml) + _tiers(agent, toml) + _chains(agent, config, toml)
+    found += (
+        _name(agent, folder, toml)
+        + _tiers(agent, toml)
+        + _chains(agent, config, toml)
+        + _worker_env(agent, config, toml)
+    )
     schemas: dict[str, dict[str, Any]] = {}
     for tier, settings in agent.models.items():
         if settings.output_schema is not None:
@@ -122,6 +127,22 @@ def _chains(agent: AgentConfig, config: GoliveConfig, toml: Toml) -> list[Proble
                 remedy += " " + did_you_mean(provider, config.providers)
             found.append(Problem(dotted(path), target, toml.origin(path), message, remedy))
     return found
+
+
+def _worker_env(agent: AgentConfig, config: GoliveConfig, toml: Toml) -> list[Problem]:
+    """Variables that tools are to see and that hold a secret of the server's."""
+    references = [config.secrets.pepper, *(provider.api_key for provider in config.providers.values())]
+    secrets = {reference.removeprefix("env:") for reference in references if reference and reference.startswith("env:")}
+    path = ("worker", "env")
+    return [
+        Problem(
+            dotted(path), name, toml.origin(path),
+            f"`{dotted(path)}` would show tools the variable {name}, which golive.toml uses as a secret.",
+            "Give tools a credential of their own, under another name.",
+        )
+        for name in agent.worker.env
+        if name in secrets
+    ]  # fmt: skip
 
 
 def _schema(folder: Path, tier: str, settings: TierConfig, toml: Toml) -> tuple[dict[str, Any], list[Problem]]:

@@ -116,6 +116,8 @@ class ModelFailed(Body, frozen=True):
     latency_ms: float = 0.0
     usage: Usage = Usage()
     cost_microusd: int = 0
+    priced: bool = True
+    """False when tokens met no price, or when nobody can tell what was used."""
 
 
 class ModelFinished(Body, frozen=True):

@@ -166,6 +166,7 @@ class ModelTurn:
                 latency_ms,
                 metered.usage if metered else Usage(),
                 metered.cost_microusd if metered else 0,
+                metered.priced if metered else True,
             ),
             metered,
         )

@@ -199,6 +199,7 @@ class RelayCall:
                 metered.latency_ms if metered else 0.0,
                 usage,
                 cost,
+                metered.priced if metered else True,
             )
         else:
             body = ModelFinished(

@@ -15,6 +15,7 @@ from golive.core.events import (
     Event,
     ModelFailed,
     ModelFinished,
+    ModelStarted,
     RunAccepted,
     RunFinished,
     RunStarted,
@@ -67,6 +68,8 @@ class RunState:
         self.created_at = 0.0
         self.started_at: float | None = None
         self.finished_at: float | None = None
+        self.attempt: ModelStarted | None = None
+        """The call to a model that is under way."""
         self.steps = 0
         self.messages: list[Message] = []
         self.pending: tuple[ToolCall, ...] = ()
@@ -113,6 +116,7 @@ class RunState:
         if body.source == "relay":
             self.started_at = at  # a relayed call waits for nothing
             self.steps = 1
+            self.attempt = ModelStarted(1, 1, body.agent)
         self.messages.extend(body.input)
 
     def _on_started(self, at: float, body: RunStarted) -> None:
@@ -121,6 +125,9 @@ class RunState:
     def _on_step(self, at: float, body: StepStarted) -> None:
         self.steps = body.step
         self.last_answer = None
+
+    def _on_model_started(self, at: float, body: ModelStarted) -> None:
+        self.attempt = body
 
     def _on_text(self, at: float, body: TextBlock) -> None:
         self.pos += len(body.text)
@@ -136,11 +143,14 @@ class RunState:
     def _on_model_failed(self, at: float, body: ModelFailed) -> None:
         self.usage += body.usage
         self.cost_microusd += body.cost_microusd
+        self.priced = self.priced and body.priced
+        self.attempt = None
 
     def _on_model_finished(self, at: float, body: ModelFinished) -> None:
         self.usage += body.usage
         self.cost_microusd += body.cost_microusd
         self.priced = self.priced and body.priced
+        self.attempt = None
         self.last_answer = body
         text = "".join(self._item_text) if self._item == body.item else ""
         self.messages.append(Message("assistant", text, tool_calls=body.tool_calls))
@@ -246,6 +256,7 @@ _HANDLERS: dict[type[Body], Callable[[RunState, float, Any], None]] = {
     RunStarted: RunState._on_started,
     StepStarted: RunState._on_step,
     TextBlock: RunState._on_text,
+    ModelStarted: RunState._on_model_started,
     ModelFailed: RunState._on_model_failed,
     ModelFinished: RunState._on_model_finished,
     ToolStarted: RunState._on_tool_started,

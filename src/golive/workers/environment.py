@@ -1,5 +1,7 @@
 """What a worker process sees of the server's environment: next to nothing."""
 
+import ctypes
+import sys
 from collections.abc import Mapping, Sequence
 
 from golive.core.errors import AgentError
@@ -7,6 +9,7 @@ from golive.core.errors import AgentError
 KEPT = ("PATH", "LANG", "LC_ALL", "TZ")
 """Handed on as they are; none holds a secret."""
 OWN_PREFIX = "GOLIVE_"
+_PR_SET_DUMPABLE = 4  # linux/prctl.h
 
 
 def worker_environment(server: Mapping[str, str], names: Sequence[str], home: str) -> dict[str, str]:
@@ -26,3 +29,15 @@ def worker_environment(server: Mapping[str, str], names: Sequence[str], home: st
     environment = {"HOME": home, "TMPDIR": home}
     environment |= {name: server[name] for name in (*KEPT, *names) if name in server}
     return environment
+
+
+def close_to_peers() -> None:
+    """Keeps other processes of this user, workers above all, from reading this one's memory and environment in /proc.
+
+    Root may read everything all the same: do not serve as root. Elsewhere than on Linux it does nothing.
+    """
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE) was refused")
