@@ -1,6 +1,7 @@
 """What is measured of each server, and how a load becomes a figure. Names of figures carry their unit."""
 
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -230,6 +231,7 @@ def measure_starts(effort: Effort) -> Figures:
         subprocess.run([command, "--help"], check=True, capture_output=True)
         helps.append(time.perf_counter() - began)
     root = STATE / "run" / "starts"
+    shutil.rmtree(root, ignore_errors=True)
     for number in range(effort.starts):
         folder = root / f"{time.time_ns()}-{number}"
         folder.mkdir(parents=True)
