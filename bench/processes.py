@@ -138,11 +138,10 @@ def _stat(pid: int) -> list[str]:
 
 
 def _rss_kb(pid: int) -> int:
-    """The proportional share: a page that two processes of a server share counts once in their sum."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
+        if line.startswith("Rss:"):
             return int(line.split()[1])
-    raise OSError(f"/proc/{pid}/smaps_rollup says no Pss")
+    raise OSError(f"/proc/{pid}/smaps_rollup says no Rss")
 
 
 def output(command: Sequence[str], **more: object) -> str:
