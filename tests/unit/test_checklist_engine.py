@@ -182,6 +182,7 @@ def test_rows_and_selections_cap_the_verdict(monkeypatch: pytest.MonkeyPatch) ->
     ):
         monkeypatch.setattr(reports, "ROWS", rows)
         described = reports.TargetReport(kind="remote", url="", golive=True, agent=None, model="", config=None)
+        assert judge([checked("pass")], [], 0, ["support"])[0] == "CONDITIONAL", "one agent does not speak for another"
         assert reports.assemble([checked("pass")], described, 0.0, 1.0, left_out).verdict == verdict
 
 

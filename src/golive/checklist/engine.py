@@ -60,7 +60,7 @@ async def prove(
         model=target.model,
         config=config,
     )
-    return assemble(done, described, started_at, clock.now(), left_out)
+    return assemble(done, described, started_at, clock.now(), left_out, target.others)
 
 
 async def _one(check: Check, target: Target) -> CheckReport:

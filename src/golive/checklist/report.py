@@ -91,11 +91,16 @@ class Report(Struct, frozen=True, kw_only=True):
 
 
 def assemble(
-    checks: Sequence[CheckReport], target: TargetReport, started_at: float, finished_at: float, left_out: int
+    checks: Sequence[CheckReport],
+    target: TargetReport,
+    started_at: float,
+    finished_at: float,
+    left_out: int,
+    others: Sequence[str] = (),
 ) -> Report:
-    """The report over results. `left_out`: checks that were not selected, which caps the verdict."""
+    """The report over results. Checks `left_out`, and agents that were not asked (`others`), cap the verdict."""
     rows = tuple(_rows(checks))
-    verdict, reasons = judge(checks, rows, left_out)
+    verdict, reasons = judge(checks, rows, left_out, others)
     statuses: tuple[Status, ...] = ("pass", "fail", "warn", "unknown", "error", "not_run")
     states: tuple[RowState, ...] = ("proved", "partly", "failed", "open", "not_possible")
     phases: dict[str, Literal["done", "stopped"]] = {}
@@ -119,7 +124,7 @@ def assemble(
 
 
 def judge(
-    checks: Sequence[CheckReport], rows: Sequence[RowReport], left_out: int = 0
+    checks: Sequence[CheckReport], rows: Sequence[RowReport], left_out: int = 0, others: Sequence[str] = ()
 ) -> tuple[Verdict, tuple[str, ...]]:
     """The verdict and its reasons, gravest first. One failed blocker is NO-GO; whatever is not a pass forbids GO."""
     reasons = [
@@ -135,6 +140,8 @@ def judge(
     ]
     if left_out:
         reasons.append(f"{left_out} checks were not selected")
+    if others:
+        reasons.append(f"other agents were not checked ({_some(others)}): name one with --agent")
     if partly := [row.id for row in rows if row.state == "partly" and row.missing]:
         reasons.append(f"{len(partly)} rows are proved in part only ({_some(partly)})")
     if unproved := [row.id for row in rows if row.state == "open"]:

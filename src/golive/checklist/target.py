@@ -46,6 +46,8 @@ class Target:
         self.key = key
         self.model = ""
         self.agent: str | None = None
+        self.others: tuple[str, ...] = ()
+        """Agents served there that are not the one to check."""
         self.golive = False
         self.handles: set[str] = set()
         if key:
@@ -190,6 +192,7 @@ class Remote(Target):
             )
         if names:
             self.agent = self.model = wanted or names[0]
+            self.others = tuple(name for name in names if name != self.agent)
 
     async def _first_model(self) -> str:
         reply = await self.send("GET", "/v1/models")

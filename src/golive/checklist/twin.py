@@ -166,6 +166,7 @@ async def twin(
         http.conceal(provider_key, "$PROVIDER_KEY")
         http.conceal(found.secrets["the pepper"], "$PEPPER")
         found.agent, found.model = asked, model
+        found.others = tuple(name for name in sorted(loaded.agents) if name != asked)
         found.handles = set(NEEDS) - ({"agent"} if asked is None else set())
         await found.reset()
         yield found
