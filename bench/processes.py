@@ -5,7 +5,6 @@ A server's figures are those of the process and all its children (such as golive
 
 import json
 import os
-import resource
 import socket
 import subprocess
 import time
@@ -152,9 +151,3 @@ def output(command: Sequence[str], **more: object) -> str:
 def json_output(command: Sequence[str], **more: object) -> dict[str, object]:
     """What a command prints, as JSON."""
     return dict(json.loads(output(command, **more)))
-
-
-def raise_file_limit() -> None:
-    """Thousands of open streams need as many files."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

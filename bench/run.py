@@ -13,9 +13,11 @@ import subprocess
 import sys
 
 import report
-from processes import NotReady, raise_file_limit
+from processes import NotReady
 from scenarios import FULL, QUICK, measure, measure_provider, measure_starts
 from servers import CONTENDERS, GOLIVE, PEERS, STATE, Contender, Missing, provider
+
+from golive.core.open_files import raise_limit
 
 
 def chosen(args: argparse.Namespace) -> list[Contender]:
@@ -35,7 +37,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="put the tables into bench/README.md")
     args = parser.parse_args()
     contenders = chosen(args)
-    raise_file_limit()
+    raise_limit()
     if any(contender is not GOLIVE for contender in contenders):
         subprocess.run([str(PEERS / "setup")], check=False)  # it says what is left out, and so does the table
     effort = QUICK if args.quick else FULL

@@ -2,6 +2,10 @@
 
 from hypothesis import HealthCheck, settings
 
+from golive.core.open_files import raise_limit
+
+raise_limit()  # tests of load are clients too; children get what holds here, unless a test says otherwise
+
 settings.register_profile(
     "golive", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )

@@ -1,6 +1,7 @@
 """Many at once, and readers that do not read: bounded, all told, none lost, nobody stalls the others."""
 
 import asyncio
+import resource
 import socket
 from itertools import pairwise
 from pathlib import Path
@@ -112,6 +113,48 @@ async def test_more_runs_than_a_server_carries_are_refused(tmp_path: Path) -> No
             assert len(await all_runs(http)) == 20
             async with http.post(RUNS, json={"input": "Hi"}) as response:
                 assert response.status == 200
+
+
+async def test_the_soft_limit_of_open_files_is_raised(tmp_path: Path) -> None:
+    """A login shell's limit (here 64) is not the server's: it takes what the system lets it have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with project(tmp_path) as served:
+        served.script("sim-talk", tokens=20, pace_ms=25)
+        await served.serve(preexec=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard)))
+        assert served.process is not None
+        assert resource.prlimit(served.process.pid, resource.RLIMIT_NOFILE) == (hard, hard)
+        async with many(served) as http:
+
+            async def one() -> None:
+                async with http.post(RUNS, json={"input": "Hi"}) as response:
+                    assert (await response.json())["outcome"] == "completed"
+
+            async with Tasks("clients") as clients:
+                for _ in range(100):
+                    clients.start(one(), "client")
+
+
+async def test_more_requests_than_the_system_has_files_for_are_refused(tmp_path: Path) -> None:
+    """Where the hard limit is small, what does not fit is told so at once; it is not blamed on the provider."""
+    async with project(tmp_path) as served:
+        served.script("sim-talk", tokens=20, pace_ms=25)
+        await served.serve(preexec=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)))
+        answers: list[int] = []
+        async with many(served) as http:
+
+            async def one() -> None:
+                async with http.post(RUNS, json={"input": "Hi"}) as response:
+                    told = await response.json()
+                    answers.append(response.status)
+                    if response.status != 200:
+                        assert (told["code"], response.headers["retry-after"]) == ("server.overloaded", "1")
+                        assert "ulimit" in told["remedy"]
+
+            async with Tasks("clients") as clients:
+                for _ in range(100):
+                    clients.start(one(), "client")
+        assert (answers.count(200), answers.count(503)) == (64, 36)
+        assert [line["event"] for line in served.log() if line["level"] == "error"] == []
 
 
 async def test_runs_of_one_conversation_at_once(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import uvicorn
 import uvloop
 
 from golive.core.errors import ConfigError, PortInUse
+from golive.core.open_files import raise_limit
 from golive.core.tasks import Tasks
 from golive.gateway.protocol import BoundedProtocol
 
@@ -176,6 +177,7 @@ class HttpServer:
 
 
 def run_loop(main: Coroutine[Any, Any, T]) -> T:
-    """Runs `main` to its end on uvloop."""
+    """Runs `main` to its end on uvloop, with as many open files as the system lets this process have."""
+    raise_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(main)

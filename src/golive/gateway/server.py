@@ -14,6 +14,7 @@ from golive.core.clock import Clock
 from golive.core.errors import GoliveError, InternalError, Overloaded
 from golive.core.health import Dependency
 from golive.core.ids import Ids
+from golive.core.open_files import requests_that_fit
 from golive.core.tasks import Tasks
 from golive.gateway import problems
 from golive.gateway.administration import Administration
@@ -35,7 +36,7 @@ from golive.tenants.keyring import Keyring
 from golive.tenants.keys import KeyAdmin
 
 MAX_OPEN_REQUESTS = 16_384
-"""Requests answered at once, streams included; more are answered 503."""
+"""Requests answered at once, streams included; more are answered 503. Fewer, where the system allows fewer sockets."""
 CLIENT_GONE = 499
 """The status under which a request whose client left is counted."""
 
@@ -75,6 +76,7 @@ class Gateway:
         self._ids = ids
         self._tasks = Tasks("gateway")
         self._open = 0
+        self._most = min(MAX_OPEN_REQUESTS, requests_that_fit())
         self._docs = DocsFaces()
         faces = (
             RunFaces(runtime, self._tasks, server),
@@ -130,9 +132,10 @@ class Gateway:
         exchange.principal = principal = await self._keyring.authenticate(_credential(exchange, route))
         if route is None:
             raise self.router.refusal(exchange.method, exchange.path, allow)
-        if self._open > MAX_OPEN_REQUESTS:
+        if self._open > self._most:
             raise Overloaded(
-                f"{MAX_OPEN_REQUESTS} requests are open, the most this server answers at once.", remedy="Try again."
+                f"{self._most} requests are open, the most this server answers at once.",
+                remedy="Try again. Its operator can allow more open files (ulimit -Hn) or add a server.",
             )
         resource = Resource(principal.tenant, route.kind, next(iter(exchange.params.values()), ""))
         decisions = [authorize(principal, verb, resource) for verb in route.verbs]

@@ -11,6 +11,7 @@ import msgspec
 import uvloop
 
 from golive.core.clock import SystemClock
+from golive.core.open_files import raise_limit
 from golive.sim.server import Simulator
 
 
@@ -28,6 +29,7 @@ def run(
     Raises:
         OSError: the port cannot be used.
     """
+    raise_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(Simulator(seed=seed, clock=SystemClock(), api_keys=api_keys), host, port, ready, watch_stdin))
 
