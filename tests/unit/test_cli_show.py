@@ -63,6 +63,30 @@ def test_how_it_ended_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert "· price unknown ·" in summary
 
 
+def test_a_speaker_is_named_where_it_begins(capsys: pytest.CaptureFixture[str]) -> None:
+    """Lines of one answer are moved in, however they arrive, empty ones are left empty, and the name comes once; after
+    a tool call it comes again."""
+    play(
+        RunPrinter(lambda line: print(f"    {line}"), speaker="  agent  "),
+        ("text.delta", {"text": "Two:\n- a lamp"}),
+        ("text.delta", {"text": "\n"}),
+        ("text.delta", {"text": "\n- a desk"}),
+        ("tool.started", {"name": "look", "arguments": "{}"}),
+        ("text.delta", {"text": "\nDone."}),
+        ("run.finished", RESULT),
+    )
+    assert capsys.readouterr().out.splitlines()[:-1] == [
+        "  agent  Two:", "         - a lamp", "", "         - a desk", "    → look {}", "", "  agent  Done.",
+    ]  # fmt: skip
+
+
+def test_the_answer_on_a_pipe_is_what_was_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a speaker not a character is added but the line break at the end."""
+    play(RunPrinter(), *(("text.delta", {"text": text}) for text in ("\n  a\n", "", "\n\nb", "\n", "c")))
+    play(RunPrinter(), ("run.finished", RESULT))
+    assert capsys.readouterr().out == "\n  a\n\n\nb\nc"
+
+
 def test_where_to_go_on_is_remembered_in_silence(capsys: pytest.CaptureFixture[str]) -> None:
     """A quiet printer prints nothing and knows the run, the last event's id and the result."""
     printer = RunPrinter(quiet=True)

@@ -93,7 +93,7 @@ async def _converse(stage: Stage, client: Client) -> list[dict[str, Any]]:
             else:
                 _say("A real provider is not shot; see that part with plain `golive demo`.")
         typer.secho(f"\n  customer  {text}", bold=True)
-        printer = RunPrinter(lambda line: typer.secho(f"    {safe(line)}", dim=True), indent="  agent     ")
+        printer = RunPrinter(lambda line: typer.secho(f"    {safe(line)}", dim=True), speaker="  agent     ")
         body = {"input": text, "stream": True}
         async for event in client.stream("POST", "/v1/agents/support/runs", body):
             printer.frame(event.event, event.data, event.id)

@@ -16,18 +16,22 @@ ROOM = 20
 class RunPrinter:
     """Prints a run's frames: the answer to standard output as it streams, everything else by `beside`.
 
+    `speaker` stands where an answer begins, and again where it goes on after something beside it; the lines in between
+    are moved in by its width, so that a line of the answer is not taken for another speaker's.
+
     `result` is the whole run once `run.finished` has come, and empty before. `run` and `last_event_id` say where to go
     on when the stream breaks off.
     """
 
-    def __init__(self, beside: Callable[[str], None] = note, *, indent: str = "", quiet: bool = False) -> None:
-        """`indent` stands before each line of the answer. `quiet`: print nothing, only take notice (for `--json`)."""
+    def __init__(self, beside: Callable[[str], None] = note, *, speaker: str = "", quiet: bool = False) -> None:
+        """`quiet`: print nothing, only take notice (for `--json`)."""
         self.result: dict[str, Any] = {}
         self.run = ""
         self.last_event_id = ""
         self._say = beside
         self._quiet = quiet
-        self._indent = indent
+        self._speaker = speaker
+        self._speaking = False
         self._open_line = False
         self._failed = False
 
@@ -67,11 +71,20 @@ class RunPrinter:
                 pass
 
     def _answer(self, text: str) -> None:
-        if not self._open_line:
-            sys.stdout.write(self._indent)
-        sys.stdout.write(safe(text) if sys.stdout.isatty() else text)
+        for number, part in enumerate((safe(text) if sys.stdout.isatty() else text).split("\n")):
+            if number:
+                sys.stdout.write("\n")
+                self._open_line = False
+            if part:
+                sys.stdout.write(part if self._open_line else self._margin() + part)
+                self._open_line = True
         sys.stdout.flush()
-        self._open_line = not text.endswith("\n")
+
+    def _margin(self) -> str:
+        """What stands before a line of the answer that is just beginning."""
+        margin = " " * len(self._speaker) if self._speaking else self._speaker
+        self._speaking = True
+        return margin
 
     def close(self) -> None:
         """Ends a line of the answer that is still open."""
@@ -83,6 +96,7 @@ class RunPrinter:
     def _beside(self, pattern: str, first: str, second: str = "") -> None:
         """One line; `second` is cut to what the terminal has room for."""
         self.close()
+        self._speaking = False
         room = width() - len(pattern) - len(first)
         self._say(pattern.format(first, short(second, max(room, ROOM))).rstrip())
 
