@@ -54,10 +54,11 @@ def asks(*calls: tuple[str, str], text: str = "") -> list[Item]:
 class ScriptedModel:
     """Plays one turn a call; keeps the requests it was sent. An item that can be awaited is awaited at its place."""
 
-    def __init__(self, *turns: list[Item], repeat: bool = False, priced: bool = True) -> None:
+    def __init__(self, *turns: list[Item], repeat: bool = False, priced: bool = True, estimated: bool = False) -> None:
         self.turns = list(turns)
         self.repeat = repeat
         self.priced = priced
+        self.estimated = estimated
         self.requests: list[ModelRequest] = []
 
     async def __call__(self, request: ModelRequest, ctx: CallContext) -> AsyncGenerator[list[ModelEvent], None]:
@@ -65,7 +66,7 @@ class ScriptedModel:
         turn = self.turns[0] if self.repeat else self.turns.pop(0)
         yield [AttemptStarted(1, TARGET)]
         usage = Usage(input_tokens=10, output_tokens=5)
-        metered = Metered(1, TARGET, usage, 30 if self.priced else 0, self.priced, False, 1.0, 2.0)
+        metered = Metered(1, TARGET, usage, 30 if self.priced else 0, self.priced, self.estimated, 1.0, 2.0)
         try:
             for item in turn:
                 if isinstance(item, Exception):

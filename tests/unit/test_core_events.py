@@ -41,6 +41,7 @@ SAMPLES: list[Body] = [
         latency_ms=3.0,
         usage=USAGE,
         cost_microusd=9,
+        usage_estimated=True,
     ),
     events.ModelFinished(
         step=1,

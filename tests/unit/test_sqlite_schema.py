@@ -119,6 +119,33 @@ def test_an_older_schema_is_brought_up_only_when_asked(tmp_path: Path, monkeypat
     assert f"schema {len(known)}" in caught.value.message
 
 
+def test_runs_from_before_are_marked_where_their_journal_tells_of_an_estimate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0002 reads `estimated` out of the events of calls that ended, and of nothing that a user said."""
+    path = tmp_path / "golive.db"
+    monkeypatch.setattr(schema, "migrations", lambda: migrations()[:1])
+    opened_and_closed(path)
+    monkeypatch.undo()
+    bodies = {
+        "run_1": b'{"finish_reason":"stop","usage_estimated":true}',
+        "run_2": b'{"finish_reason":"stop"}',
+        "run_3": rb'{"tool_calls":[["c","f","{\"usage_estimated\":true}"]]}',
+    }
+    for run_id, body in bodies.items():
+        run(
+            path,
+            f"INSERT INTO events VALUES ('t', '{run_id}', 1, 1, '', 'v', 0, 'model.finished', x'{body.hex()}', NULL)",
+        )
+        run(
+            path, f"INSERT INTO runs VALUES ('t', '{run_id}', '', 'v', 1, 'a', '1', 'agent', NULL, 'p', 'finished', "
+            "'completed', 'done', 0, 0, 0, 1, 0, 1, 0, 1, 0, 9, 1)",
+        )  # fmt: skip
+    opened_and_closed(path, migrate=True)
+    marked = [("run_1", 1), ("run_2", 0), ("run_3", 0)]
+    assert run(path, "SELECT run, estimated FROM runs ORDER BY run") == marked
+
+
 def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All migrations of one opening are one transaction."""
     path = tmp_path / "golive.db"

@@ -118,6 +118,8 @@ class ModelFailed(Body, frozen=True):
     cost_microusd: int = 0
     priced: bool = True
     """False when tokens met no price, or when nobody can tell what was used."""
+    usage_estimated: bool = False
+    """True when `usage` is our bound: the provider may bill the broken call, and did not say at how much."""
 
 
 class ModelFinished(Body, frozen=True):
@@ -196,6 +198,7 @@ class RunFinished(Body, frozen=True):
     cost_microusd: int = 0
     steps: int = 0
     duration_ms: float = 0.0
+    usage_estimated: bool = False
 
 
 BODIES: dict[str, type[Body]] = {

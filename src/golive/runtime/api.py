@@ -29,6 +29,7 @@ class RunResult(Struct, frozen=True, kw_only=True):
 
     `text` is everything on the answer channel; `output` the parsed JSON where the tier declares a schema; `message`
     says in the user's words why an answer is not whole; `version` is the digest. Times are seconds since the epoch.
+    `estimated`: what a provider did not report (a call that was cut or given up) is in usage and cost at its bound.
     """
 
     run: str
@@ -45,6 +46,7 @@ class RunResult(Struct, frozen=True, kw_only=True):
     usage: Usage
     cost_microusd: int
     priced: bool
+    estimated: bool
     steps: int
     tool_calls: int
     created_at: float

@@ -167,6 +167,7 @@ class ModelTurn:
                 metered.usage if metered else Usage(),
                 metered.cost_microusd if metered else 0,
                 metered.priced if metered else True,
+                metered.estimated if metered else False,
             ),
             metered,
         )

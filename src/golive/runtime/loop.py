@@ -88,6 +88,7 @@ class RunLoop:
                 state.cost_microusd,
                 state.steps,
                 round((self._clock.now() - state.created_at) * 1000, 3),
+                state.estimated,
             )
         )
 

@@ -200,6 +200,7 @@ class RelayCall:
                 usage,
                 cost,
                 metered.priced if metered else True,
+                metered.estimated if metered else False,
             )
         else:
             body = ModelFinished(
@@ -223,7 +224,7 @@ class RelayCall:
             self._journal.note(alarm)
         state = self._journal.state
         duration_ms = round((self._clock.now() - state.created_at) * 1000, 3)
-        self._journal.note(RunFinished(outcome, reason, "", None, usage, cost, 1, duration_ms))
+        self._journal.note(RunFinished(outcome, reason, "", None, usage, cost, 1, duration_ms, state.estimated))
         try:
             await self._journal.flush()
         except StoreUnavailable:

@@ -50,6 +50,7 @@ async def _end(store: Store, clock: Clock, holder: str, observer: Observer, view
             cost_microusd=state.cost_microusd,
             steps=state.steps,
             duration_ms=round((now - state.created_at) * 1000, 3),
+            usage_estimated=state.estimated,
         )
     )
     events = []

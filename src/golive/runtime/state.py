@@ -78,6 +78,7 @@ class RunState:
         self.usage = Usage()
         self.cost_microusd = 0
         self.priced = True
+        self.estimated = False
         self._answer: list[str] = []
         self._item = ""
         self._item_text: list[str] = []
@@ -144,12 +145,14 @@ class RunState:
         self.usage += body.usage
         self.cost_microusd += body.cost_microusd
         self.priced = self.priced and body.priced
+        self.estimated = self.estimated or body.usage_estimated
         self.attempt = None
 
     def _on_model_finished(self, at: float, body: ModelFinished) -> None:
         self.usage += body.usage
         self.cost_microusd += body.cost_microusd
         self.priced = self.priced and body.priced
+        self.estimated = self.estimated or body.usage_estimated
         self.attempt = None
         self.last_answer = body
         text = "".join(self._item_text) if self._item == body.item else ""
@@ -216,6 +219,7 @@ class RunState:
             reasoning_tokens=self.usage.reasoning_tokens,
             cost_microusd=self.cost_microusd,
             priced=self.priced,
+            estimated=self.estimated,
         )
 
     def result(self) -> RunResult:
@@ -237,6 +241,7 @@ class RunState:
             usage=self.usage,
             cost_microusd=self.cost_microusd,
             priced=self.priced,
+            estimated=self.estimated,
             steps=self.steps,
             tool_calls=len(self.effects),
             created_at=self.created_at,

@@ -64,6 +64,7 @@ def frame_of(state: RunState, body: Body) -> Frame | None:
                 "finish_reason": body.finish_reason,
                 "usage": body.usage,
                 "cost_microusd": body.cost_microusd,
+                "usage_estimated": body.usage_estimated,
                 "first_token_ms": body.first_token_ms,
             }
         case ToolStarted():

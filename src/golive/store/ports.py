@@ -82,6 +82,8 @@ class RunView(Struct, frozen=True, kw_only=True, gc=False):
     reasoning_tokens: int = 0
     cost_microusd: int = 0
     priced: bool = True
+    estimated: bool = False
+    """What a provider did not report is in tokens and cost at its bound."""
 
 
 class VersionRow(Struct, frozen=True):

@@ -22,7 +22,7 @@ class RunLog:
                     self._log.info(
                         "run.finished", tenant=tenant, run=run, version=version, outcome=body.outcome,
                         reason=body.reason, steps=body.steps, cost_microusd=body.cost_microusd,
-                        duration_ms=body.duration_ms,
+                        estimated=body.usage_estimated, duration_ms=body.duration_ms,
                     )  # fmt: skip
                 case ModelFailed():
                     self._log.warning(

@@ -115,7 +115,7 @@ class SqliteTenant:
 def view(row: tuple[Any, ...]) -> RunView:
     """A row of `VIEW_COLUMNS` as the struct."""
     fields = dict(zip(RunView.__struct_fields__, row, strict=True))
-    fields["priced"] = bool(fields["priced"])
+    fields["priced"], fields["estimated"] = bool(fields["priced"]), bool(fields["estimated"])
     return RunView(**fields)
 
 
