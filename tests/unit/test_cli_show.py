@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from golive.cli.frames import RunPrinter
+from golive.cli.runs import _row
 from golive.cli.show import Column, count, moment, safe, short, table
 
 RESULT: dict[str, Any] = {
@@ -61,6 +62,15 @@ def test_how_it_ended_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert said == "Out of time."
     assert summary.startswith("partial (deadline) · ")
     assert "· price unknown ·" in summary
+
+
+def test_an_estimated_cost_is_not_told_as_a_bill(capsys: pytest.CaptureFixture[str]) -> None:
+    """Beside the answer it is named as an estimate, in a list it has a mark; an older server says nothing of either."""
+    play(RunPrinter(), ("run.finished", RESULT | {"estimated": True}), ("run.finished", RESULT | {"estimated": False}))
+    assert ["(estimated)" in line for line in capsys.readouterr().err.splitlines()] == [True, False]
+    row = RESULT | {"agent": "support", "version_name": "1.0.0"}
+    costs = [_row(row | more)[6] for more in ({"estimated": True}, {"estimated": False}, {})]
+    assert costs == ["~$0.001234", "$0.001234", "$0.001234"]
 
 
 def test_a_speaker_is_named_where_it_begins(capsys: pytest.CaptureFixture[str]) -> None:

@@ -112,7 +112,13 @@ class RunPrinter:
             count(result["steps"], "step"),
             count(result["tool_calls"], "tool call"),
             count(tokens, "token"),
-            usd_text(result["cost_microusd"]) if result["priced"] else "price unknown",
+            _cost(result),
             result["run"],
         )
         self._beside("{}{}", " · ".join(parts))
+
+
+def _cost(result: dict[str, Any]) -> str:
+    if not result["priced"]:
+        return "price unknown"
+    return usd_text(result["cost_microusd"]) + (" (estimated)" if result.get("estimated") else "")

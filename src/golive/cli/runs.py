@@ -73,8 +73,13 @@ def _row(row: dict[str, Any]) -> tuple[object, ...]:
     reason = row.get("reason") or "-"
     return (
         row["run"], row["agent"], row["version_name"] or "-", row.get("outcome") or row["state"],
-        "-" if reason == "done" else reason, row["steps"], usd_text(row["cost_microusd"]), moment(row["created_at"]),
+        "-" if reason == "done" else reason, row["steps"], _cost(row), moment(row["created_at"]),
     )  # fmt: skip
+
+
+def _cost(row: dict[str, Any]) -> str:
+    """`~$0.01` where something of it is an estimate."""
+    return ("~" if row.get("estimated") else "") + usd_text(row["cost_microusd"])
 
 
 @app.command()
