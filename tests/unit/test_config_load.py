@@ -238,6 +238,22 @@ def test_a_version_without_quotes_is_told(tmp_path: Path) -> None:
     assert told.endswith("but is 1.0. Put it in quotes.")
 
 
+@pytest.mark.parametrize("version", ["", " ", "1 0", "1\\n", "1\\u0000", "ü", "-1", "a" * 65])
+def test_a_version_is_a_label(tmp_path: Path, version: str) -> None:
+    """Empty, with blanks, controls or letters that look like others, or too long: refused in words, at its line."""
+    (told,) = agent_refused(tmp_path, AGENT.replace("1.0.0", version))
+    assert told.startswith("agents/support/agent.toml:2: `version` must be a version of letters, digits and `.+_-`")
+
+
+def test_a_version_need_not_be_semver(tmp_path: Path) -> None:
+    """A date, a build or a word serves as well."""
+    for version in ("2026-11-21", "1.0.0-rc.1+build_7", "blue"):
+        root = tmp_path / version
+        root.mkdir()
+        project(root, agent=AGENT.replace("1.0.0", version))
+        assert load(root, {}).agents["support"].config.version == version
+
+
 def test_targets_and_tiers_are_checked(tmp_path: Path) -> None:
     """An empty chain, a target without provider, and several tiers without a default are each told."""
     found = agent_refused(
@@ -295,6 +311,12 @@ def test_a_schema_of_the_answer_is_read(tmp_path: Path) -> None:
         ("no.json", None, "there is no no.json."),
         ("a.json", "{", "a.json is not JSON"),
         ("a.json", "[1]", "a.json does not hold a JSON object."),
+        ("a.json", '{"minimum": NaN}', "a.json is not JSON: NaN is no number that JSON knows."),
+        (
+            "a.json",
+            '{"properties": {"age": {"type": "strin"}}}',
+            "`models.default.output_schema`: a.json is no JSON Schema: at #/properties/age/type, `type` must be one or",
+        ),
         ("../../golive.toml", None, "leaves the agent's folder"),
     ],
 )

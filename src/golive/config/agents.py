@@ -1,13 +1,12 @@
 """Reads the agents' folders: agent.toml, prompt.md, schemas. Never imports tools.py, which is the user's code."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 from pydantic import ValidationError
 
-from golive.config import problems
+from golive.config import json_schema, problems
 from golive.config.files import Toml, Unreadable, read_text, read_toml
 from golive.config.problems import Problem
 from golive.config.schema import AgentConfig, GoliveConfig, TierConfig
@@ -154,7 +153,7 @@ def _schema(folder: Path, tier: str, settings: TierConfig, toml: Toml) -> tuple[
         message = f"`{key}` leaves the agent's folder: {name}."
         return {}, [Problem(key, name, origin, message, "Put the file into the folder: it is part of the version.")]
     try:
-        schema = json.loads(read_text(file, name, "Write it, or remove the setting."))
+        schema = json_schema.parse(read_text(file, name, "Write it, or remove the setting."))
     except Unreadable as error:
         return {}, [Problem(key, name, origin, f"`{key}`: {error.problem.line()}")]
     except (ValueError, RecursionError) as error:
@@ -163,4 +162,8 @@ def _schema(folder: Path, tier: str, settings: TierConfig, toml: Toml) -> tuple[
     if not isinstance(schema, dict):
         message = f"`{key}`: {name} does not hold a JSON object."
         return {}, [Problem(key, name, origin, message, "Make it a JSON Schema.")]
+    fault = json_schema.first_fault(schema)
+    if fault is not None:
+        message = f"`{key}`: {name} is no JSON Schema: at {fault.pointer}, {fault.message}"
+        return {}, [Problem(key, name, origin, message, "Correct it there.")]
     return schema, []

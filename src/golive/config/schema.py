@@ -151,7 +151,8 @@ class TierConfig(Section):
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None = None
     """How long a reasoning model may think; sent only when set."""
     output_schema: str | None = None
-    """File with a JSON Schema the answer must follow (structured output), relative to the agent's folder."""
+    """File with a JSON Schema the answer must follow (structured output), relative to the agent's folder. Checked for
+    its form when the agent is loaded; which part of JSON Schema is served, the provider decides."""
 
 
 class ToolConfig(Section):
@@ -193,7 +194,8 @@ class AgentConfig(Section):
     name: Name
     """The agent's name in addresses and as `model`; must equal the folder's name."""
     version: Annotated[str, Field(pattern=VERSION)]
-    """Version name (semver or date tag). The same name with other content is refused."""
+    """A label of your own, such as `1.0.0` or `2026-11-21`: 1 to 64 letters, digits and `.+_-`, a letter or digit first.
+    The same label with other content is refused."""
     description: str = ""
     """One sentence for lists."""
     models: Annotated[dict[Name, TierConfig], Field(min_length=1)]
