@@ -194,7 +194,7 @@ class AgentConfig(Section):
     name: Name
     """The agent's name in addresses and as `model`; must equal the folder's name."""
     version: Annotated[str, Field(pattern=VERSION)]
-    """A label of your own, such as `1.0.0` or `2026-11-21`: 1 to 64 letters, digits and `.+_-`, a letter or digit first.
+    """A label of your own, such as `1.0.0` or `2026-11-21`: 1 to 64 letters, digits and `.+_-`, none of `.+_-` first.
     The same label with other content is refused."""
     description: str = ""
     """One sentence for lists."""
