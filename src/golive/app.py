@@ -29,7 +29,7 @@ from golive.gateway.server import Gateway
 from golive.guards.redact import Redactor
 from golive.models.call import ModelCall
 from golive.models.plane import ModelPlane
-from golive.models.transport_aiohttp import AiohttpTransport
+from golive.models.transport_http import HttpTransport
 from golive.releases.digest import version_digest
 from golive.releases.registry import dev_name, register
 from golive.runtime.agent import Agents, AgentVersion, Limits, Tier
@@ -143,8 +143,8 @@ class Server:
         self._stack.push_async_callback(self._close_toolsets)
         for agent in self.loaded.agents.values():
             self.agents.put(DEFAULT_TENANT, await self._version(agent))
-        self._assemble(pepper)
         keyring = Keyring(self.store, pepper, self._clock)
+        self._assemble(pepper, keyring)
         await keyring.start()
         self._stack.push_async_callback(keyring.close)
         self.gateway = self._new_gateway(keyring)
@@ -160,7 +160,7 @@ class Server:
             except ConfigError as error:
                 self.log.warning("secret.missing", provider=name, message=error.message, remedy=error.remedy)
 
-    def _assemble(self, pepper: bytes) -> None:
+    def _assemble(self, pepper: bytes, keyring: Keyring) -> None:
         server = self.loaded.config.server
         self.runtime = Runtime(
             store=self.store,
@@ -185,7 +185,7 @@ class Server:
             observer=self._observe,
         )
         self._stack.push_async_callback(self.relay.close)
-        self.key_admin = KeyAdmin(self.store, pepper, self._clock, self._chance)
+        self.key_admin = KeyAdmin(self.store, pepper, self._clock, self._chance, keyring.learn)
 
     def _warm_up(self) -> None:
         """What would otherwise stall requests: reading the price list, the collector's walks over what stays."""
@@ -214,7 +214,7 @@ class Server:
         )
 
     def _new_plane(self) -> ModelPlane:
-        return ModelPlane(self.loaded.config, self._resolve, AiohttpTransport(), self._clock)
+        return ModelPlane(self.loaded.config, self._resolve, HttpTransport(), self._clock)
 
     def _open_runs(self) -> int:
         return self.runtime.open_runs()

@@ -19,7 +19,7 @@ from golive.core.ids import Ids
 from golive.gateway.listen import HttpServer, bind
 from golive.gateway.server import Gateway
 from golive.models.plane import ModelPlane
-from golive.models.transport_aiohttp import AiohttpTransport
+from golive.models.transport_http import HttpTransport
 from golive.runtime.agent import Agents, AgentVersion, Limits, Tier
 from golive.runtime.relay import Relay
 from golive.runtime.service import Runtime, RuntimeSettings
@@ -56,8 +56,8 @@ class Server:
         self.config = config
         self.store = SqliteStore.open(path / "golive.db", clock=self.clock)
         self.sim = Simulator(seed=1, clock=self.clock)
-        self.keys = KeyAdmin(self.store, PEPPER, self.clock, SystemChance())
         self.keyring = Keyring(self.store, PEPPER, self.clock)
+        self.keys = KeyAdmin(self.store, PEPPER, self.clock, SystemChance(), self.keyring.learn)
         self.metrics = Metrics()
         self.agents = Agents()
         self.options = options
@@ -75,7 +75,7 @@ class Server:
         )
         dead = ProviderConfig(base_url="http://127.0.0.1:9/v1", models=())
         self.config = self.config.model_copy(update={"providers": {"sim": provider, "dead": dead}})
-        self.plane = ModelPlane(self.config, lambda ref: ref, AiohttpTransport(), self.clock)
+        self.plane = ModelPlane(self.config, lambda ref: ref, HttpTransport(), self.clock)
         folder = self.path / "support"
         folder.mkdir()
         (folder / "tools.py").write_text(TOOLS)

@@ -151,6 +151,49 @@ async def test_a_revocation_reaches_a_ring_that_follows(world: World) -> None:
     assert (await world.admin.revoke("default", key_id)) == row
 
 
+async def test_what_is_made_or_revoked_here_counts_at_once(world: World) -> None:
+    """The server's own administration tells its ring: the next request with a revoked key is refused, not polled."""
+    own = KeyAdmin(world.store, PEPPER, world.clock, SeededChance(2), world.ring.learn)
+    made = await own.create("default", "test", "viewer", created_by="tests")
+    assert made.row.id in world.ring._known
+    assert (await world.ring.authenticate(f"Bearer {made.secret}")).role == "viewer"
+    await own.revoke("default", made.row.id)
+    await world.refused(f"Bearer {made.secret}")
+
+
+async def test_a_key_revoked_elsewhere_is_refused_here_once_it_is_revoked_here(world: World) -> None:
+    """Revoking a second time changes nothing in the store, and still ends what this ring would have let in."""
+    own = KeyAdmin(world.store, PEPPER, world.clock, SeededChance(2), world.ring.learn)
+    key_id, key = await world.key()
+    await world.ring.authenticate(f"Bearer {key}")
+    row = await world.admin.revoke("default", key_id)
+    assert await own.revoke("default", key_id) == row
+    await world.refused(f"Bearer {key}")
+
+
+async def test_a_refresh_under_way_does_not_undo_a_revocation(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ring that has read the keys just before one was revoked ends up without it all the same."""
+    own = KeyAdmin(world.store, PEPPER, world.clock, SeededChance(2), world.ring.learn)
+    made = await own.create("default", "test", "user", created_by="tests")
+    has_read, go_on = asyncio.Event(), asyncio.Event()
+    read = world.store.all_keys
+
+    async def slowly() -> list[keyring_module.KeyRow]:
+        rows = await read()
+        has_read.set()
+        await go_on.wait()
+        return rows
+
+    monkeypatch.setattr(world.store, "all_keys", slowly)
+    refreshing = asyncio.ensure_future(world.ring.refresh())
+    await has_read.wait()
+    revoking = asyncio.ensure_future(own.revoke("default", made.row.id))
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.gather(refreshing, revoking)
+    await world.refused(f"Bearer {made.secret}")
+
+
 async def test_guesses_do_not_become_load(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Unknown ids asked for together share one read of the store, and a good key among them is still found."""
     reads = []

@@ -1,8 +1,9 @@
 """Every key of the installation, in memory: who is it that asks, answered in microseconds.
 
-The ring follows the store's control version, polled (a revoked key stops working within `POLL_S` on every replica)
-and, for an id it does not know, looked up at once, so that a key works the moment it was made. Owns authentication by
-key and the lazy record of last use; leaves what a principal may do to `authorize.py`.
+What this process itself makes or revokes the ring is told at once (`learn`). What others do it learns from the store's
+control version, polled (a revoked key stops working within `POLL_S` on every replica) and, for an id it does not know,
+looked up at once, so that a key works the moment it was made. Owns authentication by key and the lazy record of last
+use; leaves what a principal may do to `authorize.py`.
 """
 
 import asyncio
@@ -102,8 +103,13 @@ class Keyring:
             if version == self._version:
                 return
             rows = await self._store.all_keys()
-            self._known = {row.id: (row, Principal(row.tenant, f"key:{row.id}", row.role)) for row in rows}
+            self._known = {row.id: _entry(row) for row in rows}
             self._version = version
+
+    async def learn(self, row: KeyRow) -> None:
+        """Takes in a key that was just made or revoked here: it counts from the next request on."""
+        async with self._refreshing:  # one under way may have read the store before the change, and would undo this
+            self._known[row.id] = _entry(row)
 
     async def _follow(self) -> None:
         while True:
@@ -128,3 +134,7 @@ class Keyring:
                 await self._store.tenant(tenant).keys_used(times)
             except StoreError:
                 return
+
+
+def _entry(row: KeyRow) -> tuple[KeyRow, Principal]:
+    return row, Principal(row.tenant, f"key:{row.id}", row.role)

@@ -7,6 +7,7 @@ administration; `keyring.py` owns the look-up of every request.
 
 import base64
 import hmac
+from collections.abc import Awaitable, Callable
 
 from msgspec import Struct, structs
 
@@ -69,8 +70,20 @@ class NewKey(Struct, frozen=True):
 class KeyAdmin:
     """Makes, lists and revokes keys; the CLI and the HTTP face both act through it."""
 
-    def __init__(self, store: Store, pepper: bytes, clock: Clock, chance: Chance) -> None:
-        """Takes the store, the pepper (at least 32 bytes), and where time and randomness come from."""
+    def __init__(
+        self,
+        store: Store,
+        pepper: bytes,
+        clock: Clock,
+        chance: Chance,
+        changed: Callable[[KeyRow], Awaitable[None]] | None = None,
+    ) -> None:
+        """Takes the store, the pepper (at least 32 bytes), and where time and randomness come from.
+
+        Args:
+            changed: told of each key made or revoked once that is durable, before anybody else is: a server's own
+                keyring. None beside a server, whose keyring sees the change in the store.
+        """
         if len(pepper) < PEPPER_BYTES:
             raise ConfigError(
                 f"secrets.pepper has {len(pepper)} bytes, which is too short.",
@@ -81,6 +94,7 @@ class KeyAdmin:
         self._pepper = pepper
         self._clock = clock
         self._chance = chance
+        self._changed = changed
 
     async def create(
         self, tenant: str, name: str, role: str, *, created_by: str, expires_in_s: float | None = None
@@ -110,6 +124,7 @@ class KeyAdmin:
             expires_at=None if expires_in_s is None else now + expires_in_s,
         )
         await self._store.tenant(tenant).put_key(row)
+        await self._tell(row)
         return NewKey(row, secret)
 
     async def list(self, tenant: str) -> list[KeyRow]:
@@ -125,10 +140,11 @@ class KeyAdmin:
         handle = self._store.tenant(tenant)
         for row in await handle.keys():
             if row.id == key_id:
-                if row.revoked_at is not None:
-                    return row
-                revoked = structs.replace(row, revoked_at=self._clock.now())
-                await handle.put_key(revoked)
+                revoked = row
+                if row.revoked_at is None:
+                    revoked = structs.replace(row, revoked_at=self._clock.now())
+                    await handle.put_key(revoked)
+                await self._tell(revoked)
                 return revoked
         raise NotFound(
             f"There is no key {key_id[:20]!r}.",
@@ -136,6 +152,10 @@ class KeyAdmin:
             field="id",
             value=key_id[:20],
         )
+
+    async def _tell(self, row: KeyRow) -> None:
+        if self._changed is not None:
+            await self._changed(row)
 
 
 def _check_new(name: str, role: str, expires_in_s: float | None) -> None:
