@@ -24,7 +24,7 @@ from golive.models.call import (
     UsageReported,
 )
 from golive.models.plane import ModelPlane
-from golive.models.transport_aiohttp import AiohttpTransport
+from golive.models.transport_http import HttpTransport
 from golive.sim.server import Simulator
 
 TEXT = "sim/sim-text?tokens=12"
@@ -55,7 +55,7 @@ async def plane(sim: Simulator) -> AsyncIterator[ModelPlane]:
         },
         prices={"*": PriceConfig(input_usd_per_mtok=1, output_usd_per_mtok=4)},
     )
-    made = ModelPlane(config, lambda reference: "", AiohttpTransport(), SystemClock())
+    made = ModelPlane(config, lambda reference: "", HttpTransport(), SystemClock())
     yield made
     await made.close()
 

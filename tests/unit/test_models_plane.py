@@ -32,7 +32,7 @@ from golive.models.call import (
     TextDelta,
 )
 from golive.models.plane import ModelInfo, ModelPlane
-from golive.models.transport_aiohttp import AiohttpTransport
+from golive.models.transport_http import HttpTransport
 from golive.sim.server import Simulator
 from tests.contract.test_dialect import calls, of_kind, text
 
@@ -66,7 +66,7 @@ async def plane(sim: Simulator) -> AsyncIterator[ModelPlane]:
         },
         prices={"*": PriceConfig(input_usd_per_mtok=1, output_usd_per_mtok=4, cached_input_usd_per_mtok=0.25)},
     )
-    built = ModelPlane(config, resolve, AiohttpTransport(), CLOCK)
+    built = ModelPlane(config, resolve, HttpTransport(), CLOCK)
     yield built
     await built.close()
 

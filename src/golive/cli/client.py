@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from golive.core.errors import GoliveError
-from golive.models.transport_aiohttp import in_words
+from golive.models.transport import in_words
 
 CLIENT_FILE = ".golive/client.json"
 _JSON = {"Content-Type": "application/json"}
@@ -121,14 +121,22 @@ class Client:
                     yield event
         except (aiohttp.ClientError, TimeoutError) as error:
             if began:
-                raise StreamBroken(f"the connection to {self.url} was lost ({in_words(error)}).") from error
+                raise StreamBroken(f"the connection to {self.url} was lost ({_words(error)}).") from error
             raise self._unreachable(error) from error
 
     def _unreachable(self, error: Exception) -> ServerUnreachable:
-        how = "is no address" if isinstance(error, aiohttp.InvalidURL) else f"is not reachable ({in_words(error)})"
+        how = "is no address" if isinstance(error, aiohttp.InvalidURL) else f"is not reachable ({_words(error)})"
         return ServerUnreachable(
             f"the server at {self.url} {how}.", remedy="Start one with `golive dev`, or name another with --url."
         )
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientPayloadError) and not isinstance(error.__cause__, OSError):
+        return "the connection ended before the body did"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return in_words(error.os_error)
+    return in_words(error.__cause__ if isinstance(error.__cause__, OSError) else error)
 
 
 async def _events(chunks: AsyncIterator[bytes]) -> AsyncIterator[ServerSentEvent]:

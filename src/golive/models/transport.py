@@ -4,6 +4,10 @@ Owns connections, their pool, and what can go wrong with them. Leaves meaning (s
 but the one on connecting to `provider.py`. The simulated world puts its own implementation here.
 """
 
+import errno
+import os
+import socket
+import ssl
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -74,7 +78,7 @@ class Response(Protocol):
 
 
 class Transport(Protocol):
-    """How requests leave the process. Implementations: aiohttp, and the simulated network of tests/sim."""
+    """How requests leave the process. Implementations: `transport_http.py`, and the simulated network of tests/sim."""
 
     async def send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, *, connect_s: float
@@ -93,3 +97,14 @@ class Transport(Protocol):
     async def close(self) -> None:
         """Closes every connection."""
         ...
+
+
+def in_words(error: BaseException) -> str:
+    """What happened, in the system's own words where it has any: "connection refused" and not a library's sentence."""
+    if isinstance(error, ssl.SSLError):
+        return str(getattr(error, "verify_message", "") or error.reason or error)[:200]
+    if isinstance(error, socket.gaierror):
+        return str(error.strerror).lower()[:200]
+    if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
+        return os.strerror(error.errno).lower()
+    return (str(error) or type(error).__name__)[:200]

@@ -1,7 +1,7 @@
 """The server's own log: events with past-tense names and fields, one line each, on standard error.
 
 Owns how a line is made and where it goes. What must not stand in it is decided by the `redact` function handed in.
-Lines of other libraries (uvicorn, aiohttp) come the same way, as the event `library.logged`. Logging never raises: a
+Lines of other libraries (uvicorn, asyncio) come the same way, as the event `library.logged`. Logging never raises: a
 full disk under the log must not end the runs that the log tells of.
 """
 
