@@ -19,6 +19,8 @@ from golive.telemetry import metrics as metrics_module
 from golive.telemetry.logs import configure
 from golive.telemetry.metrics import Metrics
 
+BOUNDS = ("0.001", "0.0025", "60.0", "+Inf")
+
 
 def sample(metrics: Metrics, name: str, **labels: str) -> float | None:
     return metrics.registry.get_sample_value(name, labels)
@@ -65,6 +67,27 @@ def test_labels_from_outside_cannot_grow_without_end() -> None:
         metrics.observe("t", "a", "1", [AlarmRaised(f"alarm-{number}", "")])
     assert sample(metrics, "golive_alarms_total", alarm="other") == 5
     assert sample(metrics, "golive_alarms_total", alarm="alarm-0") == 1
+
+
+def test_a_bucket_counts_what_is_at_its_bound_and_below() -> None:
+    """Buckets are cumulative and hold their upper bound; what is above all of them counts in `+Inf` and the sum."""
+    metrics = Metrics()
+    for seconds in (0.001, 0.0011, 0.0025, 90.0):
+        metrics.http("GET", "/health", "200", seconds)
+    told = [sample(metrics, "golive_http_request_seconds_bucket", route="/health", le=le) for le in BOUNDS]
+    assert told == [1, 3, 3, 4]
+    assert sample(metrics, "golive_http_request_seconds_count", route="/health") == 4
+    assert sample(metrics, "golive_http_request_seconds_sum", route="/health") == 0.001 + 0.0011 + 0.0025 + 90.0
+
+
+def test_a_histogram_cannot_grow_without_end() -> None:
+    """Past the maximum of series, values of further label sets are observed together under `other`."""
+    metrics = Metrics()
+    for number in range(metrics_module.MAX_SERIES + 3):
+        metrics.http("GET", f"/{number}", "200", 0.002)
+    assert sample(metrics, "golive_http_request_seconds_count", route="other") == 3
+    assert sample(metrics, "golive_http_request_seconds_sum", route="other") == 0.006
+    assert sample(metrics, "golive_http_requests_total", method="other", route="other", status="other") == 3
 
 
 def test_open_runs_are_read_when_metrics_are() -> None:

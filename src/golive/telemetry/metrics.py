@@ -1,18 +1,18 @@
 """Prometheus metrics, told by the journal's events and by the HTTP side.
 
-Owns names, labels and buckets. One observer is called after each append with the bodies that became durable; series
-are bound once and kept, so that an event costs a microsecond or two. Texts from outside (a model's name in a request)
-become labels, hence the maximum of series per family.
+Owns names, labels and buckets; how series are kept is `series.py`'s. One observer is called after each append with the
+bodies that became durable. Texts from outside (a model's name in a request) become labels, hence the maximum of series
+per family.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client import CollectorRegistry, generate_latest
 
 from golive.core.events import AlarmRaised, Body, ModelFailed, ModelFinished, RunAccepted, RunFinished, ToolFinished
 from golive.core.messages import Usage
+from golive.telemetry.series import Counters, Gauge, Histograms, Labels
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 MAX_SERIES = 2_000
@@ -21,41 +21,6 @@ MAX_SERIES = 2_000
 _RUN_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
 _FIRST_TOKEN_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3, 5, 10, 20)
 _HTTP_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-
-M = TypeVar("M", bound=MetricWrapperBase)
-
-
-class _Family:
-    """One metric with its bound series, at most `MAX_SERIES` of them."""
-
-    __slots__ = ("_bound", "_metric", "_width")
-
-    def __init__(self, metric: MetricWrapperBase, width: int) -> None:
-        self._metric = metric
-        self._width = width
-        self._bound: dict[tuple[str, ...], MetricWrapperBase] = {}
-
-    def bind(self, labels: tuple[str, ...]) -> MetricWrapperBase:
-        series = self._bound.get(labels)
-        if series is None:
-            if len(self._bound) >= MAX_SERIES:
-                labels = ("other",) * self._width
-            series = self._bound[labels] = self._metric.labels(*labels)
-        return series
-
-
-class _Counters(_Family):
-    def add(self, amount: float, *labels: str) -> None:
-        series = self.bind(labels)
-        assert isinstance(series, Counter)
-        series.inc(amount)
-
-
-class _Histograms(_Family):
-    def observe(self, value: float, *labels: str) -> None:
-        series = self.bind(labels)
-        assert isinstance(series, Histogram)
-        series.observe(value)
 
 
 class Metrics:
@@ -83,66 +48,82 @@ class Metrics:
         self._http_seconds = self._histograms(
             "golive_http_request_seconds", "Whole requests, streams included", ("route",), _HTTP_SECONDS
         )
-        self._open = Gauge("golive_open_runs", "Runs not finished", registry=self.registry)
-        self.follow_open_runs(open_runs)
+        self._open = Gauge("golive_open_runs", "Runs not finished", open_runs)
+        self.registry.register(self._open)
+        self._tellers: dict[type[Body], Callable[[Any, str, str], None]] = {
+            RunAccepted: self._run_accepted,
+            RunFinished: self._run_finished,
+            ModelFailed: self._model_failed,
+            ModelFinished: self._model_finished,
+            ToolFinished: self._tool_finished,
+            AlarmRaised: self._alarm_raised,
+        }
 
-    def _counters(self, name: str, text: str, labels: tuple[str, ...]) -> _Counters:
-        return _Counters(Counter(name, text, labels, registry=self.registry), len(labels))
+    def _counters(self, name: str, text: str, labels: Labels) -> Counters:
+        counters = Counters(name, text, labels, MAX_SERIES)
+        self.registry.register(counters)
+        return counters
 
-    def _histograms(self, name: str, text: str, labels: tuple[str, ...], buckets: tuple[float, ...]) -> _Histograms:
-        return _Histograms(Histogram(name, text, labels, buckets=buckets, registry=self.registry), len(labels))
+    def _histograms(self, name: str, text: str, labels: Labels, buckets: Sequence[float]) -> Histograms:
+        histograms = Histograms(name, text, labels, buckets, MAX_SERIES)
+        self.registry.register(histograms)
+        return histograms
 
     def follow_open_runs(self, open_runs: Callable[[], int]) -> None:
         """Sets where the number of open runs is read whenever metrics are."""
-        self._open.set_function(lambda: float(open_runs()))
+        self._open.read = open_runs
 
     def observe(self, tenant: str, agent: str, version_name: str, bodies: Sequence[Body]) -> None:
         """Takes in what has just become durable in one run. `tenant` is no label: metrics are the operator's."""
         for body in bodies:
-            match body:
-                case ModelFinished():
-                    self._model_finished(body)
-                case ToolFinished():
-                    self._tools.add(1, agent, body.name, "ok" if body.ok else body.error_code or "tool.failed")
-                case ModelFailed():
-                    self._calls.add(1, body.target, body.code)
-                    self._spent(body.target, body.usage, body.cost_microusd)
-                case RunAccepted():
-                    self._accepted.add(1, agent, version_name)
-                case RunFinished():
-                    self._runs.add(1, agent, version_name, body.outcome)
-                    self._run_seconds.observe(body.duration_ms / 1e3, agent, version_name)
-                    if body.cost_microusd:
-                        self._run_cost.add(body.cost_microusd / 1e6, agent, version_name)
-                case AlarmRaised():
-                    self._alarms.add(1, body.alarm)
-                case _:
-                    pass
+            tell = self._tellers.get(type(body))
+            if tell is not None:
+                tell(body, agent, version_name)
 
-    def _model_finished(self, body: ModelFinished) -> None:
+    def _run_accepted(self, _: RunAccepted, agent: str, version_name: str) -> None:
+        self._accepted.add(1, (agent, version_name))
+
+    def _run_finished(self, body: RunFinished, agent: str, version_name: str) -> None:
+        self._runs.add(1, (agent, version_name, body.outcome))
+        self._run_seconds.observe(body.duration_ms / 1e3, (agent, version_name))
+        if body.cost_microusd:
+            self._run_cost.add(body.cost_microusd / 1e6, (agent, version_name))
+
+    def _model_failed(self, body: ModelFailed, _agent: str, _version_name: str) -> None:
+        self._calls.add(1, (body.target, body.code))
+        self._spent(body.target, body.usage, body.cost_microusd)
+
+    def _model_finished(self, body: ModelFinished, _agent: str, _version_name: str) -> None:
         target = body.target
-        self._calls.add(1, target, "ok")
-        self._call_seconds.observe(body.latency_ms / 1e3, target)
+        self._calls.add(1, (target, "ok"))
+        self._call_seconds.observe(body.latency_ms / 1e3, (target,))
         if body.first_token_ms is not None:
-            self._first_token.observe(body.first_token_ms / 1e3, target)
+            self._first_token.observe(body.first_token_ms / 1e3, (target,))
         self._spent(target, body.usage, body.cost_microusd)
 
     def _spent(self, target: str, usage: Usage, cost_microusd: int) -> None:
         if usage.input_tokens:
-            self._tokens.add(usage.input_tokens, target, "input")
+            self._tokens.add(usage.input_tokens, (target, "input"))
         if usage.output_tokens:
-            self._tokens.add(usage.output_tokens, target, "output")
+            self._tokens.add(usage.output_tokens, (target, "output"))
         if usage.cached_input_tokens:
-            self._tokens.add(usage.cached_input_tokens, target, "cached_input")
+            self._tokens.add(usage.cached_input_tokens, (target, "cached_input"))
         if usage.reasoning_tokens:
-            self._tokens.add(usage.reasoning_tokens, target, "reasoning")
+            self._tokens.add(usage.reasoning_tokens, (target, "reasoning"))
         if cost_microusd:
-            self._cost.add(cost_microusd / 1e6, target)
+            self._cost.add(cost_microusd / 1e6, (target,))
+
+    def _tool_finished(self, body: ToolFinished, agent: str, _version_name: str) -> None:
+        result = "ok" if body.ok else body.error_code or "tool.failed"
+        self._tools.add(1, (agent, body.name, result))
+
+    def _alarm_raised(self, body: AlarmRaised, _agent: str, _version_name: str) -> None:
+        self._alarms.add(1, (body.alarm,))
 
     def http(self, method: str, route: str, status: str, seconds: float) -> None:
         """A request was answered (a stream: ended). `route` is the template, never the path itself."""
-        self._http.add(1, method, route, status)
-        self._http_seconds.observe(seconds, route)
+        self._http.add(1, (method, route, status))
+        self._http_seconds.observe(seconds, (route,))
 
     def render(self) -> bytes:
         """All metrics in Prometheus' text format."""
