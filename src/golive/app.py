@@ -46,7 +46,8 @@ from golive.tenants.keyring import Keyring
 from golive.tenants.keys import KeyAdmin, NewKey
 from golive.tools.toolset import Toolset
 from golive.workers.inline import InlineToolset
-from golive.workers.pool import WorkerToolset
+from golive.workers.pool import HOME_PREFIX, WorkerToolset
+from golive.workers.scratch import sweep
 
 DEFAULT_TENANT = "default"
 _RETIRE_POLL_S = 0.2
@@ -189,12 +190,19 @@ class Server:
 
     def _warm_up(self) -> None:
         """What would otherwise stall requests: reading the price list, the collector's walks over what stays."""
+        self._tasks.start(self._sweep(), "sweep")
         if self.plane.needs_price_list():
             self._tasks.start(asyncio.to_thread(self.plane.prices.load), "price list")
         sys.setswitchinterval(_SWITCH_S)
         gc.set_threshold(_GC_YOUNG, *gc.get_threshold()[1:])
         gc.collect()
         gc.freeze()
+
+    async def _sweep(self) -> None:
+        """Takes away the folders of workers whose server was killed."""
+        swept = await asyncio.to_thread(sweep, HOME_PREFIX)
+        if swept:
+            self.log.info("worker.folders_removed", count=len(swept))
 
     def _new_gateway(self, keyring: Keyring) -> Gateway:
         return Gateway(

@@ -4,8 +4,6 @@ Decides how many workers there are, which one takes a call, and what follows whe
 """
 
 import asyncio
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,8 +22,11 @@ from golive.workers.environment import worker_environment
 from golive.workers.outcomes import timed_out
 from golive.workers.places import Places
 from golive.workers.process import Plan, WorkerProcess
+from golive.workers.scratch import Scratch
 from golive.workers.settings import tool_timeouts
 
+HOME_PREFIX = "golive-worker-"
+"""Begins the name of the folder that is HOME and TMPDIR of a version's workers."""
 CLOSE_S = 3.0
 """How long workers may take to leave their lifespan when the toolset closes."""
 FIRST_PAUSE_S = 0.1
@@ -71,7 +72,7 @@ class WorkerToolset:
         self._tasks = Tasks(f"workers.{self._name}")
         self._specs: tuple[ToolSpec, ...] = ()
         self._timeouts: dict[str, tuple[float, str]] = {}
-        self._home: str | None = None
+        self._home: Scratch | None = None
         self._plan: Plan | None = None
         self._trouble: WorkerCrashed | None = None
         self._crashes = 0
@@ -93,9 +94,9 @@ class WorkerToolset:
             self._timeouts = tool_timeouts((), self._settings, self._folder)
             self._started = True
             return
-        self._home = tempfile.mkdtemp(prefix="golive-worker-")
+        self._home = Scratch(HOME_PREFIX)
         try:
-            environment = worker_environment(self._environ, self._config.env, self._home)
+            environment = worker_environment(self._environ, self._config.env, str(self._home.path))
             limits, config = self._limits, self._config
             self._plan = Plan(
                 self._folder, config.concurrency, limits.max_tool_result_bytes, config.start_s, environment
@@ -162,7 +163,7 @@ class WorkerToolset:
         async with stopping:
             pass
         if self._home is not None:
-            shutil.rmtree(self._home, ignore_errors=True)
+            self._home.remove()
 
     # ---- told by the workers -----------------------------------------------------------------------------------------
 
