@@ -59,13 +59,14 @@ class ScriptedModel:
         self.repeat = repeat
         self.priced = priced
         self.estimated = estimated
+        self.usage = Usage(input_tokens=10, output_tokens=5)
         self.requests: list[ModelRequest] = []
 
     async def __call__(self, request: ModelRequest, ctx: CallContext) -> AsyncGenerator[list[ModelEvent], None]:
         self.requests.append(request)
         turn = self.turns[0] if self.repeat else self.turns.pop(0)
         yield [AttemptStarted(1, TARGET)]
-        usage = Usage(input_tokens=10, output_tokens=5)
+        usage = self.usage
         metered = Metered(1, TARGET, usage, 30 if self.priced else 0, self.priced, self.estimated, 1.0, 2.0)
         try:
             for item in turn:

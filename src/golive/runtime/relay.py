@@ -6,7 +6,15 @@ from contextlib import suppress
 
 from golive.core.clock import Clock
 from golive.core.deadline import Deadline
-from golive.core.errors import DeadlineExceeded, GoliveError, ModelError, ShuttingDown, StoreUnavailable
+from golive.core.errors import (
+    DeadlineExceeded,
+    Fenced,
+    GoliveError,
+    ModelError,
+    ShuttingDown,
+    StoreError,
+    StoreUnavailable,
+)
 from golive.core.events import (
     Body,
     ModelFailed,
@@ -19,6 +27,7 @@ from golive.core.ids import Ids
 from golive.core.messages import Usage
 from golive.core.tasks import Tasks, uncancelled
 from golive.models.call import CallContext, Finished, Metered, ModelCall, ModelEvent, ModelRequest, Opened
+from golive.runtime.ending import Ender
 from golive.runtime.journal import Observer, RunJournal, price_alarm
 from golive.runtime.state import RunState
 from golive.store.ports import Lease, Store
@@ -49,6 +58,7 @@ class Relay:
         self._ids = ids
         self._holder = holder
         self._observer = observer
+        self._ender = Ender(store, clock, holder, observer)
         self._tasks = Tasks("relays")
         self._open = 0
         self._idle = asyncio.Event()
@@ -92,10 +102,21 @@ class Relay:
         if not self._open:
             self._idle.set()
 
-    def _settle_in_time(self, journal: RunJournal) -> None:
-        """The store could not take a call's end: it, and what the call cost, follow when it can."""
+    def _settle_in_time(self, journal: RunJournal, error: StoreError) -> None:
+        """The store did not take a call's end."""
         if not self._draining:
-            self._tasks.start(journal.flush_in_time(), journal.state.run)
+            self._tasks.start(self._settle(journal, error), journal.state.run)
+
+    async def _settle(self, journal: RunJournal, error: StoreError) -> None:
+        """The end, and what the call cost, follow when the store takes them; where it never does, an end without."""
+        try:
+            if isinstance(error, StoreUnavailable):
+                await journal.flush_in_time()
+                return
+        except StoreError as refused:
+            error = refused
+        if not isinstance(error, Fenced):
+            await self._ender.end_failed_in_time(journal.state.tenant, journal.state.run, error)
 
     async def close(self) -> None:
         """Gives up what the store has not taken until now; call it once no call is open."""
@@ -122,7 +143,7 @@ class RelayCall:
         target: str,
         clock: Clock,
         closed: Callable[[], None],
-        settle_in_time: Callable[[RunJournal], None],
+        settle_in_time: Callable[[RunJournal, StoreError], None],
     ) -> None:
         self.run = journal.state.run
         self._journal = journal
@@ -227,8 +248,8 @@ class RelayCall:
         self._journal.note(RunFinished(outcome, reason, "", None, usage, cost, 1, duration_ms, state.estimated))
         try:
             await self._journal.flush()
-        except StoreUnavailable:
-            self._settle_in_time(self._journal)
+        except StoreError as refused:
+            self._settle_in_time(self._journal, refused)
             raise
 
 

@@ -7,6 +7,7 @@ from golive.core.clock import Clock
 from golive.core.deadline import Deadline
 from golive.core.errors import (
     DeadlineExceeded,
+    Fenced,
     GoliveError,
     InternalError,
     InvalidRequest,
@@ -25,6 +26,7 @@ from golive.memory.history import HISTORY_RUNS, recent
 from golive.runtime.agent import Agents, AgentVersion, Limits
 from golive.runtime.api import AgentInfo, RunRequest, RunResult
 from golive.runtime.conversations import Conversations, Turn
+from golive.runtime.ending import MAX_EVENTS, Ender
 from golive.runtime.interrupt import Interrupted
 from golive.runtime.journal import Observer, RunJournal
 from golive.runtime.live import LiveRun
@@ -34,8 +36,6 @@ from golive.runtime.step import Finish, after_error
 from golive.runtime.stream import Subscription
 from golive.store.ports import Lease, RunFilter, RunView, Store
 
-MAX_EVENTS = 100_000
-"""Most events of one run that are read at once."""
 BEGINNING = Cursor()
 
 
@@ -70,6 +70,7 @@ class Runtime:
         self._settings = settings
         self._observer = observer
         self._faults = faults
+        self._ender = Ender(store, clock, settings.holder, observer)
         self._live: dict[tuple[str, str], LiveRun] = {}
         self._conversations = Conversations(settings.conversation_queue)
         self._tasks = Tasks("runs")
@@ -174,16 +175,37 @@ class Runtime:
                 live.close(error)
                 if accepted:
                     await live.journal.flush_in_time()
-            except Exception as error:
-                self._faults(state.run, error)
-                live.close(error if isinstance(error, GoliveError) else InternalError("The run could not be ended."))
             else:
                 live.close(None)
+        except Exception as error:
+            self._faults(state.run, error)
+            await self._end_anew(live, error)
         finally:
             if turn is not None:
                 self._conversations.leave(turn)
             self._live.pop((state.tenant, state.run), None)
             live.ended.set_result(None)
+
+    async def _end_anew(self, live: LiveRun, error: Exception) -> None:
+        """The run's journal takes nothing more: the run ends as `failed` from what is durable, as the store takes it.
+
+        Who follows it is told that end out of the store; and the error only where there is no end yet.
+        """
+        tenant, run = live.journal.state.tenant, live.journal.state.run
+        told = error if isinstance(error, GoliveError) else InternalError("The run could not be ended.")
+        if not live.accepted.done() or isinstance(error, Fenced):  # there is no run, or it is another's
+            live.close(told)
+            return
+        try:
+            await self._ender.end_failed(tenant, run, error)
+        except StoreUnavailable:
+            live.close(told)
+            await self._ender.end_failed_in_time(tenant, run, error)
+        except Exception as again:
+            self._faults(run, again)
+            live.close(told)
+        else:
+            live.log.close_to_journal()
 
     async def _to_its_end(self, live: LiveRun, loop: RunLoop, deadline: Deadline, turn: Turn | None) -> None:
         """Raises StoreError when the run's end cannot be made durable; a fault of our own ends the run as `failed`."""
@@ -217,6 +239,9 @@ class Runtime:
         except Interrupted as interrupted:
             return (), ended_by(interrupted.reason, live.journal.state)
         except DeadlineExceeded as error:
+            return (), after_error(error, "", Limits(0, deadline.seconds, 0))
+        except StoreError as error:  # the past cannot be read; the run's own journal may well take its end
+            self._faults(live.run, error)
             return (), after_error(error, "", Limits(0, deadline.seconds, 0))
 
     async def _history(self, tenant: str, conversation: str, but: str) -> tuple[Message, ...]:

@@ -160,6 +160,12 @@ class FrameLog:
         self.frames.append(Frame(epoch, self.last_pos, "", "status", ERROR, Raw(_encode(data))))
         self.close()
 
+    def close_to_journal(self) -> None:
+        """No frame follows here: the end was written under another epoch, and subscribers read on in the journal."""
+        self.base += len(self.frames) + 1
+        self.frames.clear()
+        self.close()
+
     def close(self) -> None:
         """No frame follows."""
         self.closed = True

@@ -1,0 +1,101 @@
+"""Ending a run from its durable events alone, under a new epoch: what a crash left open, or a fault of the store.
+
+Whoever wrote to the run before is fenced off. What was noted and did not become durable is not known here; the call to
+a model that was under way then counts as one whose cost nobody knows.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+from golive.core.clock import Clock
+from golive.core.errors import GoliveError, InternalError, StoreUnavailable
+from golive.core.events import Body, Event, ModelFailed, RunFinished, encode_body
+from golive.runtime.journal import Observer
+from golive.runtime.state import RunState
+from golive.runtime.step import Finish
+from golive.store.ports import RunView, Store
+
+MAX_EVENTS = 100_000
+"""Most events of one run that are read at once."""
+RETRY_S = 1.0
+"""Between two attempts while the store cannot be written."""
+
+
+class Ender:
+    """Ends runs in one store, for one holder."""
+
+    def __init__(self, store: Store, clock: Clock, holder: str, observer: Observer) -> None:
+        self._store = store
+        self._clock = clock
+        self._holder = holder
+        self._observer = observer
+
+    async def end(self, view: RunView, finish: Callable[[RunState], Finish], why: str) -> bool:
+        """Ends the run, unless it has ended; whether this did it. `why` is told of a call that was under way.
+
+        Raises:
+            StoreError: it could not be ended; nothing was written.
+        """
+        if view.state == "finished":
+            return False
+        lease = await self._store.acquire(view.tenant, view.run, self._holder)
+        if lease is None:
+            return False
+        state = RunState.of(await self._store.tenant(view.tenant).events(view.run, 0, MAX_EVENTS))
+        if state.finished is not None:
+            return False
+        expected, now = state.seq, self._clock.now()
+        bodies = _bodies(state, finish(state), why, now)
+        events = []
+        for seq, body in enumerate(bodies, expected + 1):
+            state.apply(seq, lease.epoch, now, body)
+            events.append(
+                Event(view.tenant, view.run, seq, lease.epoch, "", state.version, now, body.kind, encode_body(body))
+            )
+        await self._store.append(lease, expected, events, views=(state.view(),))
+        self._observer(state, bodies)
+        return True
+
+    async def end_failed(self, tenant: str, run: str, error: Exception) -> None:
+        """Ends a run as `failed` whose own journal `error` has closed.
+
+        Raises:
+            StoreError: it could not be ended; nothing was written.
+        """
+        view = await self._store.tenant(tenant).run(run)
+        if view is not None:
+            code = error.code if isinstance(error, GoliveError) else InternalError.code
+            why = "The journal could not be written: what the call used is not known."
+            await self.end(view, lambda state: Finish("failed", code, _FAULT), why)
+
+    async def end_failed_in_time(self, tenant: str, run: str, error: Exception) -> None:
+        """The same, once the store can be written again, however long that takes."""
+        while True:
+            with suppress(StoreUnavailable):
+                await self.end_failed(tenant, run, error)
+                return
+            await asyncio.sleep(RETRY_S)
+
+
+_FAULT = "Something went wrong on our side, and I could not finish; what was kept of my answer stays."
+
+
+def _bodies(state: RunState, finish: Finish, why: str, now: float) -> list[Body]:
+    bodies: list[Body] = []
+    call = state.attempt
+    if call is not None:
+        bodies.append(ModelFailed(call.step, call.attempt, call.target, finish.reason, why, priced=False))
+    bodies.append(
+        RunFinished(
+            finish.outcome,
+            finish.reason,
+            finish.message,
+            usage=state.usage,
+            cost_microusd=state.cost_microusd,
+            steps=state.steps,
+            duration_ms=round((now - state.created_at) * 1000, 3),
+            usage_estimated=state.estimated,
+        )
+    )
+    return bodies
