@@ -11,7 +11,7 @@ from golive import __version__
 from golive.cli.main import COMMANDS
 from tests.e2e.cli_kit import Project
 
-HEAVY = ("aiohttp", "pydantic", "uvicorn", "starlette", "structlog", "genai_prices", "watchfiles", "prometheus_client",
+HEAVY = ("aiohttp", "pydantic", "uvicorn", "starlette", "genai_prices", "watchfiles", "prometheus_client",
          "docstring_parser", "golive.app", "golive.config.schema", "golive.cli.demo")  # fmt: skip
 
 

@@ -9,27 +9,33 @@ import json
 import logging
 import sys
 import threading
-from collections.abc import Callable, MutableMapping
-from typing import Any, Literal, Protocol, TextIO, cast
+import traceback
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal, Protocol, TextIO
 
 import msgspec
-import structlog
+
+from golive.core.clock import Clock, SystemClock
+from golive.telemetry.console import coloured, plain
 
 Level = Literal["debug", "info", "warning", "error"]
 Redact = Callable[[Any], Any]
+Told = Callable[[Mapping[str, Any]], str]
 
 _LEVELS: dict[Level, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _encode = msgspec.json.Encoder(enc_hook=repr).encode
 
 
 class Log(Protocol):
-    """What the rest of golive logs to: an event's name, and its fields."""
+    """What the rest of golive logs to: an event's name, and its fields. `exc_info` is an exception, or True for the
+    one being handled; its traceback becomes the field `exception`."""
 
     def bind(self, **fields: Any) -> "Log": ...
-    def debug(self, event: str, **fields: Any) -> None: ...
-    def info(self, event: str, **fields: Any) -> None: ...
-    def warning(self, event: str, **fields: Any) -> None: ...
-    def error(self, event: str, **fields: Any) -> None: ...
+    def debug(self, event: str, /, **fields: Any) -> None: ...
+    def info(self, event: str, /, **fields: Any) -> None: ...
+    def warning(self, event: str, /, **fields: Any) -> None: ...
+    def error(self, event: str, /, **fields: Any) -> None: ...
 
 
 def configure(
@@ -37,48 +43,77 @@ def configure(
     style: Literal["auto", "json", "console"] = "auto",
     redact: Redact | None = None,
     out: TextIO | None = None,
+    clock: Clock | None = None,
 ) -> Log:
     """Sets the log up and returns it.
 
     Args:
         level: least severe events written.
         style: "auto" writes coloured lines to a terminal and JSON elsewhere.
-        redact: applied to every event's fields, traces included, last of all.
+        redact: applied to every event and its fields, traces included, last of all.
         out: where to; standard error when absent.
+        clock: the lines' time; the system's when absent.
     """
     stream = out or sys.stderr
     console = style == "console" or (style == "auto" and stream.isatty())
-    processors: list[Any] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-        _redacting(redact),
-        structlog.dev.ConsoleRenderer(colors=stream.isatty()) if console else _json_line,
-    ]
-    log = structlog.wrap_logger(
-        _Lines(stream),
-        processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        cache_logger_on_first_use=True,
-    )
-    _take_in_libraries(cast(Log, log), _LEVELS[level])
-    return cast(Log, log)
+    told = (coloured if stream.isatty() else plain) if console else _json
+    log = _Log(_Lines(stream), told, _LEVELS[level], redact, clock or SystemClock(), {})
+    _take_in_libraries(log, _LEVELS[level])
+    return log
 
 
-def _redacting(redact: Redact | None) -> Callable[[Any, str, MutableMapping[str, Any]], MutableMapping[str, Any]]:
-    def processor(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        return event if redact is None else cast(MutableMapping[str, Any], redact(event))
+class _Log:
+    """Makes lines of events: time and level first, then the event and its fields as they were given."""
 
-    return processor
+    def __init__(
+        self, lines: "_Lines", told: Told, least: int, redact: Redact | None, clock: Clock, fields: dict[str, Any]
+    ) -> None:
+        self._lines = lines
+        self._told = told
+        self._least = least
+        self._redact = redact
+        self._clock = clock
+        self._fields = fields
+
+    def bind(self, **fields: Any) -> "_Log":
+        known = {**self._fields, **fields}
+        return _Log(self._lines, self._told, self._least, self._redact, self._clock, known)
+
+    def debug(self, event: str, /, **fields: Any) -> None:
+        self._write("debug", event, fields)
+
+    def info(self, event: str, /, **fields: Any) -> None:
+        self._write("info", event, fields)
+
+    def warning(self, event: str, /, **fields: Any) -> None:
+        self._write("warning", event, fields)
+
+    def error(self, event: str, /, **fields: Any) -> None:
+        self._write("error", event, fields)
+
+    def _write(self, level: Level, event: str, fields: dict[str, Any]) -> None:
+        if _LEVELS[level] < self._least:
+            return
+        line = {"event": event, **self._fields, **fields}
+        if trace := _trace(line.pop("exc_info", None)):
+            line["exception"] = trace
+        if self._redact is not None:
+            line = self._redact(line)
+        at = datetime.fromtimestamp(self._clock.now(), UTC).isoformat(timespec="microseconds")
+        self._lines.write(self._told({"at": at.replace("+00:00", "Z"), "level": level, **line}))
 
 
-def _json_line(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
-    """`at`, `level` and `event` first, then the fields as they were given."""
-    line = {"at": event.pop("timestamp", None), "level": event.pop("level", None), "event": event.pop("event", None)}
+def _trace(raised: Any) -> str:
+    """Of an exception, of the one being handled (True), or of the standard library's triple."""
+    error = sys.exception() if raised is True else raised[1] if isinstance(raised, tuple) else raised
+    return "".join(traceback.format_exception(error)).rstrip("\n") if error is not None else ""
+
+
+def _json(line: Mapping[str, Any]) -> str:
     try:
-        return _encode({**line, **event}).decode()
+        return _encode(line).decode()
     except (UnicodeEncodeError, RecursionError):  # half a surrogate pair, or a structure without end
-        return json.dumps({name: str(value) for name, value in {**line, **event}.items()})
+        return json.dumps({name: str(value) for name, value in line.items()})
 
 
 class _Lines:
@@ -92,7 +127,7 @@ class _Lines:
         self._torn = False
         self._lock = threading.Lock()
 
-    def msg(self, line: str) -> None:
+    def write(self, line: str) -> None:
         """Writes one line, or drops it."""
         with self._lock:
             text = f"{line}\n"
@@ -118,8 +153,6 @@ class _Lines:
                 raise BlockingIOError
             self._torn = written != len(data)
             data = data[written:]
-
-    debug = info = warning = error = msg
 
 
 class _Library(logging.Handler):
