@@ -127,7 +127,6 @@ class Server:
 
     async def stop(self) -> None:
         await self.http.stop()
-        await self.gateway.close()
         await self.runtime.drain(0.1)
         await self.keyring.close()
         await self.toolset.close()

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from golive.config.schema import GoliveConfig, ServerConfig
-from golive.gateway import bodies
+from golive.gateway import protocol
 from tests.e2e.gateway_kit import Server, raw, serving, sse
 
 CONFIG = GoliveConfig(server=ServerConfig(max_body_bytes=400_000))
@@ -160,13 +160,13 @@ async def test_no_door_opens_on_another_tenants_run(server: Server) -> None:
 
 async def test_a_body_that_stops_arriving_is_given_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """A request that falls silent in mid-body is told so after its time; others are served meanwhile."""
-    monkeypatch.setattr(bodies, "QUIET_S", 0.2)
+    monkeypatch.setattr(protocol, "QUIET_S", 0.2)
     head = f"POST {RUNS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {server.admin}\r\nContent-Length: 100\r\n\r\n"
     slow = asyncio.ensure_future(raw(server.url, head.encode() + b'{"input": "'))
     async with server.client() as http, http.post(RUNS, json={"input": "Hi"}) as response:
         assert response.status == 200
     answer = await slow
-    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"did not arrive" in answer
 
 

@@ -4,7 +4,6 @@ msgspec decides whether the input fits. Only when it does not, the input is read
 where it fails: the position of broken JSON or UTF-8, or the field with what was found there.
 """
 
-import asyncio
 import difflib
 import json
 import re
@@ -18,8 +17,6 @@ from msgspec import Struct
 from golive.core.errors import BodyTooLarge, InvalidRequest
 from golive.gateway.exchange import Exchange
 
-QUIET_S = 30.0
-"""Longest silence within a request's body, seconds."""
 VALUE_CHARS = 80
 """Most characters of a wrong value that are repeated to the client."""
 
@@ -37,7 +34,7 @@ async def read_body(exchange: Exchange, limit: int) -> bytes:
 
     Raises:
         BodyTooLarge: more than `limit` bytes are announced, or have come.
-        InvalidRequest: the client fell silent before the end, or left.
+        InvalidRequest: the client left before the end, or fell silent and was given up (`protocol.py`).
     """
     announced = exchange.headers.get(b"content-length", b"0")
     if announced.isdigit() and int(announced) > limit:
@@ -61,13 +58,7 @@ async def read_body(exchange: Exchange, limit: int) -> bytes:
 
 
 async def _receive(exchange: Exchange) -> Any:
-    try:
-        async with asyncio.timeout(QUIET_S):
-            message = await exchange.receive()
-    except TimeoutError:
-        raise InvalidRequest(
-            f"The request's body did not arrive: nothing came for {QUIET_S:g} s.", remedy="Send it again.", field="body"
-        ) from None
+    message = await exchange.receive()
     if message["type"] == "http.disconnect":
         raise InvalidRequest("The connection closed before the request's body was whole.", field="body")
     return message

@@ -12,7 +12,6 @@ from golive.config.schema import ServerConfig
 from golive.core.clock import Clock
 from golive.core.errors import GoliveError, InvalidRequest, ModelCut
 from golive.core.frames import Frame
-from golive.core.tasks import Tasks
 from golive.gateway.bodies import read_body
 from golive.gateway.exchange import Exchange
 from golive.gateway.openai_answer import FINISH_OF_OUTCOME, WholeAnswer, agent_answer
@@ -37,10 +36,9 @@ _encode = msgspec.json.Encoder().encode
 class ChatFace:
     """Handler of /v1/chat/completions."""
 
-    def __init__(self, runtime: Runtime, relay: Relay, tasks: Tasks, clock: Clock, server: ServerConfig) -> None:
+    def __init__(self, runtime: Runtime, relay: Relay, clock: Clock, server: ServerConfig) -> None:
         self._runtime = runtime
         self._relay = relay
-        self._tasks = tasks
         self._clock = clock
         self._limit = server.max_body_bytes
         self._heartbeat_s = server.heartbeat_s
@@ -63,7 +61,7 @@ class ChatFace:
         call = await self._relay.open(exchange.principal, chat.model, request)
         exchange.run = call.run
         try:
-            async with Watch(exchange, self._tasks):
+            async with Watch(exchange):
                 if chat.stream:
                     last = await self._stream_call(exchange, chat, call)
                 else:
@@ -137,7 +135,7 @@ class ChatFace:
             await self._stream_run(exchange, chat, run, headers)
             return
         try:
-            async with Watch(exchange, self._tasks):
+            async with Watch(exchange):
                 result = await self._runtime.wait(principal.tenant, run)
         except GoliveError as refused:
             status, _, told = openai_error(refused)
@@ -157,7 +155,7 @@ class ChatFace:
         try:
             await exchange.begin_stream(headers)
             await exchange.write(chunks.role())
-            async with Watch(exchange, self._tasks):
+            async with Watch(exchange):
                 end = await self._send_run(exchange, chat, chunks, frames)
         except GoliveError as error:
             end = chunks.error(error_of(error))

@@ -9,7 +9,6 @@ from golive.core.errors import InvalidRequest
 from golive.core.events import Event, OnDisconnect, Outcome, State, raw_body
 from golive.core.frames import Cursor
 from golive.core.messages import ImagePart, Message, Role, TextPart, ToolCall
-from golive.core.tasks import Tasks
 from golive.gateway.bodies import Reader
 from golive.gateway.exchange import Exchange
 from golive.gateway.routes import Answer, Param, Route
@@ -142,9 +141,8 @@ def sim_headers(exchange: Exchange) -> tuple[tuple[str, str], ...]:
 class RunFaces:
     """Handlers of /v1/agents/{agent}/runs and /v1/runs."""
 
-    def __init__(self, runtime: Runtime, tasks: Tasks, server: ServerConfig) -> None:
+    def __init__(self, runtime: Runtime, server: ServerConfig) -> None:
         self._runtime = runtime
-        self._tasks = tasks
         self._limit = server.max_body_bytes
         self._heartbeat_s = server.heartbeat_s
         self._run_body = Reader(RunBody)
@@ -174,11 +172,11 @@ class RunFaces:
         headers = [(b"location", b"/v1/runs/" + run.encode()), (b"x-request-id", run.encode())]
         if body.stream:
             frames = await self._runtime.subscribe(principal.tenant, run)
-            await send_frames(exchange, frames, self._tasks, self._heartbeat_s, headers)
+            await send_frames(exchange, frames, self._heartbeat_s, headers)
         elif body.background:
             await exchange.json(await self._runtime.result(principal.tenant, run), 202, headers)
         else:
-            async with Watch(exchange, self._tasks):
+            async with Watch(exchange):
                 result = await self._runtime.wait(principal.tenant, run)
             await exchange.json(result, 200, headers)
 
@@ -207,7 +205,7 @@ class RunFaces:
             return
         last = exchange.header(b"last-event-id")
         frames = await self._runtime.subscribe(tenant, run, Cursor.parse(last) if last else Cursor())
-        await send_frames(exchange, frames, self._tasks, self._heartbeat_s, [(b"x-request-id", run.encode())])
+        await send_frames(exchange, frames, self._heartbeat_s, [(b"x-request-id", run.encode())])
 
     async def cancel(self, exchange: Exchange) -> None:
         """POST /v1/runs/{run}/cancel"""

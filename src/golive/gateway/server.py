@@ -15,7 +15,6 @@ from golive.core.errors import GoliveError, InternalError, Overloaded
 from golive.core.health import Dependency
 from golive.core.ids import Ids
 from golive.core.open_files import requests_that_fit
-from golive.core.tasks import Tasks
 from golive.gateway import problems
 from golive.gateway.administration import Administration
 from golive.gateway.catalogue import Catalogue
@@ -74,14 +73,13 @@ class Gateway:
         self._log = log
         self._clock = clock
         self._ids = ids
-        self._tasks = Tasks("gateway")
         self._open = 0
         self._most = min(MAX_OPEN_REQUESTS, requests_that_fit())
         self._docs = DocsFaces()
         faces = (
-            RunFaces(runtime, self._tasks, server),
+            RunFaces(runtime, server),
             Catalogue(runtime, models),
-            ChatFace(runtime, relay, self._tasks, clock, server),
+            ChatFace(runtime, relay, clock, server),
             Administration(key_admin, config_rows, server),
             HealthFaces(
                 dependencies=health,
@@ -95,10 +93,6 @@ class Gateway:
         )
         self.router = Router(route for face in faces for route in face.routes())
         self._docs.describe(self.router.routes)
-
-    async def close(self) -> None:
-        """Ends what still watches connections; call it once none is open."""
-        await self._tasks.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI, http scopes only."""

@@ -3,7 +3,6 @@
 import msgspec
 
 from golive.core.errors import GoliveError
-from golive.core.tasks import Tasks
 from golive.gateway.exchange import Exchange, Headers
 from golive.gateway.watch import Watch
 from golive.runtime.stream import Subscription
@@ -13,9 +12,7 @@ HEARTBEAT = b": heartbeat\n\n"
 _encode = msgspec.json.Encoder().encode
 
 
-async def send_frames(
-    exchange: Exchange, frames: Subscription, tasks: Tasks, heartbeat_s: float, headers: Headers = ()
-) -> None:
+async def send_frames(exchange: Exchange, frames: Subscription, heartbeat_s: float, headers: Headers = ()) -> None:
     """Sends frames as server-sent events until the stream is over; always closes the subscription.
 
     An error on the way ends the stream with an `error` event of the runtime's own shape: what came before stands, and
@@ -26,7 +23,7 @@ async def send_frames(
     """
     try:
         await exchange.begin_stream(headers)
-        async with Watch(exchange, tasks):
+        async with Watch(exchange):
             while (batch := await frames.next(heartbeat_s)) is not None:
                 if len(batch) == 1:
                     await exchange.write(batch[0].sse())

@@ -22,7 +22,9 @@ class StepAside:
     def __init__(self) -> None:
         self._under_way = 0
         self._watching = False
-        self._reported = Event()
+        self._reported = False
+        self._standing = False
+        self._wake = Event()
 
     def begin(self, loop: asyncio.AbstractEventLoop, works: int = 1) -> None:
         """`works` more are handed to the thread."""
@@ -35,16 +37,26 @@ class StepAside:
 
     def report(self) -> None:
         """The thread has something to tell the loop."""
-        self._reported.set()
+        self._reported = True
+        if self._standing:
+            self._wake.set()
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._watching:
             self._watching = True
-            self._reported.clear()
+            self._reported = False
             loop.call_later(STARVED_S, self._look, loop)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         self._watching = False
         if self._under_way:
-            self._reported.wait(STEP_ASIDE_S)  # returns at once if anything was reported since the watch began
+            if not self._reported:
+                self._stand()
             self._watch(loop)
+
+    def _stand(self) -> None:
+        self._wake.clear()
+        self._standing = True
+        if not self._reported:  # a report between these lines is waited for in vain, and not longer than any other
+            self._wake.wait(STEP_ASIDE_S)
+        self._standing = False
