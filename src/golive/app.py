@@ -150,7 +150,6 @@ class Server:
         self._stack.push_async_callback(keyring.close)
         self.gateway = self._new_gateway(keyring)
         self._warm_up()
-        self._stack.push_async_callback(self.gateway.close)
 
     def _warn_of_missing_secrets(self) -> None:
         """A provider without its credential is no reason not to serve, for a chain may have others; but it is told."""
