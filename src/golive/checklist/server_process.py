@@ -47,7 +47,7 @@ class ServerProcess:
     def __init__(
         self, command: Sequence[str], config: Path, environ: Mapping[str, str], folder: Path, clock: Clock
     ) -> None:
-        self._command = [*command, "serve", "--config", str(config), "--announce", "json"]
+        self._command = [*command, "serve", "--config", str(config), "--announce", "json", "--until-stdin-closes"]
         self._environ = dict(environ)
         self._clock = clock
         self.log_file = folder / "server.log"
@@ -69,7 +69,7 @@ class ServerProcess:
                 *self._command,
                 env=self._environ,
                 cwd=self.log_file.parent,
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=asyncio.subprocess.PIPE,  # its end is the server's: it ends when we do, however we end
                 stdout=out,
                 stderr=log,
                 start_new_session=True,

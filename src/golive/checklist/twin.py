@@ -7,10 +7,8 @@ scripts. Everything is taken away at the end, also when the check is interrupted
 
 import asyncio
 import contextlib
-import shutil
 import sqlite3
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -26,7 +24,9 @@ from golive.config.load import Loaded, load
 from golive.core.chance import Chance
 from golive.core.clock import Clock
 from golive.sim.process import SimulatorProcess
+from golive.workers.scratch import Scratch, sweep
 
+FOLDER_PREFIX = "golive-check-"
 COMMAND = (sys.executable, "-m", "golive.cli.main")
 """How `golive` is started."""
 
@@ -131,8 +131,10 @@ async def twin(
     """
     asked, model = choose(loaded, agent)
     async with AsyncExitStack() as stack:
-        folder = Path(tempfile.mkdtemp(prefix="golive-check-"))
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        sweep(FOLDER_PREFIX)
+        scratch = Scratch(FOLDER_PREFIX)
+        stack.callback(scratch.remove)
+        folder = scratch.path
         provider_key = f"sk-check-{chance.token(24).hex()}"
         http = await stack.enter_async_context(Http(clock))
         provider = SimulatorProcess(clock, api_keys=(provider_key,))

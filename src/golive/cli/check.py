@@ -17,6 +17,7 @@ from golive.checklist.registry import Check, load
 from golive.checklist.report import Report
 from golive.checklist.target import Remote, Target
 from golive.checklist.terminal import Progress, listing, summary
+from golive.cli.lifeline import LifelineOption, end_with_stdin
 from golive.cli.options import ConfigOption
 from golive.core.chance import SystemChance
 from golive.core.clock import SystemClock
@@ -46,6 +47,7 @@ def check(
     json_: Annotated[
         str | None, typer.Option("--json", help="Write the report with all evidence to FILE; - for standard output.")
     ] = None,
+    until_stdin_closes: LifelineOption = False,
 ) -> None:
     """Provoke what production brings, and answer GO or NO-GO with evidence.
 
@@ -54,6 +56,8 @@ def check(
 
     Exit code 0 GO, 1 NO-GO, 3 CONDITIONAL, 2 when nothing was checked.
     """
+    if until_stdin_closes:
+        end_with_stdin()
     console = Console(stderr=json_ == "-")
     try:
         registry = load()

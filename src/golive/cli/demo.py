@@ -130,8 +130,9 @@ async def _compare_bills(stage: Stage, client: Client, run_id: str) -> None:
 async def _check(stage: Stage) -> bool:
     """Whether `golive check` found nothing broken."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "golive.cli.main", "check", "--compact", "--config", str(stage.root), env=stage.environ
-    )
+        sys.executable, "-m", "golive.cli.main", "check", "--compact", "--config", str(stage.root),
+        "--until-stdin-closes", env=stage.environ, stdin=asyncio.subprocess.PIPE,
+    )  # fmt: skip
     try:
         return await process.wait() in (EXIT_CODES["GO"], EXIT_CODES["CONDITIONAL"])
     finally:

@@ -4,7 +4,6 @@ import asyncio
 import os
 import shutil
 import sys
-import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -19,8 +18,10 @@ from golive.core.clock import SystemClock
 from golive.core.deadline import Deadline
 from golive.core.errors import ConfigError, GoliveError
 from golive.sim.process import SimulatorProcess
+from golive.workers.scratch import Scratch, sweep
 
 SHOP = Path(__file__).parent / "shop"
+FOLDER_PREFIX = "golive-demo-"
 START_S = 20.0
 MODEL = "sim-agent"
 PACE_MS = 25.0
@@ -65,9 +66,10 @@ class Stage:
         Raises:
             GoliveError: the server did not start; what it said is in the message.
         """
-        folder = tempfile.mkdtemp(prefix="golive-demo-")
-        self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        self.root = Path(folder) / "shop"
+        sweep(FOLDER_PREFIX)
+        folder = Scratch(FOLDER_PREFIX)
+        self._stack.callback(folder.remove)
+        self.root = folder.path / "shop"
         shutil.copytree(SHOP, self.root, ignore=shutil.ignore_patterns("__pycache__"))
         for name, simulator in (("PRIMARY", self.primary), ("BACKUP", self.backup)):
             self.environ[f"GOLIVE_PROVIDERS__{name}__BASE_URL"] = await simulator.start()
@@ -91,7 +93,8 @@ class Stage:
         with (self.root / "server.log").open("wb") as log:
             self._server = process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "golive.cli.main", "serve", "--config", str(self.root), "--announce", "json",
-                env=self.environ, stdout=asyncio.subprocess.PIPE, stderr=log, start_new_session=True,
+                "--until-stdin-closes", env=self.environ, stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE, stderr=log, start_new_session=True,
             )  # fmt: skip
         self._stack.push_async_callback(self._stop_server)
         assert process.stdout is not None

@@ -30,9 +30,10 @@ async def local_model() -> AsyncIterator[Live]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "llama_cpp.server", "--model", str(_model_file()), "--model_alias", MODEL_NAME,
-        "--host", "127.0.0.1", "--port", str(port), "--n_ctx", str(CONTEXT_TOKENS), "--verbose", "False",
-        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+        sys.executable, "-m", "golive.cli.lifeline", "llama_cpp.server",
+        "--model", str(_model_file()), "--model_alias", MODEL_NAME, "--host", "127.0.0.1",
+        "--port", str(port), "--n_ctx", str(CONTEXT_TOKENS), "--verbose", "False",
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:
         base_url = f"http://127.0.0.1:{port}/v1"

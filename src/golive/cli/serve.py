@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 import typer
 
+from golive.cli.lifeline import LifelineOption, end_with_stdin
 from golive.cli.options import ConfigOption
 
 
@@ -18,8 +19,11 @@ def serve(
         Literal["json"] | None,
         typer.Option(help="Print one line with url and pid when it answers."),
     ] = None,
+    until_stdin_closes: LifelineOption = False,
 ) -> None:
     """Serve in production: tools run in worker processes, SIGTERM drains, a second signal ends at once."""
+    if until_stdin_closes:
+        end_with_stdin()
     environ = dict(os.environ)
     if host is not None:
         environ["GOLIVE_SERVER__HOST"] = host
