@@ -99,7 +99,8 @@ class Server:
         self._environ = environ
         self._secrets = Secrets(loaded.root, environ)
         self._redactor = Redactor()
-        self.log: Log = configure(loaded.config.log.level, loaded.config.log.format, self._redactor.value)
+        log = loaded.config.log
+        self.log: Log = configure(log.level, log.format, self._redactor.value, clock=self._clock)
         self._run_log = RunLog(self.log)
         self._tasks = Tasks("server")
         self._stack = AsyncExitStack()
