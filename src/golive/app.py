@@ -112,6 +112,7 @@ class Server:
         self.relay: Relay
         self.gateway: Gateway
         self.metrics: Metrics
+        self.keyring: Keyring
         self.key_admin: KeyAdmin
 
     async def start(self) -> None:
@@ -145,11 +146,11 @@ class Server:
         self._stack.push_async_callback(self._close_toolsets)
         for agent in self.loaded.agents.values():
             self.agents.put(DEFAULT_TENANT, await self._version(agent))
-        keyring = Keyring(self.store, pepper, self._clock)
-        self._assemble(pepper, keyring)
-        await keyring.start()
-        self._stack.push_async_callback(keyring.close)
-        self.gateway = self._new_gateway(keyring)
+        self.keyring = Keyring(self.store, pepper, self._clock)
+        self._assemble(pepper)
+        await self.keyring.start()
+        self._stack.push_async_callback(self.keyring.close)
+        self.gateway = self._new_gateway()
         self._warm_up()
 
     def _warn_of_missing_secrets(self) -> None:
@@ -161,7 +162,7 @@ class Server:
             except ConfigError as error:
                 self.log.warning("secret.missing", provider=name, message=error.message, remedy=error.remedy)
 
-    def _assemble(self, pepper: bytes, keyring: Keyring) -> None:
+    def _assemble(self, pepper: bytes) -> None:
         server = self.loaded.config.server
         self.runtime = Runtime(
             store=self.store,
@@ -186,7 +187,7 @@ class Server:
             observer=self._observe,
         )
         self._stack.push_async_callback(self.relay.close)
-        self.key_admin = KeyAdmin(self.store, pepper, self._clock, self._chance, keyring.learn)
+        self.key_admin = KeyAdmin(self.store, pepper, self._clock, self._chance, self.keyring.learn)
 
     def _warm_up(self) -> None:
         """What would otherwise stall requests: reading the price list, the collector's walks over what stays."""
@@ -204,11 +205,11 @@ class Server:
         if swept:
             self.log.info("worker.folders_removed", count=len(swept))
 
-    def _new_gateway(self, keyring: Keyring) -> Gateway:
+    def _new_gateway(self) -> Gateway:
         return Gateway(
             runtime=self.runtime,
             relay=self.relay,
-            keyring=keyring,
+            keyring=self.keyring,
             key_admin=self.key_admin,
             models=lambda: [info.id for info in self.plane.models()],
             health=self.health,

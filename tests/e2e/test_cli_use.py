@@ -36,7 +36,7 @@ def test_the_first_question_needs_no_server(tmp_path: Path) -> None:
     done = project.golive("run", "bistro", QUESTION)
     assert (done.code, done.out) == (0, ANSWER)
     assert not (tmp_path / ".golive/client.json").exists()
-    assert json.loads(project.ok("keys", "list", "--json")) == {"data": []}
+    assert json.loads(project.ok("keys", "list", "--all", "--json")) == {"data": []}
     again = json.loads(project.ok("run", "bistro", QUESTION, "--json"))
     assert [again["run"]] == [
         line.split("\t")[0] for line in project.ok("runs", "list", "--limit", "1").splitlines()

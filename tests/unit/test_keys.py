@@ -219,6 +219,24 @@ async def test_guesses_do_not_become_load(world: World, monkeypatch: pytest.Monk
     assert len(reads) <= 2
 
 
+async def test_a_lent_key_stands_in_no_store(world: World) -> None:
+    """A key for a command's own server works in its ring, through refreshes, and in no other; no row, no time of use
+    and no change of the keys is written for it."""
+    key = world.ring.lend("default", "own", "admin", SeededChance(5))
+    before = await world.store.control_version()
+    principal = await world.ring.authenticate(f"Bearer {key}")
+    assert (principal.tenant, principal.role) == ("default", "admin")
+    await world.key()
+    await world.ring.refresh()
+    assert (await world.ring.authenticate(f"Bearer {key}")) == principal
+    await world.ring.close()
+    assert [row.name for row in await world.store.all_keys()] == ["test"]
+    assert await world.store.control_version() == before + 1
+    other = Keyring(world.store, PEPPER, world.clock)
+    with pytest.raises(Unauthenticated):
+        await other.authenticate(f"Bearer {key}")
+
+
 async def test_last_use_is_written_lazily_and_never_undoes_a_revocation(world: World) -> None:
     """Times of use reach the store when the ring closes; a key revoked in between stays revoked."""
     key_id, key = await world.key()

@@ -19,7 +19,7 @@ def dev(
         environ["GOLIVE_SERVER__PORT"] = str(port)
 
     from golive.cli.client import Address
-    from golive.cli.hosting import DRAIN_S, announced, serving, simulated, temporary_key, with_defaults
+    from golive.cli.hosting import DRAIN_S, announced, own_key, serving, simulated, with_defaults
     from golive.cli.reloading import look, reload_on_change, stopped
     from golive.config.load import load
     from golive.gateway.listen import run_loop
@@ -28,22 +28,18 @@ def dev(
     loaded = load(config, environ)  # after the look, so that no edit falls in between
 
     async def main() -> None:
-        async with (
-            simulated(loaded) as simulator,
-            serving(loaded, environ, inline=inline, dev=True) as (server, http),
-            temporary_key(server, "dev") as key,
-            announced(loaded.root, Address(http.url, key, os.getpid())),
-            stopped() as stop,
-        ):
-            _greet(http.url, key, sorted(loaded.agents), simulator)
-            await reload_on_change(server, config, environ, seen, stop)
+        async with simulated(loaded) as simulator, serving(loaded, environ, inline=inline, dev=True) as (server, http):
+            key = own_key(server, "dev")
+            async with announced(loaded.root, Address(http.url, key, os.getpid())), stopped() as stop:
+                _greet(http.url, key, sorted(loaded.agents), simulator)
+                await reload_on_change(server, config, environ, seen, stop)
 
     run_loop(main())
 
 
 def _greet(url: str, key: str, agents: list[str], simulator: str | None) -> None:
     typer.secho(f"golive dev answers at {url}", fg=typer.colors.GREEN, bold=True)
-    typer.echo(f"  key     {key}   (revoked when this ends)")
+    typer.echo(f"  key     {key}   (void when this ends)")
     typer.echo(f"  agents  {', '.join(agents) or 'none yet: golive new NAME'}")
     if simulator:
         typer.echo(f"  sim     {simulator} (provider `sim` is simulated)")

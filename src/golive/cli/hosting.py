@@ -11,6 +11,7 @@ from golive.app import DEFAULT_TENANT, Server
 from golive.cli.client import CLIENT_FILE, Address
 from golive.config.explain import DEFAULT
 from golive.config.load import Loaded, load
+from golive.core.chance import SystemChance
 from golive.core.clock import SystemClock
 from golive.core.errors import StoreUnavailable
 from golive.gateway.listen import HttpServer, bind
@@ -82,26 +83,17 @@ async def hosted(config: Path | None) -> AsyncIterator[Address]:
     environ |= {"GOLIVE_SERVER__PORT": "0", "GOLIVE_SERVER__HOST": "127.0.0.1", "GOLIVE_SERVER__DRAIN_S": DRAIN_S}
     loaded = with_defaults(config, environ, log__level="error")
     try:
-        async with (
-            simulated(loaded),
-            serving(loaded, environ, inline=False, dev=True) as (server, http),
-            temporary_key(server, "cli") as key,
-        ):
-            yield Address(http.url, key, os.getpid())
+        async with simulated(loaded), serving(loaded, environ, inline=False, dev=True) as (server, http):
+            yield Address(http.url, own_key(server, "cli"), os.getpid())
     except StoreUnavailable as error:
         if "holder" in error.fields:
             error.remedy = "Ask that one: name it with --url, and a key (`golive keys create`) with GOLIVE_KEY."
         raise
 
 
-@asynccontextmanager
-async def temporary_key(server: Server, name: str) -> AsyncIterator[str]:
-    """An admin key that is revoked on leaving, and expires by itself should that fail."""
-    made = await server.key_admin.create(DEFAULT_TENANT, name, "admin", created_by="cli", expires_in_s=86_400.0)
-    try:
-        yield made.secret
-    finally:
-        await server.key_admin.revoke(DEFAULT_TENANT, made.row.id)
+def own_key(server: Server, name: str) -> str:
+    """An admin's key that lives in the server's memory alone: whatever ends the server, ends it."""
+    return server.keyring.lend(DEFAULT_TENANT, name, "admin", SystemChance())
 
 
 @asynccontextmanager

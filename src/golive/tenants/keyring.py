@@ -8,12 +8,13 @@ use; leaves what a principal may do to `authorize.py`.
 
 import asyncio
 
+from golive.core.chance import Chance
 from golive.core.clock import Clock
 from golive.core.errors import StoreError, Unauthenticated
 from golive.core.tasks import Tasks
 from golive.store.ports import KeyRow, Store
 from golive.tenants.authorize import Principal
-from golive.tenants.keys import key_id_of, matches, usable
+from golive.tenants.keys import key_id_of, mac_of, matches, new_key, usable
 
 POLL_S = 0.25
 """How often the store's control version is read."""
@@ -34,6 +35,7 @@ class Keyring:
         self._pepper = pepper
         self._clock = clock
         self._known: dict[str, tuple[KeyRow, Principal]] = {}
+        self._lent: dict[str, tuple[KeyRow, Principal]] = {}
         self._version = -1
         self._looked_up_at = float("-inf")
         self._refreshing = asyncio.Lock()
@@ -103,8 +105,15 @@ class Keyring:
             if version == self._version:
                 return
             rows = await self._store.all_keys()
-            self._known = {row.id: _entry(row) for row in rows}
+            self._known = {row.id: _entry(row) for row in rows} | self._lent
             self._version = version
+
+    def lend(self, tenant: str, name: str, role: str, chance: Chance) -> str:
+        """A key that this ring alone knows: it stands in no store, works at once, and ends with the process."""
+        key_id, key = new_key(chance)
+        row = KeyRow(tenant, key_id, name, role, mac_of(key, self._pepper), self._clock.now(), "cli")
+        self._lent[key_id] = self._known[key_id] = _entry(row)
+        return key
 
     async def learn(self, row: KeyRow) -> None:
         """Takes in a key that was just made or revoked here: it counts from the next request on."""
@@ -127,7 +136,7 @@ class Keyring:
         used, self._used = self._used, {}
         by_tenant: dict[str, dict[str, float]] = {}
         for key_id, at in used.items():
-            if key_id in self._known:
+            if key_id in self._known and key_id not in self._lent:
                 by_tenant.setdefault(self._known[key_id][0].tenant, {})[key_id] = at
         for tenant, times in by_tenant.items():
             try:
