@@ -371,6 +371,12 @@ class Server:
         await self.runtime.drain(seconds)
         await relays
 
+    def hurry(self) -> None:
+        """Ends what is open as interrupted at once, and so the `drain` that waits for it."""
+        self.log.warning("server.hurried", open_runs=self.runtime.open_runs(), open_calls=self.relay.open_calls)
+        self.runtime.hurry()
+        self.relay.hurry()
+
     async def close(self) -> None:
         """Ends what is left and closes everything, in the reverse order of the start."""
         with suppress(AttributeError):  # a start that failed half-way built no runtime

@@ -177,27 +177,58 @@ async def test_what_outlasts_the_drain_ends_as_interrupted(tmp_path: Path) -> No
 
 
 async def test_a_second_sigterm_ends_it_at_once(tmp_path: Path) -> None:
-    """Whoever cannot wait signals again: no traceback, exit code 0, and the runs have been ended on the way."""
+    """Whoever cannot wait signals again: each open run ends as interrupted, whatever it is at, and who follows it is
+    told so before the connection closes; no traceback, exit code 0."""
     async with project(tmp_path) as served:
-        served.script("sim-talk", tokens=1_000, pace_ms=25)
+        served.environ["GOLIVE_SERVER__DRAIN_S"] = "600"
+        served.script("sim-talk", tokens=100_000, pace_ms=25)
+        served.agent("works", "sim-works", tools=TOOLS)
+        served.script("sim-works", turns=({"tool_calls": [{"name": "slow", "arguments": {"seconds": 600}}]},))
         await served.serve()
         async with served.client() as http:
-            stream = await http.post(RUNS, json={"input": "Hi", "stream": True})
-            await sse(stream, "text.delta")
+            body = {"input": "Hi", "stream": True, "conversation_id": "c"}
+            talks = await http.post(RUNS, json=body)
+            waits = await http.post(RUNS, json=body)
+            works = await http.post("/v1/agents/works/runs", json={"input": "Hi", "stream": True})
+            chat = {"model": "talk", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
+            chats = await http.post("/v1/chat/completions", json=chat)
+            plain = chat | {"model": "sim/sim-talk"}
+            relayed = await http.post("/v1/chat/completions", json=plain)
+            whole = asyncio.ensure_future(http.post("/v1/chat/completions", json=plain | {"stream": False}))
+            await sse(talks, "text.delta")
+            await sse(waits, "run.accepted")
+            await sse(works, "tool.started")
+            async with asyncio.timeout(5):
+                while len(served.sent()) < 5:  # all but the one that waits for its turn
+                    await asyncio.sleep(0.02)
             assert served.process is not None
             served.process.terminate()
             async with asyncio.timeout(5):
                 while not any(line["event"] == "server.draining" for line in served.log()):
                     await asyncio.sleep(0.02)
             served.process.terminate()
-            async with asyncio.timeout(4):
+            ends = [(await sse(stream))[-1] for stream in (talks, waits, works)]
+            said, plainly = await chats.text(), await relayed.text()
+            refused = await whole
+            told = await refused.json()
+            async with asyncio.timeout(10):
                 assert await served.process.wait() == 0
+        assert [(name, data["outcome"], data["reason"]) for _, name, data in ends] == [
+            ("run.finished", "failed", "interrupted")
+        ] * 3
+        assert '"code":"interrupted"' in said.splitlines()[-2]
+        assert '"code":"server.shutting_down"' in plainly.splitlines()[-2]
+        assert "[DONE]" not in said + plainly
+        assert (refused.status, told["error"]["code"]) == (503, "server.shutting_down")
         assert "Traceback" not in served.log_path.read_text()
         await served.serve()
         assert not [line for line in served.log() if line["event"] == "runs.interrupted"]
         async with served.client() as http, http.get("/v1/runs") as response:
-            (run,) = (await response.json())["data"]
-        assert (run["outcome"], run["reason"]) == ("failed", "interrupted")
+            runs = (await response.json())["data"]
+        assert [(run["outcome"], run["reason"]) for run in runs] == [("failed", "interrupted")] * 6
+        assert all(
+            run["priced"] and run["cost_microusd"] and run["estimated"] for run in runs if run["source"] == "relay"
+        )
 
 
 async def test_kill_9_of_a_worker_in_mid_call(tmp_path: Path) -> None:

@@ -31,15 +31,17 @@ async def drain():
     print("draining", flush=True)
     if sys.argv[1] == "hang":
         await asyncio.Event().wait()
+    if sys.argv[1] == "hurry":
+        await hurried.wait()
     await asyncio.sleep(0.3)
     finish.set()
     print("drained", flush=True)
 
 async def main():
-    global finish
-    finish = asyncio.Event()
+    global finish, hurried
+    finish, hurried = asyncio.Event(), asyncio.Event()
     server = HttpServer(app, bind("127.0.0.1", 0))
-    await server.run(drain, lambda: print(server.url, flush=True))
+    await server.run(drain, lambda: print(server.url, flush=True), hurried.set)
     print("stopped", flush=True)
 
 run_loop(main())
@@ -112,3 +114,32 @@ async def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
     process.terminate()
     out, err = await asyncio.wait_for(process.communicate(), 10)
     assert (out, err, process.returncode) == (b"stopped\n", b"", 0)
+
+
+async def test_a_second_signal_lets_answers_end_that_end_soon(tmp_path: Path) -> None:
+    """At the second signal the work is told to hurry; an answer that then ends is sent whole before the server goes."""
+    process, url = await start(tmp_path, "hurry")
+    assert process.stdout is not None
+    async with aiohttp.ClientSession(url) as http, http.get("/slow") as slow:
+        assert await slow.content.readexactly(6) == b"begun "
+        process.terminate()
+        assert await process.stdout.readline() == b"draining\n"
+        process.terminate()
+        assert await slow.content.read() == b"ended"
+    out, err = await asyncio.wait_for(process.communicate(), 10)
+    assert (out, err, process.returncode) == (b"drained\nstopped\n", b"", 0)
+
+
+async def test_an_answer_that_does_not_end_is_broken_off(tmp_path: Path) -> None:
+    """Whatever the work makes of the second signal, the process ends soon, and a stream that is cut looks cut."""
+    process, url = await start(tmp_path, "hang")
+    assert process.stdout is not None
+    async with aiohttp.ClientSession(url) as http, http.get("/slow") as slow:
+        assert await slow.content.readexactly(6) == b"begun "
+        process.terminate()
+        assert await process.stdout.readline() == b"draining\n"
+        process.terminate()
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await slow.content.read()
+    await asyncio.wait_for(process.communicate(), 10)
+    assert process.returncode == 0

@@ -8,11 +8,11 @@ import pytest
 from golive.core.chance import SeededChance
 from golive.core.clock import SystemClock
 from golive.core.errors import ModelCut, ModelUnavailable, ShuttingDown, StoreUnavailable
-from golive.core.events import Body
+from golive.core.events import Body, ModelFailed
 from golive.core.ids import Ids
 from golive.core.messages import Message
-from golive.models.call import ModelRequest, TextDelta
-from golive.runtime.relay import Relay
+from golive.models.call import Metered, ModelRequest, TextDelta
+from golive.runtime.relay import Relay, RelayCall
 from golive.store.ports import RunFilter, RunView
 from golive.store.sqlite.store import SqliteStore
 from tests.unit.runtime_kit import PRINCIPAL, TARGET, ScriptedModel, answer
@@ -108,17 +108,95 @@ async def test_a_store_that_fails_refuses_before_anything_is_spent(tmp_path: Pat
 
 
 async def test_drain_waits_for_open_calls_and_refuses_new_ones(tmp_path: Path) -> None:
-    """A relay that drains ends when its last call has ended, or when its time is over."""
+    """A relay that drains ends when its last call has ended, however long it might have waited."""
     gate = asyncio.Event()
     place = Place(tmp_path, ScriptedModel([gate.wait, *answer("x")]))
     call = await place.relay.open(PRINCIPAL, TARGET, REQUEST)
-    await place.relay.drain(0.0)
-    assert place.relay.open_calls == 1
+    draining = asyncio.ensure_future(place.relay.drain(600.0))
+    await asyncio.sleep(0)
     with pytest.raises(ShuttingDown):
         await place.relay.open(PRINCIPAL, TARGET, REQUEST)
     gate.set()
     async for _ in call:
         pass
+    assert not draining.done()
     await call.aclose()
-    await place.relay.drain(60.0)
-    assert place.relay.open_calls == 0
+    await draining
+    (row,) = await place.rows()
+    assert (place.relay.open_calls, row.outcome) == (0, "completed")
+
+
+async def interrupted(call: RelayCall) -> list[str]:
+    """What a face has been given of the call when it is told that the server stops."""
+    said: list[str] = []
+    with pytest.raises(ShuttingDown):
+        async for batch in call:
+            said += [event.text for event in batch if isinstance(event, TextDelta)]
+    await call.aclose()
+    return said
+
+
+@pytest.mark.parametrize("hurry", [False, True])
+async def test_what_outlasts_the_drain_ends_as_interrupted(tmp_path: Path, hurry: bool) -> None:
+    """A call that waits for its provider is ended, priced and told so: when the drain's time is over, or at once."""
+    place = Place(tmp_path, ScriptedModel([TextDelta("par"), asyncio.Event().wait]))
+    call = await place.relay.open(PRINCIPAL, TARGET, REQUEST)
+    following = asyncio.ensure_future(interrupted(call))
+    await asyncio.sleep(0.01)
+    if hurry:
+        draining = asyncio.ensure_future(place.relay.drain(600.0))
+        await asyncio.sleep(0)
+        place.relay.hurry()
+        await draining
+    else:
+        await place.relay.drain(0.01)
+    assert await following == ["par"]
+    (row,) = await place.rows()
+    assert (row.outcome, row.reason, row.cost_microusd) == ("failed", "interrupted", 30)
+    failed = next(body for body in place.bodies if isinstance(body, ModelFailed))
+    assert (failed.code, failed.message) == (
+        "interrupted", "The server stopped before the call was over. Send the request again.",
+    )  # fmt: skip
+
+
+async def test_a_call_is_interrupted_between_two_batches_too(tmp_path: Path) -> None:
+    """While its client is being written to, nothing is cancelled: the call ends when the next batch is asked for."""
+    place = Place(tmp_path, ScriptedModel([*answer("one", "two")]))
+    call = await place.relay.open(PRINCIPAL, TARGET, REQUEST)
+    said: list[str] = []
+    with pytest.raises(ShuttingDown):
+        async for batch in call:
+            said += [event.text for event in batch if isinstance(event, TextDelta)]
+            if said:
+                place.relay.hurry()
+                await asyncio.sleep(0)  # the write
+    await call.aclose()
+    (row,) = await place.rows()
+    assert (said, row.outcome, row.reason, row.cost_microusd) == (["one"], "failed", "interrupted", 30)
+
+
+async def test_a_call_whose_answer_is_whole_is_not_interrupted(tmp_path: Path) -> None:
+    """Once its figures are there, nothing is left to stop: it is settled as completed."""
+    place = Place(tmp_path, ScriptedModel(answer("x")))
+    call = await place.relay.open(PRINCIPAL, TARGET, REQUEST)
+    async for batch in call:
+        if any(isinstance(event, Metered) for event in batch):
+            place.relay.hurry()
+    await call.aclose()
+    (row,) = await place.rows()
+    assert (row.outcome, row.cost_microusd) == ("completed", 30)
+
+
+async def test_a_cancellation_from_elsewhere_is_not_taken_for_an_interruption(tmp_path: Path) -> None:
+    """A client that leaves while the server stops has left: its task stays cancelled, and the call is settled so."""
+    place = Place(tmp_path, ScriptedModel([TextDelta("par"), asyncio.Event().wait]))
+    call = await place.relay.open(PRINCIPAL, TARGET, REQUEST)
+    following = asyncio.ensure_future(interrupted(call))
+    await asyncio.sleep(0.01)
+    following.cancel()
+    place.relay.hurry()
+    with pytest.raises(asyncio.CancelledError):
+        await following
+    await call.aclose()
+    (row,) = await place.rows()
+    assert (row.outcome, row.reason, row.cost_microusd) == ("cancelled", "disconnected", 30)

@@ -275,6 +275,24 @@ async def test_drain_ends_what_does_not_finish(tmp_path: Path) -> None:
     assert (await world.runtime.result("default", run)).text == "half"
 
 
+async def test_hurry_ends_a_drain_and_what_it_waits_for(tmp_path: Path) -> None:
+    """Whoever follows a run is given its end at once, and nothing new is accepted."""
+    world = World(tmp_path, ScriptedModel([TextDelta("half"), asyncio.Event().wait]))
+    subscription = await world.runtime.subscribe("default", await world.start())
+    draining = asyncio.ensure_future(world.runtime.drain(600.0))
+    while "half" not in shown(await subscription.next(5.0) or []):
+        pass
+    world.runtime.hurry()
+    async with asyncio.timeout(5):
+        frames = await drain(subscription)
+        await draining
+    assert frames[-1].event == "run.finished"
+    ended = msgspec.json.decode(frames[-1].data)
+    assert (ended["outcome"], ended["reason"], ended["text"]) == ("failed", "interrupted", "half")
+    with pytest.raises(ShuttingDown):
+        await world.start()
+
+
 async def test_a_refusal_and_a_cut_off_answer_are_told_apart(tmp_path: Path) -> None:
     """finish_reason length is `partial`, content_filter is `refused`."""
     world = World(tmp_path, ScriptedModel(answer("a", reason="length"), answer("b", reason="content_filter")))

@@ -21,7 +21,7 @@ def serve(
     ] = None,
     until_stdin_closes: LifelineOption = False,
 ) -> None:
-    """Serve in production: tools run in worker processes, SIGTERM drains, a second signal ends at once."""
+    """Serve in production: tools run in worker processes, SIGTERM drains, a second signal does not wait."""
     if until_stdin_closes:
         end_with_stdin()
     environ = dict(os.environ)
@@ -51,7 +51,7 @@ def serve(
                     sys.stdout.write(msgspec.json.encode({"url": http.url, "pid": os.getpid()}).decode() + "\n")
                     sys.stdout.flush()
 
-            await http.run(server.drain, ready)
+            await http.run(server.drain, ready, server.hurry)
             server.log.info("server.stopped")
         finally:
             listener.close()

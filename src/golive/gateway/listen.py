@@ -2,7 +2,7 @@
 
 Owns the listening socket (so that a port in use is told before anything else is built) and the order of shutting down.
 On SIGTERM or SIGINT the server goes on listening while `drain` runs: /health/ready says no, new runs are refused, open
-ones finish; a second signal ends it at once.
+ones finish. A second signal ends them where they are, and the server as soon as their streams have told so.
 """
 
 import asyncio
@@ -27,6 +27,8 @@ KEEP_ALIVE_S = 75
 """An idle connection is closed after this; longer than the 60 s of usual proxies, so that they close first."""
 CLOSE_S = 3
 """After draining, how long answers may still take to leave."""
+HURRY_S = 1.0
+"""After a second signal, how long ending what is open and telling it may take together."""
 BACKLOG = 2_048
 """Connections the system holds until they are accepted."""
 
@@ -141,13 +143,18 @@ class HttpServer:
         await self._tasks.close()
 
     async def run(
-        self, drain: Callable[[], Coroutine[Any, Any, None]], on_ready: Callable[[], None] | None = None
+        self,
+        drain: Callable[[], Coroutine[Any, Any, None]],
+        on_ready: Callable[[], None] | None = None,
+        hurry: Callable[[], None] | None = None,
     ) -> None:
         """Serves until SIGTERM or SIGINT, then drains while still listening, then stops.
 
         Args:
-            drain: refuses new work and lets open work finish, bounded in time; a second signal cuts it short.
+            drain: refuses new work and lets open work finish, bounded in time.
             on_ready: called once connections are accepted and a signal would drain: the moment to announce the address.
+            hurry: called at a second signal: ends open work at once, so that `drain` returns. What is not over, and its
+                answers sent, after `HURRY_S` is broken off.
         """
         loop = asyncio.get_running_loop()
         asked, hurried = asyncio.Event(), asyncio.Event()
@@ -164,16 +171,27 @@ class HttpServer:
                 on_ready()
             await asked.wait()
             draining = self._tasks.start(drain(), "drain")
-            hurry = self._tasks.start(hurried.wait(), "hurry")
-            await asyncio.wait([draining, hurry], return_when=asyncio.FIRST_COMPLETED)
+            second = self._tasks.start(hurried.wait(), "second signal")
+            await asyncio.wait([draining, second], return_when=asyncio.FIRST_COMPLETED)
             if hurried.is_set():
-                self._server.force_exit = True
+                await self._hurry(draining, hurry)
             elif draining.done():
                 draining.result()
             await self.stop()
         finally:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
+
+    async def _hurry(self, draining: "asyncio.Task[None]", hurry: Callable[[], None] | None) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + HURRY_S
+        if hurry is not None:
+            hurry()
+            await asyncio.wait([draining], timeout=HURRY_S)
+            self._server.should_exit = True
+            assert self._serving is not None
+            await asyncio.wait([self._serving], timeout=max(0.0, until - loop.time()))
+        self._server.force_exit = True
 
 
 def run_loop(main: Coroutine[Any, Any, T]) -> T:

@@ -35,6 +35,8 @@ from golive.tenants.authorize import Principal
 
 RELAY_DEADLINE_S = 600.0
 """Longest relayed call; the provider's own limits are tighter."""
+SHUTDOWN_S = 5.0
+"""How long interrupted calls may take to settle."""
 RELAY_VERSION = "relay"
 """Stands where an agent's digest stands: a relayed call belongs to no version."""
 
@@ -60,14 +62,14 @@ class Relay:
         self._observer = observer
         self._ender = Ender(store, clock, holder, observer)
         self._tasks = Tasks("relays")
-        self._open = 0
+        self._open: dict[RelayCall, None] = {}
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = False
 
     @property
     def open_calls(self) -> int:
-        return self._open
+        return len(self._open)
 
     async def open(self, principal: Principal, target: str, request: ModelRequest) -> "RelayCall":
         """Accepts the call, durably, before the provider is asked.
@@ -93,12 +95,13 @@ class Relay:
         journal.note(RunAccepted(target, "", "relay", principal=principal.id, deadline_s=RELAY_DEADLINE_S, max_steps=1))
         await journal.flush()
         deadline = Deadline.after(self._clock, RELAY_DEADLINE_S, "the relay's limit")
-        self._open += 1
+        opened = RelayCall(journal, call, request, deadline, target, self._clock, self._closed, self._settle_in_time)
+        self._open[opened] = None
         self._idle.clear()
-        return RelayCall(journal, call, request, deadline, target, self._clock, self._closed, self._settle_in_time)
+        return opened
 
-    def _closed(self) -> None:
-        self._open -= 1
+    def _closed(self, call: "RelayCall") -> None:
+        self._open.pop(call, None)
         if not self._open:
             self._idle.set()
 
@@ -124,11 +127,21 @@ class Relay:
         await self._tasks.close()
 
     async def drain(self, seconds: float) -> None:
-        """Accepts nothing more, and lets open calls finish for `seconds`; what is left ends with its connection."""
+        """Accepts nothing more, lets open calls finish for `seconds`, then ends the rest as `interrupted`."""
         self._draining = True
         with suppress(DeadlineExceeded):
             async with Deadline.after(self._clock, seconds, "server.drain_s").enforced(self._clock):
                 await self._idle.wait()
+        self.hurry()
+        with suppress(DeadlineExceeded):
+            async with Deadline.after(self._clock, SHUTDOWN_S, "shutdown").enforced(self._clock):
+                await self._idle.wait()
+
+    def hurry(self) -> None:
+        """Ends open calls as `interrupted` at once, so that a `drain` under way has nothing left to wait for."""
+        self._draining = True
+        for call in list(self._open):
+            call.interrupt()
 
 
 class RelayCall:
@@ -142,7 +155,7 @@ class RelayCall:
         deadline: Deadline,
         target: str,
         clock: Clock,
-        closed: Callable[[], None],
+        closed: Callable[["RelayCall"], None],
         settle_in_time: Callable[[RunJournal, StoreError], None],
     ) -> None:
         self.run = journal.state.run
@@ -157,16 +170,23 @@ class RelayCall:
         self._opened: Opened | None = None
         self._finish_reason = "stop"
         self._settled = False
+        self._interrupted = False
+        self._waiting: asyncio.Task[object] | None = None
+        """Who waits for the provider now, and may be interrupted there; never in the middle of a journal write."""
 
     async def __aiter__(self) -> AsyncIterator[list[ModelEvent]]:
         """Batches of the answer; what it cost is durable before the iteration ends.
 
         Raises:
             ModelError, DeadlineExceeded: no answer, or one that broke off; journalled.
+            ShuttingDown: likewise, since the server stops.
             StoreUnavailable: its end cannot be made durable now; it will be once the store is back.
         """
+        task = self._waiting = asyncio.current_task()
+        whole = False
         try:
             async for batch in self._stream:
+                self._waiting = None
                 for event in batch:
                     if isinstance(event, Finished):
                         self._finish_reason = event.reason
@@ -175,11 +195,33 @@ class RelayCall:
                     elif isinstance(event, Metered):
                         self._metered = event
                 yield batch
+                if self._interrupted and self._metered is None:
+                    break
+                self._waiting = task
+            else:
+                whole = True
+            self._waiting = None
         except GoliveError as error:
+            self._waiting = None
             await self._settle(error)
             raise
+        except asyncio.CancelledError:
+            waiting, self._waiting = self._waiting, None
+            if waiting is None or not self._interrupted or waiting.uncancel():
+                raise
+        if not whole:
+            await self._stream.aclose()
+            stopped = ShuttingDown("The server stopped before the call was over.", remedy="Send the request again.")
+            await self._settle(stopped)
+            raise stopped
         if not self._settled:
             await self._settle(None)
+
+    def interrupt(self) -> None:
+        """Ends the call as failed (interrupted): where it waits for the provider, or with its next batch."""
+        self._interrupted = True
+        if self._waiting is not None:
+            self._waiting.cancel()
 
     async def aclose(self) -> None:
         """Gives the call up if it still runs: the provider's connection is closed, what it cost is settled."""
@@ -189,7 +231,7 @@ class RelayCall:
                 with suppress(StoreUnavailable):  # nobody is left to be told
                     await uncancelled(self._settle(None, abandoned=True))
         finally:
-            self._closed()
+            self._closed(self)
 
     def _on_abandoned(self, metered: Metered) -> None:
         self._metered = metered
@@ -204,6 +246,8 @@ class RelayCall:
         reason = "done"
         if error is not None or abandoned:
             reason = error.code if error else "disconnected"
+            if isinstance(error, ShuttingDown):
+                reason = "interrupted"
             outcome = "cancelled" if abandoned else "failed"
             fields = error.fields if isinstance(error, ModelError) else {}
             body = ModelFailed(

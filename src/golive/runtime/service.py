@@ -37,6 +37,10 @@ from golive.runtime.stream import Subscription
 from golive.store.ports import Lease, RunFilter, RunView, Store
 
 BEGINNING = Cursor()
+SHUTDOWN_S = 5.0
+"""How long runs may take to end once they are interrupted."""
+HURRY_S = 1.0
+"""The same after `hurry`."""
 
 
 class RuntimeSettings:
@@ -75,6 +79,7 @@ class Runtime:
         self._conversations = Conversations(settings.conversation_queue)
         self._tasks = Tasks("runs")
         self._draining = False
+        self._hurried: Deadline | None = None
 
     async def start(self, request: RunRequest) -> str:
         """Accepts a run; it is durable, and under way, on return.
@@ -348,12 +353,22 @@ class Runtime:
         with suppress(DeadlineExceeded):
             async with Deadline.after(self._clock, seconds, "server.drain_s").enforced(self._clock):
                 await self._idle()
-        for live in list(self._live.values()):
-            live.interruptible.interrupt("interrupted")
+        self._interrupt()
         with suppress(DeadlineExceeded):
-            async with Deadline.after(self._clock, 5.0, "shutdown").enforced(self._clock):
+            last = self._hurried or Deadline.after(self._clock, SHUTDOWN_S, "shutdown")
+            async with last.enforced(self._clock):
                 await self._idle()
         await self._tasks.close()
+
+    def hurry(self) -> None:
+        """Ends what is open as `interrupted` at once, so that a `drain` under way has nothing left to wait for."""
+        self._draining = True
+        self._hurried = self._hurried or Deadline.after(self._clock, HURRY_S, "shutdown")
+        self._interrupt()
+
+    def _interrupt(self) -> None:
+        for live in list(self._live.values()):
+            live.interruptible.interrupt("interrupted")
 
     async def _idle(self) -> None:
         while self._live:
