@@ -115,6 +115,7 @@ async def test_keys_are_made_shown_once_and_revoked_over_http(server: Server) ->
         (b'{"input": 5}', 400, {"field": "input", "found": "5"}),
         (b'{"input": [{"role": "user", "content": 5}]}', 400, {"field": "input[0].content", "found": "5"}),
         (b'{"input": [{"role": "user", "contnt": ""}]}', 400, {"field": "input[0].contnt", "remedy": "Did you mean 'content'?"}),  # noqa: E501
+        (b'{"input": "Hi", "stream": true, "background": true}', 400, {"field": "background", "remedy": "Leave stream out, and follow the run with GET /v1/runs/{run}/events."}),  # noqa: E501
         (b'{"input": "Hi", "max_steps": 0}', 400, {"field": "max_steps", "found": "0"}),
         (b"{}", 400, {"field": "input", "remedy": "Add input."}),
         (b'{"input": "Hi"', 400, {"field": "body", "position": 14}),

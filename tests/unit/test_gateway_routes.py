@@ -20,7 +20,7 @@ from golive.gateway.openai_chat import ChatFace
 from golive.gateway.openai_errors import error_of, openai_error
 from golive.gateway.problems import TABLE, problem
 from golive.gateway.routes import PUBLIC, Answer, Route, Router
-from golive.gateway.runs import RunBody, RunFaces
+from golive.gateway.runs import RunBody, RunFaces, RunsQuery
 from golive.tenants.authorize import Verb
 
 
@@ -168,6 +168,42 @@ def test_input_that_does_not_fit_is_located(body: bytes, fields: dict[str, Any])
         Reader(Outer).decode(body)
     assert {name: refused.value.fields.get(name) for name in fields} == fields
     assert refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "words"),
+    [
+        (b"state=foo", "state", "queued, running, waiting, finished"),
+        (b"state=", "state", "queued, running, waiting, finished"),
+        (b"outcome=done", "outcome", "completed, partial, refused, escalated, cancelled, failed"),
+        (b"source=model", "source", "agent, relay"),
+        (b"limit=0", "limit", "int >= 1"),
+        (b"limit=201", "limit", "int <= 200"),
+        (b"limit=many", "limit", "int"),
+    ],
+)
+def test_a_query_that_does_not_fit_is_told_what_would(query: bytes, field: str, words: str) -> None:
+    """A parameter of a few values is answered with all of them, one of a range with its bound."""
+    with pytest.raises(InvalidRequest) as refused:
+        Reader(RunsQuery).query(query)
+    assert refused.value.fields["field"] == field
+    assert refused.value.message.endswith(f" {words}.")
+    assert words in refused.value.remedy
+
+
+def test_a_misspelt_choice_is_answered_with_the_nearest() -> None:
+    """In a query and inside of a body; the choices stand in the problem for programs, too."""
+    with pytest.raises(InvalidRequest) as refused:
+        Reader(RunsQuery).query(b"state=finishd")
+    assert refused.value.remedy == "Did you mean 'finished'?"
+    assert refused.value.fields["choices"] == ["queued", "running", "waiting", "finished"]
+    with pytest.raises(InvalidRequest) as refused:
+        Reader(RunBody).decode(b'{"input": [{"role": "usr"}]}')
+    assert refused.value.message == 'input[0].role is "usr"; expected is one of system, user, assistant, tool.'
+    assert refused.value.remedy == "Did you mean 'user'?"
+    with pytest.raises(InvalidRequest) as refused:
+        Reader(RunBody).decode(b'{"input": [{"role": "user", "content": [{"type": "sound"}]}]}')
+    assert refused.value.message == 'input[0].content[0].type is "sound"; expected is one of text, image.'
 
 
 def test_unknown_fields_are_answered_with_the_nearest_name_at_any_depth() -> None:

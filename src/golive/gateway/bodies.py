@@ -8,7 +8,8 @@ import difflib
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, Generic, TypeVar, get_args
+from types import UnionType
+from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -25,6 +26,8 @@ S = TypeVar("S", bound=Struct)
 # msgspec tells path and kind of a mismatch in its message alone; a message that reads otherwise is passed on as it is.
 _PATH = re.compile(r" - at `\$(?P<path>[^`]*)`$")
 _EXPECTED = re.compile(r"^Expected (?P<expected>.+), got (?P<found>.+)$", re.DOTALL)
+_BOUND = re.compile(r"^Expected (?P<expected>[^,]+)$")
+_NO_CHOICE = re.compile(r"^Invalid (enum )?value ", re.DOTALL)
 _NAMED = re.compile(r"^Object (?P<what>contains unknown|missing required) field `(?P<name>[^`]*)`$")
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]")
 
@@ -158,14 +161,25 @@ class Reader(Generic[S]):
         if named := _NAMED.match(reason):
             return self._named(path, named["name"], named["what"].startswith("missing"))
         field = path.lstrip(".") or "body"
-        found = _shown(_value_at(document, path))
+        value = _value_at(document, path)
+        found = _shown(value)
         fields: dict[str, Any] = {"field": field, "found": found}
-        if mismatch := _EXPECTED.match(reason):
+        if mismatch := _EXPECTED.match(reason) or _BOUND.match(reason):
             expected = mismatch["expected"].replace("`", "")
+            kind = mismatch.groupdict().get("found", "").replace("`", "")
             return InvalidRequest(
-                f"{field} is {found}, which is {mismatch['found'].replace('`', '')}; expected is {expected}.",
+                f"{field} is {found}{f', which is {kind}' if kind else ''}; expected is {expected}.",
                 remedy=f"Send {field} as {expected}.",
                 expected=expected,
+                **fields,
+            )
+        if _NO_CHOICE.match(reason) and (choices := _choices_at(self.struct, path)):
+            allowed = ", ".join(choices)
+            near = difflib.get_close_matches(str(value), choices, n=1)
+            return InvalidRequest(
+                f"{field} is {found}; expected is one of {allowed}.",
+                remedy=f"Did you mean {near[0]!r}?" if near else f"Use one of {allowed}.",
+                choices=choices,
                 **fields,
             )
         return InvalidRequest(f"{field} is {found}: {reason}.", remedy=f"Correct {field}.", **fields)
@@ -202,6 +216,35 @@ def _names_in(kind: Any, seen: set[Any]) -> Iterator[str]:
         return
     for inner in get_args(kind):
         yield from _names_in(inner, seen)
+
+
+def _choices_at(struct: type[Struct], path: str) -> list[str]:
+    """What may stand at msgspec's path, where that is one of a few texts; [] where it is not."""
+    kinds = [*_alternatives(struct)]
+    choices: list[str] = []
+    for name, index in _STEP.findall(path):
+        inner: list[Any] = []
+        choices = []
+        for kind in kinds:
+            if index:
+                inner += [item for item in get_args(kind) if item is not ...]
+            elif isinstance(kind, type) and issubclass(kind, Struct):
+                inner += [field.type for field in msgspec.structs.fields(kind) if field.encode_name == name]
+                config = kind.__struct_config__
+                choices += [str(config.tag)] if config.tag_field == name else []
+        kinds = [one for kind in inner for one in _alternatives(kind)]
+    return choices + [value for kind in kinds if get_origin(kind) is Literal for value in get_args(kind)]
+
+
+def _alternatives(kind: Any) -> Iterator[Any]:
+    """The members of a union; anything else is its own only one."""
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    if get_origin(kind) in (Union, UnionType):
+        for member in get_args(kind):
+            yield from _alternatives(member)
+    else:
+        yield kind
 
 
 def _value_at(document: Any, path: str) -> Any:

@@ -153,6 +153,12 @@ class RunFaces:
     async def begin(self, exchange: Exchange) -> None:
         """POST /v1/agents/{agent}/runs"""
         body = await self._run_body.read(exchange, self._limit)
+        if body.stream and body.background:
+            raise InvalidRequest(
+                "stream and background cannot both be true: one answers with the run's events, the other at once.",
+                remedy="Leave stream out, and follow the run with GET /v1/runs/{run}/events.",
+                field="background",
+            )
         principal = exchange.principal
         run = await self._runtime.start(
             RunRequest(
@@ -231,7 +237,9 @@ class RunFaces:
                     Answer(200, f"With `stream`: {stream[:1].lower()}{stream[1:]}", media="text/event-stream"),
                     Answer(202, "With `background`: the run as it stands; `Location` says where it is.", RunResult),
                 ),
-                description="`stream` answers with server-sent events from the first moment on, `background` at once.",
+                description=(
+                    "`stream` answers with server-sent events from the first moment on, `background` at once; not both."
+                ),
             ),
             Route(
                 "GET", "/v1/runs", "runs.read", self.listing, "List runs", kind="run", tag="Runs",
