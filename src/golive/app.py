@@ -45,6 +45,7 @@ from golive.telemetry.run_log import RunLog
 from golive.tenants.keyring import Keyring
 from golive.tenants.keys import KeyAdmin, NewKey
 from golive.tools.toolset import Toolset
+from golive.workers.environment import secret_values
 from golive.workers.inline import InlineToolset
 from golive.workers.pool import HOME_PREFIX, WorkerToolset
 from golive.workers.scratch import sweep
@@ -278,9 +279,10 @@ class Server:
     def _toolset(self, agent: LoadedAgent) -> Toolset:
         kind = InlineToolset if self._inline else WorkerToolset
         config = agent.config
+        self._redactor.learn(*secret_values(self._environ, config.worker.env))
         return kind(
             agent.folder, config.worker, config.tools, config.limits, clock=self._clock, log=self._worker_log,
-            name=agent.name, **({} if self._inline else {"environ": self._environ}),
+            name=agent.name, redact=self._redactor.text, **({} if self._inline else {"environ": self._environ}),
         )  # fmt: skip
 
     def _worker_log(self, event: str, /, **fields: Any) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from golive.guards.redact import Redactor
 from golive.tools.toolset import ToolOutcome, Toolset
 from golive.workers.inline import InlineToolset
 from golive.workers.pool import WorkerToolset
@@ -164,6 +165,40 @@ async def test_a_failure_is_an_outcome_with_a_code(
     assert (outcome.ok, outcome.error_code) == (False, code)
     assert says in outcome.content
     assert await call(basics, "add", '{"a": 1}') == ToolOutcome(True, "3")
+
+
+async def test_what_a_tool_raises_is_told_without_secrets(bench: ToolBench) -> None:
+    """A known secret and what has a credential's shape are replaced before the text is cut, so that no half of one is
+    left at the cut; whatever kind of failure it is. What a tool returns is its own affair."""
+    secret = "correct-horse-battery"
+    toolset = await bench.open(
+        """
+        from typing import Annotated, Any
+        from pydantic import AfterValidator, BaseModel, model_serializer
+        SECRET = "correct-horse-battery"
+        def fits(value: int) -> int: raise ValueError(f"not with {SECRET}")
+        class Odd(BaseModel):
+            @model_serializer
+            def dump(self) -> str: raise RuntimeError(SECRET)
+        def raises(before: int) -> str: raise OSError("." * before + SECRET + " at postgres://shop:hunter22@db/x")
+        async def raises_deep() -> str: raise LookupError(b"", {"Authorization": "Bearer abc123def456"})
+        def checked(n: Annotated[int, AfterValidator(fits)]) -> str: return ""
+        def odd() -> Any: return Odd()
+        def returns() -> str: return SECRET
+        """,
+        redact=Redactor([secret]).text,
+    )
+    told = await call(toolset, "raises", '{"before": 0}')
+    assert told == ToolOutcome(False, "OSError: [redacted] at postgres://shop:[redacted]@db/x", "tool.raised")
+    cut = await call(toolset, "raises", '{"before": 1985}')
+    assert cut.content == "OSError: " + "." * 1_985 + "[redac…"
+    for name, arguments in (("raises_deep", "{}"), ("checked", '{"n": 1}'), ("odd", "{}")):
+        outcome = await call(toolset, name, arguments)
+        assert not outcome.ok
+        assert "[redacted]" in outcome.content
+        assert secret not in outcome.content
+        assert "abc123" not in outcome.content
+    assert await call(toolset, "returns") == ToolOutcome(True, secret)
 
 
 async def test_a_result_of_exactly_the_limit_is_given(basics: Toolset) -> None:

@@ -38,8 +38,10 @@ class ToolBench:
         if source is not None:
             (self.folder / "tools.py").write_text(textwrap.dedent(source))
         tools = settings.pop("tools", {})
-        limits = LimitsConfig(**settings)
         extra: dict[str, Any] = {} if self.kind is InlineToolset else {"environ": os.environ | self.environ}
+        if "redact" in settings:
+            extra["redact"] = settings.pop("redact")
+        limits = LimitsConfig(**settings)
         toolset = self.kind(self.folder, config or WorkerConfig(), tools, limits, clock=CLOCK, log=self.log, **extra)
         self.opened.append(toolset)
         await toolset.start()

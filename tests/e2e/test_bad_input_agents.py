@@ -130,6 +130,48 @@ async def test_hostile_tools(tmp_path: Path) -> None:
         assert await served.stop() == 0
 
 
+LEAKY = '''
+import os, pathlib
+
+
+def reads_the_pepper() -> str:
+    """Raises what it must not tell."""
+    raise RuntimeError(pathlib.Path(os.environ["PEPPER_FILE"]).read_text())
+
+
+def uses_a_key() -> str:
+    """Raises what it was given."""
+    raise PermissionError(f"401 for {os.environ['SHOP_KEY']}")
+'''
+
+
+async def test_secrets_that_a_tool_raises_stay_here(tmp_path: Path) -> None:
+    """golive's own secrets and those handed to the tool reach neither model, client, journal nor log; the type and the
+    rest of the message reach the model, the traceback the log."""
+    async with project(tmp_path) as served:
+        served.environ |= {"SHOP_KEY": "zebra-umbrella-7", "PEPPER_FILE": str(tmp_path / ".golive/pepper")}
+        env = '[worker]\nenv = ["SHOP_KEY", "PEPPER_FILE"]\n'
+        served.agent("leaky", "sim-leaky", tools=LEAKY, more=env)
+        await served.serve()
+        uses = [{"name": "reads_the_pepper"}, {"name": "uses_a_key"}]
+        served.script("sim-leaky", turns=[{"tool_calls": uses}, {"text": "Done."}])
+        async with served.client() as http:
+            async with http.post("/v1/agents/leaky/runs", json={"input": "go"}) as answer:
+                run = (await answer.json())["run"]
+            async with http.get(f"/v1/runs/{run}/events?format=json") as answer:
+                journal = await answer.text()
+        await served.stop()
+        pepper = (tmp_path / ".golive/pepper").read_text().strip()
+        log = served.log_path.read_text()
+        assert "RuntimeError: [redacted]" in journal
+        assert "PermissionError: 401 for [redacted]" in journal
+        assert "RuntimeError: [redacted]" in str(served.sent()[-1])
+        for secret in (pepper, "zebra-umbrella-7"):
+            assert secret not in journal + log + str(served.sent())
+        assert "Traceback" not in journal
+        assert log.count("Traceback (most recent call last)") == 2
+
+
 @pytest.mark.parametrize(
     ("file", "content", "words"),
     [

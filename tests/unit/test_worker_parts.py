@@ -11,7 +11,7 @@ import pytest
 from golive.core.errors import AgentError, Overloaded, WorkerCrashed
 from golive.core.tasks import Tasks
 from golive.tools.threads import Threads
-from golive.workers.environment import worker_environment
+from golive.workers.environment import secret_values, worker_environment
 from golive.workers.outcomes import exit_text
 from golive.workers.output import MAX_LINES_PER_S, LineCapture
 from golive.workers.places import MAX_WAITING, Places
@@ -89,6 +89,20 @@ def test_the_environment_holds_only_what_is_allowed() -> None:
     assert worker_environment(server, ["HOME"], "/private")["HOME"] == "/home/me"
     with pytest.raises(AgentError, match="GOLIVE_X"):
         worker_environment(server, ["GOLIVE_X"], "/private")
+
+
+def test_what_a_worker_is_shown_may_be_secret() -> None:
+    """Of the variables handed to tools, those whose name tells of a credential and passwords in addresses are kept out
+    of what tools raise; plain settings and what is not set are not."""
+    server = {
+        "STRIPE_KEY": "abc-1", "GH_TOKEN": "t-2", "DB_PASSWD": "p-3", "MY_SECRET": "s-4", "REGION": "eu-central",
+        "SHOP_URL": "postgres://shop:hunt%21er22@db:5432/x", "PLAIN_URL": "https://db/x", "ODD": "http://[",
+        "EMPTY_KEY": "",
+    }  # fmt: skip
+    assert secret_values(server, [*server, "UNSET_KEY"]) == [
+        "abc-1", "t-2", "p-3", "s-4", "hunt%21er22", "hunt!er22",
+    ]  # fmt: skip
+    assert secret_values(server, ["REGION"]) == []
 
 
 def test_exit_codes_read_like_what_happened() -> None:

@@ -1,6 +1,7 @@
 """Carries calls out where the user's code is loaded: check the arguments, call, write the result down.
 
-The one path that worker processes and inline mode share. Leaves deadlines, capacity and processes to `workers/`.
+The one path that worker processes and inline mode share. Leaves deadlines, capacity and processes to `workers/`, and
+what is a secret to the function it is handed.
 """
 
 import asyncio
@@ -24,7 +25,9 @@ from golive.tools.threads import Threads
 from golive.tools.toolset import ToolOutcome
 
 MAX_ERROR_CHARS = 2_000
-"""Of what a tool raised, as the model is told it."""
+"""Of a failed call, as the model is told of it."""
+MAX_RAISED_CHARS = 65_536
+"""Of what a tool raised, as it reaches the server, which takes secrets out before it cuts the text for the model."""
 MAX_ARGUMENT_BYTES = 8_388_608
 """Longest arguments of one call."""
 
@@ -49,6 +52,19 @@ class Work(Struct, frozen=True):
 def failed(error: GoliveError) -> ToolOutcome:
     """The outcome that tells the model of `error`."""
     return ToolOutcome(False, utf8_safe(str(error)), error.code)
+
+
+def told(outcome: ToolOutcome, redact: Callable[[str], str]) -> ToolOutcome:
+    """The outcome as model and client are told it: of a failure, no secret, and at most `MAX_ERROR_CHARS`.
+
+    What a tool returns is its own affair and stays as it is.
+    """
+    if outcome.ok:
+        return outcome
+    text = redact(outcome.content)
+    if len(text) > MAX_ERROR_CHARS:
+        text = text[:MAX_ERROR_CHARS] + "…"
+    return ToolOutcome(False, text, outcome.error_code)
 
 
 def utf8_safe(text: str) -> str:
@@ -170,14 +186,11 @@ class Executor:
             return failed(error)
 
     def _raised(self, work: Work, error: BaseException) -> ToolOutcome:
-        """The model is told type and message; the traceback goes to the log."""
+        """The server is told type and message, and tells the model (see `told`); the traceback goes to the log."""
         own = error.__traceback__.tb_next if error.__traceback__ is not None else None  # the first frame is ours
         trace = "".join(traceback.format_exception(type(error), error, own))
         self._log("tool.raised", tenant=work.tenant, run=work.run, tool=work.name, traceback=trace)
-        text = describe(error)
-        if len(text) > MAX_ERROR_CHARS:
-            text = text[:MAX_ERROR_CHARS] + "…"
-        return failed(ToolRaised(text, tool=work.name))
+        return failed(ToolRaised(describe(error)[:MAX_RAISED_CHARS], tool=work.name))
 
     def _context(self, work: Work) -> ToolContext:
         return ToolContext(

@@ -8,6 +8,9 @@ from pydantic_core import to_json
 
 from golive.core.errors import ToolResultInvalid
 
+MAX_REASON_CHARS = 65_536
+"""Of what a serialiser raised, as it reaches the server, which cuts it for the model."""
+
 
 def result_text(value: Any, tool: str, max_bytes: int) -> str:
     """A str as it is, None as `null`, everything else as JSON (NaN and infinities become null).
@@ -60,7 +63,7 @@ def _json(value: Any, tool: str) -> bytes:
     except Exception as error:  # serialisers that users wrote may raise anything
         reason = f"it holds a {strange[0]}" if strange else str(error).removeprefix("Error serializing to JSON: ")
         raise ToolResultInvalid(
-            f"The result of {tool} ({type(value).__name__}) cannot be written as JSON: {reason[:500]}.",
+            f"The result of {tool} ({type(value).__name__}) cannot be written as JSON: {reason[:MAX_REASON_CHARS]}.",
             remedy="Return text, numbers, lists, dicts, dataclasses or pydantic models.",
             tool=tool,
         ) from None

@@ -1,14 +1,18 @@
 """What a worker process sees of the server's environment: next to nothing."""
 
 import ctypes
+import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from urllib.parse import unquote, urlsplit
 
 from golive.core.errors import AgentError
 
 KEPT = ("PATH", "LANG", "LC_ALL", "TZ")
 """Handed on as they are; none holds a secret."""
 OWN_PREFIX = "GOLIVE_"
+_TELLING_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH(?!OR)|PRIVATE", re.IGNORECASE)
 _PR_SET_DUMPABLE = 4  # linux/prctl.h
 
 
@@ -29,6 +33,19 @@ def worker_environment(server: Mapping[str, str], names: Sequence[str], home: st
     environment = {"HOME": home, "TMPDIR": home}
     environment |= {name: server[name] for name in (*KEPT, *names) if name in server}
     return environment
+
+
+def secret_values(server: Mapping[str, str], names: Sequence[str]) -> list[str]:
+    """What of the variables handed to tools is taken for a secret: by a variable's name, and passwords in addresses."""
+    found: list[str] = []
+    for name in names:
+        value = server.get(name, "")
+        if _TELLING_NAME.search(name):
+            found.append(value)
+        with suppress(ValueError):  # no address
+            password = urlsplit(value).password or ""
+            found += [password, unquote(password)]
+    return [value for value in dict.fromkeys(found) if value]
 
 
 def close_to_peers() -> None:

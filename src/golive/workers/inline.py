@@ -7,7 +7,7 @@ server; a crash takes it down; its environment is the server's.
 import asyncio
 import itertools
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from golive.config.schema import LimitsConfig, ToolConfig, WorkerConfig
@@ -16,7 +16,8 @@ from golive.core.deadline import Deadline
 from golive.core.errors import AgentError, Overloaded, ToolArgumentsInvalid, ToolError, WorkerCrashed
 from golive.core.messages import ToolSpec
 from golive.core.tasks import Tasks
-from golive.tools.executor import Executor, Log, Work, argument_bytes, failed, unknown_tool
+from golive.guards.redact import Redactor
+from golive.tools.executor import Executor, Log, Work, argument_bytes, failed, told, unknown_tool
 from golive.tools.loading import FILE, expose, load_tools
 from golive.tools.toolset import ToolInvocation, ToolOutcome
 from golive.workers.outcomes import timed_out
@@ -53,13 +54,16 @@ class InlineToolset:
         clock: Clock,
         log: Log,
         name: str = "",
+        redact: Callable[[str], str] | None = None,
     ) -> None:
+        """`redact` as in `WorkerToolset`."""
         self._folder = folder.absolute()
         self._config = config
         self._settings = tool_settings
         self._limits = limits
         self._clock = clock
         self._log = log
+        self._redact = redact or Redactor().text
         self._name = name or self._folder.name
         self._places: Places[_Here] = Places()
         self._tasks = Tasks(f"inline.{self._name}")
@@ -100,6 +104,9 @@ class InlineToolset:
         self._places.add(_Here(self._config.concurrency))
 
     async def call(self, invocation: ToolInvocation, deadline: Deadline) -> ToolOutcome:
+        return told(await self._call(invocation, deadline), self._redact)
+
+    async def _call(self, invocation: ToolInvocation, deadline: Deadline) -> ToolOutcome:
         known = self._timeouts.get(invocation.name)
         if known is None or self._executor is None:
             return unknown_tool(invocation.name, self._timeouts)

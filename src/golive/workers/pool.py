@@ -4,7 +4,7 @@ Decides how many workers there are, which one takes a call, and what follows whe
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from golive.core.errors import AgentError, GoliveError, ToolArgumentsInvalid, To
 from golive.core.health import Dependency
 from golive.core.messages import ToolSpec
 from golive.core.tasks import Tasks
-from golive.tools.executor import Log, argument_bytes, failed, unknown_tool
+from golive.guards.redact import Redactor
+from golive.tools.executor import Log, argument_bytes, failed, told, unknown_tool
 from golive.tools.loading import FILE
 from golive.tools.toolset import ToolInvocation, ToolOutcome
 from golive.workers.environment import worker_environment
@@ -57,7 +58,12 @@ class WorkerToolset:
         log: Log,
         name: str = "",
         environ: Mapping[str, str],
+        redact: Callable[[str], str] | None = None,
     ) -> None:
+        """
+        Args:
+            redact: takes secrets out of what failed calls say; by default, what looks like one.
+        """
         self._folder = folder.absolute()
         self._config = config
         self._settings = tool_settings
@@ -66,6 +72,7 @@ class WorkerToolset:
         self._log_outer = log
         self._name = name or self._folder.name
         self._environ = environ
+        self._redact = redact or Redactor().text
         self._places: Places[WorkerProcess] = Places()
         self._alive: dict[WorkerProcess, None] = {}
         """Every process we started and that has not ended, retired ones included, oldest first."""
@@ -114,6 +121,9 @@ class WorkerToolset:
             self._tasks.start(self._bring_up(), "start")
 
     async def call(self, invocation: ToolInvocation, deadline: Deadline) -> ToolOutcome:
+        return told(await self._call(invocation, deadline), self._redact)
+
+    async def _call(self, invocation: ToolInvocation, deadline: Deadline) -> ToolOutcome:
         known = self._timeouts.get(invocation.name)
         if known is None:
             return unknown_tool(invocation.name, self._timeouts)
@@ -147,7 +157,10 @@ class WorkerToolset:
             return Dependency(self._name, "worker", "up", detail="no tools, no worker")
         if workers:
             return Dependency(self._name, "worker", "up", detail=detail)
-        return Dependency(self._name, "worker", "down", detail=f"{detail}. {self._trouble or 'A worker is starting.'}")
+        if self._trouble is None:
+            return Dependency(self._name, "worker", "down", detail=f"{detail}. A worker is starting.")
+        cause = self._trouble.fields["cause"]
+        return Dependency(self._name, "worker", "down", detail=f"{detail}. {self._trouble} {cause}".rstrip())
 
     async def close(self) -> None:
         """Ends all workers, within CLOSE_S and a little; no process of theirs is left."""
@@ -227,7 +240,7 @@ class WorkerToolset:
             except AgentError as error:
                 self._alive.pop(worker, None)
                 self._crashes += 1
-                self._in_trouble(f"No worker can be started: {error.message}")
+                self._in_trouble("No worker can be started.", error.message)
                 self._log("worker.start_failed", error=str(error), crashes=self._crashes)
                 await worker.kill()
                 continue
@@ -242,8 +255,9 @@ class WorkerToolset:
                 remedy="Put the old files back, or load the agent again under a new version.",
             )
 
-    def _in_trouble(self, message: str) -> None:
-        self._trouble = WorkerCrashed(message, remedy="The log has what the workers printed.")
+    def _in_trouble(self, message: str, cause: str = "") -> None:
+        """`cause` may hold paths and what the code raised: it is for health and log, and not for the model."""
+        self._trouble = WorkerCrashed(message, remedy="The log has what the workers printed.", cause=cause)
         if not self._places.hosts:
             self._places.fail(self._trouble)
 

@@ -164,9 +164,11 @@ async def test_a_crash_loop_backs_off_and_calls_fail_at_once(bench: ToolBench) -
     waiting = await call(toolset, "pid")
     assert waiting.error_code == "tool.worker_crashed"
     assert "No worker can be started" in waiting.content or "times in a row" in waiting.content
+    assert str(bench.folder) not in waiting.content
     failed = [fields for event, fields in bench.logged if event == "worker.start_failed"]
     assert "exit code 9" in failed[0]["error"]
     assert toolset.health().state == "down"
+    await wait_for(lambda: "exit code 9" in toolset.health().detail)
     path.write_text(good)
     await wait_for(lambda: toolset.health().state == "up")
     assert (await call(toolset, "pid")).ok
@@ -178,7 +180,8 @@ async def test_a_version_does_not_change_under_way(bench: ToolBench) -> None:
     path = bench.folder / "tools.py"
     path.write_text(path.read_text() + "\ndef added() -> None: ...\n")
     await call(toolset, "die")
-    assert "has changed since this version was loaded" in (await call(toolset, "pid")).content
+    assert (await call(toolset, "pid")).error_code == "tool.worker_crashed"
+    await wait_for(lambda: "has changed since this version was loaded" in toolset.health().detail)
 
 
 async def test_the_environment_is_scrubbed(bench: ToolBench) -> None:
