@@ -13,6 +13,7 @@ from golive.store.ports import RunFilter
 from tests.e2e.gateway_kit import Server, serving
 
 HI: list[Any] = [{"role": "user", "content": "Hello there"}]
+CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 
 
 @pytest.fixture
@@ -139,17 +140,33 @@ async def test_an_agent_answers_as_a_model(server: Server) -> None:
 
 
 async def test_an_agent_keeps_a_conversation(server: Server) -> None:
-    """Runs with one x-conversation-id share their past; a client's system message stands behind the agent's prompt."""
+    """Runs with one x-conversation-id share their past."""
     server.put_agent("echo", "sim/sim-echo")
-    messages: Any = [{"role": "system", "content": "Speak French."}, {"role": "user", "content": "first"}]
+    messages: Any = [{"role": "user", "content": "first"}]
     async with server.openai() as sdk:
         header = {"x-conversation-id": "c-1"}
         await sdk.chat.completions.create(model="echo", messages=messages, extra_headers=header)
         await sdk.chat.completions.create(model="echo", messages=HI, metadata={"conversation_id": "c-1"})
     sent = [body["messages"] for body in server.sent()]
-    assert [message["content"] for message in sent[0]] == ["Be brief.", "Speak French.", "first"]
+    assert [message["content"] for message in sent[0]] == ["Be brief.", "first"]
     assert "first" in [message["content"] for message in sent[1]]
     assert sent[1][-1]["content"] == "Hello there"
+
+
+@pytest.mark.parametrize("role", ["system", "developer"])
+async def test_a_clients_own_instructions_stand_behind_the_agents_prompt(server: Server, role: str) -> None:
+    """They add to the prompt and never replace it, and are kept with the conversation they were said in."""
+    server.put_agent("echo", "sim/sim-echo")
+    messages: Any = [{"role": role, "content": "Speak French."}, {"role": "user", "content": "first"}]
+    async with server.openai() as sdk:
+        header = {"x-conversation-id": "c-1"}
+        await sdk.chat.completions.create(model="echo", messages=messages, extra_headers=header)
+        await sdk.chat.completions.create(model="echo", messages=HI, extra_headers=header)
+        await sdk.chat.completions.create(model="echo", messages=HI)
+    first, second, other = [[(said["role"], said["content"]) for said in body["messages"]] for body in server.sent()]
+    assert first == [("system", "Be brief."), ("system", "Speak French."), ("user", "first")]
+    assert second == [*first, ("assistant", "first"), ("user", "Hello there")]
+    assert other == [("system", "Be brief."), ("user", "Hello there")]
 
 
 @pytest.mark.parametrize(
@@ -160,6 +177,7 @@ async def test_an_agent_keeps_a_conversation(server: Server) -> None:
         ({"temperature": 0.1}, "temperature"),
         ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"messages": [{"role": "tool", "content": "x", "tool_call_id": "1"}]}, "messages[0].role"),
+        ({"messages": [*HI, {"role": "assistant", "tool_calls": [CALL]}]}, "messages[1].tool_calls"),
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "wizard", "content": "x"}]}, "messages[0].role"),
     ],
