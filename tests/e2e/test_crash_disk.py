@@ -45,8 +45,8 @@ async def test_a_disk_that_fills_up_under_running_runs(tmp_path: Path) -> None:
     """New runs and calls are 503 with words; streams end with an error; waiting requests are told to ask later; once
     there is space all of them are there, whole, without a restart."""
     async with project(tmp_path) as served:
-        served.script("sim-talk", tokens=40, pace_ms=25)
-        served.script("sim-plain", tokens=40, pace_ms=25)
+        served.script("sim-talk", tokens=160, pace_ms=25)
+        served.script("sim-plain", tokens=160, pace_ms=25)
         await served.serve()
         async with served.client() as http:
             stream = await http.post(RUNS, json={"input": "Hi", "stream": True})

@@ -38,17 +38,34 @@ class Place:
 
 async def test_a_call_is_durable_before_the_provider_is_asked(tmp_path: Path) -> None:
     """When the model call begins, the journal knows of it already."""
-    seen: list[str] = []
+    seen: list[tuple[str, str]] = []
     place: Place
 
     async def look() -> None:
-        seen.extend(row.state for row in await place.rows())
+        seen.extend(await place.store.open_runs())
 
     place = Place(tmp_path, ScriptedModel([look, *answer("hi")]))
     call = await place.relay.open(PRINCIPAL, TARGET, REQUEST)
     assert [batch async for batch in call]
     await call.aclose()
-    assert seen == ["running"]
+    assert seen == [("default", call.run)]
+
+
+async def test_a_call_that_takes_long_is_listed_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A short call's row comes with its end; one that goes on is seen before."""
+    monkeypatch.setattr("golive.runtime.relay.SEEN_AFTER_S", 0.0)
+    gate = asyncio.Event()
+    place = Place(tmp_path, ScriptedModel([gate.wait, *answer("hi")]))
+    call = await place.relay.open(PRINCIPAL, TARGET, REQUEST)
+    assert await place.rows() == []
+    async with asyncio.timeout(5):
+        while not (rows := await place.rows()):
+            await asyncio.sleep(0)
+    assert [(row.run, row.state, row.agent) for row in rows] == [(call.run, "running", TARGET)]
+    gate.set()
+    assert [batch async for batch in call]
+    await call.aclose()
+    assert [row.outcome for row in await place.rows()] == ["completed"]
 
 
 async def test_a_call_is_settled_before_its_end_is_seen(tmp_path: Path) -> None:

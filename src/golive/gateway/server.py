@@ -132,9 +132,11 @@ class Gateway:
                 remedy="Try again. Its operator can allow more open files (ulimit -Hn) or add a server.",
             )
         resource = Resource(principal.tenant, route.kind, next(iter(exchange.params.values()), ""))
-        decisions = [authorize(principal, verb, resource) for verb in route.verbs]
-        if not any(decision.allowed for decision in decisions):
-            raise forbidden(decisions[0], route.verbs[0])
+        for verb in route.verbs:
+            if authorize(principal, verb, resource).allowed:
+                break
+        else:
+            raise forbidden(authorize(principal, route.verbs[0], resource), route.verbs[0])
         await route.handler(exchange)
 
     async def _refuse(self, exchange: Exchange, error: GoliveError) -> None:

@@ -14,7 +14,7 @@ from golive.core.events import Body, Event, ModelFailed, RunFinished, encode_bod
 from golive.runtime.journal import Observer
 from golive.runtime.state import RunState
 from golive.runtime.step import Finish
-from golive.store.ports import RunView, Store
+from golive.store.ports import Store
 
 MAX_EVENTS = 100_000
 """Most events of one run that are read at once."""
@@ -31,18 +31,16 @@ class Ender:
         self._holder = holder
         self._observer = observer
 
-    async def end(self, view: RunView, finish: Callable[[RunState], Finish], why: str) -> bool:
+    async def end(self, tenant: str, run: str, finish: Callable[[RunState], Finish], why: str) -> bool:
         """Ends the run, unless it has ended; whether this did it. `why` is told of a call that was under way.
 
         Raises:
             StoreError: it could not be ended; nothing was written.
         """
-        if view.state == "finished":
-            return False
-        lease = await self._store.acquire(view.tenant, view.run, self._holder)
+        lease = await self._store.acquire(tenant, run, self._holder)
         if lease is None:
             return False
-        state = RunState.of(await self._store.tenant(view.tenant).events(view.run, 0, MAX_EVENTS))
+        state = RunState.of(await self._store.tenant(tenant).events(run, 0, MAX_EVENTS))
         if state.finished is not None:
             return False
         expected, now = state.seq, self._clock.now()
@@ -50,9 +48,7 @@ class Ender:
         events = []
         for seq, body in enumerate(bodies, expected + 1):
             state.apply(seq, lease.epoch, now, body)
-            events.append(
-                Event(view.tenant, view.run, seq, lease.epoch, "", state.version, now, body.kind, encode_body(body))
-            )
+            events.append(Event(tenant, run, seq, lease.epoch, "", state.version, now, body.kind, encode_body(body)))
         await self._store.append(lease, expected, events, views=(state.view(),))
         self._observer(state, bodies)
         return True
@@ -63,11 +59,9 @@ class Ender:
         Raises:
             StoreError: it could not be ended; nothing was written.
         """
-        view = await self._store.tenant(tenant).run(run)
-        if view is not None:
-            code = error.code if isinstance(error, GoliveError) else InternalError.code
-            why = "The journal could not be written: what the call used is not known."
-            await self.end(view, lambda state: Finish("failed", code, _FAULT), why)
+        code = error.code if isinstance(error, GoliveError) else InternalError.code
+        why = "The journal could not be written: what the call used is not known."
+        await self.end(tenant, run, lambda state: Finish("failed", code, _FAULT), why)
 
     async def end_failed_in_time(self, tenant: str, run: str, error: Exception) -> None:
         """The same, once the store can be written again, however long that takes."""

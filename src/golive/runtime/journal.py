@@ -121,6 +121,25 @@ class RunJournal:
             if self._events:
                 await self._write()
 
+    async def accept_unseen(self, body: Body) -> None:
+        """Makes the first event durable without the row that lists read: `show`, or the run's end, brings it.
+
+        Raises:
+            StoreUnavailable: not accepted.
+        """
+        self._add(body)
+        await self.flush()
+
+    async def show(self) -> None:
+        """Makes the run's row as it stands now, whatever else is to be written.
+
+        Raises:
+            StoreUnavailable, Fenced, Conflict: as `flush`.
+        """
+        async with self._lock:
+            if self._failure is None and not self._view_due:
+                await self._store.append(self._lease, self._durable_seq, (), views=(self.state.view(),))
+
     async def flush_in_time(self) -> None:
         """Flushes once the store can be written again, however long that takes.
 

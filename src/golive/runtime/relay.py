@@ -37,6 +37,9 @@ RELAY_DEADLINE_S = 600.0
 """Longest relayed call; the provider's own limits are tighter."""
 SHUTDOWN_S = 5.0
 """How long interrupted calls may take to settle."""
+SEEN_AFTER_S = 1.0
+"""A call stands in the list of runs when it is over, or when it has taken so long. Most are over sooner, and a row that
+is written once costs half: a fifteenth of a relayed call's CPU."""
 RELAY_VERSION = "relay"
 """Stands where an agent's digest stands: a relayed call belongs to no version."""
 
@@ -66,6 +69,7 @@ class Relay:
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = False
+        self._showing = False
 
     @property
     def open_calls(self) -> int:
@@ -92,13 +96,32 @@ class Relay:
             tasks=self._tasks,
             observer=self._observer,
         )
-        journal.note(RunAccepted(target, "", "relay", principal=principal.id, deadline_s=RELAY_DEADLINE_S, max_steps=1))
-        await journal.flush()
+        await journal.accept_unseen(
+            RunAccepted(target, "", "relay", principal=principal.id, deadline_s=RELAY_DEADLINE_S, max_steps=1)
+        )
         deadline = Deadline.after(self._clock, RELAY_DEADLINE_S, "the relay's limit")
         opened = RelayCall(journal, call, request, deadline, target, self._clock, self._closed, self._settle_in_time)
         self._open[opened] = None
         self._idle.clear()
+        if not self._showing:
+            self._showing = True
+            self._tasks.start(self._show_long_calls(), "long calls")
         return opened
+
+    async def _show_long_calls(self) -> None:
+        """A call that takes longer than `SEEN_AFTER_S` gets its row in the list of runs before it ends."""
+        shown: set[RelayCall] = set()
+        try:
+            while self._open:
+                before = set(self._open)
+                await asyncio.sleep(SEEN_AFTER_S)
+                shown &= set(self._open)
+                for call in (before & set(self._open)) - shown:
+                    shown.add(call)
+                    with suppress(StoreError):  # its end says the same, and is repeated until it is written
+                        await call.show()
+        finally:
+            self._showing = False
 
     def _closed(self, call: "RelayCall") -> None:
         self._open.pop(call, None)
@@ -216,6 +239,15 @@ class RelayCall:
             raise stopped
         if not self._settled:
             await self._settle(None)
+
+    async def show(self) -> None:
+        """Lists the call while it is under way.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        if not self._settled:
+            await self._journal.show()
 
     def interrupt(self) -> None:
         """Ends the call as failed (interrupted): where it waits for the provider, or with its next batch."""

@@ -17,12 +17,12 @@ async def end_open_runs(store: Store, clock: Clock, holder: str, observer: Obser
     """
     ender = Ender(store, clock, holder, observer)
     ended: list[str] = []
-    for view in await store.open_runs():
+    for tenant, run in await store.open_runs():
         try:
-            if await ender.end(view, lambda state: ended_by("interrupted", state), _WHY):
-                ended.append(view.run)
+            if await ender.end(tenant, run, lambda state: ended_by("interrupted", state), _WHY):
+                ended.append(run)
         except StoreUnavailable:
             raise
         except Exception as error:
-            faults(view.run, error)
+            faults(run, error)
     return ended

@@ -195,8 +195,11 @@ class Store(Protocol):
         """Takes the run over: the epoch goes up by one and every earlier lease is fenced. None: no such run."""
         ...
 
-    async def open_runs(self) -> list[RunView]:
-        """Every run of every tenant that is not finished, oldest first (what a restart must settle)."""
+    async def open_runs(self) -> list[tuple[str, str]]:
+        """Tenant and id of every run that is not finished, oldest first: what a restart must settle.
+
+        A run that has been accepted and has no view yet is one of them.
+        """
         ...
 
     async def all_keys(self) -> list[KeyRow]:

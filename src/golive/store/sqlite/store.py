@@ -17,13 +17,19 @@ from golive.store.sqlite.connection import MEMORY, connect_writer, create_file, 
 from golive.store.sqlite.group import Append, Call
 from golive.store.sqlite.readers import InlineReaders, ReaderPool
 from golive.store.sqlite.schema import prepare
-from golive.store.sqlite.tenant import KEY_COLUMNS, VIEW_COLUMNS, SqliteTenant, view
+from golive.store.sqlite.tenant import KEY_COLUMNS, SqliteTenant
 from golive.store.sqlite.writer import InlineWriter, ThreadWriter, check_same_file
 
 T = TypeVar("T")
 
 # ruff: noqa: S608 - what is put into these statements are names of columns from our own structs, never a value
-_OPEN_RUNS = f"SELECT {VIEW_COLUMNS} FROM runs WHERE state <> 'finished' ORDER BY created_at, tenant, run"
+_OPEN_RUNS = """
+SELECT tenant, run FROM runs WHERE state <> 'finished'
+UNION
+SELECT tenant, run FROM leases WHERE seq = 1
+    AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.tenant = leases.tenant AND runs.run = leases.run)
+ORDER BY run, tenant
+"""
 _ALL_KEYS = f"SELECT {KEY_COLUMNS} FROM keys ORDER BY tenant, id"
 _ACQUIRE = "UPDATE leases SET epoch = epoch + 1, holder = ?, at = ? WHERE tenant = ? AND run = ? RETURNING epoch"
 _CONTROL_VERSION = "SELECT control_version FROM installation"
@@ -119,9 +125,9 @@ class SqliteStore(Store):
 
         return await self.call(take)
 
-    async def open_runs(self) -> list[RunView]:
-        """Every run of every tenant that is not finished, oldest first."""
-        return [view(row) for row in await self.read(lambda connection: connection.execute(_OPEN_RUNS).fetchall())]
+    async def open_runs(self) -> list[tuple[str, str]]:
+        """Tenant and id of every run that is not finished, oldest first."""
+        return await self.read(lambda connection: connection.execute(_OPEN_RUNS).fetchall())
 
     async def all_keys(self) -> list[KeyRow]:
         """Every key of every tenant."""
