@@ -3,7 +3,7 @@
     python bench/model_plane_cpu.py [--calls 4000] [--streams 300] [--chunks 200] [--clients 50] [--profile call|chunk]
 
 What is counted is the user and system time of this process, warm-up excluded, uvloop as in the server. The simulator's
-share is not in it. "raw" is the transport alone (aiohttp and the read loop): the difference is what golive adds. What
+share is not in it. "raw" is the transport alone (HTTP and the read loop): the difference is what golive adds. What
 exists at the start is frozen (`gc.freeze`), as a server does once it is up: walking it again costs 20 us a call.
 """
 
@@ -25,7 +25,7 @@ from golive.core.messages import Message
 from golive.core.tasks import Tasks
 from golive.models.call import CallContext, ModelRequest
 from golive.models.plane import ModelPlane
-from golive.models.transport_aiohttp import AiohttpTransport
+from golive.models.transport_http import HttpTransport
 
 SIMULATOR = """
 import asyncio, uvloop
@@ -73,7 +73,7 @@ def request(stream: bool, tokens: int, burst: int) -> ModelRequest:
 
 
 async def measure(base_url: str, args: argparse.Namespace) -> None:
-    transport = AiohttpTransport()
+    transport = HttpTransport()
     plane = ModelPlane(config(base_url), lambda reference: reference, transport, CLOCK)
     chain = plane.chain(["sim/sim-text"])
 
