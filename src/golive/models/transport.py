@@ -105,6 +105,8 @@ def in_words(error: BaseException) -> str:
         return str(getattr(error, "verify_message", "") or error.reason or error)[:200]
     if isinstance(error, socket.gaierror):
         return str(error.strerror).lower()[:200]
+    if isinstance(error, ConnectionResetError):  # an event loop may make one without a number
+        return os.strerror(errno.ECONNRESET).lower()
     if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
         return os.strerror(error.errno).lower()
     return (str(error) or type(error).__name__)[:200]
