@@ -20,7 +20,7 @@ from golive.config.load import Loaded
 from golive.config.secrets import Secrets
 from golive.core.chance import SystemChance
 from golive.core.clock import SystemClock
-from golive.core.errors import AgentError, ConfigError, GoliveError
+from golive.core.errors import ConfigError, GoliveError
 from golive.core.events import Body
 from golive.core.health import Dependency
 from golive.core.ids import Ids
@@ -109,6 +109,7 @@ class Server:
         self.holder = self.ids.new("srv")
         self.store: SqliteStore
         self.plane: ModelPlane
+        self._planes: dict[str, ModelPlane] = {}  # through which each agent's version calls
         self.runtime: Runtime
         self.relay: Relay
         self.gateway: Gateway
@@ -232,13 +233,13 @@ class Server:
     def _target(self, ref: str) -> ModelCall:
         return self.plane.target(ref)
 
+    async def _close_plane(self) -> None:
+        await self.plane.close()
+
     def _resolve(self, reference: str) -> str:
         value = self._secrets.resolve(reference)
         self._redactor.learn(value)
         return value
-
-    async def _close_plane(self) -> None:
-        await self.plane.close()
 
     # ---- agents ------------------------------------------------------------------------------------------------------
 
@@ -254,6 +255,7 @@ class Server:
         except BaseException:
             await toolset.close()
             raise
+        self._planes[agent.name] = self.plane
         return AgentVersion(
             name=agent.name,
             version_name=name,
@@ -290,47 +292,49 @@ class Server:
         write = self.log.warning if loud else self.log.info
         write(event, **fields)
 
-    async def reload(self, loaded: Loaded) -> list[GoliveError]:
-        """Puts edited agents and providers into service; running runs finish on the version they began with.
+    def adopt(self, loaded: Loaded) -> bool:
+        """Takes edited settings over; agents that are gone end. [server], [store] and [secrets] need a new process.
 
-        Returns the faults of agents that could not be loaded: those go on as they were. [server], [store] and [secrets]
-        need a new process.
+        Returns whether each agent is now to be reloaded, because providers or prices changed.
         """
-        faults: list[GoliveError] = []
-        replaced: list[AgentVersion] = []
-        providers_changed = loaded.config.providers != self.loaded.config.providers or (
-            loaded.config.prices != self.loaded.config.prices
-        )
-        self.loaded = loaded
-        if providers_changed:
-            old_plane, self.plane = self.plane, self._new_plane()
-            self._tasks.start(self._close_when_idle(old_plane.close, lambda: self.runtime.open_runs() == 0), "plane")
-        current = {version.name: version for version in self.agents.all(DEFAULT_TENANT)}
-        for name in current.keys() - loaded.agents.keys():
-            replaced.append(current[name])
-            self.agents.drop(DEFAULT_TENANT, name)
-        for name, agent in loaded.agents.items():
-            before = current.get(name)
-            if before and not providers_changed and before.digest == version_digest(agent, loaded.config, loaded.root):
-                continue
-            try:
-                version = await self._version(agent)
-            except AgentError as error:
-                faults.append(error)
-                continue
-            self.agents.put(DEFAULT_TENANT, version)
-            self.log.info("agent.loaded", agent=name, version=version.version_name)
-            if before:
-                replaced.append(before)
-        for version in replaced:
-            idle = _idle(self.runtime, version.digest)
-            self._tasks.start(self._close_when_idle(version.toolset.close, idle), f"retire {version.name}")
-        return faults
+        old, self.loaded = self.loaded.config, loaded
+        changed = (old.providers, old.prices) != (loaded.config.providers, loaded.config.prices)
+        if changed:
+            plane, self.plane = self.plane, self._new_plane()
+            self._tasks.start(self._close_when(lambda: self._unused(plane), plane.close), "retire plane")
+        for version in self.agents.all(DEFAULT_TENANT):
+            if version.name not in loaded.agents:
+                self.agents.drop(DEFAULT_TENANT, version.name)
+                self._retire(version)
+        return changed
 
-    async def _close_when_idle(self, close: Callable[[], Any], idle: Callable[[], bool]) -> None:
-        while not idle():  # noqa: ASYNC110 - runs end in many places; a look now and then is enough
-            await asyncio.sleep(_RETIRE_POLL_S)
-        await close()
+    async def reload(self, name: str) -> None:
+        """Puts an agent into service as it is configured now; running runs finish on the version they began with.
+
+        Raises:
+            GoliveError: it cannot be served; what was served goes on.
+        """
+        version = await self._version(self.loaded.agents[name])
+        before = self.agents.put(DEFAULT_TENANT, version)
+        self.log.info("agent.loaded", agent=name, version=version.version_name)
+        if before:
+            self._retire(before)
+
+    def _retire(self, version: AgentVersion) -> None:
+        idle = self._close_when(lambda: not self.runtime.carries(version.digest), version.toolset.close)
+        self._tasks.start(idle, f"retire {version.name}")
+
+    def _unused(self, plane: ModelPlane) -> bool:
+        """Whether neither a run nor an agent whose newest version is broken may still call through the plane."""
+        served = [self._planes[version.name] for version in self.agents.all(DEFAULT_TENANT)]
+        return plane not in served and not self.runtime.open_runs() and not self.relay.open_calls
+
+    async def _close_when(self, idle: Callable[[], bool], close: Callable[[], Any]) -> None:
+        try:
+            while not idle():  # noqa: ASYNC110 - runs end in many places; a look now and then is enough
+                await asyncio.sleep(_RETIRE_POLL_S)
+        finally:  # also when the server ends before
+            await close()
 
     async def _close_toolsets(self) -> None:
         for version in self.agents.all(DEFAULT_TENANT):
@@ -391,7 +395,3 @@ def _response_format(schema: dict[str, Any] | None, name: str) -> Raw | None:
         return None
     described = {"type": "json_schema", "json_schema": {"name": name, "schema": schema, "strict": True}}
     return Raw(msgspec.json.encode(described))
-
-
-def _idle(runtime: Runtime, content: str) -> Callable[[], bool]:
-    return lambda: not runtime.carries(content)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import stat
 from pathlib import Path
@@ -57,16 +58,16 @@ def test_edits_are_served(project: Project) -> None:
     with project.dev() as dev:
         seen = [version()]
         (agent / "prompt.md").write_text("You are brief.")
-        dev.until(r"agents/bistro/prompt\.md: reloaded")
+        dev.until(r"reloading bistro \(agents/bistro/prompt\.md\) …\nbistro reloaded\n")
         seen.append(version())
         tools = (agent / "tools.py").read_text()
         (agent / "tools.py").write_text(tools.replace("17:00 to 23:00", "at noon"))
-        dev.until(r"agents/bistro/tools\.py: reloaded")
+        dev.until(r"reloading bistro \(agents/bistro/tools\.py\) …\nbistro reloaded\n")
         assert "at noon" in project.ok("run", "bistro", "Are you open on Sunday?")
         seen.append(version())
         toml = (agent / "agent.toml").read_text()
         (agent / "agent.toml").write_text(toml.replace("max_steps = 15", "max_steps = 3"))
-        dev.until(r"agents/bistro/agent\.toml: reloaded")
+        dev.until(r"reloading bistro \(agents/bistro/agent\.toml\) …\nbistro reloaded\n")
         assert json.loads(project.ok("agents", "bistro", "--json"))["max_steps"] == 3
         seen.append(version())
         url = re.search(r'base_url = "(http://127[^"]*)"', settings.read_text())
@@ -74,7 +75,7 @@ def test_edits_are_served(project: Project) -> None:
         settings.write_text(
             settings.read_text() + f'\n[providers.other]\nbase_url = "{url[1]}"\nmodels = ["sim-echo"]\n'
         )
-        dev.until(r"golive\.toml: reloaded")
+        dev.until(r"golive\.toml reloaded\nreloading bistro …\nbistro reloaded\n")
         assert project.ok("run", "other/sim-echo", "through the new one") == "through the new one\n"
         assert "other/sim-echo\tother\n" in project.ok("models")
     assert len(set(seen)) == 4
@@ -96,7 +97,8 @@ def test_a_broken_edit_keeps_the_last_good_version(project: Project, file: str, 
     with project.dev() as dev:
         path.write_text(broken)
         dev.until(told)
-        dev.until(rf"{re.escape(file)}: not reloaded, the last good version goes on")
+        name = "bistro" if "bistro" in file else r"golive\.toml"
+        dev.until(rf"{name} not reloaded: what was served last goes on")
         key = re.search(r"gl_\S+", dev.text)
         url = re.search(r"http://127\.0\.0\.1:\d+", dev.text)
         assert key is not None
@@ -104,8 +106,56 @@ def test_a_broken_edit_keeps_the_last_good_version(project: Project, file: str, 
         asked = project.ok("run", "bistro", "Are you open on Sunday?", "--url", url[0], "--key", key[0])
         assert "17:00 to 23:00" in asked
         path.write_text(good + "\n# mended\n")
-        dev.until(rf"{re.escape(file)}: reloaded")
+        dev.until(rf"{name} reloaded")
         assert "Traceback" not in dev.text
+
+
+BROKEN = [
+    ("agent.toml", 'name = "second"\nversion = "1"\nmodle = 3\n', r"agents/second/agent\.toml:3: unknown key `modle`"),
+    ("tools.py", "def broken(:\n", r"tools\.py cannot be imported: SyntaxError"),
+    ("tools.py", "import time\ntime.sleep(600)\n", r"reloading second"),
+]
+
+
+@pytest.mark.parametrize(("file", "broken", "told"), BROKEN, ids=["settings", "tools", "hanging"])
+def test_a_broken_agent_is_its_own_affair(project: Project, file: str, broken: str, told: str) -> None:
+    """While one agent is broken, or does not come up, edits of another and of golive.toml are served at once; its error
+    is told once; its last good version answers, also after the providers were changed; the mended one is served."""
+    project.ok("new", "second")
+    settings = project.folder / "golive.toml"
+    second = project.folder / "agents/second" / file
+    good = second.read_text()
+    with project.dev() as dev:
+        second.write_text(broken)
+        dev.until(told)
+        (project.folder / "agents/bistro/prompt.md").write_text("You are brief.")
+        dev.until(r"reloading bistro \(agents/bistro/prompt\.md\) …\nbistro reloaded\n")
+        settings.write_text(settings.read_text() + '\n[providers.other]\nbase_url = "http://127.0.0.1:9/v1"\n')
+        dev.until(r"golive\.toml reloaded\n[\s\S]*bistro reloaded\n")
+        assert "17:00 to 23:00" in project.ok("run", "second", "Are you open on Sunday?")
+        second.write_text(good + "\n# mended\n")
+        dev.until(r"second reloaded\n")
+        assert len(re.findall(told, dev.text)) == (2 if "sleep" in broken else 1)
+        assert "17:00 to 23:00" in project.ok("run", "second", "Are you open on Sunday?")
+        assert "Traceback" not in dev.text
+        assert "unchanged" not in dev.text
+
+
+def test_agents_come_and_go(project: Project) -> None:
+    """A new folder is served, an edit that was taken back too; a folder that went is told."""
+    prompt = project.folder / "agents/bistro/prompt.md"
+    good = prompt.read_text()
+    with project.dev() as dev:
+        project.ok("new", "second")
+        dev.until(r"second reloaded\n")
+        assert "17:00 to 23:00" in project.ok("run", "second", "Are you open on Sunday?")
+        prompt.write_text("")
+        dev.until(r"bistro not reloaded")
+        prompt.write_text(good)
+        dev.until(r"bistro reloaded\n")
+        shutil.rmtree(project.folder / "agents/second")
+        dev.until(r"second removed\n")
+        assert [line.split("\t")[0] for line in project.ok("agents").splitlines()] == ["bistro"]
 
 
 def test_settings_that_need_a_new_process_are_named(project: Project) -> None:
@@ -114,7 +164,7 @@ def test_settings_that_need_a_new_process_are_named(project: Project) -> None:
     with project.dev() as dev:
         settings.write_text(settings.read_text().replace("[server]\n", "[server]\nheartbeat_s = 3\n"))
         dev.until(r"\[server\] and \[store\] take effect at the next start")
-        dev.until(r"golive\.toml: reloaded")
+        dev.until(r"golive\.toml reloaded")
 
 
 def test_files_an_editor_writes_beside_are_not_named(project: Project) -> None:
@@ -124,7 +174,7 @@ def test_files_an_editor_writes_beside_are_not_named(project: Project) -> None:
         beside = prompt.with_name("prompt.md.tmp~")
         beside.write_text("You are very brief.")
         beside.rename(prompt)
-        assert dev.until(r"(?m)^(.*): reloaded$")[1] == "agents/bistro/prompt.md"
+        assert dev.until(r"reloading bistro \((.*)\) …\nbistro reloaded")[1] == "agents/bistro/prompt.md"
 
 
 def test_a_port_in_use_is_told_first(project: Project) -> None:

@@ -213,7 +213,7 @@ def test_a_running_run_is_cancelled(project: Project, dev: Terminal) -> None:
         settings.read_text().replace("bistro", "slow").replace("sim/sim-agent", SLOW).split("[tools.")[0]
     )
     (project.folder / "agents/slow/prompt.md").write_text("Be slow.")
-    dev.until(r"agents/slow.*: reloaded")
+    dev.until(r"slow reloaded")
     run = project.ok("run", "slow", "hi", "--background").strip()
     with project.terminal("runs", "tail", run) as tail:
         tail.until(r"\w+ \w+ ")

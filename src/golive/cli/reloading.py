@@ -2,7 +2,7 @@
 
 The watcher only says when to look; what was edited is found by comparing with the last look. So nothing is missed that
 happens before the watch stands or while a reload runs, nor a file that an editor replaces, and what came and went in
-between is not told.
+between is not told. Leaves what follows from an edit to `reloader.py`.
 """
 
 import asyncio
@@ -12,20 +12,16 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import typer
 from watchfiles import awatch
 
 from golive.app import Server
-from golive.cli.main import tell
-from golive.config.load import CONFIG_FILE, Loaded, load
-from golive.core.errors import GoliveError
+from golive.cli.reloader import Reloader
+from golive.config.load import CONFIG_FILE, Loaded
 
 _SETTLE_MS = 80
 """Edits that follow each other this closely are taken as one."""
 _LOOK_MS = 1_000
 """A look is taken this often even if the watcher says nothing."""
-_NAMED = 5
-"""Most files named in one line."""
 
 Look = dict[str, tuple[int, int]]
 """Modification time and size of each file, by its path below the project's folder."""
@@ -70,7 +66,7 @@ async def stopped() -> AsyncIterator[asyncio.Event]:
 async def reload_on_change(
     server: Server, config: Path | None, environ: Mapping[str, str], seen: Look, stop: asyncio.Event
 ) -> None:
-    """Reloads what was edited until `stop`; an edit that cannot be used is told, and what was served stays.
+    """Reloads what was edited until `stop`; what that does is the `Reloader`'s.
 
     Args:
         seen: the look taken before what is served now was read.
@@ -78,33 +74,19 @@ async def reload_on_change(
     root = server.loaded.root
     agents = root / server.loaded.config.agents.path
     watched = [path for path in (agents, root / CONFIG_FILE) if path.exists()]
-    async for _ in awatch(
-        *watched,
-        stop_event=stop,
-        step=_SETTLE_MS,
-        debounce=4 * _SETTLE_MS,
-        rust_timeout=_LOOK_MS,
-        yield_on_timeout=True,
-    ):
-        if stop.is_set():
-            return
-        now = look(server.loaded)
-        edited = sorted(path for path in now.keys() | seen.keys() if now.get(path) != seen.get(path))
-        if edited:
-            seen = now
-            await _reload(server, config, environ, edited)
-
-
-async def _reload(server: Server, config: Path | None, environ: Mapping[str, str], edited: list[str]) -> None:
-    try:
-        loaded = load(config, environ)
-        if loaded.config.server != server.loaded.config.server or loaded.config.store != server.loaded.config.store:
-            typer.secho("[server] and [store] take effect at the next start", fg=typer.colors.YELLOW)
-        faults = await server.reload(loaded)
-    except GoliveError as error:
-        faults = [error]
-    for fault in faults:
-        tell(fault)
-    names = ", ".join(edited[:_NAMED]) + (" …" if len(edited) > _NAMED else "")
-    mark = "not reloaded, the last good version goes on" if faults else "reloaded"
-    typer.secho(f"{names}: {mark}", dim=not faults or None)
+    async with Reloader(server, config, environ) as reloader:
+        async for _ in awatch(
+            *watched,
+            stop_event=stop,
+            step=_SETTLE_MS,
+            debounce=4 * _SETTLE_MS,
+            rust_timeout=_LOOK_MS,
+            yield_on_timeout=True,
+        ):
+            if stop.is_set():
+                return
+            now = look(server.loaded)
+            edited = sorted(path for path in now.keys() | seen.keys() if now.get(path) != seen.get(path))
+            if edited:
+                seen = now
+                reloader.edited(edited)

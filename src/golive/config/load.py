@@ -49,10 +49,30 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
         ConfigError: golive.toml or the environment cannot be used; tells every fault, each with file and line.
         AgentError: an agent's folder cannot be used; likewise, for all agents together.
     """
+    loaded, faults = _load(path, environ, {})
+    problems.raise_all(AgentError, [problem for found in faults.values() for problem in found])
+    return loaded
+
+
+def load_around(path: Path | None, environ: Mapping[str, str], before: Loaded) -> tuple[Loaded, dict[str, ConfigError]]:
+    """As `load`, but an agent's faults are its own: it stays as it was `before`, if it was; its error stands beside.
+
+    Raises:
+        ConfigError: golive.toml or the environment cannot be used.
+    """
+    loaded, faults = _load(path, environ, before.agents)
+    return loaded, {name: problems.error_of(AgentError, found) for name, found in faults.items()}
+
+
+def _load(
+    path: Path | None, environ: Mapping[str, str], before: Mapping[str, LoadedAgent]
+) -> tuple[Loaded, dict[str, list[Problem]]]:
+    """Everything, and by the folder's name what is wrong with agents, in whose place those of `before` stand."""
     file = locate(path)
     root = file.parent
     toml, overrides, config = _read_config(file, environ)
-    agents = _read_agents(config, toml, overrides, root)
+    agents, faults = _read_agents(config, toml, overrides, root)
+    agents |= {name: before[name] for name in faults if name in before}
 
     def origin_of(key: KeyPath) -> str:
         return _origin(key, toml, overrides)
@@ -60,7 +80,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
     values = list(expand(config, origin_of))
     for name, agent in agents.items():
         values += expand(agent.config, _agent_origin(agent), ("agent", name))
-    return Loaded(config, root, agents, values, tuple(overrides.ignored))
+    return Loaded(config, root, agents, values, tuple(overrides.ignored)), faults
 
 
 def load_config(path: Path | None, environ: Mapping[str, str]) -> tuple[Path, GoliveConfig]:
@@ -118,24 +138,26 @@ def _read_config(file: Path, environ: Mapping[str, str]) -> tuple[Toml, Override
     return toml, overrides, config
 
 
-def _read_agents(config: GoliveConfig, toml: Toml, overrides: Overrides, root: Path) -> dict[str, LoadedAgent]:
+def _read_agents(
+    config: GoliveConfig, toml: Toml, overrides: Overrides, root: Path
+) -> tuple[dict[str, LoadedAgent], dict[str, list[Problem]]]:
     place = root / config.agents.path
     if not place.is_dir():
         origin = _set_at(("agents", "path"), toml, overrides)
         if origin is None:
-            return {}  # a plain gateway has no agents
+            return {}, {}  # a plain gateway has no agents
         message = f"`agents.path` is no folder: {place}."
         problem = Problem("agents.path", config.agents.path, origin, message, "Create it, or correct the path.")
         problems.raise_all(ConfigError, [problem])
     agents: dict[str, LoadedAgent] = {}
-    found: list[Problem] = []
+    faults: dict[str, list[Problem]] = {}
     for folder in folders(place):
         agent, wrong = load_agent(folder, config, root)
-        found += wrong
         if agent is not None:
             agents[agent.name] = agent
-    problems.raise_all(AgentError, found)
-    return agents
+        else:
+            faults[folder.name] = wrong
+    return agents, faults
 
 
 def _set_at(path: KeyPath, toml: Toml, overrides: Overrides) -> str | None:

@@ -51,16 +51,20 @@ class Problem(Struct, frozen=True):
 
 
 def raise_all(kind: type[ConfigError], problems: Sequence[Problem]) -> None:
-    """Raises one error of the kind that tells every problem, one a line; nothing when there is none."""
-    if not problems:
-        return
+    """Raises one error of the kind that tells every problem; nothing when there is none."""
+    if problems:
+        raise error_of(kind, problems)
+
+
+def error_of(kind: type[ConfigError], problems: Sequence[Problem]) -> ConfigError:
+    """One error of the kind that tells every problem, one a line; there is at least one."""
     first = problems[0]
     fields: dict[str, Any] = {"key": first.key, "value": first.value, "origin": first.origin}
     fields["problems"] = tuple(problems)
     if len(problems) == 1:
-        raise kind(f"{first.origin}: {first.message}", remedy=first.remedy, **fields)
+        return kind(f"{first.origin}: {first.message}", remedy=first.remedy, **fields)
     listed = "\n".join(f"  {problem.line()}" for problem in problems)
-    raise kind(f"{len(problems)} faults in what was configured:\n{listed}", **fields)
+    return kind(f"{len(problems)} faults in what was configured:\n{listed}", **fields)
 
 
 def of_validation(error: ValidationError, model: type[Section], origin_of: Callable[[KeyPath], str]) -> list[Problem]:

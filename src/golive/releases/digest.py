@@ -114,7 +114,7 @@ def _files(folder: Path) -> Iterator[tuple[bytes, Path]]:
 
     seen = 0
     for place, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not _ignored(name)]
+        folders[:] = [name for name in folders if not ignored(name)]
         for name in folders:
             path = Path(place) / name
             if path.is_symlink():
@@ -132,7 +132,8 @@ def _files(folder: Path) -> Iterator[tuple[bytes, Path]]:
             yield os.fsencode(path.relative_to(folder).as_posix()), path
 
 
-def _ignored(name: str) -> bool:
+def ignored(name: str) -> bool:
+    """Whether a file or folder of this name is no part of a version."""
     return any(fnmatchcase(name, pattern) for pattern in IGNORED)
 
 
