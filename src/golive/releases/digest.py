@@ -121,7 +121,7 @@ def _files(folder: Path) -> Iterator[tuple[bytes, Path]]:
                 message = f"{path} is a symlink to a folder."
                 raise AgentError(message, remedy="Put the folder itself there.", origin=str(path))
         for name in names:
-            if _ignored(name):
+            if ignored(name):
                 continue
             path = Path(place) / name
             if path.is_symlink():
