@@ -60,6 +60,13 @@ def test_known_values_are_replaced_without_any_shape() -> None:
     assert redactor.text("x plain-value-9 y") == f"x {REDACTED} y"
 
 
+def test_what_was_clean_is_searched_again_once_a_secret_is_learnt() -> None:
+    redactor = Redactor()
+    assert redactor.value({"note": "plain-value-9"}) == {"note": "plain-value-9"}
+    redactor.learn("plain-value-9")
+    assert redactor.value({"note": "plain-value-9", "plain-value-9": 1}) == {"note": REDACTED, REDACTED: 1}
+
+
 def test_nested_structures_are_copied_and_cleaned() -> None:
     """Mappings, lists, bytes and exceptions are cleaned at every depth; the original stays as it was."""
     original = {"a": [{"password": "x"}, ("t", KEY)], "b": KEY.encode(), "error": ValueError(f"bad {KEY}"), "n": 3}

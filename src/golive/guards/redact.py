@@ -12,7 +12,9 @@ REDACTED = "[redacted]"
 MIN_SECRET_CHARS = 8
 """Shorter known values are not searched for: they would blot out ordinary words."""
 MAX_KEYS = 1_000
-"""Names of fields whose verdict is kept."""
+"""Names of fields, and short texts, whose verdict is kept."""
+SHORT_CHARS = 40
+"""Texts as short as this recur in logs (agents, versions, tenants, outcomes): what was clean once need not be searched."""
 MAX_DEPTH = 12
 """Nesting followed; what is deeper is replaced whole."""
 
@@ -53,19 +55,32 @@ class Redactor:
         self._shapes = re.compile("|".join(_SHAPES))
         self._known: re.Pattern[str] | None = None
         self._keys: dict[str, tuple[str, bool]] = {}
+        self._clean: set[str] = set()
         self.learn(*secrets)
 
     def learn(self, *secrets: str) -> None:
         """Adds values to keep out; longer ones are looked for first, so that one inside another leaves no rest."""
         if all(secret in self._secrets or len(secret) < MIN_SECRET_CHARS for secret in secrets):
             return
-        self._keys.clear()
         found = {*self._secrets, *(secret for secret in secrets if len(secret) >= MIN_SECRET_CHARS)}
         self._secrets = sorted(found, key=lambda secret: (-len(secret), secret))
         self._known = re.compile("|".join(map(re.escape, self._secrets))) if self._secrets else None
+        # New ones, after: another thread in the middle of a search must not add its old verdict to them.
+        self._keys, self._clean = {}, set()
 
     def text(self, text: str) -> str:
         """The text with every credential replaced."""
+        clean = self._clean
+        if text in clean:
+            return text
+        shown = self._search(text)
+        if len(text) <= SHORT_CHARS and shown == text:
+            if len(clean) >= MAX_KEYS:
+                clean.clear()
+            clean.add(text)
+        return shown
+
+    def _search(self, text: str) -> str:
         if self._known is not None:
             text = self._known.sub(REDACTED, text)
         if _HINT.search(text) is None:
@@ -100,7 +115,8 @@ class Redactor:
 
     def _look_at(self, key: str) -> tuple[str, bool]:
         """The key as it may be shown, and whether its name says that the value is secret; kept, since keys recur."""
-        if len(self._keys) >= MAX_KEYS:
-            self._keys.clear()
-        seen = self._keys[key] = (self.text(key), _FIELD.match(key) is not None)
+        keys = self._keys
+        if len(keys) >= MAX_KEYS:
+            keys.clear()
+        seen = keys[key] = (self.text(key), _FIELD.match(key) is not None)
         return seen
