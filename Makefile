@@ -91,7 +91,6 @@ $(UV): $(BOOTSTRAP)
 	@.tools/bin/python -m pip install --quiet --quiet --disable-pip-version-check --require-hashes -r $(BOOTSTRAP) || { rm -rf .tools; exit 1; }
 	@touch $@
 
-# What is there already stays, whoever made it; `make clean` begins afresh.
 # An environment that is there already stays, whoever made it; `make clean` begins afresh.
 $(VENV): $(UV)
 	@$(UV) venv --quiet --allow-existing --python .tools/bin/python .venv

@@ -3,8 +3,10 @@
 A server's figures are those of the process and all its children (such as golive's worker process).
 """
 
+import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -118,12 +120,14 @@ class Process:
         try:
             self._process.wait(STOP_S)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            self.kill()
             self._process.wait()
 
     def kill(self) -> None:
-        """Ends it at once."""
-        self._process.kill()
+        """Ends it and all that descend from it at once: nginx's worker would outlive its master."""
+        for pid in self.tree():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def __enter__(self) -> "Process":
         return self
