@@ -9,6 +9,7 @@ from msgspec import Raw
 from golive.core.errors import ContextTooLong, ModelCut, ModelMalformed, ModelUnavailable
 from golive.core.messages import ImagePart, Message, TextPart, ToolCall, ToolSpec, Usage
 from golive.models.call import Finished, ModelRequest, Opened, TextDelta, UsageReported
+from golive.models.dialect import Target
 from golive.models.openai_chat import OpenAIChat
 from golive.models.openai_wire import usage_of
 from golive.models.vendor_errors import Origin
@@ -24,7 +25,7 @@ def stream(*chunks: dict[str, Any], done: bool = True) -> Any:
 
 
 def encode(request: ModelRequest, url: str = OTHER_URL) -> dict[str, Any]:
-    wire: dict[str, Any] = msgspec.json.decode(DIALECT.encode(request, "m-1", url))
+    wire: dict[str, Any] = msgspec.json.decode(DIALECT.encode(request, Target("acme", "m-1", url)))
     return wire
 
 

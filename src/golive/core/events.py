@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from golive.core.frames import Channel
-from golive.core.messages import Message, ToolCall, Usage
+from golive.core.messages import Message, Opaque, ToolCall, Usage
 
 Outcome = Literal["completed", "partial", "refused", "escalated", "cancelled", "failed"]
 State = Literal["queued", "running", "waiting", "finished"]
@@ -140,6 +140,8 @@ class ModelFinished(Body, frozen=True):
     first_token_ms: float | None = None
     latency_ms: float = 0.0
     usage_estimated: bool = False
+    state: tuple[Opaque, ...] = ()
+    """What the provider wants to see again with this answer."""
 
 
 class ToolStarted(Body, frozen=True):

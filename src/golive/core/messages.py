@@ -23,22 +23,36 @@ class ImagePart(Struct, frozen=True, tag="image", omit_defaults=True):
 Part = TextPart | ImagePart
 
 
-class ToolCall(Struct, frozen=True):
+class Opaque(Struct, frozen=True, omit_defaults=True):
+    """A provider's own state that a later turn must carry back unread, such as a signed block of thinking.
+
+    `provider` is the name in the configuration: for every other one the state is left out. `data` is what stood on the
+    wire. `before` counts the message's tool calls that came before it, so that the order can be kept.
+    """
+
+    provider: str
+    data: Raw
+    before: int = 0
+
+
+class ToolCall(Struct, frozen=True, omit_defaults=True):
     """A model's wish to call a tool. `arguments` is the text as the model wrote it, which need not be valid JSON."""
 
     id: str
     name: str
     arguments: str
+    state: Opaque | None = None
 
 
 class Message(Struct, frozen=True, omit_defaults=True):
-    """One turn. `tool_calls` stand on assistant messages, `tool_call_id` on tool messages."""
+    """One turn. `tool_calls` and `state` stand on assistant messages, `tool_call_id` on tool messages."""
 
     role: Role
     content: str | tuple[Part, ...] = ""
     name: str | None = None
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
+    state: tuple[Opaque, ...] = ()
 
     def text(self) -> str:
         """All text of the message, parts joined by newlines; pictures left out."""
@@ -58,13 +72,15 @@ class ToolSpec(Struct, frozen=True):
 class Usage(Struct, frozen=True, omit_defaults=True):
     """Tokens of one model call, or a sum over several.
 
-    `input_tokens` includes the cached ones, `output_tokens` the reasoning ones, as vendors bill them.
+    `input_tokens` includes those read from the provider's cache (`cached_input_tokens`) and those written to it
+    (`cache_write_tokens`), `output_tokens` the reasoning ones, as vendors bill them.
     """
 
     input_tokens: int = 0
     cached_input_tokens: int = 0
     output_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_write_tokens: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(
@@ -72,4 +88,5 @@ class Usage(Struct, frozen=True, omit_defaults=True):
             self.cached_input_tokens + other.cached_input_tokens,
             self.output_tokens + other.output_tokens,
             self.reasoning_tokens + other.reasoning_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
         )

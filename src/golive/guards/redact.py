@@ -14,7 +14,7 @@ MIN_SECRET_CHARS = 8
 MAX_KEYS = 1_000
 """Names of fields, and short texts, whose verdict is kept."""
 SHORT_CHARS = 40
-"""Texts as short as this recur in logs (agents, versions, tenants, outcomes): what was clean once need not be searched."""
+"""Texts as short as this recur in logs (agents, versions, outcomes): what was clean once need not be searched again."""
 MAX_DEPTH = 12
 """Nesting followed; what is deeper is replaced whole."""
 

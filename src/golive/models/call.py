@@ -10,7 +10,7 @@ from typing import Literal
 from msgspec import Raw, Struct
 
 from golive.core.deadline import Deadline
-from golive.core.messages import Message, ToolSpec, Usage
+from golive.core.messages import Message, Opaque, ToolSpec, Usage
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
@@ -18,7 +18,7 @@ FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 class ModelRequest(Struct, frozen=True, kw_only=True):
     """What is asked of a model, in no vendor's dialect.
 
-    `extra` is handed on verbatim to a target of the same dialect.
+    `extra` is handed on verbatim to a target whose dialect is `dialect`, and to no other.
     """
 
     messages: tuple[Message, ...]
@@ -35,6 +35,8 @@ class ModelRequest(Struct, frozen=True, kw_only=True):
     reasoning_effort: str | None = None
     stream: bool = True
     """Whether the provider is asked to stream. Either way the answer comes as batches of the same events."""
+    dialect: str = "openai-chat"
+    """The dialect in whose words `extra` is."""
     extra: dict[str, Raw] = {}
     headers: tuple[tuple[str, str], ...] = ()
     """Extra request headers for the provider (such as a simulator's script)."""
@@ -109,6 +111,14 @@ class ToolCallDelta(Struct, frozen=True, gc=False):
     choice: int = 0
 
 
+class StateReported(Struct, frozen=True, gc=False):
+    """What the provider wants to see again with this answer, or with its tool call of index `call`."""
+
+    state: Opaque
+    call: int | None = None
+    choice: int = 0
+
+
 class UsageReported(Struct, frozen=True, gc=False):
     usage: Usage
 
@@ -133,8 +143,8 @@ class Metered(Struct, frozen=True, gc=False):
 
 
 ModelEvent = (
-    AttemptStarted | AttemptFailed | Opened | TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | UsageReported
-    | Finished | Metered
+    AttemptStarted | AttemptFailed | Opened | TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | StateReported
+    | UsageReported | Finished | Metered
 )  # fmt: skip
 
 ModelCall = Callable[[ModelRequest, CallContext], AsyncGenerator[list[ModelEvent], None]]

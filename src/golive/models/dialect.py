@@ -4,11 +4,19 @@ A dialect knows no sockets, clocks or money. Each passes `tests/contract/test_di
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from golive.core.errors import ModelError
 from golive.models.call import ModelEvent, ModelRequest
 from golive.models.vendor_errors import Origin
+
+
+class Target(NamedTuple):
+    """Who is asked: the provider's name in the configuration, its model, and where it is."""
+
+    provider: str
+    model: str
+    base_url: str
 
 
 class Decoder(Protocol):
@@ -40,7 +48,7 @@ class Dialect(Protocol):
 
     name: str
 
-    def path(self) -> str:
+    def path(self, model: str, *, streamed: bool) -> str:
         """Where requests go, behind `base_url`."""
         ...
 
@@ -52,8 +60,19 @@ class Dialect(Protocol):
         """Headers of every request, the credential included."""
         ...
 
-    def encode(self, request: ModelRequest, model: str, base_url: str) -> bytes:
-        """The request's body."""
+    def encode(self, request: ModelRequest, target: Target) -> bytes:
+        """The request's body. State of other providers is left out, and `extra` of another dialect."""
+        ...
+
+    def refusal(
+        self, origin: Origin, status: int, header: Callable[[str], str | None], body: bytes, now: float
+    ) -> ModelError:
+        """The error that an answer of status 300 and above stands for.
+
+        Args:
+            body: as much of it as was read; any format.
+            now: wall time, seconds, for dates in Retry-After.
+        """
         ...
 
     def decoder(self, origin: Origin, *, streamed: bool, header: Callable[[str], str | None]) -> Decoder:

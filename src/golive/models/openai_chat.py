@@ -22,7 +22,7 @@ from golive.models.call import (
     TextDelta,
     UsageReported,
 )
-from golive.models.dialect import Decoder
+from golive.models.dialect import Decoder, Target
 from golive.models.openai_tools import ToolFragments
 from golive.models.openai_wire import (
     WireAnswer,
@@ -35,7 +35,7 @@ from golive.models.openai_wire import (
     usage_of,
 )
 from golive.models.sse import EventTooLong, ServerEvent, Splitter
-from golive.models.vendor_errors import Origin, from_stream
+from golive.models.vendor_errors import Origin, from_status, from_stream
 
 MAX_WHOLE_BYTES = 67_108_864
 """Longest answer that is not streamed."""
@@ -62,7 +62,7 @@ class OpenAIChat:
 
     name = "openai-chat"
 
-    def path(self) -> str:
+    def path(self, model: str, *, streamed: bool) -> str:
         return "/chat/completions"
 
     def models_path(self) -> str:
@@ -73,8 +73,14 @@ class OpenAIChat:
             return {}
         return {"api-key": credential} if is_azure(base_url) else {"Authorization": f"Bearer {credential}"}
 
-    def encode(self, request: ModelRequest, model: str, base_url: str) -> bytes:
-        return encode_request(request, model, "max_completion_tokens" if is_openai(base_url) else "max_tokens")
+    def encode(self, request: ModelRequest, target: Target) -> bytes:
+        output_limit_key = "max_completion_tokens" if is_openai(target.base_url) else "max_tokens"
+        return encode_request(request, target.model, output_limit_key)
+
+    def refusal(
+        self, origin: Origin, status: int, header: Callable[[str], str | None], body: bytes, now: float
+    ) -> ModelError:
+        return from_status(origin, status, header, body, now)
 
     def decoder(self, origin: Origin, *, streamed: bool, header: Callable[[str], str | None]) -> Decoder:
         kind = header("content-type") or ""

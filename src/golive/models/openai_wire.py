@@ -120,7 +120,7 @@ def encode_request(request: ModelRequest, model: str, output_limit_key: str) -> 
     Args:
         output_limit_key: `max_completion_tokens` or `max_tokens`. When `extra` has either, that one stands alone.
     """
-    extra = request.extra
+    extra = request.extra if request.dialect == "openai-chat" else {}
     wire: dict[str, Any] = {"model": model, "messages": [_message(message) for message in request.messages]}
     if request.tools:
         wire["tools"] = [_tool(tool) for tool in request.tools]

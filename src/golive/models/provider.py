@@ -12,7 +12,7 @@ from typing import NamedTuple
 from golive.core.clock import Clock
 from golive.core.errors import GoliveError, ModelCut, ModelMalformed, ModelTimeout, ModelUnreachable
 from golive.models.call import CallContext, ModelEvent, ModelRequest
-from golive.models.dialect import Decoder, Dialect
+from golive.models.dialect import Decoder, Dialect, Target
 from golive.models.transport import (
     ConnectFailed,
     ConnectTimedOut,
@@ -21,7 +21,7 @@ from golive.models.transport import (
     Transport,
     TransportError,
 )
-from golive.models.vendor_errors import Origin, from_status, request_id
+from golive.models.vendor_errors import Origin, request_id
 from golive.models.watchdog import Limit, Watchdog
 
 MAX_ERROR_BYTES = 65_536
@@ -70,7 +70,10 @@ class ProviderCall:
         self.provider = provider
         self.model = model
         self.base_url = base_url.rstrip("/")
-        self.url = self.base_url + dialect.path()
+        self.target = Target(provider, model, self.base_url)
+        self._urls = (
+            self.base_url + dialect.path(model, streamed=False), self.base_url + dialect.path(model, streamed=True),
+        )  # fmt: skip
         self.limits = limits
         self.dialect = dialect
         self.transport = transport
@@ -99,6 +102,10 @@ class ProviderCall:
                     return
         finally:
             exchange.close()
+
+    def url(self, request: ModelRequest) -> str:
+        """Where the request goes."""
+        return self._urls[request.stream]
 
     def setting(self, name: str) -> str:
         """The full name of a limit, for errors."""
@@ -149,11 +156,11 @@ class _Exchange:
     async def open(self, request: ModelRequest) -> None:
         """Sends the request and waits for a head of status 200."""
         call = self._call
-        body = call.dialect.encode(request, call.model, call.base_url)
+        body = call.dialect.encode(request, call.target)
         try:
             self._watchdog.begin(self._first)
             response = await call.transport.send(
-                "POST", call.url, call.headers(self._secret, request), body, connect_s=call.limits.connect_s
+                "POST", call.url(request), call.headers(self._secret, request), body, connect_s=call.limits.connect_s
             )
             self._response = response
             self._origin.request_id = request_id(response.header)
@@ -224,7 +231,7 @@ class _Exchange:
             body = await response.read(MAX_ERROR_BYTES)
         except TransportError:
             body = b""
-        return from_status(self._origin, response.status, response.header, body, self._clock.now())
+        return self._call.dialect.refusal(self._origin, response.status, response.header, body, self._clock.now())
 
     def _too_late(self, limit: Limit, *, sent: bool = True) -> GoliveError:
         """The caller's own deadline is the caller's error; any other limit is about the provider."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from golive.core.errors import GoliveError, ModelError
 from golive.core.events import ModelFailed, ModelFinished, ModelStarted
-from golive.core.messages import ToolCall, Usage
+from golive.core.messages import Opaque, ToolCall, Usage
 from golive.models.call import (
     AttemptFailed,
     AttemptStarted,
@@ -18,6 +18,7 @@ from golive.models.call import (
     Opened,
     ReasoningDelta,
     RefusalDelta,
+    StateReported,
     TextDelta,
     ToolCallDelta,
 )
@@ -31,11 +32,16 @@ class _Fragments:
 
     def __init__(self) -> None:
         self._calls: dict[int, tuple[str, str, list[str]]] = {}
+        self._states: dict[int, Opaque] = {}
 
     def add(self, delta: ToolCallDelta) -> None:
         identity, name, arguments = self._calls.get(delta.index, ("", "", []))
         arguments.append(delta.arguments)
         self._calls[delta.index] = (delta.id or identity, name or delta.name or "", arguments)
+
+    def keep(self, index: int, state: Opaque) -> None:
+        """Notes what the provider wants to see again with a call."""
+        self._states[index] = state
 
     def calls(self, step: int) -> tuple[ToolCall, ...]:
         """The calls in order. Results are matched by id, so that an id given twice is told apart."""
@@ -44,7 +50,7 @@ class _Fragments:
             unique = identity or f"call_{step}_{index}"
             while unique in made:
                 unique = f"{unique}_{index}"
-            made[unique] = ToolCall(unique, name, "".join(arguments) or "{}")
+            made[unique] = ToolCall(unique, name, "".join(arguments) or "{}", self._states.get(index))
         return tuple(made.values())
 
 
@@ -61,6 +67,7 @@ class ModelTurn:
         self._begun = False
         self._refused = False
         self._fragments = _Fragments()
+        self._state: list[Opaque] = []
         self._opened: Opened | None = None
         self._finish_reason = ""
         self._metered: Metered | None = None
@@ -120,6 +127,11 @@ class ModelTurn:
         match event:
             case Opened():
                 self._opened = event
+            case StateReported(choice=0):
+                if event.call is None:
+                    self._state.append(event.state)
+                else:
+                    self._fragments.keep(event.call, event.state)
             case Metered():
                 self._metered = event
             case AttemptFailed():
@@ -191,6 +203,7 @@ class ModelTurn:
                 first_token_ms=metered.first_token_ms if metered else None,
                 latency_ms=metered.latency_ms if metered else 0.0,
                 usage_estimated=metered.estimated if metered else False,
+                state=tuple(self._state),
             ),
             metered,
         )

@@ -156,7 +156,7 @@ class RunState:
         self.attempt = None
         self.last_answer = body
         text = "".join(self._item_text) if self._item == body.item else ""
-        self.messages.append(Message("assistant", text, tool_calls=body.tool_calls))
+        self.messages.append(Message("assistant", text, tool_calls=body.tool_calls, state=body.state))
         self.pending = body.tool_calls
         self._results = {}
 
