@@ -21,7 +21,7 @@ from golive.gateway.problems import TABLE
 from golive.telemetry.metrics import Metrics
 from golive.tenants.authorize import ROLES, VERBS
 
-TITLES = {"providers": "NAME", "prices": '"PATTERN"', "models": "TIER", "tools": "NAME"}
+TITLES = {"providers": "NAME", "prices": '"PATTERN"', "capabilities": '"PATTERN"', "models": "TIER", "tools": "NAME"}
 """What stands for the free name in the heading of a table of sections."""
 
 

@@ -108,6 +108,30 @@ class PriceConfig(Section):
     """US dollars for a million cached input tokens; the input price when absent."""
 
 
+class CapabilityConfig(Section):
+    """[capabilities."PATTERN"]: what targets `provider/model` that match the pattern can do (`*` matches anything).
+
+    Each setting is taken from the most specific pattern that has it.
+    """
+
+    tools: bool = True
+    """Whether tools may be sent."""
+    images: bool = True
+    """Whether pictures may be sent."""
+    structured_output: bool = True
+    """Whether an answer can be bound to a JSON Schema."""
+    reasoning: bool = True
+    """Whether `reasoning_effort` may be sent."""
+    prefill: bool = False
+    """Whether the model goes on writing where an assistant's message at the end of the request stops."""
+    embeddings: bool = True
+    """Whether it makes embeddings."""
+    context_window: Annotated[int, Field(ge=1)] | None = None
+    """Most tokens of input and output together; not checked when absent."""
+    max_output_tokens: Annotated[int, Field(ge=1)] | None = None
+    """Most tokens of one answer; not checked when absent."""
+
+
 class AgentsConfig(Section):
     """[agents]: where the agents' folders are."""
 
@@ -134,6 +158,7 @@ class GoliveConfig(Section):
     log: LogConfig = LogConfig()
     providers: dict[Name, ProviderConfig] = {}
     prices: dict[str, PriceConfig] = {}
+    capabilities: dict[str, CapabilityConfig] = {}
 
 
 # ---- agent.toml ------------------------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ target with a price of its own never needs it.
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import ROUND_CEILING, Decimal
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -16,6 +15,7 @@ from msgspec import Struct
 from golive.config.schema import PriceConfig, ProviderConfig
 from golive.core.clock import Clock
 from golive.core.messages import Usage
+from golive.models.patterns import ByPattern
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo as ListedModel
@@ -81,8 +81,7 @@ class Prices:
     """Finds the price of a target."""
 
     def __init__(self, own: Mapping[str, PriceConfig], providers: Mapping[str, ProviderConfig], clock: Clock) -> None:
-        # The most specific pattern wins: the one with most characters that are no wildcard, then the first by name.
-        self._own = sorted(own.items(), key=lambda item: (-_literal(item[0]), item[0]))
+        self._own = ByPattern(own)
         self._providers = providers
         self._clock = clock
         self._known: dict[str, tuple[Price | None, float]] = {}
@@ -107,7 +106,7 @@ class Prices:
 
     def needs_list(self, provider: str, model: str) -> bool:
         """Whether this target's price must be looked for in the list, so that it is worth loading early."""
-        return self._own_price(f"{provider}/{model}") is None
+        return self._own.first_of(f"{provider}/{model}") is None
 
     @staticmethod
     def load() -> None:
@@ -115,7 +114,7 @@ class Prices:
         _snapshot()
 
     def _find(self, target: str, provider: str, model: str) -> tuple[Price | None, float]:
-        own = self._own_price(target)
+        own = self._own.first_of(target)
         if own is not None:
             return _from_config(own), float("inf")
         listed = self._listed(provider, model)
@@ -123,9 +122,6 @@ class Prices:
             return None, float("inf")
         changes = isinstance(listed.prices, list)
         return _from_list(listed, self._clock.now()), RECHECK_S if changes else float("inf")
-
-    def _own_price(self, target: str) -> PriceConfig | None:
-        return next((price for pattern, price in self._own if fnmatchcase(target, pattern)), None)
 
     def _listed(self, provider: str, model: str) -> "ListedModel | None":
         """The list's entry: by `price_as`, else by the provider's address, else by its name."""
@@ -150,10 +146,6 @@ def _snapshot() -> Any:
     from genai_prices import data_snapshot
 
     return data_snapshot.get_snapshot()
-
-
-def _literal(pattern: str) -> int:
-    return sum(1 for character in pattern if character not in "*?[]")
 
 
 def _from_config(config: PriceConfig) -> Price:
