@@ -1,13 +1,12 @@
 """The contract of a dialect: whatever a vendor's bytes look like, the events say the same.
 
-A dialect joins by adding a `Speaker` to SPEAKERS: how that vendor writes each situation on the wire.
+A dialect joins by adding a `Speaker` of its own in `speakers/` to SPEAKERS: how that vendor writes each situation.
 """
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,93 +24,10 @@ from golive.models.call import (
     UsageReported,
 )
 from golive.models.dialect import Dialect
-from golive.models.openai_chat import OpenAIChat
 from golive.models.vendor_errors import Origin
+from tests.contract.speakers.openai_chat import OPENAI
+from tests.contract.speakers.speaker import Speaker
 
-
-def chunk(
-    delta: dict[str, Any] | None = None, finish: str | None = None, index: int = 0, **more: Any
-) -> dict[str, Any]:
-    """One chunk as OpenAI writes it."""
-    choices = [] if delta is None else [{"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}]
-    return {
-        "id": "chatcmpl-1",
-        "object": "chat.completion.chunk",
-        "created": 7,
-        "model": "m-1",
-        "choices": choices,
-    } | more
-
-
-def call(**fields: Any) -> dict[str, Any]:
-    """A delta with one fragment of a tool call."""
-    function = {key: fields.pop(key) for key in ("name", "arguments") if key in fields}
-    return {"tool_calls": [{**fields, "function": function}]}
-
-
-USAGE = {
-    "prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18, "prompt_tokens_details": {"cached_tokens": 4},
-    "completion_tokens_details": {"reasoning_tokens": 2},
-}  # fmt: skip
-
-
-def whole(message: dict[str, Any], finish: str | None = "stop", **more: Any) -> dict[str, Any]:
-    return {
-        "id": "chatcmpl-1", "object": "chat.completion", "created": 7, "model": "m-1", "usage": USAGE,
-        "choices": [{"index": 0, "message": message, "finish_reason": finish}],
-    } | more  # fmt: skip
-
-
-def sse(*chunks: dict[str, Any], done: bool = True) -> bytes:
-    data = b"".join(b"data: " + msgspec.json.encode(item) + b"\n\n" for item in chunks)
-    return data + (b"data: [DONE]\n\n" if done else b"")
-
-
-class Speaker(NamedTuple):
-    """How one vendor writes what every vendor can say: (streamed, whole) bodies by situation."""
-
-    dialect: Dialect
-    streamed: dict[str, bytes]
-    whole: dict[str, bytes]
-
-
-_TWO_CALLS = [
-    {"id": "call_a", "type": "function", "function": {"name": "find", "arguments": '{"q":"é"}'}},
-    {"id": "call_b", "type": "function", "function": {"name": "pay", "arguments": "{}"}},
-]
-OPENAI = Speaker(
-    OpenAIChat(),
-    streamed={
-        "text": sse(
-            chunk({"role": "assistant", "content": ""}), chunk({"content": "Grüß "}), chunk({"content": "dich 👋"}),
-            chunk({}, "stop"), chunk(usage=USAGE),
-        ),
-        "reasoning": sse(
-            chunk({"reasoning_content": "hm "}), chunk({"reasoning": "so"}), chunk({"content": "Yes"}),
-            chunk({}, "stop"),
-        ),
-        "refusal": sse(chunk({"refusal": "I cannot."}), chunk({}, "stop")),
-        "tools": sse(
-            chunk(call(index=0, id="call_a", type="function", name="find", arguments="")),
-            chunk(call(index=0, arguments='{"q":')), chunk(call(index=1, id="call_b", name="pay", arguments="")),
-            chunk(call(index=0, arguments='"é"}')), chunk(call(index=1, arguments="{}")), chunk({}, "tool_calls"),
-        ),
-        "length": sse(chunk({"content": "to be con"}), chunk({}, "length")),
-        "cut": sse(chunk({"content": "half"}), done=False),
-        "cut in an event": sse(chunk({"content": "half"}), chunk({"content": "lost"}), done=False)[:-9],
-        "broken": sse(chunk({"content": "half"}), done=False) + b'data: {"id": "x", "choices": [}\n\n',
-        "error": sse(chunk({"content": "half"}), {"error": {"message": "too fast", "code": "rate_limit_exceeded"}}),
-    },
-    whole={
-        "text": msgspec.json.encode(whole({"role": "assistant", "content": "Grüß dich 👋"})),
-        "reasoning": msgspec.json.encode(whole({"content": "Yes", "reasoning_content": "hm so"})),
-        "refusal": msgspec.json.encode(whole({"content": None, "refusal": "I cannot."})),
-        "tools": msgspec.json.encode(whole({"content": None, "tool_calls": _TWO_CALLS}, "tool_calls")),
-        "length": msgspec.json.encode(whole({"content": "to be con"}, "length")),
-        "broken": b'{"id": "chatcmpl-1", "choices": [',
-        "error": b'{"error": {"message": "too fast", "code": "rate_limit_exceeded"}}',
-    },
-)  # fmt: skip
 SPEAKERS = {"openai-chat": OPENAI}
 
 Outcome = tuple[list[ModelEvent], ModelError | None]
@@ -171,20 +87,20 @@ def say(request: pytest.FixtureRequest, speaker: Speaker) -> Callable[[str], Out
 Say = Callable[[str], Outcome]
 
 
-def test_text_comes_whole_and_in_order(say: Say) -> None:
+def test_text_comes_whole_and_in_order(speaker: Speaker, say: Say) -> None:
     """An answer opens once with the vendor's ids, says its text, and finishes once."""
     events, failure = say("text")
     assert failure is None
-    assert of_kind(events, Opened) == [Opened("chatcmpl-1", "m-1", "req_1", 7)]
+    assert of_kind(events, Opened) == [speaker.opened]
     assert type(events[0]) is Opened
     assert text(events) == "Grüß dich 👋"
     assert of_kind(events, Finished) == [Finished("stop")]
 
 
 def test_usage_carries_cached_and_reasoning_tokens(say: Say) -> None:
-    """Usage is reported with its cached and reasoning parts."""
+    """The last usage reported has all of it, the cached and reasoning parts included."""
     events, _ = say("text")
-    assert of_kind(events, UsageReported) == [UsageReported(Usage(11, 4, 7, 2))]
+    assert of_kind(events, UsageReported)[-1] == UsageReported(Usage(11, 4, 7, 2))
 
 
 def test_reasoning_is_kept_apart_from_the_answer(say: Say) -> None:

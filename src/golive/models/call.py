@@ -35,6 +35,8 @@ class ModelRequest(Struct, frozen=True, kw_only=True):
     reasoning_effort: str | None = None
     stream: bool = True
     """Whether the provider is asked to stream. Either way the answer comes as batches of the same events."""
+    prompt_cache: bool = True
+    """Whether what later calls will repeat is marked for the provider's cache, where a dialect knows such marks."""
     dialect: str = "openai-chat"
     """The dialect in whose words `extra` is."""
     extra: dict[str, Raw] = {}
