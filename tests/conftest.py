@@ -1,10 +1,14 @@
 """What holds for every test: property tests draw the same examples each time, and never fail for being slow."""
 
+import signal
+
 from hypothesis import HealthCheck, settings
 
 from golive.core.open_files import raise_limit
 
 raise_limit()  # tests of load are clients too; children get what holds here, unless a test says otherwise
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and children would inherit that
 
 settings.register_profile(
     "golive", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True

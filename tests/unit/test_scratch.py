@@ -69,8 +69,13 @@ def test_a_killed_process_leaves_a_folder_that_the_next_sweep_takes(temporary: P
 def test_a_program_that_the_holder_started_does_not_hold_the_folder(temporary: Path) -> None:
     """The lock is not inherited: what a killed server's tools had started does not keep its folder alive."""
     scratch = Scratch("mine-")
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False)
+    begins = "print(flush=True); input()"  # once it runs, nothing is still to be closed in it
+    child = subprocess.Popen(
+        [sys.executable, "-c", begins], stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=False
+    )
     try:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"\n"
         assert scratch._lock is not None
         os.close(scratch._lock)  # as when this process ended
         assert sweep("mine-") == [scratch.path.name]

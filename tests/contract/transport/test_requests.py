@@ -287,6 +287,7 @@ async def test_an_answer_before_the_request_has_left_ends_the_connection(
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     refused = net.ask(client, server.url, LONG_BODY[:PIECE_BYTES])
     peer = await server.peer()
+    await peer.head()
     peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
     peer.send(REFUSED)
     assert await (await refused).read(100) == b"too long"
