@@ -10,8 +10,9 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from golive.core.frames import Frame, text_frame
 from golive.core.messages import ToolCall, Usage
+from golive.gateway.face import Tail
 from golive.gateway.openai_answer import WholeAnswer
-from golive.gateway.openai_chunks import Chunks, Tail
+from golive.gateway.openai_chunks import Chunks
 from golive.gateway.openai_request import model_request, read_chat
 from golive.models.call import (
     Finished,

@@ -10,14 +10,11 @@ from golive.core.frames import REASONING_DELTA, TEXT_DELTA, Frame
 from golive.core.messages import Usage
 from golive.models.call import (
     Finished,
-    Metered,
     ModelEvent,
-    Opened,
     ReasoningDelta,
     RefusalDelta,
     TextDelta,
     ToolCallDelta,
-    UsageReported,
 )
 
 DONE = b"data: [DONE]\n\n"
@@ -99,7 +96,7 @@ class Chunks:
         """The chunk of usage, which has no choice."""
         return self._head + b'],"usage":' + usage_json(usage) + b"}\n\n"
 
-    def error(self, body: object) -> bytes:
+    def last(self, body: object) -> bytes:
         """What ends a broken stream instead of [DONE]."""
         return b"data: " + msgspec.json.encode(body) + b"\n\n"
 
@@ -157,22 +154,3 @@ def _tool_fragment(event: ToolCallDelta) -> bytes:
         _encode(event.name or ""),
         _encode(event.arguments),
     )
-
-
-class Tail:
-    """What the events of an answer say about its end: usage, as reported or else as metered."""
-
-    __slots__ = ("opened", "usage")
-
-    def __init__(self) -> None:
-        self.opened: Opened | None = None
-        self.usage: Usage | None = None
-
-    def see(self, events: list[ModelEvent]) -> None:
-        """Takes in a batch."""
-        for event in events:
-            kind = type(event)
-            if kind is Opened:
-                self.opened = self.opened or event  # type: ignore[assignment]
-            elif kind is UsageReported or (kind is Metered and self.usage is None):
-                self.usage = event.usage  # type: ignore[union-attr]

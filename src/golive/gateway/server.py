@@ -20,6 +20,7 @@ from golive.gateway.administration import Administration
 from golive.gateway.catalogue import Catalogue
 from golive.gateway.docs_page import DocsFaces
 from golive.gateway.exchange import Exchange, Receive, Scope, Send
+from golive.gateway.face import Face
 from golive.gateway.health import HealthFaces
 from golive.gateway.openai_chat import ChatFace
 from golive.gateway.openai_errors import openai_error
@@ -76,10 +77,11 @@ class Gateway:
         self._open = 0
         self._most = min(MAX_OPEN_REQUESTS, requests_that_fit())
         self._docs = DocsFaces()
+        face = Face(runtime, relay, clock, server)
         faces = (
             RunFaces(runtime, server),
             Catalogue(runtime, models),
-            ChatFace(runtime, relay, clock, server),
+            ChatFace(face),
             Administration(key_admin, config_rows, server),
             HealthFaces(
                 dependencies=health,
