@@ -73,7 +73,8 @@ class Usage(Struct, frozen=True, omit_defaults=True):
     """Tokens of one model call, or a sum over several.
 
     `input_tokens` includes those read from the provider's cache (`cached_input_tokens`) and those written to it
-    (`cache_write_tokens`), `output_tokens` the reasoning ones, as vendors bill them.
+    (`cache_write_tokens`), `output_tokens` the reasoning ones, as vendors bill them; each includes its audio and picture
+    tokens, where a vendor tells them apart.
     """
 
     input_tokens: int = 0
@@ -81,6 +82,10 @@ class Usage(Struct, frozen=True, omit_defaults=True):
     output_tokens: int = 0
     reasoning_tokens: int = 0
     cache_write_tokens: int = 0
+    input_audio_tokens: int = 0
+    input_image_tokens: int = 0
+    output_audio_tokens: int = 0
+    output_image_tokens: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(
@@ -89,4 +94,8 @@ class Usage(Struct, frozen=True, omit_defaults=True):
             self.output_tokens + other.output_tokens,
             self.reasoning_tokens + other.reasoning_tokens,
             self.cache_write_tokens + other.cache_write_tokens,
+            self.input_audio_tokens + other.input_audio_tokens,
+            self.input_image_tokens + other.input_image_tokens,
+            self.output_audio_tokens + other.output_audio_tokens,
+            self.output_image_tokens + other.output_image_tokens,
         )

@@ -52,6 +52,8 @@ class CallContext(Struct, frozen=True):
     tenant: str = ""
     on_abandoned: "Callable[[Metered], None] | None" = None
     """Told what a call cost that was given up (cancelled, closed) while it ran: its stream can say no more."""
+    version: str = ""
+    """Digest of the agent's version; "" for a relayed call."""
 
 
 # ---- events ---------------------------------------------------------------------------------------------------------
@@ -142,6 +144,11 @@ class Metered(Struct, frozen=True, gc=False):
     """True when the provider reported no usage, so that the bound stands in (never 0 for text that was sent)."""
     first_token_ms: float | None
     latency_ms: float
+    cached: bool = False
+    """The answer is a kept one, or that of an equal call under way: `usage` is that answer's, and nothing was billed."""
+    saved_microusd: int = 0
+    """What the same answer would have cost more without any cache, the provider's or ours; below 0 where the provider
+    charged for writing to its cache, and later calls are to gain by it."""
 
 
 ModelEvent = (
