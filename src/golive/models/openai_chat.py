@@ -28,9 +28,9 @@ from golive.models.openai_wire import (
     WireAnswer,
     WireChoice,
     WireDelta,
+    credential_headers,
     decode_answer,
     encode_request,
-    is_azure,
     is_openai,
     usage_of,
 )
@@ -69,9 +69,7 @@ class OpenAIChat:
         return "/models"
 
     def headers(self, base_url: str, credential: str | None) -> dict[str, str]:
-        if credential is None:
-            return {}
-        return {"api-key": credential} if is_azure(base_url) else {"Authorization": f"Bearer {credential}"}
+        return credential_headers(base_url, credential)
 
     def encode(self, request: ModelRequest, target: Target) -> bytes:
         output_limit_key = "max_completion_tokens" if is_openai(target.base_url) else "max_tokens"

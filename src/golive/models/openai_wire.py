@@ -68,15 +68,15 @@ def usage_of(wire: dict[str, Any]) -> Usage | None:
     Where `total_tokens` is larger than the two together, the rest is reasoning that the server left out of
     `completion_tokens` (Gemini's and xAI's compatible servers) and bills as output.
     """
-    prompt, completion = _count(wire.get("prompt_tokens")), _count(wire.get("completion_tokens"))
+    prompt, completion = token_count(wire.get("prompt_tokens")), token_count(wire.get("completion_tokens"))
     if prompt == 0 and completion == 0:
         return None
     details, more = wire.get("prompt_tokens_details"), wire.get("completion_tokens_details")
-    cached = _count(details.get("cached_tokens")) if type(details) is dict else 0
+    cached = token_count(details.get("cached_tokens")) if type(details) is dict else 0
     if not cached and "prompt_cache_hit_tokens" in wire:
-        cached = _count(wire["prompt_cache_hit_tokens"])
-    reasoning = _count(more.get("reasoning_tokens")) if type(more) is dict else 0
-    output = max(completion, _count(wire.get("total_tokens")) - prompt)
+        cached = token_count(wire["prompt_cache_hit_tokens"])
+    reasoning = token_count(more.get("reasoning_tokens")) if type(more) is dict else 0
+    output = max(completion, token_count(wire.get("total_tokens")) - prompt)
     return Usage(prompt, min(cached, prompt), output, min(reasoning, output))
 
 
@@ -84,7 +84,7 @@ MAX_TOKENS = 10**12
 """A server that reports more does not know; the ledger could not hold what it would cost."""
 
 
-def _count(value: Any) -> int:
+def token_count(value: Any) -> int:
     """A number of tokens; 0 where a server sent anything else."""
     return int(value) if type(value) in (int, float) and 0 < value < MAX_TOKENS else 0
 
@@ -109,9 +109,13 @@ def is_openai(base_url: str) -> bool:
     return host == _OPENAI_HOSTS[0] or host.endswith(_OPENAI_HOSTS[1:])
 
 
-def is_azure(base_url: str) -> bool:
-    """Whether the credential goes into Azure's own header."""
-    return (urlsplit(base_url).hostname or "").endswith((".azure.com", ".azure-api.net"))
+def credential_headers(base_url: str, credential: str | None) -> dict[str, str]:
+    """Where OpenAI's servers look for the credential: a bearer token, or Azure's own header."""
+    if credential is None:
+        return {}
+    if (urlsplit(base_url).hostname or "").endswith((".azure.com", ".azure-api.net")):
+        return {"api-key": credential}
+    return {"Authorization": f"Bearer {credential}"}
 
 
 def encode_request(request: ModelRequest, model: str, output_limit_key: str) -> bytes:
