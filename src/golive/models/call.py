@@ -40,6 +40,9 @@ class ModelRequest(Struct, frozen=True, kw_only=True):
     dialect: str = "openai-chat"
     """The dialect in whose words `extra` is."""
     extra: dict[str, Raw] = {}
+    only_there: tuple[str, ...] = ()
+    """Where in the request stands what `dialect` alone can say (a document, a tool that the vendor runs). A target of
+    another dialect refuses it by these names, since leaving it out would change what is asked."""
     headers: tuple[tuple[str, str], ...] = ()
     """Extra request headers for the provider (such as a simulator's script)."""
 
@@ -130,6 +133,8 @@ class UsageReported(Struct, frozen=True, gc=False):
 class Finished(Struct, frozen=True, gc=False):
     reason: FinishReason
     choice: int = 0
+    stop_sequence: str | None = None
+    """Which of the request's `stop` ended it, where the provider says so."""
 
 
 class Metered(Struct, frozen=True, gc=False):
@@ -145,7 +150,7 @@ class Metered(Struct, frozen=True, gc=False):
     first_token_ms: float | None
     latency_ms: float
     cached: bool = False
-    """The answer is a kept one, or that of an equal call under way: `usage` is that answer's, and nothing was billed."""
+    """The answer is a kept one, or that of an equal call under way: `usage` is that answer's, nothing was billed."""
     saved_microusd: int = 0
     """What the same answer would have cost more without any cache, the provider's or ours; below 0 where the provider
     charged for writing to its cache, and later calls are to gain by it."""

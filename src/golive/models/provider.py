@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import NamedTuple
 
 from golive.core.clock import Clock
-from golive.core.errors import GoliveError, ModelCut, ModelMalformed, ModelTimeout, ModelUnreachable
+from golive.core.errors import GoliveError, ModelBadRequest, ModelCut, ModelMalformed, ModelTimeout, ModelUnreachable
 from golive.models.call import CallContext, ModelEvent, ModelRequest
 from golive.models.dialect import Decoder, Dialect, Target
 from golive.models.transport import (
@@ -156,6 +156,8 @@ class _Exchange:
     async def open(self, request: ModelRequest) -> None:
         """Sends the request and waits for a head of status 200."""
         call = self._call
+        if request.only_there and request.dialect != call.dialect.name:
+            raise self._untranslatable(request)
         body = call.dialect.encode(request, call.target)
         try:
             self._watchdog.begin(self._first)
@@ -232,6 +234,14 @@ class _Exchange:
         except TransportError:
             body = b""
         return self._call.dialect.refusal(self._origin, response.status, response.header, body, self._clock.now())
+
+    def _untranslatable(self, request: ModelRequest) -> GoliveError:
+        """What only another vendor's API can say is refused, not left out."""
+        where = ", ".join(request.only_there)
+        return self._origin.error(
+            ModelBadRequest, f"speaks {self._call.dialect.name} and cannot be sent {where}.",
+            remedy=f"Leave it out, or use a model whose provider speaks {request.dialect}.", sent=False,
+        )  # fmt: skip
 
     def _too_late(self, limit: Limit, *, sent: bool = True) -> GoliveError:
         """The caller's own deadline is the caller's error; any other limit is about the provider."""
