@@ -181,7 +181,7 @@ def from_status(
             remedy=f"Set base_url of providers.{origin.provider} to the final address.", status=status, sent=True,
         )  # fmt: skip
     kind = _kind(status, complaint.codes)
-    return _build(origin, kind, status, complaint, retry_after_s(header, now))
+    return vendor_error(origin, kind, status, complaint, retry_after_s(header, now))
 
 
 def from_stream(origin: Origin, error: Any) -> ModelError:
@@ -191,7 +191,7 @@ def from_stream(origin: Origin, error: Any) -> ModelError:
         kind = _kind(complaint.status, complaint.codes)
     else:
         kind = next((_BY_CODE[code.lower()] for code in complaint.codes if code.lower() in _BY_CODE), ModelUnavailable)
-    return _build(origin, kind, None, complaint, None)
+    return vendor_error(origin, kind, None, complaint, None)
 
 
 def _kind(status: int, codes: tuple[str, ...]) -> type[ModelError]:
@@ -204,9 +204,15 @@ def _kind(status: int, codes: tuple[str, ...]) -> type[ModelError]:
     return ModelUnavailable if status >= 500 else ModelBadRequest
 
 
-def _build(
+def vendor_error(
     origin: Origin, kind: type[ModelError], status: int | None, complaint: Complaint, wait_s: float | None
 ) -> ModelError:
+    """The error of one kind, with the vendor's own words and first code.
+
+    Args:
+        status: of the answer; None when the error stood inside one.
+        wait_s: seconds the vendor asks to wait, or None.
+    """
     code = origin.redact(complaint.codes[0], MAX_VENDOR_CODE) if complaint.codes else None
     words = origin.redact(complaint.message) if complaint.message else None
     answered = f"answered {status}" if status is not None else "broke off with an error"
