@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from golive.core.messages import Message, Usage
 from golive.models.call import ModelRequest
 from golive.models.estimate import input_bound, text_bytes
-from golive.models.prices import SCALE, Price, Rate
+from golive.models.rates import SCALE, Price, Rate
 
 TOKENS = st.integers(min_value=0, max_value=10**8)
 RATES = st.integers(min_value=0, max_value=1_000 * SCALE)

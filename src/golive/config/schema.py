@@ -85,6 +85,8 @@ class ProviderConfig(Section):
     """Reference to the credential: `env:NAME` or `file:PATH`; absent for servers that need none."""
     price_as: str | None = None
     """Provider id in the price list (genai-prices), where name and address do not tell it; such as `openai`."""
+    billing: Literal["standard", "batch", "flex", "priority"] = "standard"
+    """What the provider's calls are billed as: at the list's usual prices, those of a batch, or of a service tier."""
     models: tuple[str, ...] = ()
     """Models to list in /v1/models for plain gateway use; others still work by name."""
     connect_s: Seconds = 5.0
@@ -106,6 +108,14 @@ class PriceConfig(Section):
     """US dollars for a million output tokens."""
     cached_input_usd_per_mtok: Annotated[float, Field(ge=0)] | None = None
     """US dollars for a million cached input tokens; the input price when absent."""
+    cache_write_usd_per_mtok: Annotated[float, Field(ge=0)] | None = None
+    """US dollars for a million input tokens written to the provider's cache; the input price when absent."""
+    reasoning_usd_per_mtok: Annotated[float, Field(ge=0)] | None = None
+    """US dollars for a million reasoning tokens; the output price when absent."""
+    request_usd: Annotated[float, Field(ge=0)] = 0.0
+    """US dollars for each call, whatever its tokens."""
+    batch_discount: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share taken off the prices of tokens where `billing` of the provider is `batch`; 0.5 halves them."""
 
 
 class CapabilityConfig(Section):

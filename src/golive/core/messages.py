@@ -73,8 +73,8 @@ class Usage(Struct, frozen=True, omit_defaults=True):
     """Tokens of one model call, or a sum over several.
 
     `input_tokens` includes those read from the provider's cache (`cached_input_tokens`) and those written to it
-    (`cache_write_tokens`), `output_tokens` the reasoning ones, as vendors bill them; each includes its audio and picture
-    tokens, where a vendor tells them apart.
+    (`cache_write_tokens`), `output_tokens` the reasoning ones, as vendors bill them; each includes its audio and
+    picture tokens, where a vendor tells them apart.
     """
 
     input_tokens: int = 0

@@ -29,7 +29,7 @@ def input_bound(request: ModelRequest) -> int:
         total += MESSAGE_TOKENS + text_bytes(tool.name) + text_bytes(tool.description) + len(bytes(tool.parameters))
     if request.output_schema is not None:
         total += len(bytes(request.output_schema))
-    return total
+    return total + sum(len(bytes(value)) for value in request.extra.values())
 
 
 def _message(message: Message) -> int:
@@ -41,4 +41,5 @@ def _message(message: Message) -> int:
             total += IMAGE_TOKENS if isinstance(part, ImagePart) else text_bytes(part.text)
     for call in message.tool_calls:
         total += MESSAGE_TOKENS + text_bytes(call.id) + text_bytes(call.name) + text_bytes(call.arguments)
-    return total
+        total += 0 if call.state is None else len(bytes(call.state.data))
+    return total + sum(len(bytes(state.data)) for state in message.state)

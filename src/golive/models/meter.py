@@ -8,6 +8,8 @@ cancelled), for then nobody can be handed a batch any more, but the provider bil
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 
+from msgspec import structs
+
 from golive.core.clock import Clock
 from golive.core.errors import DeadlineExceeded, GoliveError, ModelError
 from golive.core.messages import Usage
@@ -26,22 +28,31 @@ from golive.models.call import (
     UsageReported,
 )
 from golive.models.estimate import input_bound, text_bytes
+from golive.models.rates import Price
 
-Pricer = Callable[[Usage], int | None]
-"""Micro-dollars for the usage of one call to this target; None when there is no price."""
+Pricer = Callable[[], Price | None]
+"""The price of this target now; None when there is none."""
 
 
 class MeteredCall:
-    """A `ModelCall` around a `ModelCall`."""
+    """A `ModelCall` around a `ModelCall`.
 
-    def __init__(self, call: ModelCall, *, target: str, price: Pricer, clock: Clock) -> None:
+    Args:
+        max_output_tokens: the most the target writes: the bound of an answer of which nothing was seen, where the request
+            sets no limit; None: not known.
+    """
+
+    def __init__(
+        self, call: ModelCall, *, target: str, price: Pricer, clock: Clock, max_output_tokens: int | None = None
+    ) -> None:
         self._call = call
+        self._max_output_tokens = max_output_tokens
         self._target = target
         self._price = price
         self._clock = clock
 
     async def __call__(self, request: ModelRequest, ctx: CallContext) -> AsyncGenerator[list[ModelEvent], None]:
-        reading = _Reading(request, self._clock.monotonic())
+        reading = _Reading(request, self._clock.monotonic(), self._max_output_tokens)
         stream = self._call(request, ctx)
         try:
             async for events in stream:
@@ -62,26 +73,37 @@ class MeteredCall:
 
     def _metered(self, reading: "_Reading", *, whole: bool) -> Metered:
         usage, estimated = reading.settle(whole=whole)
-        cost = self._price(usage)
+        price = self._price()
+        known = price is not None and price.is_known
+        cost = saved = 0
+        if price is not None and known:
+            if estimated:
+                cost = price.bound_microusd(usage, input_reported=reading.input_reported)
+            else:
+                cost = price.cost_microusd(usage)
+            saved = price.saved_microusd(usage)
         return Metered(
             attempt=1,
             target=self._target,
             usage=usage,
-            cost_microusd=cost or 0,
-            priced=cost is not None,
+            cost_microusd=cost,
+            priced=known or not (usage.input_tokens or usage.output_tokens),
             estimated=estimated,
             first_token_ms=reading.first_token_ms,
             latency_ms=(self._clock.monotonic() - reading.started) * 1000,
+            saved_microusd=saved,
         )
 
 
 class _Reading:
     """What has been seen of one call."""
 
-    __slots__ = ("finished", "first_token_ms", "opened", "output_bytes", "reported", "request", "started")
+    __slots__ = ("finished", "first_token_ms", "max_output_tokens", "opened", "output_bytes", "reported", "request",
+                 "started")  # fmt: skip
 
-    def __init__(self, request: ModelRequest, started: float) -> None:
+    def __init__(self, request: ModelRequest, started: float, max_output_tokens: int | None) -> None:
         self.request = request
+        self.max_output_tokens = request.max_output_tokens or max_output_tokens or 0
         self.started = started
         self.opened = False
         self.finished = False
@@ -111,6 +133,11 @@ class _Reading:
             if self.first_token_ms is None:
                 self.first_token_ms = (clock.monotonic() - self.started) * 1000
 
+    @property
+    def input_reported(self) -> bool:
+        """Whether the provider told its input, and so what of it was read from and written to its cache."""
+        return self.reported is not None and self.reported.input_tokens > 0
+
     def may_be_billed(self, error: GoliveError) -> bool:
         """Not when the provider answered with an error status, or was never sent the request."""
         if self.opened:
@@ -132,7 +159,7 @@ class _Reading:
         seen = reported or Usage()
         output = max(self.output_bytes, seen.output_tokens)
         if not whole and not self.request.stream:
-            output = max(output, self.request.max_output_tokens or 0)  # nothing was seen of what it may have written
-        return Usage(
-            seen.input_tokens or input_bound(self.request), seen.cached_input_tokens, output, seen.reasoning_tokens
-        ), True
+            output = max(output, self.max_output_tokens)  # nothing was seen of what it may have written
+        if self.input_reported:
+            return structs.replace(seen, output_tokens=output), True
+        return Usage(input_bound(self.request), 0, output, seen.reasoning_tokens), True

@@ -16,13 +16,15 @@ from golive.core.errors import GoliveError, NotFound
 from golive.core.health import Dependency
 from golive.core.tasks import Tasks
 from golive.models.call import ModelCall
+from golive.models.capabilities import Capabilities
 from golive.models.chain import Chain
 from golive.models.dialect import Dialect
 from golive.models.health import ProviderHealth
 from golive.models.meter import MeteredCall
 from golive.models.openai_chat import OpenAIChat
-from golive.models.prices import SCALE, Prices
+from golive.models.prices import Prices
 from golive.models.provider import Limits, ProviderCall
+from golive.models.rates import SCALE
 from golive.models.transport import Transport
 
 MAX_TARGETS_KEPT = 1_000
@@ -57,6 +59,7 @@ class ModelPlane:
         self._targets: dict[str, ModelCall] = {}
         self._health = {name: ProviderHealth(name, clock) for name in config.providers}
         self.prices = Prices(config.prices, config.providers, clock)
+        self.capabilities = Capabilities(config.capabilities)
 
     def target(self, ref: str) -> ModelCall:
         """The metered call to `provider/model`.
@@ -115,8 +118,9 @@ class ModelPlane:
             clock=self._clock,
             observe=self._health[provider].observe,
         )
-        price = partial(self.prices.cost_microusd, provider, model)
-        return MeteredCall(call, target=ref, price=price, clock=self._clock)
+        price = partial(self.prices.price, provider, model)
+        most = self.capabilities.of(provider, model).max_output_tokens
+        return MeteredCall(call, target=ref, price=price, clock=self._clock, max_output_tokens=most)
 
     def _unknown(self, ref: str, provider: str, *, well_formed: bool) -> NotFound:
         if not well_formed:
