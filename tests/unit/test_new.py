@@ -11,7 +11,7 @@ from golive.config.load import load
 from golive.core.errors import ConfigError
 from golive.releases.digest import version_digest
 from golive.sim.agent import pick_tools
-from golive.sim.request import read_chat
+from golive.sim.openai.chat_request import read_chat
 from golive.tools.loading import load_tools
 
 

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from golive.sim import agent
-from golive.sim.request import ChatRequest, read_chat
+from golive.sim.openai.chat_request import read_chat
+from golive.sim.request import ChatRequest
 
 
 def tool(name: str, description: str = "", required: tuple[str, ...] = (), **properties: Any) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from golive.sim.request import ChatRequest, Offered, Rejected, read_chat
+from golive.sim.openai.chat_request import read_chat
+from golive.sim.request import ChatRequest, Offered, Rejected
 
 USER = {"role": "user", "content": "hi"}
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}

@@ -12,14 +12,18 @@ from msgspec import Struct
 MAX_LINES = 100_000
 INPUT_CENTIMICROUSD = 100
 CACHED_CENTIMICROUSD = 25
+CACHE_WRITE_CENTIMICROUSD = 125
 OUTPUT_CENTIMICROUSD = 400
-"""Hundredths of a micro-dollar a token: 1.00, 0.25 and 4.00 USD a million tokens."""
+"""Hundredths of a micro-dollar a token: 1.00, 0.25, 1.25 and 4.00 USD a million tokens."""
 
 Ending = Literal["completed", "aborted by client", "cut", "failed"]
 
 
 class Line(Struct, frozen=True):
-    """One call. Tokens as the simulator counts them; `output_tokens` includes the reasoning ones."""
+    """One call. Tokens as the simulator counts them.
+
+    `input_tokens` includes those read from its cache and those written to it, `output_tokens` the reasoning ones.
+    """
 
     id: str
     model: str
@@ -30,6 +34,7 @@ class Line(Struct, frozen=True):
     output_tokens: int
     cost_microusd: int
     at: float
+    cache_write_tokens: int = 0
 
 
 class Totals(Struct):
@@ -38,12 +43,14 @@ class Totals(Struct):
     cached_tokens: int = 0
     output_tokens: int = 0
     cost_microusd: int = 0
+    cache_write_tokens: int = 0
 
 
-def price(input_tokens: int, cached_tokens: int, output_tokens: int) -> int:
+def price(input_tokens: int, cached_tokens: int, output_tokens: int, cache_write_tokens: int = 0) -> int:
     """Micro-dollars for one call, rounded up."""
     cost = (
-        (input_tokens - cached_tokens) * INPUT_CENTIMICROUSD
+        (input_tokens - cached_tokens - cache_write_tokens) * INPUT_CENTIMICROUSD
+        + cache_write_tokens * CACHE_WRITE_CENTIMICROUSD
         + cached_tokens * CACHED_CENTIMICROUSD
         + output_tokens * OUTPUT_CENTIMICROUSD
     )
@@ -78,19 +85,22 @@ class Bill:
 
     def add(
         self, *, call: str, model: str, state: Ending, stream: bool, input_tokens: int, cached_tokens: int,
-        output_tokens: int, at: float,
+        output_tokens: int, at: float, cache_write_tokens: int = 0,
     ) -> None:  # fmt: skip
         """Enters one call that has ended. A `failed` call is free."""
         if state == "failed":
-            input_tokens = cached_tokens = output_tokens = 0
-        cost = price(input_tokens, cached_tokens, output_tokens)
-        self._lines.append(Line(call, model, state, stream, input_tokens, cached_tokens, output_tokens, cost, at))
+            input_tokens = cached_tokens = output_tokens = cache_write_tokens = 0
+        cost = price(input_tokens, cached_tokens, output_tokens, cache_write_tokens)
+        self._lines.append(
+            Line(call, model, state, stream, input_tokens, cached_tokens, output_tokens, cost, at, cache_write_tokens)
+        )
         totals = self.totals
         totals.calls += 1
         totals.input_tokens += input_tokens
         totals.cached_tokens += cached_tokens
         totals.output_tokens += output_tokens
         totals.cost_microusd += cost
+        totals.cache_write_tokens += cache_write_tokens
 
     def clear(self) -> None:
         """Begins anew."""

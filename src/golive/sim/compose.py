@@ -1,5 +1,6 @@
 """What an answer consists of, before any byte of it is written: tokens, tool calls in fragments, what they cost."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -7,6 +8,8 @@ from msgspec import Struct
 
 from golive.core.chance import Chance
 from golive.sim import agent, tokens
+from golive.sim.continuation import Partial, resumed
+from golive.sim.prompt_cache import NOTHING, Hit
 from golive.sim.request import ChatRequest
 from golive.sim.script import Script, ToolUse
 from golive.sim.structured import instance
@@ -35,6 +38,7 @@ class Answer(Struct, frozen=True):
     finish_reason: str
     input_tokens: int
     cached_tokens: int
+    cache_write_tokens: int = 0
 
     def reasoning_tokens(self) -> int:
         return self.hidden_tokens + len(self.reasoning)
@@ -45,19 +49,35 @@ class Answer(Struct, frozen=True):
         return self.hidden_tokens + shown + sum(call.cost() for call in self.calls)
 
 
-def compose(request: ChatRequest, script: Script, chance: Chance, suffix: str) -> Answer:
-    """The answer a script gives to a request. `suffix` makes the ids of its tool calls unique."""
+def compose(
+    request: ChatRequest, script: Script, chance: Chance, name_call: Callable[[int], str], *,
+    partial: Partial | None = None, hit: Hit = NOTHING,
+) -> Answer:  # fmt: skip
+    """The answer a script gives to a request.
+
+    Args:
+        request: without what `partial` holds.
+        name_call: the id of the tool call at a position.
+        partial: the beginning of the answer that is there already.
+        hit: what the prompt cache said.
+    """
     uses = _tool_uses(request, script)
     calls = [
-        Call(f"call_{suffix}{index}", use.name, _fragments(use.arguments, script.fragment))
-        for index, use in enumerate(uses)
+        Call(name_call(index), use.name, _fragments(use.arguments, script.fragment)) for index, use in enumerate(uses)
     ]
-    reasoning = tokens.split(script.reasoning) if script.reasoning else []
+    thoughts = tokens.split(script.reasoning) if script.reasoning and (partial is None or partial.instructed) else []
+    reasoning, hidden = (thoughts, 0) if request.thinks else ([], len(thoughts))
+    hidden += script.reasoning_tokens
     refusal = tokens.split(script.refusal) if script.refusal else []
     text = [] if refusal or (calls and script.text is None) else _text(request, script, chance)
+    if partial is not None and text:
+        text = tokens.split(resumed("".join(text), partial, script, chance))
     finish = "tool_calls" if calls else "stop"
+    if request.stop and text:
+        text, stopped = _stopped("".join(text), request.stop)
+        finish = "stop_sequence" if stopped else finish
     if request.max_tokens is not None:
-        room = max(0, request.max_tokens - script.reasoning_tokens)
+        room = max(0, request.max_tokens - hidden)
         cut = len(reasoning) + len(text) + len(refusal) > room
         reasoning = reasoning[:room]
         text, refusal = text[: room - len(reasoning)], refusal[: room - len(reasoning)]
@@ -67,10 +87,11 @@ def compose(request: ChatRequest, script: Script, chance: Chance, suffix: str) -
         text=text,
         refusal=refusal,
         calls=calls,
-        hidden_tokens=script.reasoning_tokens,
+        hidden_tokens=hidden,
         finish_reason=script.finish_reason or finish,
         input_tokens=request.input_tokens,
-        cached_tokens=min(script.cached_tokens, request.input_tokens),
+        cached_tokens=hit.read,
+        cache_write_tokens=hit.written,
     )
 
 
@@ -107,3 +128,9 @@ def _text(request: ChatRequest, script: Script, chance: Chance) -> list[str]:
     if script.mode == "agent":
         return tokens.split(agent.answer(request))
     return tokens.generate(chance, script.tokens)
+
+
+def _stopped(text: str, stops: tuple[str, ...]) -> tuple[list[str], bool]:
+    """The text up to the first of the stop texts."""
+    ends = [at for at in (text.find(stop) for stop in stops) if at >= 0]
+    return tokens.split(text[: min(ends)] if ends else text), bool(ends)

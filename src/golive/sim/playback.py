@@ -7,12 +7,14 @@ import asyncio
 from collections.abc import Callable
 
 from golive.sim.bill import Ending
-from golive.sim.dialect import DONE, Chunks
 from golive.sim.protocol import Connection, chunk
 from golive.sim.script import FOREVER, Script
+from golive.sim.vendor import Events
 
 LAST_WORDS_S = 0.005
 """Between the last write and a cut, so that what was sent arrives before the reset does."""
+
+_GAP = b"\n\n"
 
 Done = Callable[[Ending, int], None]
 
@@ -67,30 +69,28 @@ class Playback:
 class StreamPlayback(Playback):
     """A streamed answer."""
 
-    def __init__(self, connection: Connection, script: Script, done: Done, chunks: Chunks, headers: bytes) -> None:
+    def __init__(self, connection: Connection, script: Script, done: Done, events: Events, headers: bytes) -> None:
         super().__init__(connection, script, done)
-        self._events = chunks.events
-        self._produced = chunks.produced
-        self._trailer = chunks.steps.index(chunks.steps[-1]) + 1
-        self._head = connection.stream_head(headers)
+        self._events = events.events
+        self._end = events.end
+        self._produced = events.produced
+        self._trailer = events.steps.index(events.steps[-1]) + 1
+        self._head = connection.stream_head(headers, events.content_type)
         self._at = 0
         self._due = 0.0
         self._pieces: list[bytes] = []
-        self._stall_at = _position(chunks, script.stall_after)
-        self._cut_at = _position(chunks, script.cut_after)
+        self._stall_at = _position(events, script.stall_after)
+        self._cut_at = _position(events, script.cut_after)
         if script.malformed is not None:
-            position = _position(chunks, script.malformed_after)
+            position = _position(events, script.malformed_after)
             if position is not None:
                 self._spoil(position, script.malformed)
         connection.on_drain = self._drained
         self._waiting = False
 
     def _spoil(self, position: int, how: str) -> None:
-        event = self._events[position]
-        if how == "json":
-            self._events[position] = event[: len(event) * 2 // 3].rstrip() + b"\n\n"
-        else:
-            self._events[position] = event.replace(b'"model":"', b'"model":"\xff\xfe', 1)
+        before, gap, event = self._events[position].removesuffix(_GAP).rpartition(_GAP)
+        self._events[position] = before + gap + _spoiled(event, how) + _GAP
 
     def produced(self) -> int:
         return self._produced[self._at - 1] if self._at else 0
@@ -146,7 +146,7 @@ class StreamPlayback(Playback):
             return
         last = self._at >= len(self._events) and self._cut_at is None and self._stall_at is None
         if last:  # the end travels with the last token: one write less for every answer
-            data = self._head + chunk(data + DONE) + b"0\r\n\r\n"
+            data = self._head + chunk(data + self._end) + b"0\r\n\r\n"
             self._head = b""
             self._connection.write(data)
             self._report("completed")
@@ -168,7 +168,8 @@ class StreamPlayback(Playback):
             self._advance()
 
     def _finish(self) -> None:
-        self._connection.write(chunk(DONE))
+        if self._end:
+            self._connection.write(chunk(self._end))
         self._report("completed")
         self._connection.end_stream()
 
@@ -222,10 +223,10 @@ class WholePlayback(Playback):
     def _write(self) -> None:
         self._finished = True
         script, body = self._script, self._body
-        if script.malformed == "json" or (script.cut_after is not None and script.cut == "end"):
-            body = body[: len(body) * 2 // 3]
-        elif script.malformed == "utf8":
-            body = body.replace(b'"model":"', b'"model":"\xff\xfe', 1)
+        if script.cut_after is not None and script.cut == "end":
+            body = _spoiled(body, "json")
+        elif script.malformed is not None:
+            body = _spoiled(body, script.malformed)
         if script.cut_after is not None and script.cut != "end":
             self._connection.respond(200, body[: len(body) // 2], headers=self._headers, announce=len(body))
             self._cut()
@@ -253,11 +254,15 @@ class ErrorPlayback(Playback):
         self._connection.respond(self._status, self._body, headers=self._headers)
 
 
-def _position(chunks: Chunks, after: int | None) -> int | None:
+def _spoiled(data: bytes, how: str) -> bytes:
+    return data[: len(data) * 2 // 3].rstrip() if how == "json" else data.replace(b':"', b':"\xff\xfe', 1)
+
+
+def _position(events: Events, after: int | None) -> int | None:
     """The index of the event that would follow `after` tokens (the role chunk is none); None if it never gets there."""
-    total = chunks.steps[-1]
+    total = events.steps[-1]
     if after is None or after > total:
         return None
     if after == total:  # before finish_reason
-        return max(1, chunks.steps.index(total) + 1)
-    return next(index for index, step in enumerate(chunks.steps) if step > after)
+        return max(1, events.steps.index(total) + 1)
+    return next(index for index, step in enumerate(events.steps) if step > after)

@@ -164,11 +164,11 @@ class Connection(asyncio.Protocol):
         if announce is None:
             self.answered()
 
-    def stream_head(self, headers: bytes) -> bytes:
+    def stream_head(self, headers: bytes, content_type: bytes) -> bytes:
         """The head of a streamed answer; to be written by `write` together with the first chunk, or alone."""
         return (
-            b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\n"
-            b"transfer-encoding: chunked\r\n%s%s\r\n" % (headers, b"" if self._keep_alive else b"connection: close\r\n")
+            b"HTTP/1.1 200 OK\r\ncontent-type: %s\r\ncache-control: no-cache\r\ntransfer-encoding: chunked\r\n%s%s\r\n"
+            % (content_type, headers, b"" if self._keep_alive else b"connection: close\r\n")
         )
 
     def write(self, data: bytes) -> None:

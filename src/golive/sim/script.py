@@ -16,6 +16,7 @@ MAX_INSTALLED = 10_000
 
 Mode = Literal["text", "echo", "agent", "tools"]
 Cut = Literal["close", "reset", "end"]
+Prefill = Literal["continue", "refuse", "overlap", "restart", "diverge"]
 
 
 class ToolUse(Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,6 +33,7 @@ class UsageFigures(Struct, frozen=True, forbid_unknown_fields=True):
     completion_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_write_tokens: int = 0
 
 
 class Script(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
@@ -59,6 +61,21 @@ class Script(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     turns: tuple["Script", ...] = ()
     """One script for each turn after a user message; the last one stays. Faults belong to the turn."""
 
+    # how it goes on where an answer broke off
+    prefill: Prefill | None = None
+    """What becomes of a last assistant message: continue: the text goes on where that message ends; refuse: 400;
+    overlap: the same after repeating the last `overlap` words; restart: the text from its beginning; diverge: the text
+    of `diverge` instead. None: as the vendor does: Anthropic and Gemini continue, OpenAI restarts."""
+    continue_on: str = ""
+    """A last user message that contains this text asks to go on with the assistant message before it; `prefill` then
+    says how (None: continue). Not per turn."""
+    overlap: int = 3
+    """Words that are repeated."""
+    overlap_as: Literal["same", "upper", "spaced"] = "same"
+    """The repeated words: as they were, in upper case, or with twice the spaces."""
+    diverge: str | None = None
+    """The other text; None: generated words."""
+
     # how fast
     first_token_ms: float = 0.0
     pace_ms: float = 0.0
@@ -67,8 +84,12 @@ class Script(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     """Chunks in one write; 0: all in one."""
 
     # what it reports
-    usage: Literal["right", "missing", "wrong"] | UsageFigures = "right"
+    usage: Literal["right", "missing", "wrong", "twice", "negative", "nan"] | UsageFigures = "right"
+    """twice: reported two times over; negative: every count below zero; nan: NaN for every count, which is no JSON."""
     cached_tokens: int = 0
+    """Above 0: so many input tokens count as cached, whatever was sent before."""
+    prompt_cache: bool = True
+    """Keep long prompts, and count what is sent again as cached."""
 
     # faults
     status: int | None = None
@@ -96,7 +117,15 @@ class Script(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     """More input tokens than this are refused as the vendor does (context_length_exceeded)."""
 
     def __post_init__(self) -> None:
-        for name in ("tokens", "reasoning_tokens", "burst", "cached_tokens", "bytes_per_write", "malformed_after"):
+        for name in (
+            "tokens",
+            "reasoning_tokens",
+            "burst",
+            "cached_tokens",
+            "bytes_per_write",
+            "malformed_after",
+            "overlap",
+        ):
             if not 0 <= getattr(self, name) <= MAX_TOKENS:
                 raise ValueError(f"{name} {getattr(self, name)} is not between 0 and {MAX_TOKENS}")
         for name in ("hang_ms", "stall_ms"):

@@ -5,24 +5,24 @@ import hmac
 from collections.abc import Callable
 from hashlib import blake2b
 
-import msgspec
-
 from golive.core.chance import SeededChance
 from golive.core.clock import Clock
 from golive.sim.bill import Bill, Ending
 from golive.sim.compose import Answer, compose
+from golive.sim.continuation import split
 from golive.sim.control import Outage, control
-from golive.sim.dialect import Chunks, error_body, scripted_error, whole
-from golive.sim.playback import ErrorPlayback, StreamPlayback, WholePlayback
+from golive.sim.openai.vendor import OpenAI
+from golive.sim.playback import Done, ErrorPlayback, StreamPlayback, WholePlayback
+from golive.sim.prompt_cache import Hit, PromptCache
 from golive.sim.protocol import Connection, Request
 from golive.sim.received import RequestLog
-from golive.sim.request import ChatRequest, Rejected, read_chat
+from golive.sim.request import ChatRequest, Rejected
 from golive.sim.script import AGENT, BUILT_IN, Script, ScriptInvalid, Scripts
+from golive.sim.seals import Seals
+from golive.sim.vendor import Dialect, Reply, Vendor, refusal, scripted_error
 
 SCRIPT_HEADER = "x-sim-script"
 BACKLOG = 4_096
-_CHAT = "/v1/chat/completions"
-_MODELS = "/v1/models"
 
 
 class Simulator:
@@ -44,6 +44,9 @@ class Simulator:
         self.outage: Outage | None = None
         self.requests_seen = 0
         self.base_url = ""
+        self.prompt_cache = PromptCache()
+        self.seals = Seals(str(seed))
+        self._vendors: tuple[Vendor, ...] = (OpenAI(),)
         self._seed = seed
         self._clock = clock
         self._keys = tuple(key.encode() for key in api_keys)
@@ -69,6 +72,7 @@ class Simulator:
         address = self._server.sockets[0].getsockname()
         shown = f"[{address[0]}]" if ":" in address[0] else address[0]
         self.base_url = f"http://{shown}:{address[1]}/v1"
+        self.seals = Seals(f"{self._seed}:{address[1]}")
         return self.base_url
 
     async def stop(self) -> None:
@@ -116,124 +120,141 @@ class Simulator:
         self.requests.add(
             f"req_{number}", self._clock.now(), request.method, request.path, request.headers, request.body
         )
-        headers = b"x-request-id: req_%d\r\nopenai-version: 2020-10-01\r\nopenai-processing-ms: 1\r\n" % number
+        vendor = next(one for one in self._vendors if one.owns(request))
+        headers = vendor.headers(number)
         try:
-            self._route(connection, request, number, headers)
+            self._route(connection, request, vendor, number, headers)
         except Rejected as error:
-            connection.respond(error.status, error_body(error), headers=headers)
+            connection.respond(error.status, vendor.error_body(error, number), headers=headers)
         except ScriptInvalid as error:
-            refused = Rejected(400, str(error), param=SCRIPT_HEADER, code="sim_script_invalid")
-            connection.respond(400, error_body(refused), headers=headers)
+            refused = refusal(vendor, "script", detail=str(error))
+            connection.respond(refused.status, vendor.error_body(refused, number), headers=headers)
 
-    def _route(self, connection: Connection, request: Request, number: int, headers: bytes) -> None:
+    def _route(self, connection: Connection, request: Request, vendor: Vendor, number: int, headers: bytes) -> None:
         if self.outage is None:
-            self._check_key(request)
-        if request.path == _CHAT and request.method == "POST":
-            self._chat(connection, request, number, headers)
+            self._check_key(request, vendor)
+        route = vendor.route(request)
+        if route.dialect is not None:
+            _Call(self, connection, vendor, route.dialect, number, headers).answer(request)
         elif self.outage is not None:
-            self._play_fault(connection, self.outage.as_script(), headers, lambda _ending, _tokens: None)
-        elif request.path == _MODELS and request.method == "GET":
-            listed = [self._model(name) for name in dict.fromkeys([*BUILT_IN, *self.scripts.models()])]
-            connection.respond(200, msgspec.json.encode({"object": "list", "data": listed}), headers=headers)
-        elif request.path.startswith(_MODELS + "/") and request.method == "GET":
-            name = request.path[len(_MODELS) + 1 :]
-            if not self.scripts.known(name):
-                raise _no_such_model(name)
-            connection.respond(200, msgspec.json.encode(self._model(name)), headers=headers)
-        elif request.path in (_CHAT, _MODELS):
-            raise Rejected(405, f"Not allowed to {request.method} on {request.path}.", code="method_not_supported")
+            play_fault(connection, self.outage.as_script(), vendor, number, headers, lambda _ending, _tokens: None)
+        elif route.operation == "models":
+            names = list(dict.fromkeys([*BUILT_IN, *self.scripts.models()]))
+            connection.respond(200, vendor.models(names), headers=headers)
         else:
-            raise Rejected(404, f"Invalid URL ({request.method} {request.path})")
+            self.check_model(vendor, route.model)
+            connection.respond(200, vendor.model(route.model), headers=headers)
 
-    def _model(self, name: str) -> dict[str, object]:
-        return {"id": name, "object": "model", "created": 1_767_225_600, "owned_by": "golive-sim"}
-
-    def _check_key(self, request: Request) -> None:
+    def _check_key(self, request: Request, vendor: Vendor) -> None:
         if not self._keys:
             return
-        scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not key.strip():
-            raise Rejected(
-                401,
-                "You didn't provide an API key. You need to provide your API key in an Authorization header using "
-                "Bearer auth (i.e. Authorization: Bearer YOUR_KEY).",
-            )
-        given = key.strip().encode()
+        given = vendor.credential(request).encode("latin-1", "replace")
+        if not given:
+            raise refusal(vendor, "key_missing")
         if not any(hmac.compare_digest(given, known) for known in self._keys):
-            raise Rejected(401, "Incorrect API key provided.", code="invalid_api_key")
+            raise refusal(vendor, "key_wrong")
 
-    # ---- chat completions
+    def check_model(self, vendor: Vendor, name: str) -> None:
+        """Raises the vendor's error for a model that is not there."""
+        if not self.scripts.known(name):
+            raise refusal(vendor, "model", model=name)
 
-    def _chat(self, connection: Connection, request: Request, number: int, headers: bytes) -> None:
-        chat = read_chat(request.body)
-        if not self.scripts.known(chat.model):
-            raise _no_such_model(chat.model)
-        if self.outage is not None:
-            script = self.outage.as_script()
-        else:
-            header = request.headers.get(SCRIPT_HEADER)
-            # Header values were read as Latin-1, byte for byte; a script's JSON is UTF-8.
-            script = self.scripts.choose(chat.model, None if header is None else header.encode("latin-1"))
-        script = script.turn(chat.rounds())
-        call = f"chatcmpl-sim{number}"
-
-        cached = min(script.cached_tokens, chat.input_tokens)
-
-        def done(ending: Ending, produced: int) -> None:
-            self.bill.add(
-                call=call, model=chat.model, state=ending, stream=chat.stream, input_tokens=chat.input_tokens,
-                cached_tokens=cached, output_tokens=produced, at=self._clock.now(),
-            )  # fmt: skip
-
-        if script.refuse or script.status is not None:
-            self._play_fault(connection, script, headers, done)
-            return
-        if script.max_context is not None and chat.input_tokens > script.max_context:
-            done("failed", 0)
-            raise Rejected(
-                400,
-                f"This model's maximum context length is {script.max_context} tokens. However, your messages resulted "
-                f"in {chat.input_tokens} tokens. Please reduce the length of the messages.",
-                param="messages", code="context_length_exceeded",
-            )  # fmt: skip
-        answer = compose(chat, script, self._chance(chat), f"sim{number}x")
-        self._play(connection, chat, script, answer, call, headers, done)
-
-    def _play(
-        self, connection: Connection, chat: ChatRequest, script: Script, answer: Answer, call: str, headers: bytes,
-        done: Callable[[Ending, int], None],
-    ) -> None:  # fmt: skip
-        created = int(self._clock.now())
-        if chat.stream:
-            chunks = Chunks(
-                answer, script, call=call, created=created, model=chat.model, include_usage=chat.include_usage
-            )
-            StreamPlayback(connection, script, done, chunks, headers).begin()
-        else:
-            body = whole(answer, script, call=call, created=created, model=chat.model)
-            WholePlayback(connection, script, done, body, headers, tokens=answer.output_tokens()).begin()
-
-    def _play_fault(
-        self, connection: Connection, script: Script, headers: bytes, done: Callable[[Ending, int], None]
-    ) -> None:
-        if script.refuse:
-            done("failed", 0)
-            connection.reset()
-            return
-        if script.retry_after is not None:
-            after = script.retry_after
-            shown = after if isinstance(after, str) else f"{after:g}"
-            headers += b"retry-after: %b\r\n" % " ".join(shown.splitlines()).encode("latin-1", "replace")
-        error = scripted_error(script)
-        ErrorPlayback(connection, script, done, error.status, error_body(error), headers).begin()
-
-    def _chance(self, chat: ChatRequest) -> SeededChance:
+    def chance(self, chat: ChatRequest) -> SeededChance:
         """Chance of its own for each request: the same seed, model and messages give the same answer in any order."""
         digest = blake2b(f"{self._seed}\0{chat.model}".encode(), digest_size=8)
         for turn in chat.turns:
             digest.update(f"\0{turn.role}\0{turn.text}".encode("utf-8", "surrogatepass"))
         return SeededChance(int.from_bytes(digest.digest(), "big"))
 
+    def now(self) -> float:
+        """Wall time, seconds."""
+        return self._clock.now()
 
-def _no_such_model(name: str) -> Rejected:
-    return Rejected(404, f"The model `{name}` does not exist or you do not have access to it.", code="model_not_found")
+
+class _Call:
+    """One request for an answer, from its body to its first byte."""
+
+    def __init__(
+        self, simulator: Simulator, connection: Connection, vendor: Vendor, dialect: Dialect, number: int,
+        headers: bytes,
+    ) -> None:  # fmt: skip
+        self._sim = simulator
+        self._connection = connection
+        self._vendor = vendor
+        self._dialect = dialect
+        self._number = number
+        self._headers = headers
+
+    def answer(self, request: Request) -> None:
+        """Reads, chooses a script, and lets its answer or its fault travel."""
+        sim, vendor, dialect = self._sim, self._vendor, self._dialect
+        chat = dialect.read(request, sim.seals)
+        sim.check_model(vendor, chat.model)
+        script = self._script(chat, request)
+        base, partial = split(chat, script, continues=dialect.continues)
+        script = script.turn(base.rounds())
+        hit = Hit(min(script.cached_tokens, chat.input_tokens))
+        if script.refuse or script.status is not None:
+            play_fault(self._connection, script, vendor, self._number, self._headers, self._biller(chat, hit))
+            return
+        if script.max_context is not None and chat.input_tokens > script.max_context:
+            self._biller(chat, hit)("failed", 0)
+            raise refusal(vendor, "context", limit=script.max_context, used=chat.input_tokens)
+        if partial is not None and partial.how == "refuse":
+            self._biller(chat, hit)("failed", 0)
+            raise refusal(vendor, "prefill")
+        if script.prompt_cache and chat.prompt and not script.cached_tokens:
+            owner = f"{vendor.name}\0{vendor.credential(request)}\0{chat.model.partition('?')[0]}"
+            look_up = sim.prompt_cache.marked if dialect.marks else sim.prompt_cache.automatic
+            hit = look_up(owner, chat.prompt, sim.now())
+        answer = compose(base, script, sim.chance(base), self._namer(script), partial=partial, hit=hit)
+        self._play(chat, script, answer, self._biller(chat, hit))
+
+    def _script(self, chat: ChatRequest, request: Request) -> Script:
+        if self._sim.outage is not None:
+            return self._sim.outage.as_script()
+        header = request.headers.get(SCRIPT_HEADER)
+        # Header values were read as Latin-1, byte for byte; a script's JSON is UTF-8.
+        return self._sim.scripts.choose(chat.model, None if header is None else header.encode("latin-1"))
+
+    def _namer(self, script: Script) -> Callable[[int], str]:
+        front = f"{self._dialect.call_prefix}sim{self._number}x"
+        if self._dialect.seals and script.reasoning:
+            return lambda index: self._sim.seals.demanding(f"{front}{index}")
+        return lambda index: f"{front}{index}"
+
+    def _biller(self, chat: ChatRequest, hit: Hit) -> Done:
+        def done(ending: Ending, produced: int) -> None:
+            self._sim.bill.add(
+                call=f"{self._dialect.reply_prefix}sim{self._number}", model=chat.model, state=ending,
+                stream=chat.stream, input_tokens=chat.input_tokens, cached_tokens=hit.read, output_tokens=produced,
+                at=self._sim.now(), cache_write_tokens=hit.written,
+            )  # fmt: skip
+
+        return done
+
+    def _play(self, chat: ChatRequest, script: Script, answer: Answer, done: Done) -> None:
+        reply = Reply(self._number, int(self._sim.now()), chat, self._sim.seals)
+        if chat.stream:
+            events = self._dialect.stream(answer, script, reply)
+            StreamPlayback(self._connection, script, done, events, self._headers).begin()
+        else:
+            body = self._dialect.whole(answer, script, reply)
+            tokens = answer.output_tokens()
+            WholePlayback(self._connection, script, done, body, self._headers, tokens=tokens).begin()
+
+
+def play_fault(
+    connection: Connection, script: Script, vendor: Vendor, number: int, headers: bytes, done: Done
+) -> None:  # fmt: skip
+    """Resets, or answers with the script's status."""
+    if script.refuse:
+        done("failed", 0)
+        connection.reset()
+        return
+    after = script.retry_after
+    if after is not None and (vendor.retry_header or isinstance(after, str)):
+        shown = after if isinstance(after, str) else f"{after:g}"
+        headers += b"retry-after: %b\r\n" % " ".join(shown.splitlines()).encode("latin-1", "replace")
+    error = scripted_error(vendor, script)
+    ErrorPlayback(connection, script, done, error.status, vendor.error_body(error, number), headers).begin()
