@@ -77,10 +77,11 @@ class SecretsConfig(Section):
 class ProviderConfig(Section):
     """[providers.NAME]: a server that answers model calls."""
 
-    dialect: Literal["openai-chat"] = "openai-chat"
-    """What it speaks: OpenAI Chat Completions and everything compatible (vLLM, Ollama, LiteLLM, llama.cpp …)."""
+    dialect: Literal["openai-chat", "openai-responses"] = "openai-chat"
+    """What it speaks. `openai-chat`: OpenAI Chat Completions and everything compatible (vLLM, Ollama, LiteLLM,
+    llama.cpp …). `openai-responses`: OpenAI Responses, by which a model's reasoning is carried from turn to turn."""
     base_url: Annotated[str, Field(pattern=BASE_URL)]
-    """Up to and without `/chat/completions`, such as https://api.openai.com/v1."""
+    """Up to and without `/chat/completions` or `/responses`, such as https://api.openai.com/v1."""
     api_key: SecretRef | None = None
     """Reference to the credential: `env:NAME` or `file:PATH`; absent for servers that need none."""
     price_as: str | None = None

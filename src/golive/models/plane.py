@@ -22,6 +22,7 @@ from golive.models.dialect import Dialect
 from golive.models.health import ProviderHealth
 from golive.models.meter import MeteredCall
 from golive.models.openai_chat import OpenAIChat
+from golive.models.openai_responses import OpenAIResponses
 from golive.models.prices import Prices
 from golive.models.provider import Limits, ProviderCall
 from golive.models.rates import SCALE
@@ -30,7 +31,7 @@ from golive.models.transport import Transport
 MAX_TARGETS_KEPT = 1_000
 """Targets kept ready; callers name models freely, so that more of them are made anew for each call."""
 
-_DIALECTS: dict[str, Dialect] = {"openai-chat": OpenAIChat()}
+_DIALECTS: dict[str, Dialect] = {"openai-chat": OpenAIChat(), "openai-responses": OpenAIResponses()}
 
 
 class ModelInfo(Struct, frozen=True, omit_defaults=True):
