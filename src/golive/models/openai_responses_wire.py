@@ -94,8 +94,8 @@ def encode_request(request: ModelRequest, target: Target) -> bytes:
     """The body of POST /responses.
 
     Nothing is kept by the provider (`store` false) unless `extra` says so. Functions are not `strict`, as in Chat
-    Completions: by default this API would make every argument required. `seed` and a message's `name` have no place here
-    and are left out; `stop` has none either and is refused, since without it the answer would go on.
+    Completions: by default this API would make every argument required. `seed` and a message's `name` have no place
+    here and are left out; `stop` has none either and is refused, since without it the answer would go on.
 
     Raises:
         ModelBadRequest: the request has stop sequences.
