@@ -36,7 +36,9 @@ def view(of: Lease, **fields: Any) -> RunView:
 
 
 def entry(of: Lease, seq: int, amount: int) -> LedgerEntry:
-    return LedgerEntry(of.tenant, of.run, "", "digest", of.epoch, seq, 1.5, "settled", "openai/m", amount, 10, 5, 3, 1)
+    return LedgerEntry(
+        of.tenant, of.run, "", "digest", of.epoch, seq, 1.5, "settled", "openai/m", amount, 10, 5, 3, 1, 2
+    )
 
 
 def message(of: Lease, id_: str) -> OutboxMessage:

@@ -41,7 +41,7 @@ async def test_a_view_is_replaced_whole(store: Store) -> None:
         lease(), version="d2", version_name="2", source="relay", conversation="conv_1", principal="p", state="finished",
         outcome="failed", reason="deadline", created_at=1.25, started_at=2.5, finished_at=3.75, steps=1, tool_calls=2,
         input_tokens=3, cached_input_tokens=4, output_tokens=5, reasoning_tokens=6, cost_microusd=7, priced=False,
-        estimated=True,
+        estimated=True, cache_write_tokens=8, saved_microusd=-9,
     )  # fmt: skip
     await store.append(lease(), 0, events(range(1, 2), lease()), views=[view(lease()), full])
     found = await store.tenant("acme").run("run_1")

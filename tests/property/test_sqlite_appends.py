@@ -96,7 +96,9 @@ async def play(store: SqliteStore, script: list[list[tuple[Any, ...]]]) -> None:
                     continue
                 lease, seq, events, view, amount = prepared(model, number, act)
                 expected.append(model.append(lease, seq, events, view, amount))
-                entry = LedgerEntry("t", lease.run, "", "d", lease.epoch, seq, 0.0, "settled", "x", amount, 0, 0, 0, 0)
+                entry = LedgerEntry(
+                    "t", lease.run, "", "d", lease.epoch, seq, 0.0, "settled", "x", amount, 0, 0, 0, 0, 0
+                )
                 work = store.append(lease, seq, events, views=[view], ledger=[entry])
                 started.append(tasks.start(outcome(work), "append"))
         assert [task.result() for task in started] == expected

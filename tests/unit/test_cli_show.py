@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from golive.cli.frames import RunPrinter
-from golive.cli.runs import _row
+from golive.cli.runs import _caching, _row
 from golive.cli.show import Column, count, moment, safe, short, table
 
 RESULT: dict[str, Any] = {
@@ -140,3 +140,13 @@ def test_small_words() -> None:
     assert [count(number, "step") for number in (0, 1, 2)] == ["0 steps", "1 step", "2 steps"]
     assert (short("a\n b", 5), short("abcdef", 5), short("abcde", 5)) == ("a b", "abcd…", "abcde")
     assert (moment(None), moment(0.0), moment(1_764_000_000.0)) == ("-", "-", "2025-11-24 16:00:00")
+
+
+def test_a_run_shows_what_caches_did() -> None:
+    """Tokens read with their share, tokens written, and the saving, which is a cost where writing was dearer."""
+    usage = {"input_tokens": 1_200, "cached_input_tokens": 900, "cache_write_tokens": 100}
+    told = _caching({"usage": usage, "saved_microusd": 1_230})
+    assert told == "cache: 900 of 1200 input tokens read (75%), 100 written, saved $0.00123"
+    told = _caching({"usage": {"input_tokens": 100, "cache_write_tokens": 80}, "saved_microusd": -20})
+    assert told == "cache: 0 of 100 input tokens read (0%), 80 written, cost $0.00002 more"
+    assert _caching({"usage": {"input_tokens": 100}, "saved_microusd": 0}) == ""

@@ -60,6 +60,26 @@ def test_a_run_is_counted_from_its_events() -> None:
     assert sample(metrics, "golive_alarms_total", alarm="price.missing") == 1
 
 
+def test_what_caches_did_is_told() -> None:
+    """Tokens read and written, what they saved and cost, and answers of our own cache, which used no token at all."""
+    metrics = Metrics()
+    usage = Usage(input_tokens=100, cached_input_tokens=40, output_tokens=9, cache_write_tokens=30)
+
+    def finished(saved: int, *, cached: bool = False) -> ModelFinished:
+        cost = 0 if cached else 500
+        return ModelFinished(1, 1, "a/x", "m", "stop", usage, cost, True, cached=cached, saved_microusd=saved)
+
+    metrics.observe("t", "a", "1", [finished(250_000), finished(-50_000), finished(500, cached=True)])
+    tokens = {kind: sample(metrics, "golive_model_tokens_total", target="a/x", kind=kind) for kind in (
+        "input", "cached_input", "cache_write", "output")}  # fmt: skip
+    assert tokens == {"input": 200, "cached_input": 80, "cache_write": 60, "output": 18}
+    assert sample(metrics, "golive_model_saved_usd_total", target="a/x") == 0.2505
+    assert sample(metrics, "golive_model_cache_surcharge_usd_total", target="a/x") == 0.05
+    assert sample(metrics, "golive_model_calls_total", target="a/x", result="ok") == 2
+    assert sample(metrics, "golive_model_calls_total", target="a/x", result="cached") == 1
+    assert sample(metrics, "golive_model_call_seconds_count", target="a/x") == 2
+
+
 def test_labels_from_outside_cannot_grow_without_end() -> None:
     """Past the maximum of series, further label sets are counted together under `other`."""
     metrics = Metrics()

@@ -146,6 +146,24 @@ def test_runs_from_before_are_marked_where_their_journal_tells_of_an_estimate(
     assert run(path, "SELECT run, estimated FROM runs ORDER BY run") == marked
 
 
+def test_rows_from_before_caches_were_counted_have_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """0004 adds the columns with 0, and leaves every other value where it was."""
+    path = tmp_path / "golive.db"
+    monkeypatch.setattr(schema, "migrations", lambda: migrations()[:3])
+    opened_and_closed(path)
+    monkeypatch.undo()
+    run(path, "INSERT INTO ledger VALUES ('t', 'run_1', '', 'v', 1, 2, 0.5, 'settled', 'a/m', 9, 100, 40, 7, 3)")
+    run(
+        path, "INSERT INTO runs VALUES ('t', 'run_1', '', 'v', 1, 'a', '1', 'agent', NULL, 'p', 'finished', "
+        "'completed', 'done', 0, 0, 0, 1, 0, 100, 40, 7, 3, 9, 1, 1)",
+    )  # fmt: skip
+    opened_and_closed(path, migrate=True)
+    told = "amount_microusd, input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, cache_write_tokens"
+    assert run(path, f"SELECT {told} FROM ledger") == [(9, 100, 40, 7, 3, 0)]
+    told = "cost_microusd, reasoning_tokens, priced, estimated, cache_write_tokens, saved_microusd"
+    assert run(path, f"SELECT {told} FROM runs") == [(9, 3, 1, 1, 0, 0)]
+
+
 def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All migrations of one opening are one transaction."""
     path = tmp_path / "golive.db"

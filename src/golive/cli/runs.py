@@ -9,7 +9,7 @@ from golive.cli.client import Client, StreamBroken, connected
 from golive.cli.frames import RunPrinter
 from golive.cli.options import ConfigOption, JsonOption, KeyOption, UrlOption
 from golive.cli.running import run as run_to_end
-from golive.cli.show import Column, json_text, moment, table
+from golive.cli.show import Column, json_text, moment, note, table
 from golive.core.events import Outcome, State
 from golive.core.money import usd_text
 
@@ -92,14 +92,28 @@ def show(
 ) -> None:
     """Show a run's result, or its journal, as JSON."""
 
-    async def ask() -> object:
+    async def ask() -> dict[str, Any]:
         async with connected(config, url, key) as client:
             if events:
                 return {"data": await _journal(client, run)}
-            answer: object = await client.call("GET", _path(run))
+            answer: dict[str, Any] = await client.call("GET", _path(run))
             return answer
 
-    json_text(run_to_end(ask()))
+    answer = run_to_end(ask())
+    json_text(answer)
+    if not events and (line := _caching(answer)):
+        note(line)
+
+
+def _caching(result: dict[str, Any]) -> str:
+    """What caches did for a run, in a line; "" where there was none."""
+    usage, saved = result["usage"], result["saved_microusd"]
+    size, read, written = (usage.get(f"{part}_tokens", 0) for part in ("input", "cached_input", "cache_write"))
+    if not read and not written and not saved:
+        return ""
+    rate = f"{read / size:.0%}" if size else "0%"
+    gain = f"saved {usd_text(saved)}" if saved >= 0 else f"cost {usd_text(-saved)} more"
+    return f"cache: {read} of {size} input tokens read ({rate}), {written} written, {gain}"
 
 
 async def _journal(client: Client, run: str) -> list[dict[str, Any]]:

@@ -142,6 +142,10 @@ class ModelFinished(Body, frozen=True):
     usage_estimated: bool = False
     state: tuple[Opaque, ...] = ()
     """What the provider wants to see again with this answer."""
+    cached: bool = False
+    """True when our own cache answered, or an equal call under way: `usage` is that answer's, not used again."""
+    saved_microusd: int = 0
+    """What the answer would have cost more without any cache; below 0 where writing to the provider's cost more."""
 
 
 class ToolStarted(Body, frozen=True):

@@ -38,8 +38,8 @@ class MeteredCall:
     """A `ModelCall` around a `ModelCall`.
 
     Args:
-        max_output_tokens: the most the target writes: the bound of an answer of which nothing was seen, where the request
-            sets no limit; None: not known.
+        max_output_tokens: the most the target writes: the bound of an answer of which nothing was seen, where the
+            request sets no limit; None: not known.
     """
 
     def __init__(

@@ -30,6 +30,7 @@ class RunResult(Struct, frozen=True, kw_only=True):
     `text` is everything on the answer channel; `output` the parsed JSON where the tier declares a schema; `message`
     says in the user's words why an answer is not whole; `version` is the digest. Times are seconds since the epoch.
     `estimated`: what a provider did not report (a call that was cut or given up) is in usage and cost at its bound.
+    `saved_microusd`: what the run would have cost more without any cache, the providers' or ours.
     """
 
     run: str
@@ -47,6 +48,7 @@ class RunResult(Struct, frozen=True, kw_only=True):
     cost_microusd: int
     priced: bool
     estimated: bool
+    saved_microusd: int = 0
     steps: int
     tool_calls: int
     created_at: float

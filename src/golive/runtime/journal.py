@@ -233,13 +233,14 @@ class RunJournal:
             epoch=self._lease.epoch,
             seq=self.state.seq,
             at=self._clock.now(),
-            kind="settled",
+            kind="cached" if metered.cached else "settled",
             target=metered.target,
             amount_microusd=metered.cost_microusd,
             input_tokens=usage.input_tokens,
             cached_input_tokens=usage.cached_input_tokens,
             output_tokens=usage.output_tokens,
             reasoning_tokens=usage.reasoning_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
         )
 
 

@@ -314,6 +314,8 @@ class RelayCall:
                 first_token_ms=metered.first_token_ms if metered else None,
                 latency_ms=metered.latency_ms if metered else 0.0,
                 usage_estimated=metered.estimated if metered else False,
+                cached=metered.cached if metered else False,
+                saved_microusd=metered.saved_microusd if metered else 0,
             )
         self._journal.note(body, metered)
         alarm = price_alarm(metered) if metered else None

@@ -79,6 +79,7 @@ class RunState:
         self.cost_microusd = 0
         self.priced = True
         self.estimated = False
+        self.saved_microusd = 0
         self._answer: list[str] = []
         self._item = ""
         self._item_text: list[str] = []
@@ -153,6 +154,7 @@ class RunState:
         self.cost_microusd += body.cost_microusd
         self.priced = self.priced and body.priced
         self.estimated = self.estimated or body.usage_estimated
+        self.saved_microusd += body.saved_microusd
         self.attempt = None
         self.last_answer = body
         text = "".join(self._item_text) if self._item == body.item else ""
@@ -220,6 +222,8 @@ class RunState:
             cost_microusd=self.cost_microusd,
             priced=self.priced,
             estimated=self.estimated,
+            cache_write_tokens=self.usage.cache_write_tokens,
+            saved_microusd=self.saved_microusd,
         )
 
     def result(self) -> RunResult:
@@ -242,6 +246,7 @@ class RunState:
             cost_microusd=self.cost_microusd,
             priced=self.priced,
             estimated=self.estimated,
+            saved_microusd=self.saved_microusd,
             steps=self.steps,
             tool_calls=len(self.effects),
             created_at=self.created_at,

@@ -23,7 +23,8 @@ class Lease(Struct, frozen=True):
 
 
 class LedgerEntry(Struct, frozen=True, gc=False):
-    """One movement of money and tokens. `kind`: "settled" (more kinds come with limits)."""
+    """One movement of money and tokens. `kind`: "settled", or "cached" where our own cache answered: the tokens were not
+    used, and the amount is 0 (more kinds come with limits)."""
 
     tenant: str
     run: str
@@ -39,6 +40,7 @@ class LedgerEntry(Struct, frozen=True, gc=False):
     cached_input_tokens: int
     output_tokens: int
     reasoning_tokens: int
+    cache_write_tokens: int
 
 
 class OutboxMessage(Struct, frozen=True):
@@ -84,6 +86,9 @@ class RunView(Struct, frozen=True, kw_only=True, gc=False):
     priced: bool = True
     estimated: bool = False
     """What a provider did not report is in tokens and cost at its bound."""
+    cache_write_tokens: int = 0
+    saved_microusd: int = 0
+    """What the run would have cost more without any cache."""
 
 
 class VersionRow(Struct, frozen=True):

@@ -36,6 +36,12 @@ class Metrics:
         self._calls = self._counters("golive_model_calls", "Attempts at a target, by result code", ("target", "result"))
         self._tokens = self._counters("golive_model_tokens", "Tokens, by kind", ("target", "kind"))
         self._cost = self._counters("golive_model_cost_usd", "Cost of model calls in US dollars", ("target",))
+        self._saved = self._counters(
+            "golive_model_saved_usd", "What caches took off the cost of calls, in US dollars", ("target",)
+        )
+        self._surcharge = self._counters(
+            "golive_model_cache_surcharge_usd", "What calls cost more that wrote to a provider's cache", ("target",)
+        )
         self._first_token = self._histograms(
             "golive_model_first_token_seconds", "From the request to the first token", ("target",), _FIRST_TOKEN_SECONDS
         )
@@ -95,6 +101,12 @@ class Metrics:
 
     def _model_finished(self, body: ModelFinished, _agent: str, _version_name: str) -> None:
         target = body.target
+        if body.saved_microusd:
+            gain = self._saved if body.saved_microusd > 0 else self._surcharge
+            gain.add(abs(body.saved_microusd) / 1e6, (target,))
+        if body.cached:  # no provider was asked, and no token used
+            self._calls.add(1, (target, "cached"))
+            return
         self._calls.add(1, (target, "ok"))
         self._call_seconds.observe(body.latency_ms / 1e3, (target,))
         if body.first_token_ms is not None:
@@ -108,6 +120,8 @@ class Metrics:
             self._tokens.add(usage.output_tokens, (target, "output"))
         if usage.cached_input_tokens:
             self._tokens.add(usage.cached_input_tokens, (target, "cached_input"))
+        if usage.cache_write_tokens:
+            self._tokens.add(usage.cache_write_tokens, (target, "cache_write"))
         if usage.reasoning_tokens:
             self._tokens.add(usage.reasoning_tokens, (target, "reasoning"))
         if cost_microusd:
