@@ -19,6 +19,7 @@ from golive.models.call import ModelCall
 from golive.models.capabilities import Capabilities
 from golive.models.chain import Chain
 from golive.models.dialect import Dialect
+from golive.models.gemini import Gemini
 from golive.models.health import ProviderHealth
 from golive.models.meter import MeteredCall
 from golive.models.openai_chat import OpenAIChat
@@ -31,7 +32,11 @@ from golive.models.transport import Transport
 MAX_TARGETS_KEPT = 1_000
 """Targets kept ready; callers name models freely, so that more of them are made anew for each call."""
 
-_DIALECTS: dict[str, Dialect] = {"openai-chat": OpenAIChat(), "openai-responses": OpenAIResponses()}
+_DIALECTS: dict[str, Dialect] = {
+    "gemini": Gemini(),
+    "openai-chat": OpenAIChat(),
+    "openai-responses": OpenAIResponses(),
+}
 
 
 class ModelInfo(Struct, frozen=True, omit_defaults=True):
