@@ -23,8 +23,8 @@ class Lease(Struct, frozen=True):
 
 
 class LedgerEntry(Struct, frozen=True, gc=False):
-    """One movement of money and tokens. `kind`: "settled", or "cached" where our own cache answered: the tokens were not
-    used, and the amount is 0 (more kinds come with limits)."""
+    """One movement of money and tokens. `kind`: "settled", or "cached" where our own cache answered: nobody used the
+    tokens, and the amount is 0 (more kinds come with limits)."""
 
     tenant: str
     run: str
