@@ -25,11 +25,12 @@ from golive.models.call import (
 )
 from golive.models.dialect import Dialect
 from golive.models.vendor_errors import Origin
+from tests.contract.speakers.anthropic import ANTHROPIC
 from tests.contract.speakers.openai_chat import OPENAI
 from tests.contract.speakers.openai_responses import OPENAI_RESPONSES
 from tests.contract.speakers.speaker import Speaker
 
-SPEAKERS = {"openai-chat": OPENAI, "openai-responses": OPENAI_RESPONSES}
+SPEAKERS = {"anthropic": ANTHROPIC, "openai-chat": OPENAI, "openai-responses": OPENAI_RESPONSES}
 
 Outcome = tuple[list[ModelEvent], ModelError | None]
 

@@ -77,13 +77,14 @@ class SecretsConfig(Section):
 class ProviderConfig(Section):
     """[providers.NAME]: a server that answers model calls."""
 
-    dialect: Literal["openai-chat", "openai-responses", "gemini"] = "openai-chat"
+    dialect: Literal["openai-chat", "openai-responses", "anthropic", "gemini"] = "openai-chat"
     """What it speaks. `openai-chat`: OpenAI Chat Completions and everything compatible (vLLM, Ollama, LiteLLM,
     llama.cpp …). `openai-responses`: OpenAI Responses, by which a model's reasoning is carried from turn to turn.
-    `gemini`: Google Gemini generateContent."""
+    `anthropic`: Anthropic Messages. `gemini`: Google Gemini generateContent."""
     base_url: Annotated[str, Field(pattern=BASE_URL)]
-    """Up to and without `/chat/completions` or `/responses`, such as https://api.openai.com/v1; for `gemini`
-    up to and without `/models`, such as https://generativelanguage.googleapis.com/v1beta."""
+    """Up to and without `/chat/completions`, `/responses` or `/messages`, such as https://api.openai.com/v1 or
+    https://api.anthropic.com/v1; for `gemini` up to and without `/models`, such as
+    https://generativelanguage.googleapis.com/v1beta."""
     api_key: SecretRef | None = None
     """Reference to the credential: `env:NAME` or `file:PATH`; absent for servers that need none."""
     price_as: str | None = None

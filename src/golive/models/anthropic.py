@@ -1,0 +1,315 @@
+"""The dialect of Anthropic Messages and every compatible server: from bytes to events.
+
+Owns the reading of streams and of whole answers; `anthropic_blocks.py` reads their content blocks, `anthropic_wire.py`
+has the types and the writing, `sse.py` the framing, `vendor_errors.py` what errors mean.
+Source: https://platform.claude.com/docs/en/api/messages, .../api/errors and .../build-with-claude/streaming (November
+2026).
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from golive.core.errors import ModelCut, ModelError, ModelMalformed
+from golive.models.anthropic_blocks import Blocks, BrokenBlock
+from golive.models.anthropic_wire import (
+    Counts,
+    WireDelta,
+    WireEvent,
+    WireMessage,
+    decode_event,
+    decode_message,
+    decode_type,
+    encode_request,
+)
+from golive.models.call import (
+    Finished,
+    FinishReason,
+    ModelEvent,
+    ModelRequest,
+    Opened,
+    RefusalDelta,
+    UsageReported,
+)
+from golive.models.dialect import Decoder, Target
+from golive.models.sse import EventTooLong, ServerEvent, Splitter
+from golive.models.vendor_errors import Origin, from_status, from_stream
+
+VERSION = "2023-06-01"
+"""Value of `anthropic-version`."""
+MAX_WHOLE_BYTES = 67_108_864
+"""Longest answer that is not streamed."""
+MAX_REQUEST_ID = 200
+
+_FINISH: dict[str, FinishReason] = {
+    "end_turn": "stop", "stop_sequence": "stop", "tool_use": "tool_calls", "max_tokens": "length",
+    "model_context_window_exceeded": "length", "refusal": "content_filter",
+    "pause_turn": "length",  # a long turn with the vendor's own tools, not yet at its end
+}  # fmt: skip
+_EVENTS = frozenset(
+    {
+        "message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta",
+        "message_stop", "ping", "error",
+    }
+)  # fmt: skip
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises for JSON that is none, is not UTF-8, or is nested without end."""
+
+
+class Anthropic:
+    """See `dialect.Dialect`.
+
+    A request that is longer than the context window has no code of its own: it is an `invalid_request_error` of status
+    400 like any other, told by its message alone, on which nothing here decides. It is a ModelBadRequest; only one that
+    is too long in bytes (413, `request_too_large`) is a ContextTooLong. Where that matters, tell golive the window
+    ([capabilities]), so that it is seen before the request is sent. An answer that reaches the window's end is cut for
+    its length.
+    """
+
+    name = "anthropic"
+
+    def path(self, model: str, *, streamed: bool) -> str:
+        return "/messages"
+
+    def models_path(self) -> str:
+        return "/models"
+
+    def headers(self, base_url: str, credential: str | None) -> dict[str, str]:
+        headers = {"anthropic-version": VERSION}
+        if credential is not None:
+            headers["x-api-key"] = credential
+        return headers
+
+    def encode(self, request: ModelRequest, target: Target) -> bytes:
+        return encode_request(request, target.model, target.provider)
+
+    def refusal(
+        self, origin: Origin, status: int, header: Callable[[str], str | None], body: bytes, now: float
+    ) -> ModelError:
+        with suppress(*_UNREADABLE):  # `from_status` takes any body
+            _name_request(origin, decode_message(body).request_id)
+        return from_status(origin, status, header, body, now)
+
+    def decoder(self, origin: Origin, *, streamed: bool, header: Callable[[str], str | None]) -> Decoder:
+        kind = header("content-type") or ""
+        if "event-stream" in kind or (streamed and "json" not in kind):
+            return StreamDecoder(origin)
+        return WholeDecoder(origin)
+
+
+def _name_request(origin: Origin, request_id: Any) -> None:
+    """An error's body has the request's id, too: proxies drop headers."""
+    if origin.request_id is None and isinstance(request_id, str) and request_id:
+        origin.request_id = request_id[:MAX_REQUEST_ID]
+
+
+class _Decoder:
+    """What streamed and whole answers have in common: the state of the answer and the meaning of its fields."""
+
+    __slots__ = ("_blocks", "_counts", "_origin", "began", "closed", "complete", "failure")
+
+    def __init__(self, origin: Origin) -> None:
+        self._origin = origin
+        self._blocks: Blocks | None = None
+        self._counts = Counts()
+        self.began = False
+        self.complete = False
+        self.closed = False
+        self.failure: ModelError | None = None
+
+    def _fail(self, kind: type[ModelError], message: str) -> None:
+        self.failure = self._origin.error(kind, message)
+        self.closed = True
+
+    def _not_json(self, what: str, error: Exception) -> None:
+        how = self._origin.redact(str(error), 200)
+        self._fail(ModelMalformed, f"sent {what} that is not the dialect's JSON ({how}).")
+
+    def _fail_as_told(self, error: Any, request_id: Any) -> None:
+        _name_request(self._origin, request_id)
+        self.failure = from_stream(self._origin, error)
+        self.closed = True
+
+    def _open(self, message: WireMessage, events: list[ModelEvent]) -> Blocks:
+        self._blocks = Blocks(self._origin.provider, message.id or "")
+        events.append(Opened(message.id or "", message.model or "", self._origin.request_id))
+        return self._blocks
+
+    def _count(self, usage: Any, events: list[ModelEvent], *, final: bool) -> None:
+        """Notes a `usage` object. What a stream says of output at its beginning is no count, and would pass for one."""
+        if usage is None:
+            return
+        self._counts = self._counts.updated(usage)
+        if not final:
+            self._counts = self._counts._replace(output=0, thinking=0)
+        known = self._counts.usage()
+        if known is not None:
+            events.append(UsageReported(known))
+
+    def _finish(self, end: WireDelta | WireMessage, blocks: Blocks, events: list[ModelEvent]) -> None:
+        reason, details = end.stop_reason, end.stop_details
+        if self.complete or not reason:
+            return
+        known = _FINISH.get(reason)
+        if known is None:
+            # Not taken for "stop": a truncated answer must never pass for a whole one.
+            shown = self._origin.redact(reason, 60)
+            self._fail(ModelMalformed, f"ended with stop_reason {shown!r}, which is not known.")
+            return
+        blocks.end(events)
+        if known == "content_filter" and isinstance(details, dict) and isinstance(details.get("explanation"), str):
+            events.append(RefusalDelta(details["explanation"]))
+        if known == "stop" and blocks.calls:
+            known = "tool_calls"
+        self.began = True
+        self.complete = True
+        events.append(Finished(known, stop_sequence=end.stop_sequence))
+
+
+class StreamDecoder(_Decoder):
+    """Reads server-sent events."""
+
+    __slots__ = ("_splitter",)
+
+    def __init__(self, origin: Origin) -> None:
+        super().__init__(origin)
+        self._splitter = Splitter()
+
+    def feed(self, data: bytes) -> list[ModelEvent]:
+        events: list[ModelEvent] = []
+        if self.closed:
+            return events
+        try:
+            payloads = self._splitter.feed(data)
+        except EventTooLong:
+            self._fail(ModelMalformed, "sent a single event of more than 8 MiB.")
+            return events
+        for payload in payloads:
+            self._take(payload, events)
+        return events
+
+    def end(self) -> list[ModelEvent]:
+        events: list[ModelEvent] = []
+        if self.closed:
+            return events
+        for payload in self._splitter.end():
+            self._take(payload, events, last=True)
+        if not self.complete and not self.closed:
+            self._cut("its stream ended without a stop_reason")
+        self.closed = True
+        return events
+
+    def _cut(self, how: str) -> None:
+        self._fail(ModelCut, f"broke its answer off: {how}.")
+
+    def _take(self, event: ServerEvent | bytes, events: list[ModelEvent], last: bool = False) -> None:
+        if self.closed:
+            return
+        payload, named = (event, b"") if isinstance(event, bytes) else (event.data, event.name)
+        try:
+            wire = decode_event(payload)
+            if wire.error is not None or named == b"error" or wire.type == "error":
+                self._fail_as_told(wire.error, wire.request_id)
+            else:
+                self._event(wire, events)
+        except BrokenBlock as broken:
+            self._fail(ModelMalformed, f"{broken}.")
+        except _UNREADABLE as error:
+            if last:
+                self._cut("its stream ended inside an event")
+            elif not _is_of_unknown_type(payload):
+                self._not_json("an event", error)
+
+    def _event(self, wire: WireEvent, events: list[ModelEvent]) -> None:
+        kind, delta = wire.type, wire.delta
+        blocks = self._blocks
+        if kind == "message_start" and blocks is None:
+            message = wire.message or WireMessage()
+            self._open(message, events)
+            self._count(message.usage, events, final=False)
+            return
+        if kind == "message_stop":
+            self._stop()
+            return
+        if kind not in _EVENTS:
+            return
+        if blocks is None:
+            if kind == "ping":
+                return
+            blocks = self._open(WireMessage(), events)
+        if kind == "content_block_delta" and delta is not None:
+            self.began = True
+            blocks.delta(wire.index or 0, delta, events)
+        elif kind == "content_block_start":
+            self.began = True  # also where thoughts are kept from us: that the model works is to be seen
+            blocks.start(wire.index or 0, wire.content_block, events)
+        elif kind == "content_block_stop":
+            blocks.stop(wire.index or 0, events)
+        elif kind == "message_delta":
+            self._count(wire.usage, events, final=True)
+            if delta is not None:
+                self._finish(delta, blocks, events)
+
+    def _stop(self) -> None:
+        if self.complete:
+            self.closed = True
+        else:
+            self._cut("its stream ended without a stop_reason")
+
+
+def _is_of_unknown_type(payload: bytes) -> bool:
+    """Whether an event is sound and only newer than this dialect: the API adds types, whose fields may be anything."""
+    try:
+        kind = decode_type(payload).type
+    except _UNREADABLE:
+        return False
+    return kind is not None and kind not in _EVENTS
+
+
+class WholeDecoder(_Decoder):
+    """Reads one JSON object."""
+
+    __slots__ = ("_parts", "_size")
+
+    def __init__(self, origin: Origin) -> None:
+        super().__init__(origin)
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> list[ModelEvent]:
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size > MAX_WHOLE_BYTES and self.failure is None:
+            self._parts.clear()
+            self._fail(ModelMalformed, "sent an answer of more than 64 MiB.")
+        return []
+
+    def end(self) -> list[ModelEvent]:
+        events: list[ModelEvent] = []
+        if self.failure is not None:
+            return events
+        try:
+            message = decode_message(b"".join(self._parts))
+            if message.error is not None or message.type == "error":
+                self._fail_as_told(message.error, message.request_id)
+            elif message.content is None or not message.stop_reason:
+                missing = "content" if message.content is None else "a stop_reason"
+                self._fail(ModelMalformed, f"sent an answer without {missing}.")
+            else:
+                self._whole(message, message.content, events)
+        except BrokenBlock as broken:
+            self._fail(ModelMalformed, f"{broken}.")
+        except _UNREADABLE as error:
+            self._not_json("a body", error)
+        self.closed = True
+        return events
+
+    def _whole(self, message: WireMessage, content: list[Raw], events: list[ModelEvent]) -> None:
+        blocks = self._open(message, events)
+        self._count(message.usage, events, final=True)
+        for raw in content:
+            blocks.start(0, raw, events)
+        self._finish(message, blocks, events)
