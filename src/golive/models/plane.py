@@ -15,6 +15,7 @@ from golive.core.clock import Clock
 from golive.core.errors import GoliveError, NotFound
 from golive.core.health import Dependency
 from golive.core.tasks import Tasks
+from golive.models.anthropic import Anthropic
 from golive.models.call import ModelCall
 from golive.models.capabilities import Capabilities
 from golive.models.chain import Chain
@@ -33,6 +34,7 @@ MAX_TARGETS_KEPT = 1_000
 """Targets kept ready; callers name models freely, so that more of them are made anew for each call."""
 
 _DIALECTS: dict[str, Dialect] = {
+    "anthropic": Anthropic(),
     "gemini": Gemini(),
     "openai-chat": OpenAIChat(),
     "openai-responses": OpenAIResponses(),
