@@ -28,6 +28,7 @@ from golive.core.tasks import Tasks
 from golive.gateway.server import Gateway
 from golive.guards.redact import Redactor
 from golive.models.call import ModelCall
+from golive.models.listing import ModelInfo
 from golive.models.plane import ModelPlane
 from golive.models.transport_http import HttpTransport
 from golive.releases.digest import version_digest
@@ -213,7 +214,7 @@ class Server:
             relay=self.relay,
             keyring=self.keyring,
             key_admin=self.key_admin,
-            models=lambda: [info.id for info in self.plane.models()],
+            models=self._models,
             health=self.health,
             ping=self.store.ping,
             config_rows=lambda: self.loaded.values,
@@ -226,6 +227,11 @@ class Server:
 
     def _new_plane(self) -> ModelPlane:
         return ModelPlane(self.loaded.config, self._resolve, HttpTransport(), self._clock)
+
+    def _models(self) -> list[ModelInfo]:
+        """The providers' models that are configured, those of agents' chains among them."""
+        versions = self.agents.all(DEFAULT_TENANT)
+        return self.plane.models(ref for version in versions for tier in version.tiers.values() for ref in tier.targets)
 
     def _open_runs(self) -> int:
         return self.runtime.open_runs()
@@ -264,7 +270,7 @@ class Server:
             prompt=agent.prompt,
             tiers={
                 tier: Tier(
-                    call=self.plane.chain(settings.chain),
+                    call=self.plane.chain(settings),
                     targets=settings.chain,
                     temperature=settings.temperature,
                     max_output_tokens=settings.max_output_tokens,

@@ -103,7 +103,7 @@ class Server:
         self.admin = (await self.keys.create("default", "tests", "admin", created_by="tests")).secret
         self.gateway = Gateway(
             runtime=self.runtime, relay=self.relay, keyring=self.keyring, key_admin=self.keys,
-            models=lambda: [info.id for info in self.plane.models()], health=self._health, ping=self.store.ping,
+            models=self.plane.models, health=self._health, ping=self.store.ping,
             config_rows=lambda: [{"key": "server.port", "value": 0, "origin": "test", "default": 8080}],
             metrics=self.metrics, server=server, log=self.log, clock=self.clock, ids=ids,
         )  # fmt: skip

@@ -31,7 +31,8 @@ from golive.models.call import (
     Opened,
     TextDelta,
 )
-from golive.models.plane import ModelInfo, ModelPlane
+from golive.models.listing import ListedPrice, ModelInfo
+from golive.models.plane import ModelPlane
 from golive.models.transport_http import HttpTransport
 from golive.sim.server import Simulator
 from tests.contract.test_dialect import calls, of_kind, text
@@ -261,8 +262,14 @@ async def test_a_model_with_slashes_keeps_them(plane: ModelPlane, sim: Simulator
 
 
 async def test_models_are_listed_with_what_is_known(plane: ModelPlane) -> None:
-    """Only the models that the configuration names, with their own price."""
-    assert plane.models() == [ModelInfo("sim/sim-text", "sim", None, 1.0, 4.0)]
+    """The models that providers list and those of chains, each once, with their price and what they can do; a target
+    whose provider is gone is left out."""
+    price = ListedPrice(input_usd_per_mtok=1.0, output_usd_per_mtok=4.0, cached_input_usd_per_mtok=0.25, own=True)
+    can = ("tools", "images", "structured_output", "reasoning", "embeddings")
+    assert plane.models(["dead/m", "sim/sim-text", "gone/m"]) == [
+        ModelInfo(id="sim/sim-text", provider="sim", dialect="openai-chat", capabilities=can, price=price),
+        ModelInfo(id="dead/m", provider="dead", dialect="openai-chat", capabilities=can, price=price),
+    ]
 
 
 async def test_health_without_calls_asks_the_providers(plane: ModelPlane, sim: Simulator) -> None:

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from golive.core.errors import NotFound
 from golive.gateway.exchange import Exchange
 from golive.gateway.routes import Answer, Param, Route
+from golive.models.listing import ListedPrice, ModelInfo
 from golive.runtime.api import AgentInfo
 from golive.runtime.service import Runtime
 
@@ -16,13 +17,19 @@ class AgentList(Struct, frozen=True):
     data: list[AgentInfo]
 
 
-class Model(Struct, frozen=True):
-    """OpenAI's model object. `owned_by` is "golive" for an agent, else the provider's name."""
+class Model(Struct, frozen=True, kw_only=True):
+    """OpenAI's model object, and for a provider's model what is known of it. `owned_by` is "golive" for an agent, else
+    the provider's name; sizes are tokens, and what is not known is left out."""
 
     id: str
     owned_by: str
     created: int = 0
     object: Literal["model"] = "model"
+    dialect: str | UnsetType = UNSET
+    capabilities: tuple[str, ...] | UnsetType = UNSET
+    context_window: int | UnsetType = UNSET
+    max_output_tokens: int | UnsetType = UNSET
+    price: ListedPrice | UnsetType = UNSET
 
 
 class ModelList(Struct, frozen=True):
@@ -33,8 +40,8 @@ class ModelList(Struct, frozen=True):
 class Catalogue:
     """Handlers of /v1/agents and /v1/models."""
 
-    def __init__(self, runtime: Runtime, models: Callable[[], Sequence[str]]) -> None:
-        """`models` gives the targets `provider/model` that golive.toml lists."""
+    def __init__(self, runtime: Runtime, models: Callable[[], Sequence[ModelInfo]]) -> None:
+        """`models` gives the providers' models that are configured."""
         self._runtime = runtime
         self._models = models
 
@@ -74,8 +81,8 @@ class Catalogue:
         )
 
     def _all(self, tenant: str) -> list[Model]:
-        agents = [Model(info.name, "golive") for info in self._runtime.agents(tenant)]
-        return agents + [Model(target, target.partition("/")[0]) for target in self._models()]
+        agents = [Model(id=info.name, owned_by="golive") for info in self._runtime.agents(tenant)]
+        return agents + [_model(info) for info in self._models()]
 
     def routes(self) -> list[Route]:
         """All routes of this face."""
@@ -100,3 +107,15 @@ class Catalogue:
                 answers=(Answer(200, "The model.", Model),),
             ),
         ]  # fmt: skip
+
+
+def _model(info: ModelInfo) -> Model:
+    return Model(
+        id=info.id,
+        owned_by=info.provider,
+        dialect=info.dialect,
+        capabilities=info.capabilities,
+        context_window=info.context_window or UNSET,
+        max_output_tokens=info.max_output_tokens or UNSET,
+        price=info.price or UNSET,
+    )

@@ -4,13 +4,13 @@ Owns which wrapper goes around which, and what is remembered per provider (healt
 alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from functools import partial
 
-from msgspec import Struct
-
-from golive.config.schema import GoliveConfig, ProviderConfig
+from golive.config.schema import GoliveConfig, ProviderConfig, TierConfig
+from golive.core.backoff import BackoffPolicy, RetryBudget
+from golive.core.chance import Chance, SystemChance
 from golive.core.clock import Clock
 from golive.core.errors import GoliveError, NotFound
 from golive.core.health import Dependency
@@ -19,15 +19,19 @@ from golive.models.anthropic import Anthropic
 from golive.models.call import ModelCall
 from golive.models.capabilities import Capabilities
 from golive.models.chain import Chain
+from golive.models.course import Chained
 from golive.models.dialect import Dialect
+from golive.models.embeddings import EmbeddingCall
+from golive.models.gate import Gate, GateState, Moved
 from golive.models.gemini import Gemini
 from golive.models.health import ProviderHealth
+from golive.models.lanes import Lanes
+from golive.models.listing import ModelInfo, describe
 from golive.models.meter import MeteredCall
 from golive.models.openai_chat import OpenAIChat
 from golive.models.openai_responses import OpenAIResponses
 from golive.models.prices import Prices
 from golive.models.provider import Limits, ProviderCall
-from golive.models.rates import SCALE
 from golive.models.transport import Transport
 
 MAX_TARGETS_KEPT = 1_000
@@ -41,16 +45,6 @@ _DIALECTS: dict[str, Dialect] = {
 }
 
 
-class ModelInfo(Struct, frozen=True, omit_defaults=True):
-    """A model that can be named in a request. Prices are US dollars a million tokens, of the smallest context tier."""
-
-    id: str
-    provider: str
-    context_window: int | None = None
-    input_usd_per_mtok: float | None = None
-    output_usd_per_mtok: float | None = None
-
-
 class ModelPlane:
     """Every provider of the configuration, ready to be called.
 
@@ -59,7 +53,10 @@ class ModelPlane:
             credential is used at once. Its SecretMissing goes to the caller.
     """
 
-    def __init__(self, config: GoliveConfig, secrets: Callable[[str], str], transport: Transport, clock: Clock) -> None:
+    def __init__(
+        self, config: GoliveConfig, secrets: Callable[[str], str], transport: Transport, clock: Clock, *,
+        chance: Chance | None = None, moved: Moved = lambda gate, before: None,
+    ) -> None:  # fmt: skip
         self._providers = config.providers
         self._secrets = secrets
         self._transport = transport
@@ -68,6 +65,10 @@ class ModelPlane:
         self._health = {name: ProviderHealth(name, clock) for name in config.providers}
         self.prices = Prices(config.prices, config.providers, clock)
         self.capabilities = Capabilities(config.capabilities)
+        self._lanes = Lanes(config.providers, config.breaker, self.capabilities, self._make, clock, moved)
+        self._chance = chance or SystemChance()
+        self._retry = config.retry
+        self._budget = RetryBudget(config.retry.share, config.retry.reserve)
 
     def target(self, ref: str) -> ModelCall:
         """The metered call to `provider/model`.
@@ -77,26 +78,66 @@ class ModelPlane:
         """
         call = self._targets.get(ref)
         if call is None:
-            call = self._make(ref)
+            call = self._chain(Chained((self._lanes.target(ref),)), self._retry.relay_retries)
             if len(self._targets) < MAX_TARGETS_KEPT:
                 self._targets[ref] = call
         return call
 
-    def chain(self, refs: Sequence[str]) -> ModelCall:
-        """A call that tries the targets in order.
+    def chain(self, tier: TierConfig) -> ModelCall:
+        """A call along the tier's chains.
 
         Raises:
             NotFound: as `target`.
         """
-        return Chain([(ref, self.target(ref)) for ref in refs], self._clock)
+        chained = Chained(
+            *(
+                tuple([self._lanes.target(ref, self._limits(ref, tier)) for ref in refs])
+                for refs in (tier.chain, tier.chain_context_too_long, tier.chain_content_refused)
+            )
+        )
+        return self._chain(chained, self._retry.retries if tier.retries is None else tier.retries)
+
+    def gates(self, provider: str) -> list[GateState]:
+        """The circuit breakers of a provider, as they stand."""
+        return self._lanes.states(provider)
+
+    def dialect(self, ref: str) -> str | None:
+        """The dialect that the provider of `provider/model` speaks; None where there is no such provider."""
+        config = self._providers.get(ref.partition("/")[0])
+        return None if config is None else config.dialect
+
+    def embeddings(self, ref: str) -> EmbeddingCall:
+        """The metered call for embeddings of `provider/model`.
+
+        Raises:
+            NotFound: as `target`.
+        """
+        provider, model, config = self._parts(ref)
+        return EmbeddingCall(
+            provider=provider,
+            model=model,
+            base_url=config.base_url,
+            limits=Limits(config.connect_s, config.first_token_s, config.between_tokens_s, config.call_s),
+            dialect=_DIALECTS[config.dialect],
+            transport=self._transport,
+            credential=partial(self._credential, config.api_key),
+            price=partial(self.prices.price, provider, model),
+            clock=self._clock,
+            observe=self._health[provider].observe,
+        )
 
     def needs_price_list(self) -> bool:
         """Whether some provider's models have no price of your own, so that the list is worth loading early."""
         return any(self.prices.needs_list(name, "any other model") for name in self._providers)
 
-    def models(self) -> list[ModelInfo]:
-        """The models that the configuration lists, with what is known of them. May load the price list."""
-        return [self._info(name, model) for name, config in self._providers.items() for model in config.models]
+    def models(self, also: Iterable[str] = ()) -> list[ModelInfo]:
+        """The models that providers list, then further targets `provider/model`, with what is known of each.
+
+        May load the price list.
+        """
+        listed = [f"{name}/{model}" for name, config in self._providers.items() for model in config.models]
+        wanted = dict.fromkeys([*listed, *also])
+        return [self._info(ref) for ref in wanted if ref.partition("/")[0] in self._providers]
 
     async def health(self) -> list[Dependency]:
         """The state of every provider, in the order of the configuration; takes at most the time of one probe."""
@@ -110,19 +151,38 @@ class ModelPlane:
         """Closes every connection."""
         await self._transport.close()
 
-    def _make(self, ref: str) -> ModelCall:
+    def _parts(self, ref: str) -> tuple[str, str, ProviderConfig]:
+        """The provider's name, the model, and the provider's configuration."""
         provider, _, model = ref.partition("/")
         config = self._providers.get(provider)
         if not model or config is None:
             raise self._unknown(ref, provider, well_formed=bool(provider and model))
+        return provider, model, config
+
+    def _chain(self, chained: Chained, retries: int) -> ModelCall:
+        policy = BackoffPolicy(retries, self._retry.first_s, self._retry.most_s)
+        return Chain(chained, policy=policy, budget=self._budget, chance=self._chance, clock=self._clock)
+
+    def _limits(self, ref: str, tier: TierConfig) -> Limits:
+        """The provider's limits, and the tier's own before them."""
+        config = self._parts(ref)[2]
+        return Limits(
+            config.connect_s,
+            tier.first_token_s or config.first_token_s,
+            tier.between_tokens_s or config.between_tokens_s,
+            tier.call_s or config.call_s,
+        )
+
+    def _make(self, ref: str, reference: str | None, limits: Limits | None, gate: Gate) -> ModelCall:
+        provider, model, config = self._parts(ref)
         call = ProviderCall(
             provider=provider,
             model=model,
             base_url=config.base_url,
-            limits=Limits(config.connect_s, config.first_token_s, config.between_tokens_s, config.call_s),
+            limits=limits or Limits(config.connect_s, config.first_token_s, config.between_tokens_s, config.call_s),
             dialect=_DIALECTS[config.dialect],
             transport=self._transport,
-            credential=partial(self._credential, config.api_key),
+            credential=partial(self._credential, reference),
             clock=self._clock,
             observe=self._health[provider].observe,
         )
@@ -156,15 +216,7 @@ class ModelPlane:
         url = config.base_url.rstrip("/") + dialect.models_path()
         return await self._health[name].check(self._transport, url, headers)
 
-    def _info(self, provider: str, model: str) -> ModelInfo:
+    def _info(self, ref: str) -> ModelInfo:
+        provider, _, model = ref.partition("/")
         price = self.prices.price(provider, model)
-        if price is None:
-            return ModelInfo(f"{provider}/{model}", provider)
-        known = price.is_known
-        return ModelInfo(
-            id=f"{provider}/{model}",
-            provider=provider,
-            context_window=price.context_window,
-            input_usd_per_mtok=price.input.base / SCALE if known else None,
-            output_usd_per_mtok=price.output.base / SCALE if known else None,
-        )
+        return describe(ref, self._providers[provider].dialect, price, self.capabilities.of(provider, model))
