@@ -24,7 +24,7 @@ WORKER = b"golive.workers.main"
 async def workers_hold_no_secret(target: Target) -> Result:
     """Looks at the server's child processes as the kernel shows them."""
     twin = target.twin
-    found = Finding("a worker process for each agent, 0 secrets and 0 settings of the server's in its environment")
+    found = Finding("a worker process for each agent with tools, 0 secrets and 0 of the server's settings in its view")
     if not (PROC / "self" / "environ").exists():
         return found.unknown("this system does not show processes under /proc")
     children = _children(twin.process.pid)
@@ -39,10 +39,13 @@ async def workers_hold_no_secret(target: Target) -> Result:
         faults += [f"worker {pid} holds {secret}" for secret in _held(twin, held)]
         if strange := [name for name in names if _secret(name) and name not in allowed]:
             faults.append(f"worker {pid} sees {', '.join(strange)}")
-    found.measured = f"server {twin.process.pid}, {len(workers)} workers for {len(twin.loaded.agents)} agents"
-    if len(workers) < len(twin.loaded.agents):
+    agents = sum(agent.tools_file is not None for agent in twin.loaded.agents.values())
+    found.measured = f"server {twin.process.pid}, {len(workers)} workers for {agents} agents with tools"
+    if len(workers) < agents:
         faults.append(f"only {len(workers)} worker processes: tools may run inside the server")
-    return found.failed("; ".join(faults)) if faults else found.passed()
+    if faults:
+        return found.failed("; ".join(faults))
+    return found.passed("" if agents else "no agent has a tools.py: there is no code of the user's to run")
 
 
 def _held(twin: Twin, environment: bytes) -> list[str]:
