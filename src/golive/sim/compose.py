@@ -26,6 +26,14 @@ class Call(Struct, frozen=True):
         """Tokens billed: the name, and each fragment for itself."""
         return tokens.count(self.name) + sum(tokens.count(fragment) for fragment in self.fragments)
 
+    def parsed(self) -> Any:
+        """The arguments as JSON, or as the text they are when they are none."""
+        text = "".join(self.fragments)
+        try:
+            return msgspec.json.decode(text)
+        except msgspec.DecodeError:
+            return text
+
 
 class Answer(Struct, frozen=True):
     """All of an answer, as lists of tokens. `hidden_tokens` are billed and never shown."""
@@ -39,6 +47,8 @@ class Answer(Struct, frozen=True):
     input_tokens: int
     cached_tokens: int
     cache_write_tokens: int = 0
+    stopped_at: str | None = None
+    """The client's stop text that ended it."""
 
     def reasoning_tokens(self) -> int:
         return self.hidden_tokens + len(self.reasoning)
@@ -73,9 +83,10 @@ def compose(
     if partial is not None and text:
         text = tokens.split(resumed("".join(text), partial, script, chance))
     finish = "tool_calls" if calls else "stop"
+    stopped_at = None
     if request.stop and text:
-        text, stopped = _stopped("".join(text), request.stop)
-        finish = "stop_sequence" if stopped else finish
+        text, stopped_at = _stopped("".join(text), request.stop)
+        finish = finish if stopped_at is None else "stop_sequence"
     if request.max_tokens is not None:
         room = max(0, request.max_tokens - hidden)
         cut = len(reasoning) + len(text) + len(refusal) > room
@@ -92,6 +103,7 @@ def compose(
         input_tokens=request.input_tokens,
         cached_tokens=hit.read,
         cache_write_tokens=hit.written,
+        stopped_at=stopped_at if finish == "stop_sequence" else None,
     )
 
 
@@ -130,7 +142,7 @@ def _text(request: ChatRequest, script: Script, chance: Chance) -> list[str]:
     return tokens.generate(chance, script.tokens)
 
 
-def _stopped(text: str, stops: tuple[str, ...]) -> tuple[list[str], bool]:
-    """The text up to the first of the stop texts."""
-    ends = [at for at in (text.find(stop) for stop in stops) if at >= 0]
-    return tokens.split(text[: min(ends)] if ends else text), bool(ends)
+def _stopped(text: str, stops: tuple[str, ...]) -> tuple[list[str], str | None]:
+    """The text up to the first of the stop texts, and which one it was."""
+    at, stop = min(((text.find(stop), stop) for stop in stops if stop in text), default=(len(text), None))
+    return tokens.split(text[:at]), stop

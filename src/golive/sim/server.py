@@ -7,6 +7,7 @@ from hashlib import blake2b
 
 from golive.core.chance import SeededChance
 from golive.core.clock import Clock
+from golive.sim.anthropic.vendor import Anthropic
 from golive.sim.bill import Bill, Ending
 from golive.sim.compose import Answer, compose
 from golive.sim.continuation import split
@@ -46,7 +47,7 @@ class Simulator:
         self.base_url = ""
         self.prompt_cache = PromptCache()
         self.seals = Seals(str(seed))
-        self._vendors: tuple[Vendor, ...] = (OpenAI(),)
+        self._vendors: tuple[Vendor, ...] = (Anthropic(), OpenAI())
         self._seed = seed
         self._clock = clock
         self._keys = tuple(key.encode() for key in api_keys)
@@ -134,7 +135,11 @@ class Simulator:
         if self.outage is None:
             self._check_key(request, vendor)
         route = vendor.route(request)
-        if route.dialect is not None:
+        if route.operation == "count" and route.dialect is not None and self.outage is None:
+            chat = route.dialect.read(request, self.seals)
+            self.check_model(vendor, chat.model)
+            connection.respond(200, vendor.counted(chat), headers=headers)
+        elif route.operation == "answer" and route.dialect is not None:
             _Call(self, connection, vendor, route.dialect, number, headers).answer(request)
         elif self.outage is not None:
             play_fault(connection, self.outage.as_script(), vendor, number, headers, lambda _ending, _tokens: None)

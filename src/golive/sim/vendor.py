@@ -16,7 +16,7 @@ from golive.sim.script import Script
 from golive.sim.seals import Seals
 
 Why = Literal["model", "key_missing", "key_wrong", "context", "prefill", "limited", "script", "method", "path"]
-Operation = Literal["answer", "models", "model"]
+Operation = Literal["answer", "count", "models", "model"]
 
 
 class Wording(NamedTuple):
@@ -173,6 +173,10 @@ class Vendor(Protocol):
 
     def model(self, name: str) -> bytes:
         """One model."""
+        ...
+
+    def counted(self, request: ChatRequest) -> bytes:
+        """The answer to a question for the number of tokens."""
         ...
 
 

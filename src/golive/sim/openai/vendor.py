@@ -10,7 +10,7 @@ import msgspec
 
 from golive.sim.openai.chat import Chat
 from golive.sim.protocol import Request
-from golive.sim.request import Rejected
+from golive.sim.request import ChatRequest, Rejected
 from golive.sim.vendor import Dialect, Limit, Route, Why, Wording, refusal
 
 _MODELS = "/v1/models"
@@ -112,6 +112,9 @@ class OpenAI:
     def error_body(self, error: Rejected, number: int) -> bytes:
         told = {"message": error.message, "type": error.kind, "param": error.param, "code": error.code}
         return msgspec.json.encode({"error": told})
+
+    def counted(self, request: ChatRequest) -> bytes:
+        return msgspec.json.encode({"object": "response.input_tokens", "input_tokens": request.input_tokens})
 
     def models(self, names: Sequence[str]) -> bytes:
         return msgspec.json.encode({"object": "list", "data": [_described(name) for name in names]})
