@@ -1,8 +1,9 @@
 """Plain gateway calls: one model call for an outsider, journalled and priced like a run, its content not kept."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import suppress
+from functools import partial
 
 from golive.core.clock import Clock
 from golive.core.deadline import Deadline
@@ -43,6 +44,9 @@ is written once costs half: a fifteenth of a relayed call's CPU."""
 RELAY_VERSION = "relay"
 """Stands where an agent's digest stands: a relayed call belongs to no version."""
 
+Stream = Callable[[CallContext], AsyncGenerator[list[ModelEvent], None]]
+"""A call that is ready to be made."""
+
 
 class Relay:
     """Opens plain gateway calls."""
@@ -81,9 +85,12 @@ class Relay:
         Raises:
             NotFound: the provider is unknown. ShuttingDown, StoreUnavailable: not accepted.
         """
+        return await self.open_stream(principal, target, partial(self._target(target), request))
+
+    async def open_stream(self, principal: Principal, target: str, stream: Stream) -> "RelayCall":
+        """The same for a call of another kind: `stream` makes it, and ends with what it cost (`Metered`)."""
         if self._draining:
             raise ShuttingDown("This server is shutting down.", remedy="Send the request again; another one answers.")
-        call = self._target(target)
         run = self._ids.new("run")
         state = RunState(principal.tenant, run, RELAY_VERSION)
         state.epoch = 1
@@ -100,7 +107,7 @@ class Relay:
             RunAccepted(target, "", "relay", principal=principal.id, deadline_s=RELAY_DEADLINE_S, max_steps=1)
         )
         deadline = Deadline.after(self._clock, RELAY_DEADLINE_S, "the relay's limit")
-        opened = RelayCall(journal, call, request, deadline, target, self._clock, self._closed, self._settle_in_time)
+        opened = RelayCall(journal, stream, deadline, target, self._clock, self._closed, self._settle_in_time)
         self._open[opened] = None
         self._idle.clear()
         if not self._showing:
@@ -173,8 +180,7 @@ class RelayCall:
     def __init__(
         self,
         journal: RunJournal,
-        call: ModelCall,
-        request: ModelRequest,
+        stream: Stream,
         deadline: Deadline,
         target: str,
         clock: Clock,
@@ -184,7 +190,7 @@ class RelayCall:
         self.run = journal.state.run
         self._journal = journal
         self._ctx = CallContext(deadline, self.run, journal.state.tenant, self._on_abandoned)
-        self._stream = call(request, self._ctx)
+        self._stream = stream(self._ctx)
         self._target = target
         self._clock = clock
         self._closed = closed
