@@ -9,7 +9,7 @@ What Gemini has no word for is not sent: `parallel_tool_calls`, and the `detail`
 import re
 from base64 import b64encode
 from typing import Any
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 from msgspec import Raw, Struct
@@ -27,6 +27,7 @@ _encode = msgspec.json.Encoder().encode
 _RAW = msgspec.json.Decoder(dict[str, Raw])
 _NO_OBJECT = (msgspec.DecodeError, UnicodeError, RecursionError)
 _DATA_URL = re.compile(r"data:([^;,]*)((?:;[^;,]*)*),(.*)", re.DOTALL)
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^?#]+")
 _PICTURES = {
     "png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "webp": "image/webp", "gif": "image/gif",
     "heic": "image/heic", "heif": "image/heif",
@@ -232,11 +233,11 @@ def _picture(image: ImagePart, target: Target) -> dict[str, Any]:
         if ";base64" not in options.lower():
             body = b64encode(unquote_to_bytes(body)).decode()
         return {"inlineData": {"mimeType": kind or "image/png", "data": body}}
-    scheme, _, path, *_ = urlsplit(image.url) if "://" in image.url else ("", "", "")
-    if not scheme:
+    address = _ADDRESS.match(image.url)
+    if address is None:
         raise _refused(target, "a picture's url", image.url, "Send a data: URL or an https address.")
     file = {"fileUri": image.url}
-    mime = _PICTURES.get(path.rpartition(".")[2].lower())
+    mime = _PICTURES.get(address[0].rpartition(".")[2].lower())
     return {"fileData": file if mime is None else file | {"mimeType": mime}}
 
 
