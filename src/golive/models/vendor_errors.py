@@ -40,6 +40,7 @@ _BY_CODE: dict[str, type[ModelError]] = {
     "responsibleaipolicyviolation": ContentRefused,  # Azure's inner error
     "insufficient_quota": ModelRateLimited,
     "billing_hard_limit_reached": ModelRateLimited,
+    "billing_error": ModelRateLimited,  # Anthropic
     "rate_limit_exceeded": ModelRateLimited,
     "rate_limit_error": ModelRateLimited,
     "too_many_requests": ModelRateLimited,
@@ -56,6 +57,8 @@ _BY_CODE: dict[str, type[ModelError]] = {
     "engine_overloaded": ModelUnavailable,
     "service_unavailable": ModelUnavailable,
     "timeout": ModelUnavailable,
+    "timeout_error": ModelUnavailable,  # Anthropic
+    "conflict_error": ModelUnavailable,  # Anthropic
     "invalid_request_error": ModelBadRequest,
     "badrequesterror": ModelBadRequest,  # vLLM
 }
@@ -72,7 +75,7 @@ _BY_STATUS: dict[int, type[ModelError]] = {
     425: ModelUnavailable,
     429: ModelRateLimited,
 }
-_QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+_QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_error"})
 _SPECIFIC = (ContextTooLong, ContentRefused, ModelNotFound)
 """Kinds a vendor's code may turn a status into; everything else the status says better."""
 
