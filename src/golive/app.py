@@ -159,11 +159,12 @@ class Server:
     def _warn_of_missing_secrets(self) -> None:
         """A provider without its credential is no reason not to serve, for a chain may have others; but it is told."""
         for name, provider in self.loaded.config.providers.items():
-            try:
-                if provider.api_key is not None:
-                    self._resolve(provider.api_key)
-            except ConfigError as error:
-                self.log.warning("secret.missing", provider=name, message=error.message, remedy=error.remedy)
+            for reference in (provider.api_key, *provider.more_api_keys):
+                try:
+                    if reference is not None:
+                        self._resolve(reference)
+                except ConfigError as error:
+                    self.log.warning("secret.missing", provider=name, message=error.message, remedy=error.remedy)
 
     def _assemble(self, pepper: bytes) -> None:
         server = self.loaded.config.server
@@ -215,6 +216,8 @@ class Server:
             keyring=self.keyring,
             key_admin=self.key_admin,
             models=self._models,
+            dialect=lambda ref: self.plane.dialect(ref),  # the plane may be another by then
+            embeddings=lambda ref: self.plane.embeddings(ref),
             health=self.health,
             ping=self.store.ping,
             config_rows=lambda: self.loaded.values,

@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 import pytest
 
-from golive.config.schema import GoliveConfig, PriceConfig, ProviderConfig
+from golive.config.schema import GoliveConfig, PriceConfig, ProviderConfig, TierConfig
 from golive.core.clock import SystemClock
 from golive.core.deadline import Deadline
 from golive.core.messages import Message
@@ -33,8 +33,8 @@ SLOW = "sim/sim-text?tokens=1000&pace_ms=20"
 Wrap = Callable[[ModelPlane, str], ModelCall]
 WRAPS: dict[str, Wrap] = {
     "target": lambda plane, ref: plane.target(ref),
-    "chain of one": lambda plane, ref: plane.chain([ref]),
-    "chain whose first target is down": lambda plane, ref: plane.chain([DOWN, ref]),
+    "chain of one": lambda plane, ref: plane.chain(TierConfig(chain=(ref,), retries=0)),
+    "chain whose first target is down": lambda plane, ref: plane.chain(TierConfig(chain=(DOWN, ref), retries=0)),
 }
 
 
@@ -118,7 +118,7 @@ async def test_nothing_is_sent_before_the_first_batch_is_asked_for(
 
 async def test_a_chain_announces_an_attempt_before_it_sends(plane: ModelPlane, sim: Simulator) -> None:
     """The first batch is the attempt alone; the provider has seen nothing yet."""
-    async with aclosing(plane.chain([TEXT])(asking(), context())) as answer:
+    async with aclosing(plane.chain(TierConfig(chain=(TEXT,), retries=0))(asking(), context())) as answer:
         assert await anext(answer) == [AttemptStarted(1, TEXT)]
         assert sim.requests_seen == 0
 

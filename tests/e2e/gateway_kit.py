@@ -10,7 +10,7 @@ import aiohttp
 import msgspec
 from openai import AsyncOpenAI
 
-from golive.config.schema import GoliveConfig, LimitsConfig, ProviderConfig, WorkerConfig
+from golive.config.schema import GoliveConfig, LimitsConfig, ProviderConfig, TierConfig, WorkerConfig
 from golive.core.chance import SystemChance
 from golive.core.clock import SystemClock
 from golive.core.events import Body
@@ -103,7 +103,8 @@ class Server:
         self.admin = (await self.keys.create("default", "tests", "admin", created_by="tests")).secret
         self.gateway = Gateway(
             runtime=self.runtime, relay=self.relay, keyring=self.keyring, key_admin=self.keys,
-            models=self.plane.models, health=self._health, ping=self.store.ping,
+            models=self.plane.models, dialect=self.plane.dialect, embeddings=self.plane.embeddings,
+            health=self._health, ping=self.store.ping,
             config_rows=lambda: [{"key": "server.port", "value": 0, "origin": "test", "default": 8080}],
             metrics=self.metrics, server=server, log=self.log, clock=self.clock, ids=ids,
         )  # fmt: skip
@@ -117,7 +118,7 @@ class Server:
             "default",
             AgentVersion(
                 name=name, version_name="1.0.0", digest="sha256:test", description="Answers.", prompt="Be brief.",
-                tiers={"default": Tier(call=self.plane.chain([target]), targets=(target,))}, toolset=self.toolset,
+                tiers={"default": Tier(call=self.plane.chain(TierConfig(chain=(target,), retries=0)), targets=(target,))}, toolset=self.toolset,
                 limits=Limits(limits.get("max_steps", 15), limits.get("deadline_s", 30.0), 16), on_disconnect="cancel",
             ),
         )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from golive.config.schema import GoliveConfig, PriceConfig, ProviderConfig
+from golive.config.schema import GoliveConfig, PriceConfig, ProviderConfig, TierConfig
 from golive.core.clock import Clock
 from golive.core.deadline import Deadline
 from golive.core.errors import DeadlineExceeded, ModelCut, ModelTimeout
@@ -15,7 +15,7 @@ from golive.core.tasks import Tasks
 from golive.models.call import AttemptFailed, CallContext, Finished, Metered, ModelEvent, ModelRequest, TextDelta
 from golive.models.plane import ModelPlane
 from golive.models.transport import ConnectTimedOut, Disconnected, TransportError
-from tests.contract.test_dialect import USAGE, chunk, sse
+from tests.contract.speakers.openai_chat import USAGE, chunk, sse
 from tests.sim.loop import VirtualClock, simulate
 
 FOREVER = 10_000.0
@@ -109,7 +109,7 @@ async def collect(
     events: list[ModelEvent] = []
     started = clock.monotonic()
     try:
-        async for batch in plane.chain(refs)(
+        async for batch in plane.chain(TierConfig(chain=tuple(refs), retries=0))(
             request(stream), CallContext(Deadline.after(clock, deadline_s, "limits.x"))
         ):
             events += batch
@@ -231,7 +231,7 @@ def test_cancelling_the_reader_closes_the_connection_and_tells_the_cost() -> Non
 
         async def read() -> None:
             context = CallContext(Deadline.after(clock, 300.0, "limits.x"), on_abandoned=told.append)
-            async for _ in plane.chain(["p/m"])(request(), context):
+            async for _ in plane.chain(TierConfig(chain=("p/m",), retries=0))(request(), context):
                 pass
 
         async with Tasks("test") as tasks:
@@ -253,7 +253,7 @@ def test_closing_the_iterator_closes_the_connection_and_tells_the_cost() -> None
         plane = ModelPlane(CONFIG, lambda reference: reference, network, clock)
         told: list[Metered] = []
         context = CallContext(Deadline.after(clock, 300.0, "limits.x"), on_abandoned=told.append)
-        stream = plane.chain(["p/m"])(request(), context)
+        stream = plane.chain(TierConfig(chain=("p/m",), retries=0))(request(), context)
         async for batch in stream:
             if any(isinstance(event, TextDelta) for event in batch):
                 break

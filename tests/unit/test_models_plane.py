@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from golive.config.schema import GoliveConfig, PriceConfig, ProviderConfig
+from golive.config.schema import GoliveConfig, PriceConfig, ProviderConfig, TierConfig
 from golive.core.clock import SystemClock
 from golive.core.deadline import Deadline
 from golive.core.errors import (
@@ -81,7 +81,7 @@ async def ask(
     )
     events: list[ModelEvent] = []
     try:
-        async for batch in plane.chain(refs)(request, CallContext(Deadline.after(CLOCK, 30.0, "test"))):
+        async for batch in plane.chain(TierConfig(chain=tuple(refs), retries=0))(request, CallContext(Deadline.after(CLOCK, 30.0, "test"))):
             events += batch
     except GoliveError as error:
         return events, error
@@ -251,7 +251,7 @@ async def test_no_credential_in_any_error(plane: ModelPlane) -> None:
 async def test_an_unknown_target_names_the_remedy(plane: ModelPlane, ref: str, words: str) -> None:
     """The nearest provider, or the list of them."""
     with pytest.raises(NotFound) as caught:
-        plane.chain(["sim/sim-text", ref])
+        plane.chain(TierConfig.model_construct(chain=("sim/sim-text", ref)))
     assert words in str(caught.value)
 
 

@@ -49,7 +49,7 @@ def derived(config: GoliveConfig, base_url: str) -> dict[str, Any]:
     data["secrets"] = {"pepper": f"file:{PEPPER_FILE}"}
     data["agents"] = {"path": "agents"}
     for name, provider in config.providers.items():
-        data["providers"][name] |= {"base_url": base_url, "api_key": f"env:{PROVIDER_KEY}"}
+        data["providers"][name] |= {"base_url": base_url, "api_key": f"env:{PROVIDER_KEY}", "more_api_keys": ()}
         listed = price_provider(provider)
         if listed is not None:
             data["providers"][name]["price_as"] = listed

@@ -113,24 +113,29 @@ def _tiers(agent: AgentConfig, toml: Toml) -> list[Problem]:
 def _chains(agent: AgentConfig, config: GoliveConfig, toml: Toml) -> list[Problem]:
     """What the chains name that is not configured."""
     found = []
-    for tier, settings in agent.models.items():
-        path = ("models", tier, "chain")
-        for target in settings.chain:
-            provider, _, model = target.partition("/")
-            if provider in config.providers:
-                continue
-            message = f"`{dotted(path)}` names the provider `{provider}`, which golive.toml does not have."
-            near = nearest(provider, config.providers)
-            remedy = f"Did you mean `{near}/{model}`?" if near else f"Add [providers.{provider}] to golive.toml."
-            if near is None and config.providers:
-                remedy += " " + did_you_mean(provider, config.providers)
-            found.append(Problem(dotted(path), target, toml.origin(path), message, remedy))
+    named = [
+        (("models", tier, name), target)
+        for tier, settings in agent.models.items()
+        for name in ("chain", "chain_context_too_long", "chain_content_refused")
+        for target in getattr(settings, name)
+    ]
+    for path, target in named:
+        provider, _, model = target.partition("/")
+        if provider in config.providers:
+            continue
+        message = f"`{dotted(path)}` names the provider `{provider}`, which golive.toml does not have."
+        near = nearest(provider, config.providers)
+        remedy = f"Did you mean `{near}/{model}`?" if near else f"Add [providers.{provider}] to golive.toml."
+        if near is None and config.providers:
+            remedy += " " + did_you_mean(provider, config.providers)
+        found.append(Problem(dotted(path), target, toml.origin(path), message, remedy))
     return found
 
 
 def _worker_env(agent: AgentConfig, config: GoliveConfig, toml: Toml) -> list[Problem]:
     """Variables that tools are to see and that hold a secret of the server's."""
-    references = [config.secrets.pepper, *(provider.api_key for provider in config.providers.values())]
+    keys = [key for one in config.providers.values() for key in (one.api_key, *one.more_api_keys)]
+    references = [config.secrets.pepper, *keys]
     secrets = {reference.removeprefix("env:") for reference in references if reference and reference.startswith("env:")}
     path = ("worker", "env")
     return [

@@ -87,6 +87,8 @@ class ProviderConfig(Section):
     https://generativelanguage.googleapis.com/v1beta."""
     api_key: SecretRef | None = None
     """Reference to the credential: `env:NAME` or `file:PATH`; absent for servers that need none."""
+    more_api_keys: Annotated[tuple[SecretRef, ...], Field(max_length=16)] = ()
+    """Further credentials of the same provider: one that is refused or has used up its rate makes way for the next."""
     price_as: str | None = None
     """Provider id in the price list (genai-prices), where name and address do not tell it; such as `openai`."""
     billing: Literal["standard", "batch", "flex", "priority"] = "standard"
@@ -146,6 +148,34 @@ class CapabilityConfig(Section):
     """Most tokens of one answer; not checked when absent."""
 
 
+class RetryConfig(Section):
+    """[retry]: trying again once every target of a chain has failed. Another target is always asked at once."""
+
+    retries: Annotated[int, Field(ge=0, le=10)] = 3
+    """How often an agent's model call is tried again."""
+    relay_retries: Annotated[int, Field(ge=0, le=10)] = 0
+    """The same for a call to a provider's model by a client of its own: most clients try again by themselves."""
+    first_s: Seconds = 1.0
+    """Wait before the first retry; it doubles with each, and is multiplied by 0.5 to 1.5 at random."""
+    most_s: Seconds = 60.0
+    """Longest wait, and the longest Retry-After that is waited for."""
+    share: Annotated[float, Field(ge=0, le=10)] = 0.2
+    """Retries allowed per call, over all calls: a share of 0.2 lets an outage raise the traffic by a fifth at most."""
+    reserve: Annotated[float, Field(ge=0, le=10_000)] = 10.0
+    """Retries allowed at once before the share counts, and the most that is saved up."""
+
+
+class BreakerConfig(Section):
+    """[breaker]: the circuit breaker of each model, for each credential."""
+
+    failures: Annotated[int, Field(ge=1, le=1_000)] = 5
+    """Failed attempts in a row that open it: from then on nobody is sent there."""
+    open_s: Seconds = 30.0
+    """How long it stays open; then one attempt at a time is let through to see."""
+    successes: Annotated[int, Field(ge=1, le=100)] = 3
+    """Attempts that must succeed to close it."""
+
+
 class AgentsConfig(Section):
     """[agents]: where the agents' folders are."""
 
@@ -172,6 +202,8 @@ class GoliveConfig(Section):
     log: LogConfig = LogConfig()
     providers: dict[Name, ProviderConfig] = {}
     prices: dict[str, PriceConfig] = {}
+    retry: RetryConfig = RetryConfig()
+    breaker: BreakerConfig = BreakerConfig()
     capabilities: dict[str, CapabilityConfig] = {}
 
 
@@ -183,6 +215,18 @@ class TierConfig(Section):
 
     chain: Annotated[tuple[TargetRef, ...], Field(min_length=1, max_length=8)]
     """Targets `provider/model`; the next is tried when one fails before its first token."""
+    chain_context_too_long: Annotated[tuple[TargetRef, ...], Field(max_length=8)] = ()
+    """Targets to ask instead when the conversation is too long for one of `chain`; the rest of `chain` when absent."""
+    chain_content_refused: Annotated[tuple[TargetRef, ...], Field(max_length=8)] = ()
+    """Targets to ask instead when a provider's content filter refuses; the rest of `chain` when absent."""
+    retries: Annotated[int, Field(ge=0, le=10)] | None = None
+    """How often the call is tried again once every target of the chain has failed; `retry.retries` when absent."""
+    first_token_s: Seconds | None = None
+    """Longest wait for the first event of an answer; that of the target's provider when absent."""
+    between_tokens_s: Seconds | None = None
+    """Longest silence within an answer; that of the target's provider when absent."""
+    call_s: Seconds | None = None
+    """Longest whole model call; that of the target's provider when absent."""
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     """Sampling temperature; the provider's default when absent."""
     max_output_tokens: Annotated[int, Field(ge=1)] | None = 4_096

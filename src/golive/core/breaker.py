@@ -1,7 +1,7 @@
 """The circuit breaker's law, pure: what may be tried, after what went wrong. Knows no clock; time is handed in.
 
-Closed: everything may be tried; so many failed attempts in a row open it. Open: nothing may, for a while. Half-open: one
-attempt at a time is let through as a probe; so many successes close it, a failure opens it again.
+Closed: everything may be tried; so many failed attempts in a row open it. Open: nothing may, for a while. Half-open:
+one attempt at a time is let through as a probe; so many successes close it, a failure opens it again.
 
 An attempt's outcome counts only in the state under which it was admitted: a slow answer from before the outage does not
 close a breaker, and a late failure does not reopen one.
@@ -30,7 +30,7 @@ class Ticket(NamedTuple):
 class Breaker:
     """One dependency's breaker. Every admitted attempt must end in exactly one of `succeeded`, `failed`, `given_up`."""
 
-    __slots__ = ("_failures", "_opened_at", "_policy", "_probing", "_successes", "_turn", "opened", "state")
+    __slots__ = ("_failures", "_opened_at", "_policy", "_successes", "_turn", "opened", "probing", "state")
 
     def __init__(self, policy: BreakerPolicy = BreakerPolicy()) -> None:  # noqa: B008  # immutable
         self._policy = policy
@@ -38,7 +38,8 @@ class Breaker:
         self._failures = 0
         self._successes = 0
         self._opened_at = 0.0
-        self._probing = False
+        self.probing = False
+        """A probe is under way."""
         self.state: State = "closed"
         """As of the last call; an open one becomes half-open when its time is over and somebody asks."""
         self.opened = 0
@@ -52,13 +53,13 @@ class Breaker:
             if now < self._opened_at + self._policy.open_s:
                 return None
             self._enter("half_open")
-        if self._probing:
+        if self.probing:
             return None
-        self._probing = True
+        self.probing = True
         return Ticket(self._turn, probe=True)
 
     def wait_s(self, now: float) -> float:
-        """Seconds until an attempt may be admitted: 0 when one may be now, or as soon as the probe under way is over."""
+        """Seconds until an attempt may be admitted; 0 also while a probe is under way."""
         return max(0.0, self._opened_at + self._policy.open_s - now) if self.state == "open" else 0.0
 
     def succeeded(self, ticket: Ticket, now: float) -> None:
@@ -90,11 +91,11 @@ class Breaker:
         if ticket.turn != self._turn:
             return False
         if ticket.probe:
-            self._probing = False
+            self.probing = False
         return True
 
     def _enter(self, state: State) -> None:
         self.state = state
         self._turn += 1
         self._failures = self._successes = 0
-        self._probing = False
+        self.probing = False

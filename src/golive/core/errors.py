@@ -197,6 +197,12 @@ class ModelUnavailable(ModelError):
     retry_helps = True
 
 
+class CircuitOpen(ModelUnavailable):
+    """Nobody was asked: every target has failed too often lately (`retry_after_s` says when one is tried again)."""
+
+    code = "model.circuit_open"
+
+
 class ModelAuthFailed(ModelError):
     """The provider refused our credential."""
 
@@ -211,6 +217,12 @@ class ModelBadRequest(ModelError):
     """The provider refused the request itself; another target would too."""
 
     code = "model.bad_request"
+
+
+class ModelIncapable(ModelBadRequest):
+    """Nobody was asked: no target of the chain can do what the request needs."""
+
+    code = "model.incapable"
 
 
 class ContextTooLong(ModelBadRequest):

@@ -1,83 +1,153 @@
-"""Tries targets in order until one begins to answer.
+"""Carries a call along its chain: `course.py` decides whom to ask, this asks, and tells each gate how it went.
 
 Moves on only while the caller has been handed nothing of an answer: after its first token an attempt's failure goes up,
-for two answers must never be spliced unseen. Knows nothing of prices, retries or waiting.
+for two answers must never be spliced unseen (`recovery.py` goes on from there). Knows nothing of prices.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+import asyncio
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import msgspec
 
+from golive.core.backoff import BackoffPolicy, RetryBudget
+from golive.core.breaker import Ticket
+from golive.core.chance import Chance
 from golive.core.clock import Clock
-from golive.core.errors import ContextTooLong, DeadlineExceeded, GoliveError, ModelBadRequest
+from golive.core.errors import GoliveError
 from golive.models.call import (
     AttemptFailed,
     AttemptStarted,
     CallContext,
     Metered,
-    ModelCall,
     ModelEvent,
     ModelRequest,
     Opened,
     UsageReported,
 )
+from golive.models.course import Chained, Course, Step
 
 MAX_TARGETS = 8
 """Most targets of one chain."""
 
 
 class Chain:
-    """A `ModelCall` over several: `AttemptStarted` before each, `AttemptFailed` when it moves on."""
+    """A `ModelCall` over several: `AttemptStarted` before each, `AttemptFailed` when it moves on or tries again."""
 
-    def __init__(self, targets: Sequence[tuple[str, ModelCall]], clock: Clock) -> None:
-        if not 1 <= len(targets) <= MAX_TARGETS:
-            raise ValueError(f"a chain has 1 to {MAX_TARGETS} targets, not {len(targets)}")
-        self._targets = tuple(targets)
+    def __init__(
+        self, chain: Chained, *, policy: BackoffPolicy, budget: RetryBudget, chance: Chance, clock: Clock
+    ) -> None:
+        """`budget` is shared by all chains: it bounds what share of all calls may be retries."""
+        if not 1 <= len(chain.targets) <= MAX_TARGETS:
+            raise ValueError(f"a chain has 1 to {MAX_TARGETS} targets, not {len(chain.targets)}")
+        self._chain = chain
+        self._policy = policy
+        self._budget = budget
+        self._chance = chance
         self._clock = clock
 
     async def __call__(self, request: ModelRequest, ctx: CallContext) -> AsyncGenerator[list[ModelEvent], None]:
-        """Raises the last target's error, its field `attempts` listing every failure in order."""
+        """Raises the last attempt's error, its field `attempts` listing every failure in order.
+
+        Raises:
+            CircuitOpen, ModelRateLimited, ModelIncapable: nobody was asked.
+            ModelError, DeadlineExceeded: as the last one asked.
+        """
+        course = Course(self._chain, request, ctx.avoid, self._policy, self._budget, self._chance)
         failed: list[dict[str, Any]] = []
-        for attempt, (target, call) in enumerate(self._targets, start=1):
-            started = self._clock.monotonic()
-            yield [AttemptStarted(attempt, target)]
-            stream = call(request, _for_attempt(ctx, attempt))
-            held: list[ModelEvent] = []
-            delivered = False
+        error: GoliveError | None = None
+        last: _Attempt | None = None
+        number = ctx.attempts
+        while (step := course.next(ctx.deadline.remaining(self._clock))) is not None:
+            if last is not None:
+                yield last.moves_on(step.wait_s)
+            if step.wait_s:
+                await asyncio.sleep(step.wait_s)
+            ticket = step.lane.gate.admit()
+            if ticket is None:  # while this call waited, others made it worse
+                course.not_now()
+                last = None
+                continue
+            number += 1
+            last = _Attempt(step, ticket, number, self._clock)
+            yield [AttemptStarted(number, step.target.ref, course.skipped())]
+            stream = step.lane.call(request, _for_attempt(ctx, number))
             try:
                 async for events in stream:
-                    if attempt > 1 and isinstance(events[-1], Metered):
-                        events[-1] = msgspec.structs.replace(events[-1], attempt=attempt)
-                    if delivered:
-                        yield events
-                        continue
-                    # Opened and usage of an attempt that may yet be given up are kept back.
-                    held += events
-                    if _has_content(events):
-                        delivered = True
-                        yield held
-            except GoliveError as error:
-                if not delivered and (metered := [event for event in held if isinstance(event, Metered)]):
-                    yield [*metered]
-                failed.append({"target": target, "code": error.code, "message": error.message})
-                if delivered or attempt == len(self._targets) or not _may_move_on(error):
-                    error.fields["attempts"] = failed
-                    raise
-                yield [AttemptFailed(attempt, target, error, (self._clock.monotonic() - started) * 1000)]
-            else:
-                if held and not delivered:
-                    yield held
+                    if last.delivered:
+                        yield last.numbered(events)
+                    elif last.hold(events):
+                        yield last.held
+                last.ends(None)
+                if last.held and not last.delivered:
+                    yield last.held
                 return
+            except GoliveError as raised:
+                error = raised
+                last.ends(error)
             finally:
+                last.over()
                 await stream.aclose()
+            failed.append({"target": step.target.ref, "code": error.code, "message": error.message})
+            if last.delivered:
+                break
+            if metered := [event for event in last.held if type(event) is Metered]:
+                yield [*metered]
+            course.failed(error)
+        error = error or course.nobody()
+        error.fields["attempts"] = failed
+        raise error
 
 
-def _may_move_on(error: GoliveError) -> bool:
-    """Another target may do better, unless the request itself is wrong or the time is up."""
-    if isinstance(error, DeadlineExceeded):
-        return False
-    return isinstance(error, ContextTooLong) or not isinstance(error, ModelBadRequest)
+class _Attempt:
+    """One target, asked once. What comes before its first token is held back until then."""
+
+    __slots__ = ("_clock", "_error", "_gate", "_number", "_started", "_target", "_ticket", "delivered", "held")
+
+    def __init__(self, step: Step, ticket: Ticket, number: int, clock: Clock) -> None:
+        self.held: list[ModelEvent] = []
+        self.delivered = False
+        self._target = step.target.ref
+        self._gate = step.lane.gate
+        self._ticket: Ticket | None = ticket
+        self._error: GoliveError | None = None
+        self._number = number
+        self._clock = clock
+        self._started = clock.monotonic()
+
+    def hold(self, events: list[ModelEvent]) -> bool:
+        """Adds to what is held; True once that says something, and may be handed on."""
+        self.held += self.numbered(events)
+        self.delivered = _has_content(events)
+        return self.delivered
+
+    def numbered(self, events: list[ModelEvent]) -> list[ModelEvent]:
+        """The same, what was metered bearing the attempt's number."""
+        if self._number > 1 and type(events[-1]) is Metered:
+            events[-1] = msgspec.structs.replace(events[-1], attempt=self._number)
+        return events
+
+    def ends(self, error: GoliveError | None) -> None:
+        """Tells the gate how it went."""
+        self._error = error
+        ticket, self._ticket = self._ticket, None
+        assert ticket is not None
+        if error is None:
+            self._gate.succeeded(ticket)
+        else:
+            self._gate.failed(ticket, error)
+
+    def over(self) -> None:
+        """Whatever has not ended by now was given up."""
+        ticket, self._ticket = self._ticket, None
+        if ticket is not None:
+            self._gate.given_up(ticket)
+
+    def moves_on(self, wait_s: float) -> list[ModelEvent]:
+        """The event by which the call leaves it for the next."""
+        assert self._error is not None
+        latency_ms = (self._clock.monotonic() - self._started) * 1000
+        return [AttemptFailed(self._number, self._target, self._error, latency_ms, wait_s)]
 
 
 _NOT_CONTENT = (Opened, UsageReported, Metered)

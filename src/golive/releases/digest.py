@@ -83,7 +83,7 @@ def resolved_chains(agent: AgentConfig, config: GoliveConfig) -> dict[str, list[
     for tier, settings in agent.models.items():
         own = settings.model_dump(mode="json", exclude={"chain"}, exclude_none=True)
         chains[tier] = []
-        for target in settings.chain:
+        for target in (*settings.chain, *settings.chain_context_too_long, *settings.chain_content_refused):
             name, _, model = target.partition("/")
             provider = config.providers[name]
             address = provider.base_url.rstrip("/")

@@ -1,0 +1,215 @@
+"""The way of one call along its chain: whom to ask next, after how long, or that it is over. Decides; asks nobody.
+
+Where another target stands in the chain, the call moves on at once; it waits (backs off) only when every target has
+failed or is not to be asked, as long as deadline, number of retries and the budget of all retries allow.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from golive.core.backoff import BackoffPolicy, RetryBudget
+from golive.core.chance import Chance
+from golive.core.errors import (
+    CircuitOpen,
+    ContentRefused,
+    ContextTooLong,
+    GoliveError,
+    ModelError,
+    ModelIncapable,
+    ModelRateLimited,
+)
+from golive.core.messages import ImagePart
+from golive.models import failures
+from golive.models.call import ModelCall, ModelRequest, Skipped, SkipReason
+from golive.models.capabilities import ModelCapabilities
+from golive.models.gate import Gate
+
+
+class Lane(NamedTuple):
+    """A target, asked with one credential."""
+
+    call: ModelCall
+    gate: Gate
+
+
+class ChainTarget(NamedTuple):
+    """`provider/model`, with a lane for each credential of the provider."""
+
+    ref: str
+    lanes: tuple[Lane, ...]
+    can: ModelCapabilities
+
+
+class Step(NamedTuple):
+    """Ask this target through this lane, after `wait_s` seconds."""
+
+    target: ChainTarget
+    lane: Lane
+    wait_s: float = 0.0
+
+
+class Chained(NamedTuple):
+    """The targets of a chain, in order, and those of their own for two classes of failure."""
+
+    targets: tuple[ChainTarget, ...]
+    context_too_long: tuple[ChainTarget, ...] = ()
+    content_refused: tuple[ChainTarget, ...] = ()
+
+
+class Course:
+    """Made for one call, used up by it."""
+
+    __slots__ = (
+        "_budget",
+        "_chain",
+        "_chance",
+        "_failed",
+        "_fresh",
+        "_last",
+        "_over",
+        "_policy",
+        "_retries",
+        "_unable",
+    )
+
+    def __init__(
+        self, chain: Chained, request: ModelRequest, avoid: Sequence[str], policy: BackoffPolicy, budget: RetryBudget,
+        chance: Chance,
+    ) -> None:  # fmt: skip
+        """`avoid`: targets to be asked last, since they broke off in the middle of this very answer."""
+        self._chain = chain
+        self._policy = policy
+        self._budget = budget
+        self._chance = chance
+        self._unable: list[Skipped] = []
+        able = [target for target in chain.targets if self._is_able(target, request)]
+        if avoid:
+            able.sort(key=lambda target: target.ref in avoid)
+        self._fresh = [Step(target, lane) for target in able for lane in target.lanes]
+        self._failed: list[Step] = []
+        self._last: Step | None = None
+        self._retries = 0
+        self._over = False
+        budget.called()
+
+    def skipped(self) -> tuple[Skipped, ...]:
+        """Those passed over so far in favour of later ones."""
+        blocked = tuple(
+            Skipped(step.target.ref, "paused" if step.lane.gate.pause_s() else "breaker")
+            for step in self._fresh
+            if step.lane.gate.wait_s()
+        )
+        return (*self._unable, *blocked)
+
+    def next(self, remaining_s: float) -> Step | None:
+        """Whom to ask now; None: nobody. `remaining_s` is what the deadline leaves."""
+        if self._over:
+            return None
+        for place, step in enumerate(self._fresh):
+            if not step.lane.gate.wait_s():
+                del self._fresh[place]
+                self._last = step
+                return step
+        again = self._again(remaining_s)
+        if again is not None:
+            self._retries += 1
+            self._fresh = [step for step in self._fresh if step.lane is not again.lane]
+            self._failed = [step for step in self._failed if step.lane is not again.lane]
+            self._last = again
+        return again
+
+    def failed(self, error: GoliveError) -> None:
+        """The last one asked failed with `error` before it had said anything."""
+        step, found = self._last, failures.of(error)
+        assert step is not None
+        if not found.moves:
+            self._over = True
+            return
+        if not found.rotates:  # what is wrong is not the credential
+            self._fresh = [other for other in self._fresh if other.target is not step.target]
+        self._reroute(error, step)
+        if found.retries:
+            self._failed.append(step)
+
+    def not_now(self) -> None:
+        """The one that was to be asked must not be any more; it stays in question for later."""
+        assert self._last is not None
+        self._fresh.append(Step(self._last.target, self._last.lane))
+
+    def nobody(self) -> GoliveError:
+        """The error where nobody was asked at all."""
+        if not self._fresh:
+            lacking = " or ".join(sorted({skipped.reason for skipped in self._unable})).replace("_", " ")
+            refs = ", ".join(skipped.target for skipped in self._unable)
+            return ModelIncapable(
+                f"No target of the chain takes {lacking}: {refs}.",
+                remedy="Add a target that does, or correct its [capabilities] in golive.toml.", targets=refs,
+            )  # fmt: skip
+        wait_s = round(min(step.lane.gate.wait_s() for step in self._fresh), 1)
+        refs = ", ".join(dict.fromkeys(step.target.ref for step in self._fresh))
+        paused = all(step.lane.gate.pause_s() for step in self._fresh)
+        kind: type[ModelError] = ModelRateLimited if paused else CircuitOpen
+        why = "asked to be left alone" if paused else "failed too often lately and is not asked"
+        return kind(
+            f"{refs} {why}; the next attempt is possible in {wait_s:g} s.",
+            remedy="Try again then, or add another target to the chain.", retry_after_s=wait_s, sent=False,
+        )  # fmt: skip
+
+    def _again(self, remaining_s: float) -> Step | None:
+        """The one that may be asked soonest; of equals the last of the chain."""
+        if self._retries >= self._policy.retries:
+            return None
+        backoff_s = self._policy.wait_s(self._retries + 1, self._chance)
+        waits = [(step.lane.gate.wait_s(), step, False) for step in reversed(self._fresh)]
+        waits = [(max(backoff_s, step.lane.gate.wait_s()), step, True) for step in reversed(self._failed)] + waits
+        allowed = [
+            found
+            for found in waits
+            if found[1].lane.gate.pause_s() <= self._policy.most_s and found[1].lane.gate.closed_s() <= backoff_s
+        ]
+        if not allowed:
+            return None
+        wait_s, step, is_retry = min(allowed, key=lambda found: found[0])
+        if wait_s >= remaining_s or (is_retry and not self._budget.take()):
+            return None
+        return Step(step.target, step.lane, wait_s)
+
+    def _reroute(self, error: GoliveError, step: Step) -> None:
+        """Too long a context and a refusal of the content choose other targets than an outage does."""
+        if isinstance(error, ContextTooLong):
+            chosen = self._chain.context_too_long
+            window = step.target.can.context_window
+            if not chosen and window is not None:
+                self._fresh = [
+                    other for other in self._fresh
+                    if other.target.can.context_window is None or other.target.can.context_window > window
+                ]  # fmt: skip
+        elif isinstance(error, ContentRefused):
+            chosen = self._chain.content_refused
+        else:
+            return
+        if chosen and step.target not in chosen:
+            self._failed.clear()
+            self._fresh = [Step(target, lane) for target in chosen for lane in target.lanes]
+
+    def _is_able(self, target: ChainTarget, request: ModelRequest) -> bool:
+        can = target.can
+        lacks: SkipReason | None = None
+        if request.tools and not can.tools:
+            lacks = "tools"
+        elif request.output_schema is not None and not can.structured_output:
+            lacks = "structured_output"
+        elif not can.images and _has_images(request):
+            lacks = "images"
+        if lacks is not None:
+            self._unable.append(Skipped(target.ref, lacks))
+        return lacks is None
+
+
+def _has_images(request: ModelRequest) -> bool:
+    return any(
+        isinstance(part, ImagePart)
+        for message in request.messages
+        if not isinstance(message.content, str)
+        for part in message.content
+    )
