@@ -1,0 +1,354 @@
+"""Whom a call asks, in what order and after how long; on a clock of its own, with targets that do as they are told."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import Raw
+
+from golive.core.backoff import BackoffPolicy, RetryBudget
+from golive.core.breaker import BreakerPolicy
+from golive.core.chance import SeededChance
+from golive.core.deadline import Deadline
+from golive.core.errors import (
+    CircuitOpen,
+    ContentRefused,
+    ContextTooLong,
+    DeadlineExceeded,
+    GoliveError,
+    ModelAuthFailed,
+    ModelBadRequest,
+    ModelCut,
+    ModelIncapable,
+    ModelRateLimited,
+    ModelUnavailable,
+    ModelUnreachable,
+)
+from golive.core.messages import ImagePart, Message, TextPart, ToolSpec
+from golive.models import failures
+from golive.models.call import (
+    AttemptFailed,
+    AttemptStarted,
+    CallContext,
+    Finished,
+    ModelEvent,
+    ModelRequest,
+    Opened,
+    Skipped,
+    TextDelta,
+)
+from golive.models.capabilities import ModelCapabilities
+from golive.models.chain import Chain
+from golive.models.course import Chained, ChainTarget, Lane
+from golive.models.gate import Gate
+
+ASKED = ModelRequest(messages=(Message("user", "Hi"),))
+GOOD: list[list[ModelEvent]] = [[Opened()], [TextDelta("hello")], [Finished("stop")]]
+
+
+class Time:
+    """A clock that passes only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.at = 1_000.0
+        self.slept: list[float] = []
+
+    def now(self) -> float:
+        return self.at
+
+    def monotonic(self) -> float:
+        return self.at
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.at += seconds
+
+
+@pytest.fixture
+def time(monkeypatch: pytest.MonkeyPatch) -> Time:
+    time = Time()
+    monkeypatch.setattr(asyncio, "sleep", time.sleep)
+    return time
+
+
+class Provider:
+    """Does with each call what `script` says next; with the last entry for good."""
+
+    def __init__(self, *script: GoliveError | list[list[ModelEvent]]) -> None:
+        self.script = list(script)
+        self.asked = 0
+        self.closed = 0
+
+    async def __call__(self, request: ModelRequest, ctx: CallContext) -> AsyncGenerator[list[ModelEvent], None]:
+        self.asked += 1
+        what = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        try:
+            if isinstance(what, GoliveError):
+                raise what
+            for batch in what:
+                if isinstance(batch, GoliveError):
+                    raise batch
+                yield list(batch)
+        finally:
+            self.closed += 1
+
+
+class World:
+    """Chains over scripted providers, sharing gates as a server's chains do."""
+
+    def __init__(self, time: Time, *, retries: int = 3, reserve: float = 10.0, share: float = 0.2) -> None:
+        self.time = time
+        self.policy = BackoffPolicy(retries)
+        self.budget = RetryBudget(share, reserve)
+        self.gates: dict[str, Gate] = {}
+        self.moves: list[tuple[str, str, str]] = []
+
+    def target(self, ref: str, *lanes: Provider, **can: Any) -> ChainTarget:
+        made = tuple(Lane(lane, self.gate(ref, number)) for number, lane in enumerate(lanes))
+        return ChainTarget(ref, made, ModelCapabilities(**can))
+
+    def gate(self, ref: str, number: int = 0) -> Gate:
+        def moved(gate: Gate, before: str) -> None:
+            self.moves.append((gate.target, before, gate.state.state))
+
+        return self.gates.setdefault(f"{ref} {number}", Gate(ref, str(number), BreakerPolicy(), self.time, moved))
+
+    def chain(self, *targets: ChainTarget, **reroutes: tuple[ChainTarget, ...]) -> Chain:
+        chained = Chained(targets, **reroutes)
+        return Chain(chained, policy=self.policy, budget=self.budget, chance=SeededChance(1), clock=self.time)
+
+    async def ask(
+        self, chain: Chain, request: ModelRequest = ASKED, deadline_s: float = 300.0, **ctx: Any
+    ) -> list[ModelEvent]:
+        deadline = Deadline.after(self.time, deadline_s, "test")
+        return [event async for batch in chain(request, CallContext(deadline, **ctx)) for event in batch]
+
+
+@pytest.fixture
+def world(time: Time) -> World:
+    return World(time)
+
+
+def started(events: list[ModelEvent]) -> list[str]:
+    return [event.target for event in events if isinstance(event, AttemptStarted)]
+
+
+def text(events: list[ModelEvent]) -> str:
+    return "".join(event.text for event in events if isinstance(event, TextDelta))
+
+
+async def test_another_target_is_asked_at_once(world: World) -> None:
+    chain = world.chain(world.target("a/m", Provider(ModelUnavailable("down"))), world.target("b/m", Provider(GOOD)))
+    events = await world.ask(chain)
+    assert (started(events), text(events), world.time.slept) == (["a/m", "b/m"], "hello", [])
+
+
+async def test_the_last_one_is_tried_again_with_back_off(world: World) -> None:
+    last = Provider(ModelUnreachable("down"), ModelUnavailable("down"), ModelUnavailable("down"), GOOD)
+    chain = world.chain(world.target("a/m", Provider(ModelAuthFailed("no"))), world.target("b/m", last))
+    events = await world.ask(chain)
+    assert started(events) == ["a/m", "b/m", "b/m", "b/m", "b/m"]
+    assert [event.attempt for event in events if isinstance(event, AttemptStarted)] == [1, 2, 3, 4, 5]
+    for slept, middle in zip(world.time.slept, (1, 2, 4), strict=True):
+        assert middle * 0.5 <= slept <= middle * 1.5
+    told = [event.wait_s for event in events if isinstance(event, AttemptFailed)]
+    assert told == [0.0, *world.time.slept]
+
+
+async def test_retries_end_and_the_error_tells_every_attempt(world: World) -> None:
+    down = Provider(ModelUnavailable("down"))
+    with pytest.raises(ModelUnavailable) as caught:
+        await world.ask(world.chain(world.target("a/m", down)))
+    assert (down.asked, down.closed, len(caught.value.fields["attempts"])) == (4, 4, 4)
+
+
+async def test_retry_after_is_obeyed_and_blames_nobody(world: World) -> None:
+    limited = ModelRateLimited("slow down", retry_after_s=17.0)
+    chain = world.chain(world.target("a/m", Provider(*[limited] * 3, GOOD)))
+    assert text(await world.ask(chain)) == "hello"
+    assert world.time.slept == [17.0, 17.0, 17.0]
+    assert world.gates["a/m 0"].state.state == "closed"
+
+
+async def test_others_leave_a_paused_target_alone_as_long_as_another_stands_in_the_chain(world: World) -> None:
+    limited, backup = Provider(ModelRateLimited("slow down", retry_after_s=17.0), GOOD), Provider(GOOD)
+    chain = world.chain(world.target("a/m", limited), world.target("b/m", backup))
+    await world.ask(chain)
+    events = await world.ask(chain)
+    assert (started(events), limited.asked) == (["b/m"], 1)
+    assert next(event for event in events if isinstance(event, AttemptStarted)).skipped == (Skipped("a/m", "paused"),)
+    world.time.at += 17.0
+    assert started(await world.ask(chain)) == ["a/m"]
+
+
+@pytest.mark.parametrize(
+    ("wait_s", "deadline_s"), [(17.0, 16.0), (61.0, 300.0), (3_600.0, 86_400.0)], ids=["deadline", "minute", "hour"]
+)
+async def test_what_the_deadline_or_a_minute_cannot_hold_is_not_waited_for(
+    world: World, wait_s: float, deadline_s: float
+) -> None:
+    provider = Provider(ModelRateLimited("slow down", retry_after_s=wait_s), GOOD)
+    with pytest.raises(ModelRateLimited) as caught:
+        await world.ask(world.chain(world.target("a/m", provider)), deadline_s=deadline_s)
+    assert (world.time.slept, caught.value.fields["retry_after_s"]) == ([], wait_s)
+
+
+async def test_a_limited_credential_makes_way_for_the_next(world: World) -> None:
+    first, second = Provider(ModelRateLimited("slow down", retry_after_s=30.0)), Provider(GOOD)
+    chain = world.chain(world.target("a/m", first, second), world.target("b/m", Provider(GOOD)))
+    events = await world.ask(chain)
+    assert (started(events), second.asked, world.time.slept) == (["a/m", "a/m"], 1, [])
+    await world.ask(chain)
+    assert (first.asked, second.asked) == (1, 2)
+
+
+async def test_an_outage_is_not_tried_with_the_other_credentials(world: World) -> None:
+    first, second = Provider(ModelUnavailable("down")), Provider(GOOD)
+    chain = world.chain(world.target("a/m", first, second), world.target("b/m", Provider(GOOD)))
+    assert started(await world.ask(chain)) == ["a/m", "b/m"]
+    assert second.asked == 0
+
+
+async def test_a_wrong_request_ends_it(world: World) -> None:
+    backup = Provider(GOOD)
+    chain = world.chain(world.target("a/m", Provider(ModelBadRequest("no"))), world.target("b/m", backup))
+    with pytest.raises(ModelBadRequest):
+        await world.ask(chain)
+    assert (backup.asked, world.time.slept) == (0, [])
+
+
+async def test_after_the_first_token_the_failure_goes_up(world: World) -> None:
+    cut: list[Any] = [[Opened(), TextDelta("hel")], ModelCut("gone")]
+    backup = Provider(GOOD)
+    chain = world.chain(world.target("a/m", Provider(cut)), world.target("b/m", backup))
+    with pytest.raises(ModelCut):
+        await world.ask(chain)
+    assert backup.asked == 0
+
+
+async def test_an_open_breaker_sends_everybody_to_the_backup_at_once(world: World) -> None:
+    down = Provider(ModelUnavailable("down"))
+    chain = world.chain(world.target("a/m", down), world.target("b/m", Provider(GOOD)))
+    for _ in range(5):
+        assert started(await world.ask(chain)) == ["a/m", "b/m"]
+    assert world.moves == [("a/m", "closed", "open")]
+    events = await world.ask(chain)
+    assert (started(events), down.asked, events[0].skipped) == (["b/m"], 5, (Skipped("a/m", "breaker"),))  # type: ignore[union-attr]
+    down.script = [GOOD]
+    world.time.at += 30.0
+    for _ in range(4):
+        assert started(await world.ask(chain)) == ["a/m"]
+    assert [move[1:] for move in world.moves[1:]] == [("open", "half_open"), ("half_open", "closed")]
+
+
+async def test_with_every_breaker_open_nobody_is_asked_and_the_time_is_told(world: World) -> None:
+    world.policy = BackoffPolicy(retries=0)
+    down = Provider(ModelUnavailable("down"))
+    chain = world.chain(world.target("a/m", down), world.target("b/m", down))
+    for _ in range(5):
+        with pytest.raises(ModelUnavailable):
+            await world.ask(chain)
+    world.time.at += 10.0
+    with pytest.raises(CircuitOpen) as caught:
+        await world.ask(chain)
+    assert (down.asked, caught.value.fields["retry_after_s"], caught.value.fields["sent"]) == (10, 20.0, False)
+    assert "a/m, b/m" in caught.value.message
+
+
+async def test_a_cut_in_the_middle_counts_against_the_provider_and_a_cancelled_call_does_not(world: World) -> None:
+    cut: list[Any] = [[TextDelta("hel")], ModelCut("gone")]
+    chain = world.chain(world.target("a/m", Provider(cut)))
+    for _ in range(4):
+        with pytest.raises(ModelCut):
+            await world.ask(chain)
+    stream = world.chain(world.target("a/m", Provider(GOOD)))(ASKED, CallContext(Deadline.after(world.time, 9.0, "t")))
+    async for batch in stream:
+        if isinstance(batch[-1], TextDelta):
+            break
+    await stream.aclose()
+    assert world.gates["a/m 0"].state.state == "closed"
+    with pytest.raises(ModelCut):
+        await world.ask(chain)
+    assert world.gates["a/m 0"].state.state == "open"
+
+
+async def test_retries_stay_within_the_budget_of_all_calls(world: World) -> None:
+    world.budget = RetryBudget(share=0.2, reserve=2.0)
+    asked = 0
+    for number in range(50):  # a target each, so that no breaker helps
+        down = Provider(ModelUnavailable("down"))
+        with pytest.raises(ModelUnavailable):
+            await world.ask(world.chain(world.target(f"p{number}/m", down)))
+        asked += down.asked
+    assert 50 + 10 <= asked <= 50 + 12
+
+
+async def test_a_deadline_ends_it(world: World) -> None:
+    backup = Provider(GOOD)
+    late = DeadlineExceeded(limit="limits.deadline_s", seconds=1.0)
+    with pytest.raises(DeadlineExceeded):
+        await world.ask(world.chain(world.target("a/m", Provider(late)), world.target("b/m", backup)))
+    assert backup.asked == 0
+
+
+@pytest.mark.parametrize(
+    ("request_", "lacks"),
+    [
+        (ModelRequest(messages=ASKED.messages, tools=(ToolSpec("t", "", Raw(b"{}")),)), "tools"),
+        (ModelRequest(messages=ASKED.messages, output_schema=Raw(b"{}")), "structured_output"),
+        (ModelRequest(messages=(Message("user", (TextPart("x"), ImagePart("https://x/y.png"))),)), "images"),
+    ],
+    ids=["tools", "schema", "images"],
+)
+async def test_a_target_that_cannot_do_it_is_passed_over(world: World, request_: ModelRequest, lacks: Any) -> None:
+    poor = Provider(GOOD)
+    chain = world.chain(world.target("a/m", poor, **{lacks: False}), world.target("b/m", Provider(GOOD)))
+    events = await world.ask(chain, request_)
+    assert (started(events), poor.asked, events[0].skipped) == (["b/m"], 0, (Skipped("a/m", lacks),))  # type: ignore[union-attr]
+    assert started(await world.ask(chain)) == ["a/m"]
+    with pytest.raises(ModelIncapable, match=lacks.replace("_", " ")):
+        await world.ask(world.chain(world.target("a/m", poor, **{lacks: False})), request_)
+
+
+async def test_too_long_a_context_goes_to_a_larger_window_or_to_targets_of_its_own(world: World) -> None:
+    long = Provider(ContextTooLong("too long"))
+    small, large = Provider(GOOD), Provider(GOOD)
+    chain = world.chain(
+        world.target("a/m", long, context_window=8_000), world.target("b/m", small, context_window=8_000),
+        world.target("c/m", large, context_window=200_000),
+    )  # fmt: skip
+    assert started(await world.ask(chain)) == ["a/m", "c/m"]
+    own = world.chain(
+        world.target("a/m", long), world.target("b/m", small), context_too_long=(world.target("l/m", large),)
+    )
+    assert started(await world.ask(own)) == ["a/m", "l/m"]
+    assert small.asked == 0
+
+
+async def test_refused_content_goes_to_targets_of_its_own(world: World) -> None:
+    refusing, backup, bold = Provider(ContentRefused("no")), Provider(GOOD), Provider(GOOD)
+    chain = world.chain(
+        world.target("a/m", refusing), world.target("b/m", backup), content_refused=(world.target("c/m", bold),)
+    )
+    assert (started(await world.ask(chain)), backup.asked) == (["a/m", "c/m"], 0)
+
+
+async def test_a_target_to_be_avoided_comes_last(world: World) -> None:
+    chain = world.chain(world.target("a/m", Provider(GOOD)), world.target("b/m", Provider(GOOD)))
+    events = await world.ask(chain, avoid=("a/m",), attempts=2)
+    assert (started(events), events[0].attempt) == (["b/m"], 3)  # type: ignore[union-attr]
+
+
+def rows_of_the_docs() -> Iterator[tuple[str, tuple[bool, ...]]]:
+    page = (Path(__file__).parents[2] / "docs" / "failures.md").read_text(encoding="utf-8")
+    for line in page.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("| `") and len(cells) >= 6:
+            yield cells[0].strip("`"), tuple(cell == "yes" for cell in cells[1:5])
+
+
+def test_the_page_about_failures_shows_the_table() -> None:
+    shown = dict(rows_of_the_docs())
+    assert shown == {kind.code: tuple(row) for kind, row in failures.TABLE.items() if kind is not GoliveError}
