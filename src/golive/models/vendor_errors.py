@@ -29,6 +29,11 @@ MAX_RETRY_AFTER_S = 86_400.0
 
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id", "apim-request-id", "x-amzn-requestid", "x-ms-request-id", "cf-ray")
 
+_BAD_IMAGES = (
+    "invalid_image", "invalid_image_format", "invalid_base64_image", "invalid_image_url", "invalid_image_mode",
+    "image_too_large", "image_too_small", "image_parse_error", "image_file_too_large", "image_file_not_found",
+    "unsupported_image_media_type", "empty_image_file", "failed_to_download_image",
+)  # fmt: skip
 _BY_CODE: dict[str, type[ModelError]] = {
     "context_length_exceeded": ContextTooLong,
     "exceed_context_size_error": ContextTooLong,  # llama.cpp's server
@@ -38,6 +43,10 @@ _BY_CODE: dict[str, type[ModelError]] = {
     "content_policy": ContentRefused,
     "moderation_blocked": ContentRefused,
     "responsibleaipolicyviolation": ContentRefused,  # Azure's inner error
+    "invalid_prompt": ContentRefused,  # OpenAI's word for a prompt against its policy
+    "bio_policy": ContentRefused,
+    "misalignment_policy_violation": ContentRefused,
+    "image_content_policy_violation": ContentRefused,
     "insufficient_quota": ModelRateLimited,
     "billing_hard_limit_reached": ModelRateLimited,
     "billing_error": ModelRateLimited,  # Anthropic
@@ -61,6 +70,8 @@ _BY_CODE: dict[str, type[ModelError]] = {
     "conflict_error": ModelUnavailable,  # Anthropic
     "invalid_request_error": ModelBadRequest,
     "badrequesterror": ModelBadRequest,  # vLLM
+    "data_residency_mismatch": ModelBadRequest,
+    **dict.fromkeys(_BAD_IMAGES, ModelBadRequest),
 }
 _BY_STATUS: dict[int, type[ModelError]] = {
     401: ModelAuthFailed,
