@@ -151,6 +151,11 @@ class _Decoder:
 
     def _answer(self, answer: WireAnswer, events: list[ModelEvent]) -> None:
         """One GenerateContentResponse. Its usage counts from the beginning of the answer."""
+        if answer.error is not None:
+            self.failure = from_event(self._origin, answer.error)
+            self.closed = True
+            self._report_usage(events)
+            return
         if not self._opened and (answer.candidates or answer.response_id):
             self._open(answer, events)
         if answer.usage_metadata is not None:
@@ -316,18 +321,13 @@ class StreamDecoder(_Decoder):
         except _UNREADABLE as error:
             if payload.strip() == b"[DONE]":
                 return  # compatible servers; Gemini itself has no such mark
+            self._report_usage(events)
             if last:
                 self._fail(ModelCut, "broke its answer off: its stream ended inside an event.")
             else:
                 self._not_json("an event", error)
         else:
-            if answer.error is not None:
-                self.failure = from_event(self._origin, answer.error)
-                self.closed = True
-            else:
-                self._answer(answer, events)
-        if self.closed:
-            self._report_usage(events)
+            self._answer(answer, events)
 
 
 class WholeDecoder(_Decoder):
@@ -359,10 +359,7 @@ class WholeDecoder(_Decoder):
             self._not_json("a body", error)
             return events
         for answer in answers:
-            if answer.error is not None:
-                self.failure = from_event(self._origin, answer.error)
-            elif not self.closed:
-                self._answer(answer, events)
+            self._answer(answer, events)
             if self.failure is not None:
                 return events
         if not self._seen:
