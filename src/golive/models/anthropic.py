@@ -128,9 +128,9 @@ class _Decoder:
         how = self._origin.redact(str(error), 200)
         self._fail(ModelMalformed, f"sent {what} that is not the dialect's JSON ({how}).")
 
-    def _fail_as_told(self, error: Any, request_id: Any) -> None:
-        _name_request(self._origin, request_id)
-        self.failure = from_stream(self._origin, error)
+    def _fail_as_told(self, told: dict[str, Any]) -> None:
+        _name_request(self._origin, told.get("request_id"))
+        self.failure = from_stream(self._origin, told.get("error") or told)
         self.closed = True
 
     def _open(self, message: WireMessage, events: list[ModelEvent]) -> Blocks:
@@ -208,11 +208,14 @@ class StreamDecoder(_Decoder):
     def _take(self, event: ServerEvent | bytes, events: list[ModelEvent], last: bool = False) -> None:
         if self.closed:
             return
-        payload, named = (event, b"") if isinstance(event, bytes) else (event.data, event.name)
+        payload, named = (event, False) if isinstance(event, bytes) else (event.data, event.name == b"error")
         try:
+            if named:
+                self._fail_as_told(_told(payload))
+                return
             wire = decode_event(payload)
-            if wire.error is not None or named == b"error" or wire.type == "error":
-                self._fail_as_told(wire.error, wire.request_id)
+            if wire.error is not None or wire.type == "error":
+                self._fail_as_told({"error": wire.error, "request_id": wire.request_id})
             else:
                 self._event(wire, events)
         except BrokenBlock as broken:
@@ -260,6 +263,15 @@ class StreamDecoder(_Decoder):
             self._cut("its stream ended without a stop_reason")
 
 
+def _told(payload: bytes) -> dict[str, Any]:
+    """What an event says that is called an error, whatever its shape; mere words are its message."""
+    with suppress(*_UNREADABLE):
+        told = msgspec.json.decode(payload)
+        if isinstance(told, dict):
+            return told
+    return {"error": payload.decode("utf-8", "replace")}
+
+
 def _is_of_unknown_type(payload: bytes) -> bool:
     """Whether an event is sound and only newer than this dialect: the API adds types, whose fields may be anything."""
     try:
@@ -294,7 +306,7 @@ class WholeDecoder(_Decoder):
         try:
             message = decode_message(b"".join(self._parts))
             if message.error is not None or message.type == "error":
-                self._fail_as_told(message.error, message.request_id)
+                self._fail_as_told({"error": message.error, "request_id": message.request_id})
             elif message.content is None or not message.stop_reason:
                 missing = "content" if message.content is None else "a stop_reason"
                 self._fail(ModelMalformed, f"sent an answer without {missing}.")
