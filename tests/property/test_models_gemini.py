@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
@@ -171,8 +171,8 @@ STREAM = (
     st.sampled_from([b"\n", b"\r\n", b"\r"]),
     st.sampled_from([b"", b"", b"data: {", b"\xff", b": x"]),
 )
-QUICK = settings(max_examples=4_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-LONG = settings(QUICK, max_examples=1_000_000)
+QUICK = settings(max_examples=4_000)
+LONG = settings(max_examples=1_000_000)
 
 
 @given(*STREAM)
@@ -195,7 +195,7 @@ def test_any_stream_is_read_or_told_a_million_times(
 
 
 @given(st.one_of(ANSWER, EVENTS, some(error=ERROR)), CUTS)
-@settings(QUICK, max_examples=2_000)
+@settings(max_examples=2_000)
 def test_any_body_is_read_or_told(item: Any, cuts: list[int]) -> None:
     """Whole answers, and arrays of them."""
     body = msgspec.json.encode(item)
@@ -206,7 +206,7 @@ def test_any_body_is_read_or_told(item: Any, cuts: list[int]) -> None:
 
 
 @given(EVENTS, st.integers(0, 4_000), st.binary(max_size=3))
-@settings(QUICK, max_examples=2_000)
+@settings(max_examples=2_000)
 def test_a_damaged_byte_is_never_an_exception(events: list[Any], place: int, damage: bytes) -> None:
     """Bytes lost, added or changed anywhere in a stream."""
     body = b"".join(b"data: " + msgspec.json.encode(event) + b"\n\n" for event in events)
@@ -234,7 +234,7 @@ SAID = st.lists(
 
 
 @given(SAID, st.data())
-@settings(QUICK, max_examples=1_000)
+@settings(max_examples=1_000)
 def test_everything_a_model_says_comes_through(said: list[tuple[str, str]], data: st.DataObject) -> None:
     """Text, thoughts, calls and parts of other kinds, spread over events in any way, all arrive in order."""
     wire: list[dict[str, Any]] = []
@@ -275,7 +275,7 @@ def test_everything_a_model_says_comes_through(said: list[tuple[str, str]], data
     | st.binary(max_size=60),
     st.sampled_from([301, 400, 401, 403, 404, 413, 429, 499, 500, 503, 504]),
 )
-@settings(QUICK, max_examples=1_000)
+@settings(max_examples=1_000)
 def test_any_error_is_mapped(body: bytes, status: int) -> None:
     """Every answer of every status is an error of the tree, with a wait that can be kept."""
     error = DIALECT.refusal(Origin("p", "m"), status, {"retry-after": "3"}.get, body, 0.0)
@@ -318,7 +318,7 @@ MESSAGES = st.lists(
 
 
 @given(MESSAGES, st.sampled_from(["gemini-2.5-pro", "gemini-3-pro-preview"]))
-@settings(QUICK, max_examples=400)
+@settings(max_examples=400)
 def test_any_conversation_is_written_as_gemini_wants_it(messages: tuple[Message, ...], model: str) -> None:
     """Two roles in turn, no empty content, arguments that are objects, each picture and call there."""
     wire = msgspec.json.decode(DIALECT.encode(ModelRequest(messages=messages), TARGET._replace(model=model)))
