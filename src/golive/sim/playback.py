@@ -138,6 +138,9 @@ class StreamPlayback(Playback):
             self._timer = self._loop.call_soon(self._advance)
 
     def _send(self, data: bytes) -> None:
+        if not data:  # a stream without anything before its first token; an empty chunk would end it
+            self._next()
+            return
         if self._script.bytes_per_write:
             size = self._script.bytes_per_write
             self._pieces = [data[start : start + size] for start in range(0, len(data), size)]

@@ -12,6 +12,7 @@ from golive.sim.bill import Bill, Ending
 from golive.sim.compose import Answer, compose
 from golive.sim.continuation import split
 from golive.sim.control import Outage, control
+from golive.sim.gemini.vendor import Gemini
 from golive.sim.openai.vendor import OpenAI
 from golive.sim.playback import Done, ErrorPlayback, StreamPlayback, WholePlayback
 from golive.sim.prompt_cache import Hit, PromptCache
@@ -47,7 +48,7 @@ class Simulator:
         self.base_url = ""
         self.prompt_cache = PromptCache()
         self.seals = Seals(str(seed))
-        self._vendors: tuple[Vendor, ...] = (Anthropic(), OpenAI())
+        self._vendors: tuple[Vendor, ...] = (Anthropic(), Gemini(), OpenAI())
         self._seed = seed
         self._clock = clock
         self._keys = tuple(key.encode() for key in api_keys)
@@ -136,11 +137,11 @@ class Simulator:
             self._check_key(request, vendor)
         route = vendor.route(request)
         if route.operation == "count" and route.dialect is not None and self.outage is None:
-            chat = route.dialect.read(request, self.seals)
+            chat = route.dialect.read(request, route.model, self.seals)
             self.check_model(vendor, chat.model)
             connection.respond(200, vendor.counted(chat), headers=headers)
         elif route.operation == "answer" and route.dialect is not None:
-            _Call(self, connection, vendor, route.dialect, number, headers).answer(request)
+            _Call(self, connection, vendor, route.dialect, number, headers).answer(request, route.model)
         elif self.outage is not None:
             play_fault(connection, self.outage.as_script(), vendor, number, headers, lambda _ending, _tokens: None)
         elif route.operation == "models":
@@ -190,10 +191,10 @@ class _Call:
         self._number = number
         self._headers = headers
 
-    def answer(self, request: Request) -> None:
+    def answer(self, request: Request, model: str) -> None:
         """Reads, chooses a script, and lets its answer or its fault travel."""
         sim, vendor, dialect = self._sim, self._vendor, self._dialect
-        chat = dialect.read(request, sim.seals)
+        chat = dialect.read(request, model, sim.seals)
         sim.check_model(vendor, chat.model)
         script = self._script(chat, request)
         base, partial = split(chat, script, continues=dialect.continues)
@@ -225,7 +226,8 @@ class _Call:
     def _namer(self, script: Script) -> Callable[[int], str]:
         front = f"{self._dialect.call_prefix}sim{self._number}x"
         if self._dialect.seals and script.reasoning:
-            return lambda index: self._sim.seals.demanding(f"{front}{index}")
+            first = self._sim.seals.demanding(f"{front}0")
+            return lambda index: f"{front}{index}" if index else first
         return lambda index: f"{front}{index}"
 
     def _biller(self, chat: ChatRequest, hit: Hit) -> Done:

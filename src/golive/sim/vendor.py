@@ -98,8 +98,12 @@ class Dialect(Protocol):
     marks: bool
     continues: bool
 
-    def read(self, request: Request, seals: Seals) -> ChatRequest:
+    def read(self, request: Request, model: str, seals: Seals) -> ChatRequest:
         """The request in a body.
+
+        Args:
+            model: where the address names it.
+            seals: judge the sealed state that comes back.
 
         Raises:
             Rejected: with the status and the error the vendor answers.

@@ -113,7 +113,7 @@ class Messages:
     marks = True
     continues = True
 
-    def read(self, request: Request, seals: Seals) -> ChatRequest:
+    def read(self, request: Request, model: str, seals: Seals) -> ChatRequest:
         return read_messages(request.body, seals, counting=request.path.endswith("/count_tokens"))
 
     def stream(self, answer: Answer, script: Script, reply: Reply) -> MessageEvents:

@@ -88,7 +88,7 @@ class Chat:
     marks = False
     continues = False
 
-    def read(self, request: Request, seals: Seals) -> ChatRequest:
+    def read(self, request: Request, model: str, seals: Seals) -> ChatRequest:
         return read_chat(request.body)
 
     def stream(self, answer: Answer, script: Script, reply: Reply) -> Chunks:

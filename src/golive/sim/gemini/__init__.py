@@ -1,0 +1,1 @@
+"""The simulator as Google's Gemini API. Owns its wire formats: what it accepts, how it answers, how it refuses."""
