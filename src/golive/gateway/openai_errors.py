@@ -28,7 +28,8 @@ _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
-    """What stands under `error`. `code` is the vendor's where a provider refused, else golive's."""
+    """What stands under `error`. `code` is the vendor's where a provider refused, OpenAI's where its clients look for
+    one (`openai_code`), else golive's."""
 
     message: str
     type: str
@@ -54,24 +55,35 @@ def error_of(error: GoliveError) -> dict[str, Any]:
     else:
         field = fields.get("field")
         param = field if isinstance(field, str) else None
-        body = ErrorBody(str(error), type_of(openai_status(error)), param, error.code)
+        code = fields.get("openai_code") or error.code
+        body = ErrorBody(str(error), type_of(openai_status(error)), param, code)
     return {"error": body}
 
 
 def openai_error(error: GoliveError) -> tuple[int, Headers, bytes]:
     """Status, headers and body of the answer to an error on the OpenAI face."""
+    return openai_status(error), upstream_headers(error), _encode(error_of(error))
+
+
+def upstream_headers(error: GoliveError) -> Headers:
+    """The headers an error asks for, and the vendor's own id of the request that it refused."""
     headers = headers_of(error)
     request_id = str(error.fields.get("request_id") or "")
     if request_id and request_id.isascii() and request_id.isprintable():
         headers.append((b"x-upstream-request-id", request_id.encode()))
-    return openai_status(error), headers, _encode(error_of(error))
+    return headers
 
 
 def failed_run(result: RunResult) -> tuple[int, dict[str, Any]]:
     """Status and body for a run that ended without an answer."""
     reason = result.reason or "internal"
-    status = _RUN_STATUS.get(reason) or TABLE.get(reason, TABLE["internal"])[0]
+    status = run_status(reason)
     return status, {"error": ErrorBody(result.message or "The run failed.", type_of(status), None, reason)}
+
+
+def run_status(reason: str) -> int:
+    """The status for the reason why a run has no answer."""
+    return _RUN_STATUS.get(reason) or TABLE.get(reason, TABLE["internal"])[0]
 
 
 def type_of(status: int) -> str:

@@ -10,7 +10,8 @@ import msgspec
 from msgspec import Struct
 
 from golive import __version__
-from golive.gateway.routes import Answer, Param, Route
+from golive.gateway.anthropic_errors import AnthropicError
+from golive.gateway.routes import Answer, Param, Route, Shape
 
 _REF = "#/components/schemas/{name}"
 
@@ -40,10 +41,13 @@ class OpenAIError(Struct, frozen=True):
     error: OpenAIErrorDetail
 
 
+_ERRORS: dict[Shape, type[Struct]] = {"problem": Problem, "openai": OpenAIError, "anthropic": AnthropicError}
+
+
 def document(routes: Iterable[Route]) -> dict[str, Any]:
     """The whole document as plain data."""
     routes = [*routes]
-    types: list[Any] = [Problem, OpenAIError]
+    types: list[Any] = [*_ERRORS.values()]
     for route in routes:
         types += [route.body] if route.body is not None else []
         types += [answer.body for answer in route.answers if answer.body is not None]
@@ -59,16 +63,19 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
             "version": __version__,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
             "description": "The production server for AI agents. Every address but /health/live and /health/ready "
-            "needs an API key: `Authorization: Bearer gl_…`.",
+            "needs an API key: `Authorization: Bearer gl_…`, or `x-api-key: gl_…`.",
         },
         "servers": [{"url": "/"}],
         "tags": [{"name": tag} for tag in dict.fromkeys(route.tag for route in routes)],
         "paths": paths,
         "components": {
             "schemas": components,
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "bearerFormat": "gl_…"}},
+            "securitySchemes": {
+                "key": {"type": "http", "scheme": "bearer", "bearerFormat": "gl_…"},
+                "x_api_key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+            },
         },
-        "security": [{"key": []}],
+        "security": [{"key": []}, {"x_api_key": []}],
     }
 
 
@@ -114,9 +121,8 @@ def _responses(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
         if answer.description not in entry["description"]:
             entry["description"] += f" {answer.description}"
         entry["content"][answer.media] = {"schema": _schema(answer, schemas)}
-    openai = route.face == "openai"
-    media = "application/json" if openai else "application/problem+json"
-    schema = schemas[repr(OpenAIError if openai else Problem)]
+    media = "application/problem+json" if route.face == "problem" else "application/json"
+    schema = schemas[repr(_ERRORS[route.face])]
     responses["default"] = {"description": "An error.", "content": {media: {"schema": schema}}}
     return responses
 

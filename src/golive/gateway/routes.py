@@ -13,6 +13,8 @@ from golive.gateway.exchange import Exchange
 from golive.tenants.authorize import VERBS, Decision, Verb
 
 Handler = Callable[[Exchange], Awaitable[None]]
+Shape = Literal["problem", "openai", "anthropic"]
+"""In which an error is told: golive's own, or that of the vendor whose API a route has."""
 
 
 class _Public:
@@ -67,7 +69,7 @@ class Route:
     description: str = ""
     tag: str = "Server"
     kind: str = "server"
-    face: Literal["problem", "openai"] = "problem"
+    face: Shape = "problem"
     basic: bool = False
     """Whether a browser may show its prompt: the key comes as the password of HTTP Basic."""
     verbs: tuple[Verb, ...] = field(init=False)
@@ -165,6 +167,18 @@ class Router:
             else:
                 return None
         return node if node.methods else None
+
+    def shape(self, path: str) -> Shape:
+        """The shape for a path that `find` has no route for: that of the nearest route above it."""
+        node = self._root
+        shape: Shape = "problem"
+        for segment in path.split("/")[1:]:
+            below = node.literal.get(segment)
+            if below is None:
+                break
+            node = below
+            shape = next((route.face for route in node.methods.values()), shape)
+        return shape
 
     def refusal(self, method: str, path: str, allow: tuple[str, ...]) -> NotFound | MethodNotAllowed:
         """What to tell a request that `find` has no route for."""

@@ -17,16 +17,22 @@ from golive.core.ids import Ids
 from golive.core.open_files import requests_that_fit
 from golive.gateway import problems
 from golive.gateway.administration import Administration
+from golive.gateway.anthropic_errors import anthropic_error, request_ids
+from golive.gateway.anthropic_messages import MessagesFace
 from golive.gateway.catalogue import Catalogue
 from golive.gateway.docs_page import DocsFaces
+from golive.gateway.embeddings import EmbeddingsFace
 from golive.gateway.exchange import Exchange, Receive, Scope, Send
 from golive.gateway.face import Face
 from golive.gateway.health import HealthFaces
 from golive.gateway.openai_chat import ChatFace
 from golive.gateway.openai_errors import openai_error
-from golive.gateway.routes import Route, Router, forbidden
+from golive.gateway.responses_face import ResponsesFace
+from golive.gateway.routes import Route, Router, Shape, forbidden
 from golive.gateway.runs import RunFaces
 from golive.gateway.watch import ClientGone
+from golive.models.embeddings import EmbeddingCall
+from golive.models.listing import ModelInfo
 from golive.runtime.relay import Relay
 from golive.runtime.service import Runtime
 from golive.telemetry.logs import Log
@@ -51,7 +57,9 @@ class Gateway:
         relay: Relay,
         keyring: Keyring,
         key_admin: KeyAdmin,
-        models: Callable[[], Sequence[str]],
+        models: Callable[[], Sequence[ModelInfo]],
+        dialect: Callable[[str], str | None],
+        embeddings: Callable[[str], EmbeddingCall],
         health: Callable[[], Awaitable[Sequence[Dependency]]],
         ping: Callable[[], Awaitable[None]],
         config_rows: Callable[[], Sequence[Any]],
@@ -64,7 +72,9 @@ class Gateway:
         """Takes everything it speaks to.
 
         Args:
-            models: targets `provider/model` to list in /v1/models.
+            models: the providers' models to list in /v1/models.
+            dialect: that of `provider/model`; None where there is no such provider.
+            embeddings: the call for embeddings of `provider/model`; raises NotFound.
             health: the state of each dependency, for /health.
             ping: raises unless the store can be read and written, for /health/ready.
             config_rows: settings with value, origin and default, for /v1/config.
@@ -82,6 +92,9 @@ class Gateway:
             RunFaces(runtime, server),
             Catalogue(runtime, models),
             ChatFace(face),
+            ResponsesFace(face, runtime, dialect, ids),
+            EmbeddingsFace(relay, embeddings, dialect, server.max_body_bytes),
+            MessagesFace(face),
             Administration(key_admin, config_rows, server),
             HealthFaces(
                 dependencies=health,
@@ -149,16 +162,13 @@ class Gateway:
                 "http.answer_broken", path=exchange.path, run=exchange.run, code=error.code, message=str(error)
             )
             return
-        if route is not None and route.face == "openai":
-            status, headers, body = openai_error(error)
-            content_type = b"application/json"
-        else:
-            status, headers, body = problems.problem(error)
-            content_type = problems.CONTENT_TYPE
-            if route is not None and route.basic:
-                headers = problems.headers_of(error, basic=True)
+        shape = route.face if route is not None else self.router.shape(exchange.path)
+        status, headers, body = _TELL[shape](error, exchange.run)
+        content_type = problems.CONTENT_TYPE if shape == "problem" else b"application/json"
+        if route is not None and route.basic:
+            headers = problems.headers_of(error, basic=True)
         if exchange.run is not None:
-            headers.append((b"x-request-id", exchange.run.encode()))
+            headers += request_ids(exchange.run) if shape == "anthropic" else [(b"x-request-id", exchange.run.encode())]
         if status >= 500:
             self._log.warning("http.refused", path=exchange.path, status=status, code=error.code, message=str(error))
         await exchange.answer(status, body, content_type, headers)
@@ -176,9 +186,21 @@ class Gateway:
             await self._refuse(exchange, told)
 
 
+_TELL: dict[Shape, Callable[[GoliveError, str | None], tuple[int, problems.Headers, bytes]]] = {
+    "problem": lambda error, run: problems.problem(error),
+    "openai": lambda error, run: openai_error(error),
+    "anthropic": anthropic_error,
+}
+
+
 def _credential(exchange: Exchange, route: Route | None) -> str:
-    """The Authorization header; where a browser's prompt (Basic) is allowed, its password is the key."""
-    header = exchange.header(b"authorization") or ""
+    """The Authorization header, or the key in `x-api-key`, as Anthropic's clients send it.
+
+    Where a browser's prompt (Basic) is allowed, its password is the key.
+    """
+    header = exchange.header(b"authorization")
+    if not header:
+        return f"Bearer {exchange.header(b'x-api-key') or ''}"
     if route is None or not route.basic or header[:6].lower() != "basic ":
         return header
     try:
