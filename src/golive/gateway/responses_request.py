@@ -28,7 +28,7 @@ class TextFormat(Struct, frozen=True):
 
     type: str
     name: str = ""
-    schema: Raw | None = None
+    schema: Raw = Raw()
     strict: bool | None = None
     description: str | None = None
 
@@ -74,7 +74,7 @@ class _Tool(Struct, frozen=True):
     type: str
     name: str = ""
     description: str | None = None
-    parameters: Raw | None = None
+    parameters: Raw = Raw()
 
 
 class _Allowed(Struct, frozen=True):
@@ -296,9 +296,7 @@ def _function(raw: Raw) -> ToolSpec:
         raise _built_in(tool.type, "type")
     if not tool.name:
         raise InvalidRequest("name is missing.", remedy="Name the function.", field="name")
-    parameters = tool.parameters
-    if parameters is None or bytes(parameters) == b"null":
-        parameters = _NO_PARAMETERS
+    parameters = _NO_PARAMETERS if bytes(tool.parameters) in (b"", b"null") else tool.parameters
     return ToolSpec(tool.name, tool.description or "", parameters)
 
 
@@ -319,5 +317,5 @@ def _output_schema(text: TextSettings | None) -> Raw | None:
     if wanted.type != "json_schema":
         return Raw(_encode({"type": wanted.type}))
     inner = {"name": wanted.name, "schema": wanted.schema, "strict": wanted.strict, "description": wanted.description}
-    given = {name: value for name, value in inner.items() if value is not None}
+    given = {name: value for name, value in inner.items() if value not in (None, Raw())}
     return Raw(_encode({"type": "json_schema", "json_schema": given}))
