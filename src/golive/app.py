@@ -27,8 +27,6 @@ from golive.core.ids import Ids
 from golive.core.tasks import Tasks
 from golive.gateway.server import Gateway
 from golive.guards.redact import Redactor
-from golive.models.call import ModelCall
-from golive.models.listing import ModelInfo
 from golive.models.plane import ModelPlane
 from golive.models.transport_http import HttpTransport
 from golive.releases.digest import version_digest
@@ -52,8 +50,11 @@ from golive.workers.pool import HOME_PREFIX, WorkerToolset
 from golive.workers.scratch import sweep
 
 DEFAULT_TENANT = "default"
+_PLANE = ("providers", "prices", "capabilities", "cache", "retry", "breaker")
 _RETIRE_POLL_S = 0.2
-_WORKER_WARNINGS = frozenset({"worker.retired", "worker.start_failed", "worker.protocol_broken", "tool.raised"})
+_WORKER_WARNINGS = frozenset(
+    {"worker.retired", "worker.stalled", "worker.start_failed", "worker.protocol_broken", "tool.raised"}
+)
 _GC_YOUNG = 20_000
 """New containers before the collector looks for cycles: requests leave none behind, so a look rarely pays."""
 _SWITCH_S = 0.0005
@@ -184,7 +185,7 @@ class Server:
         )
         self.relay = Relay(
             store=self.store,
-            target=self._target,
+            target=lambda ref, ttl_s: self.plane.target(ref, ttl_s),  # noqa: PLW0108 - it may be another by then
             clock=self._clock,
             ids=self.ids,
             holder=self.holder,
@@ -215,9 +216,9 @@ class Server:
             relay=self.relay,
             keyring=self.keyring,
             key_admin=self.key_admin,
-            models=self._models,
-            dialect=lambda ref: self.plane.dialect(ref),  # the plane may be another by then
-            embeddings=lambda ref: self.plane.embeddings(ref),
+            models=lambda: self.plane.models(self.agents.targets(DEFAULT_TENANT)),
+            dialect=lambda ref: self.plane.dialect(ref),  # noqa: PLW0108 - the plane may be another by then
+            embeddings=lambda ref: self.plane.embeddings(ref),  # noqa: PLW0108 - likewise
             health=self.health,
             ping=self.store.ping,
             config_rows=lambda: self.loaded.values,
@@ -231,16 +232,8 @@ class Server:
     def _new_plane(self) -> ModelPlane:
         return ModelPlane(self.loaded.config, self._resolve, HttpTransport(), self._clock)
 
-    def _models(self) -> list[ModelInfo]:
-        """The providers' models that are configured, those of agents' chains among them."""
-        versions = self.agents.all(DEFAULT_TENANT)
-        return self.plane.models(ref for version in versions for tier in version.tiers.values() for ref in tier.targets)
-
     def _open_runs(self) -> int:
         return self.runtime.open_runs()
-
-    def _target(self, ref: str) -> ModelCall:
-        return self.plane.target(ref)
 
     async def _close_plane(self) -> None:
         await self.plane.close()
@@ -304,10 +297,10 @@ class Server:
     def adopt(self, loaded: Loaded) -> bool:
         """Takes edited settings over; agents that are gone end. [server], [store] and [secrets] need a new process.
 
-        Returns whether each agent is now to be reloaded, because providers or prices changed.
+        Returns whether each agent is now to be reloaded, because a section of the model plane changed.
         """
         old, self.loaded = self.loaded.config, loaded
-        changed = (old.providers, old.prices) != (loaded.config.providers, loaded.config.prices)
+        changed = any(getattr(old, part) != getattr(loaded.config, part) for part in _PLANE)
         if changed:
             plane, self.plane = self.plane, self._new_plane()
             self._tasks.start(self._close_when(lambda: self._unused(plane), plane.close), "retire plane")

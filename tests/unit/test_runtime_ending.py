@@ -184,7 +184,7 @@ async def test_a_relayed_call_whose_end_is_refused_ends_as_failed(
     model = ScriptedModel(answer("text"))
     model.usage = TOO_LARGE
     relay = Relay(
-        store=ill, target=lambda ref: model, clock=clock, ids=Ids(clock, SeededChance(1)), holder="test",  # type: ignore[arg-type]
+        store=ill, target=lambda ref, ttl_s: model, clock=clock, ids=Ids(clock, SeededChance(1)), holder="test",  # type: ignore[arg-type]
         observer=lambda state, bodies: None,
     )  # fmt: skip
     call = await relay.open(PRINCIPAL, TARGET, ModelRequest(messages=(Message("user", "Hi"),)))

@@ -78,7 +78,7 @@ async def test_a_relayed_call_that_breaks_off_says_so_too(tmp_path: Path, how: s
     end: Item = ModelCut("cut", provider="sim") if how == "cut" else asyncio.Event().wait
     model = ScriptedModel([TextDelta("par"), end], estimated=True)
     relay = Relay(
-        store=store, target=lambda ref: model, clock=clock, ids=Ids(clock, SeededChance(1)), holder="test",
+        store=store, target=lambda ref, ttl_s: model, clock=clock, ids=Ids(clock, SeededChance(1)), holder="test",
         observer=lambda state, seen: bodies.extend(seen),
     )  # fmt: skip
     call = await relay.open(PRINCIPAL, TARGET, ModelRequest(messages=(Message("user", "Hi"),)))

@@ -115,7 +115,7 @@ async def test_a_relayed_calls_cost_reaches_the_ledger_once_the_store_is_back(tm
     flaky = Flaky(store)
     model = ScriptedModel([*answer("text"), *([asyncio.Event().wait] if leaves else [])])
     relay = Relay(
-        store=flaky, target=lambda ref: model, clock=clock, ids=Ids(clock, SeededChance(1)), holder="test",  # type: ignore[arg-type]
+        store=flaky, target=lambda ref, ttl_s: model, clock=clock, ids=Ids(clock, SeededChance(1)), holder="test",  # type: ignore[arg-type]
         observer=lambda state, bodies: None,
     )  # fmt: skip
     call = await relay.open(PRINCIPAL, "sim/sim-text", ModelRequest(messages=(Message("user", "Hi"),)))

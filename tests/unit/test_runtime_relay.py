@@ -28,8 +28,8 @@ class Place:
         self.store = SqliteStore.open(path / "t.db", clock=clock, inline=True)
         self.bodies: list[Body] = []
         self.relay = Relay(
-            store=self.store, target=lambda ref: model, clock=clock, ids=Ids(clock, SeededChance(1)), holder="test",
-            observer=lambda state, bodies: self.bodies.extend(bodies),
+            store=self.store, target=lambda ref, ttl_s: model, clock=clock, ids=Ids(clock, SeededChance(1)),
+            holder="test", observer=lambda state, bodies: self.bodies.extend(bodies),
         )  # fmt: skip
 
     async def rows(self) -> list[RunView]:

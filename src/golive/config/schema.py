@@ -176,6 +176,16 @@ class BreakerConfig(Section):
     """Attempts that must succeed to close it."""
 
 
+class CacheConfig(Section):
+    """[cache]: answers that are kept, in memory, and given again to an equal request of the same tenant and version."""
+
+    ttl_s: Seconds | None = None
+    """How long answers to deterministic requests (temperature 0, or a seed) are kept; none are when absent. A tier's
+    `cache_ttl_s`, and a client's header `x-golive-cache-ttl-s`, stand above it."""
+    max_bytes: Annotated[int, Field(ge=65_536, le=1_099_511_627_776)] = 67_108_864
+    """Most memory for kept answers, bytes; the one used longest ago makes way."""
+
+
 class AgentsConfig(Section):
     """[agents]: where the agents' folders are."""
 
@@ -205,6 +215,7 @@ class GoliveConfig(Section):
     retry: RetryConfig = RetryConfig()
     breaker: BreakerConfig = BreakerConfig()
     capabilities: dict[str, CapabilityConfig] = {}
+    cache: CacheConfig = CacheConfig()
 
 
 # ---- agent.toml ------------------------------------------------------------------------------------------------------
@@ -233,6 +244,9 @@ class TierConfig(Section):
     """Most tokens of one answer."""
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None = None
     """How long a reasoning model may think; sent only when set."""
+    cache_ttl_s: Annotated[float, Field(ge=0, le=86_400)] | None = None
+    """How long an answer of this tier is kept and given again to an equal request, whatever its temperature; 0: never.
+    `cache.ttl_s` when absent."""
     output_schema: str | None = None
     """File with a JSON Schema the answer must follow (structured output), relative to the agent's folder. Checked for
     its form when the agent is loaded; which part of JSON Schema is served, the provider decides."""

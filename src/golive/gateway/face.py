@@ -15,6 +15,7 @@ from golive.core.errors import GoliveError, InvalidRequest, ModelCut
 from golive.core.frames import Frame
 from golive.core.messages import Message, Usage
 from golive.gateway.bodies import read_body
+from golive.gateway.cache_header import cache_ttl_s
 from golive.gateway.exchange import Exchange
 from golive.gateway.problems import Headers
 from golive.gateway.routes import forbidden
@@ -188,7 +189,7 @@ class Face:
 
     async def _relayed(self, exchange: Exchange, asked: Asked) -> None:
         request = asked.model_request(sim_headers(exchange))
-        call = await self._relay.open(exchange.principal, asked.model, request)
+        call = await self._relay.open(exchange.principal, asked.model, request, cache_ttl_s(exchange))
         exchange.run = call.run
         try:
             async with Watch(exchange):

@@ -16,9 +16,11 @@ from golive.core.errors import GoliveError, NotFound
 from golive.core.health import Dependency
 from golive.core.tasks import Tasks
 from golive.models.anthropic import Anthropic
+from golive.models.cache import AnswerCache, CachedCall
 from golive.models.call import ModelCall
 from golive.models.capabilities import Capabilities
 from golive.models.chain import Chain
+from golive.models.coalesce import Flights
 from golive.models.course import Chained
 from golive.models.dialect import Dialect
 from golive.models.embeddings import EmbeddingCall
@@ -69,9 +71,15 @@ class ModelPlane:
         self._chance = chance or SystemChance()
         self._retry = config.retry
         self._budget = RetryBudget(config.retry.share, config.retry.reserve)
+        self._cache_ttl_s = config.cache.ttl_s
+        self._answers = AnswerCache(config.cache.max_bytes, clock)
+        self._flights = Flights(clock)
 
-    def target(self, ref: str) -> ModelCall:
+    def target(self, ref: str, cache_ttl_s: float | None = None) -> ModelCall:
         """The metered call to `provider/model`.
+
+        Args:
+            cache_ttl_s: how long its answers are kept, seconds; 0: not at all; None: as [cache] says.
 
         Raises:
             NotFound: the reference is not of that form, or there is no such provider.
@@ -81,7 +89,7 @@ class ModelPlane:
             call = self._chain(Chained((self._lanes.target(ref),)), self._retry.relay_retries)
             if len(self._targets) < MAX_TARGETS_KEPT:
                 self._targets[ref] = call
-        return call
+        return self._cached(call, ref, cache_ttl_s)
 
     def chain(self, tier: TierConfig) -> ModelCall:
         """A call along the tier's chains.
@@ -95,7 +103,9 @@ class ModelPlane:
                 for refs in (tier.chain, tier.chain_context_too_long, tier.chain_content_refused)
             )
         )
-        return self._chain(chained, self._retry.retries if tier.retries is None else tier.retries)
+        call = self._chain(chained, self._retry.retries if tier.retries is None else tier.retries)
+        chains = (tier.chain, tier.chain_context_too_long, tier.chain_content_refused)
+        return self._cached(call, "|".join(" ".join(refs) for refs in chains), tier.cache_ttl_s)
 
     def gates(self, provider: str) -> list[GateState]:
         """The circuit breakers of a provider, as they stand."""
@@ -149,6 +159,7 @@ class ModelPlane:
 
     async def close(self) -> None:
         """Closes every connection."""
+        await self._flights.close()
         await self._transport.close()
 
     def _parts(self, ref: str) -> tuple[str, str, ProviderConfig]:
@@ -162,6 +173,16 @@ class ModelPlane:
     def _chain(self, chained: Chained, retries: int) -> ModelCall:
         policy = BackoffPolicy(retries, self._retry.first_s, self._retry.most_s)
         return Chain(chained, policy=policy, budget=self._budget, chance=self._chance, clock=self._clock)
+
+    def _cached(self, call: ModelCall, name: str, ttl_s: float | None) -> ModelCall:
+        """The call with its answers kept for `ttl_s`; None: as [cache] says, and of deterministic requests alone."""
+        kept_s = self._cache_ttl_s if ttl_s is None else ttl_s
+        if not kept_s:
+            return call
+        return CachedCall(
+            call, name=name, ttl_s=kept_s, deterministic_only=ttl_s is None, cache=self._answers,
+            flights=self._flights, clock=self._clock,
+        )  # fmt: skip
 
     def _limits(self, ref: str, tier: TierConfig) -> Limits:
         """The provider's limits, and the tier's own before them."""

@@ -98,3 +98,8 @@ class Agents:
     def all(self, tenant: str) -> list[AgentVersion]:
         """The tenant's agents, by name."""
         return [self._current[key] for key in sorted(self._current) if key[0] == tenant]
+
+    def targets(self, tenant: str) -> list[str]:
+        """Every target `provider/model` in the chains of the tenant's agents, each once."""
+        tiers = [tier for version in self.all(tenant) for tier in version.tiers.values()]
+        return list(dict.fromkeys(ref for tier in tiers for ref in tier.targets))

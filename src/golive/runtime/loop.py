@@ -130,7 +130,9 @@ class RunLoop:
             headers=self._headers,
         )
         turn = ModelTurn(self._journal, self._interruptible, action.step)
-        ctx = CallContext(self._deadline, self._state.run, self._state.tenant, turn.abandoned)
+        ctx = CallContext(
+            self._deadline, self._state.run, self._state.tenant, turn.abandoned, version=self._state.version
+        )
         await turn.carry_out(tier.call, request, ctx)
 
     async def _call_tools(self, action: CallTools) -> None:

@@ -55,7 +55,7 @@ class Relay:
         self,
         *,
         store: Store,
-        target: Callable[[str], ModelCall],
+        target: Callable[[str, float | None], ModelCall],
         clock: Clock,
         ids: Ids,
         holder: str,
@@ -79,13 +79,18 @@ class Relay:
     def open_calls(self) -> int:
         return len(self._open)
 
-    async def open(self, principal: Principal, target: str, request: ModelRequest) -> "RelayCall":
+    async def open(
+        self, principal: Principal, target: str, request: ModelRequest, cache_ttl_s: float | None = None
+    ) -> "RelayCall":
         """Accepts the call, durably, before the provider is asked.
+
+        Args:
+            cache_ttl_s: how long the answer is kept, seconds; 0: not at all; None: as the configuration says.
 
         Raises:
             NotFound: the provider is unknown. ShuttingDown, StoreUnavailable: not accepted.
         """
-        return await self.open_stream(principal, target, partial(self._target(target), request))
+        return await self.open_stream(principal, target, partial(self._target(target, cache_ttl_s), request))
 
     async def open_stream(self, principal: Principal, target: str, stream: Stream) -> "RelayCall":
         """The same for a call of another kind: `stream` makes it, and ends with what it cost (`Metered`)."""
