@@ -157,19 +157,19 @@ class OutputItems:
     def finish(self, output: Iterable[Any], events: list[ModelEvent]) -> None:
         """The whole output, as the final response has it: what of it was never sent comes now."""
         wires = [wire for wire in output if isinstance(wire, dict) and _of(wire, "type") in _KINDS]
-        named = {(wire["type"], identity) for wire in wires if (identity := _identity(wire))}
-        by_id: dict[tuple[str, str], deque[_Item]] = {}
+        named = {(wire["type"], name) for wire in wires for name in _names(wire) if name}
+        by_name: dict[tuple[str, str], deque[_Item]] = {}
         others: dict[str, deque[_Item]] = {}
         for item in self._items:
-            key = (item.kind, item.call_id or item.id)
-            if key in named:
-                by_id.setdefault(key, deque()).append(item)
-            else:
+            key = next(((item.kind, name) for name in (item.call_id, item.id) if (item.kind, name) in named), None)
+            if key is None:
                 others.setdefault(item.kind, deque()).append(item)
+            else:
+                by_name.setdefault(key, deque()).append(item)
         before = 0
         for wire in wires:
             kind = wire["type"]
-            found = by_id.get((kind, _identity(wire))) or others.get(kind)
+            found = next((by_name[kind, name] for name in _names(wire) if by_name.get((kind, name))), others.get(kind))
             item = found.popleft() if found else self._new(kind, None, _of(wire, "id"))
             self._complete(item, wire, before, events)
             before += kind == "function_call"
@@ -265,8 +265,8 @@ def _of(wire: dict[str, Any], key: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _identity(wire: dict[str, Any]) -> str:
-    return _of(wire, "call_id") or _of(wire, "id")
+def _names(wire: dict[str, Any]) -> tuple[str, str]:
+    return _of(wire, "call_id"), _of(wire, "id")
 
 
 def _texts(parts: Any, kind: str = "", field: str = "text") -> list[str]:

@@ -102,11 +102,11 @@ def incomplete(reason: str | None, *output: dict[str, Any]) -> dict[str, Any]:
 
 def sse(*events: dict[str, Any]) -> bytes:
     """A stream: each event named, and numbered unless it is already."""
-    return b"".join(
-        b"event: " + event["type"].encode() + b"\ndata: " + msgspec.json.encode({"sequence_number": number} | event)
-        + b"\n\n"
+    blocks = (
+        (str(event["type"]), msgspec.json.encode({"sequence_number": number} | event))
         for number, event in enumerate(events)
-    )  # fmt: skip
+    )
+    return b"".join(b"event: " + name.encode() + b"\ndata: " + data + b"\n\n" for name, data in blocks)
 
 
 REFUSED = message("", content=[{"type": "refusal", "refusal": "I cannot."}])
