@@ -278,6 +278,7 @@ def test_every_candidate_must_finish() -> None:
         {"content": {"parts": [text("a")]}, "finishReason": "STOP"}, {"content": {"parts": [text("b")]}, "index": 1},
     ]  # fmt: skip
     assert type(stream({"candidates": both})[1]) is ModelCut
+    assert type(stream({"candidates": both[::-1]})[1]) is ModelCut
 
 
 def test_a_stream_in_json_is_read() -> None:
