@@ -97,6 +97,8 @@ class ModelStarted(Body, frozen=True):
     step: int
     attempt: int
     target: str
+    skipped: dict[str, str] = {}
+    """Targets of the chain that were passed over, and why: breaker, paused, or what they cannot do."""
 
 
 class ModelFailed(Body, frozen=True):
@@ -120,6 +122,8 @@ class ModelFailed(Body, frozen=True):
     """False when tokens met no price, or when nobody can tell what was used."""
     usage_estimated: bool = False
     """True when `usage` is our bound: the provider may bill the broken call, and did not say at how much."""
+    wait_s: float = 0.0
+    """How long the call waited before its next attempt."""
 
 
 class ModelFinished(Body, frozen=True):

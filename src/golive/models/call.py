@@ -57,9 +57,25 @@ class CallContext(Struct, frozen=True):
     """Told what a call cost that was given up (cancelled, closed) while it ran: its stream can say no more."""
     version: str = ""
     """Digest of the agent's version; "" for a relayed call."""
+    retracts: Literal["nothing", "tools", "all"] = "nothing"
+    """What the reader can take back once it was handed it: fragments of tool calls, or text as well."""
+    avoid: tuple[str, ...] = ()
+    """Targets to be asked last: they broke off in the middle of the very answer that this call is to go on with."""
+    attempts: int = 0
+    """Attempts that were made before; those of this call are counted on from there."""
 
 
 # ---- events ---------------------------------------------------------------------------------------------------------
+
+
+SkipReason = Literal["breaker", "paused", "tools", "images", "structured_output"]
+
+
+class Skipped(Struct, frozen=True, gc=False):
+    """A target that was passed over: its breaker is open, it asked to be left alone, or it cannot do what is needed."""
+
+    target: str
+    reason: SkipReason
 
 
 class AttemptStarted(Struct, frozen=True, gc=False):
@@ -67,6 +83,8 @@ class AttemptStarted(Struct, frozen=True, gc=False):
 
     attempt: int
     target: str
+    skipped: tuple[Skipped, ...] = ()
+    """Targets of the chain that were passed over until now."""
 
 
 class AttemptFailed(Struct, frozen=True, gc=False):
@@ -76,6 +94,8 @@ class AttemptFailed(Struct, frozen=True, gc=False):
     target: str
     error: Exception
     latency_ms: float
+    wait_s: float = 0.0
+    """How long the call waits before its next attempt."""
 
 
 class Opened(Struct, frozen=True, gc=False):
@@ -118,6 +138,13 @@ class ToolCallDelta(Struct, frozen=True, gc=False):
     choice: int = 0
 
 
+class Retracted(Struct, frozen=True, gc=False):
+    """The attempt broke off: of the answer's text the first `stands` characters stand; the rest, and all fragments of
+    tool calls, are void. What follows takes their place."""
+
+    stands: int
+
+
 class StateReported(Struct, frozen=True, gc=False):
     """What the provider wants to see again with this answer, or with its tool call of index `call`."""
 
@@ -157,8 +184,8 @@ class Metered(Struct, frozen=True, gc=False):
 
 
 ModelEvent = (
-    AttemptStarted | AttemptFailed | Opened | TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | StateReported
-    | UsageReported | Finished | Metered
+    AttemptStarted | AttemptFailed | Opened | TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | Retracted
+    | StateReported | UsageReported | Finished | Metered
 )  # fmt: skip
 
 ModelCall = Callable[[ModelRequest, CallContext], AsyncGenerator[list[ModelEvent], None]]

@@ -84,7 +84,10 @@ class Gate:
         self._tell(before)
 
     def failed(self, ticket: Ticket, error: GoliveError) -> None:
-        """The attempt ended with `error`, which may or may not speak against the provider."""
+        """The attempt ended with `error`, which may or may not speak against the provider.
+
+        Where it opened the breaker, the error's field `breaker` is "opened".
+        """
         before, now = self._breaker.state, self._clock.monotonic()
         wait_s = error.fields.get("retry_after_s")
         if isinstance(error, ModelRateLimited) and wait_s:
@@ -94,7 +97,7 @@ class Gate:
             self._breaker.failed(ticket, now)
         else:
             self._breaker.given_up(ticket)
-        self._tell(before)
+        self._tell(before, error)
 
     def given_up(self, ticket: Ticket) -> None:
         """The attempt was abandoned."""
@@ -104,6 +107,8 @@ class Gate:
         """Nothing is to be tried for so long."""
         self._until = max(self._until, self._clock.monotonic() + min(seconds, MAX_PAUSE_S))
 
-    def _tell(self, before: State) -> None:
+    def _tell(self, before: State, error: GoliveError | None = None) -> None:
         if self._breaker.state != before:
             self._moved(self, before)
+            if self._breaker.state == "open" and error is not None:
+                error.fields["breaker"] = "opened"

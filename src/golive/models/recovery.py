@@ -1,0 +1,208 @@
+"""Goes on when an answer breaks off in the middle: continues it, begins it anew, or lets the failure go up.
+
+What may be done depends on what the reader can take back (`CallContext.retracts`): a native client everything, an agent
+behind another vendor's face its tool calls alone, a relayed call nothing. Never are two answers spliced unseen: a
+continuation is joined by `joining.py` or not at all. JSON and tool arguments are begun anew, never continued.
+"""
+
+from collections.abc import AsyncGenerator
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from golive.core.errors import GoliveError, ModelCut, ModelError
+from golive.core.messages import Message
+from golive.models import failures
+from golive.models.call import (
+    AttemptFailed,
+    AttemptStarted,
+    CallContext,
+    Finished,
+    ModelCall,
+    ModelEvent,
+    ModelRequest,
+    ReasoningDelta,
+    RefusalDelta,
+    Retracted,
+    TextDelta,
+    ToolCallDelta,
+)
+from golive.models.joining import MIN_TEXT_CHARS, Joiner, NotJoined, anchor
+
+MAX_BREAKS = 4
+"""Breaks of one answer, and continuations that do not fit, that are recovered from; one more goes up."""
+COMPACT_PIECES = 64
+
+OnBreak = Literal["continue", "reset", "fail"]
+Rung = Literal["prefill", "instruct", "reset"]
+
+_GO_ON = (
+    "Your last message was cut off. Begin by repeating exactly these last words of it, without quotation marks:\n"
+    "{anchor}\nThen go on from there, in the same sentence, as if nothing had happened. Say nothing about the interruption."
+)
+_CONVERSATION = frozenset({"messages", "system", "contents", "systemInstruction", "input", "instructions"})
+"""Keys of `extra` by which dialects state the conversation; a continuation states it anew."""
+
+
+class Ways(NamedTuple):
+    """How a tier recovers.
+
+    prefilled: asks the targets of the chain that go on where an assistant's message stops; None: there are none.
+    instructed: whether a target may be asked in words to go on.
+    """
+
+    on_break: OnBreak
+    prefilled: ModelCall | None = None
+    instructed: bool = False
+
+
+class Recovering:
+    """A `ModelCall` around a chain."""
+
+    def __init__(self, call: ModelCall, ways: Ways) -> None:
+        self._call = call
+        self._ways = ways
+
+    async def __call__(self, request: ModelRequest, ctx: CallContext) -> AsyncGenerator[list[ModelEvent], None]:
+        """Raises what the chain raises where nothing of the answer can be saved, or after `MAX_BREAKS` breaks."""
+        answer = _Answer()
+        stream = self._call(request, ctx)
+        joiner: Joiner | None = None
+        breaks = 0
+        while True:
+            error: GoliveError
+            try:
+                async for events in stream:
+                    fitting = events if joiner is None else _fitting(events, joiner)
+                    answer.take(fitting)
+                    if fitting:
+                        yield fitting
+                return
+            except NotJoined:
+                error = ModelCut(f"{answer.target} did not go on with the answer that had broken off.")
+            except GoliveError as raised:
+                error = raised
+            finally:
+                await stream.aclose()
+            breaks += 1
+            rung = self._next(answer, request, error, ctx) if breaks <= MAX_BREAKS else None
+            if rung is None:
+                raise error
+            yield [AttemptFailed(answer.attempts, answer.target, error, 0.0)]
+            if (stands := answer.void(rung)) is not None:
+                yield [Retracted(stands)]
+            then = msgspec.structs.replace(ctx, avoid=tuple(answer.broken), attempts=answer.attempts)
+            stream, joiner = self._go_on(rung, request, answer.text(), then)
+
+    def _next(self, answer: "_Answer", request: ModelRequest, error: GoliveError, ctx: CallContext) -> Rung | None:
+        """How to go on; None: not at all. What failed since the text last grew is not tried again."""
+        if not isinstance(error, ModelError) or not answer.began or self._ways.on_break == "fail":
+            return None
+        if not answer.tried and not failures.of(error).moves:
+            return None  # a continuation that is refused says nothing against beginning anew
+        text = answer.text()
+        if answer.tools and ctx.retracts == "nothing":
+            return None
+        exact = request.output_schema is not None or request.only_there or answer.other
+        if text and not exact and self._ways.on_break == "continue":
+            if self._ways.prefilled is not None and "prefill" not in answer.tried:
+                return "prefill"
+            if self._ways.instructed and len(text) >= MIN_TEXT_CHARS and "instruct" not in answer.tried:
+                return "instruct"
+        may_drop = ctx.retracts == "all" or (ctx.retracts == "tools" and not text and not answer.other)
+        return "reset" if may_drop and "reset" not in answer.tried else None
+
+    def _go_on(
+        self, rung: Rung, request: ModelRequest, text: str, ctx: CallContext
+    ) -> tuple[AsyncGenerator[list[ModelEvent], None], Joiner | None]:
+        if rung == "prefill":
+            assert self._ways.prefilled is not None
+            # Vendors refuse blanks at the end of a prefill.
+            asked = _with(request, Message("assistant", text.rstrip()))
+            return self._ways.prefilled(asked, ctx), Joiner(text, trusted=True)
+        if rung == "instruct":
+            words = Message("user", _GO_ON.format(anchor=anchor(text)))
+            return self._call(_with(request, Message("assistant", text), words), ctx), Joiner(text, trusted=False)
+        return self._call(request, ctx), None
+
+
+class _Answer:
+    """What the reader has been handed so far."""
+
+    __slots__ = ("_pieces", "attempts", "began", "broken", "other", "target", "tools", "tried")
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self.attempts = 0
+        self.target = ""
+        self.broken: dict[str, None] = {}
+        self.began = False
+        self.tools = False
+        self.other = False
+        """Something that cannot be continued: a refusal, a second choice."""
+        self.tried: set[Rung] = set()
+
+    def text(self) -> str:
+        if len(self._pieces) > 1:
+            self._pieces = ["".join(self._pieces)]
+        return self._pieces[0] if self._pieces else ""
+
+    def take(self, events: list[ModelEvent]) -> None:
+        """Notes a batch as it is handed on."""
+        for event in events:
+            kind = type(event)
+            if kind is TextDelta:
+                self._pieces.append(event.text)  # type: ignore[union-attr]  # told by `kind`
+                self.began = True
+                if event.choice or event.extra is not None:  # type: ignore[union-attr]
+                    self.other = True
+                if self.tried and event.text:  # type: ignore[union-attr]
+                    self.tried.clear()
+            elif kind is AttemptStarted:
+                self.attempts, self.target = event.attempt, event.target  # type: ignore[union-attr]
+            elif kind is ToolCallDelta:
+                self.began = self.tools = True
+            elif kind is ReasoningDelta:
+                self.began = True
+            elif kind is RefusalDelta:
+                self.began = self.other = True
+        if len(self._pieces) > COMPACT_PIECES:
+            self.text()
+
+    def void(self, rung: Rung) -> int | None:
+        """Notes that `rung` is taken; how much of the text stands, where something is taken back."""
+        self.tried.add(rung)
+        self.broken[self.target] = None
+        had_tools, self.tools = self.tools, False
+        if rung == "reset":
+            self._pieces.clear()
+            self.other = False
+            return 0
+        return len(self.text()) if had_tools else None
+
+
+def _fitting(events: list[ModelEvent], joiner: Joiner) -> list[ModelEvent]:
+    """The batch without what its text repeats of the one before.
+
+    Raises:
+        NotJoined: it is no continuation.
+    """
+    fitting: list[ModelEvent] = []
+    for event in events:
+        if isinstance(event, TextDelta):
+            if shown := joiner.feed(event.text):
+                fitting.append(TextDelta(shown))
+            continue
+        if isinstance(event, ToolCallDelta | Finished) and (rest := joiner.end()):
+            fitting.append(TextDelta(rest))
+        fitting.append(event)
+    return fitting
+
+
+def _with(request: ModelRequest, *messages: Message) -> ModelRequest:
+    """The request with further messages at its end."""
+    return msgspec.structs.replace(
+        request,
+        messages=(*request.messages, *messages),
+        extra={key: raw for key, raw in request.extra.items() if key not in _CONVERSATION},
+    )
