@@ -74,7 +74,8 @@ class Server:
             base_url=base_url, models=("sim-text", "sim-echo"), first_token_s=1, between_tokens_s=1
         )
         dead = ProviderConfig(base_url="http://127.0.0.1:9/v1", models=())
-        self.config = self.config.model_copy(update={"providers": {"sim": provider, "dead": dead}})
+        more = self.options.get("providers", lambda base_url: {})(base_url)
+        self.config = self.config.model_copy(update={"providers": {"sim": provider, "dead": dead, **more}})
         self.plane = ModelPlane(self.config, lambda ref: ref, HttpTransport(), self.clock)
         folder = self.path / "support"
         folder.mkdir()
