@@ -237,7 +237,7 @@ def test_callers_who_mark_are_left_to_it(extra: dict[str, Raw]) -> None:
 def test_extra_replaces_what_was_encoded() -> None:
     """Verbatim, all but the model and whether it streams."""
     extra = {
-        "messages": Raw(b'[{"role":"user","content":"x"}]'), "system": Raw(b'"s"'), "tools": Raw(b'[{"type":"t"}]'),
+        "system": Raw(b'"s"'), "tools": Raw(b'[{"type":"t"}]'),
         "max_tokens": Raw(b"5"), "thinking": Raw(b'{"type":"disabled"}'), "top_k": Raw(b"3"), "model": Raw(b'"other"'),
         "stream": Raw(b"true"),
     }  # fmt: skip
@@ -246,10 +246,21 @@ def test_extra_replaces_what_was_encoded() -> None:
         tool_choice=Raw(b'"auto"'), reasoning_effort="high", prompt_cache=True,
     )  # fmt: skip
     assert wire == {
-        "model": NEW, "max_tokens": 5, "messages": [{"role": "user", "content": "x"}], "system": "s",
+        "model": NEW, "max_tokens": 5, "system": "s",
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "Hello", "cache_control": MARK}]}],
         "tools": [{"type": "t"}], "tool_choice": {"type": "auto"}, "thinking": {"type": "disabled"},
         "output_config": {"effort": "high"}, "top_k": 3,
     }  # fmt: skip
+
+
+def test_a_whole_request_of_the_callers_is_sent_as_it_was_written() -> None:
+    """With messages of its own it is a whole request: nothing is added that the caller did not write."""
+    extra = {"messages": Raw(b'[{"role":"user","content":"x"}]'), "max_tokens": Raw(b"5"), "model": Raw(b'"other"')}
+    wire = encode(
+        messages=(Message("system", "A"), *HELLO), tools=(FIND,), dialect="anthropic", extra=extra, stream=True,
+        tool_choice=Raw(b'"auto"'), reasoning_effort="high", prompt_cache=True, temperature=0.5,
+    )  # fmt: skip
+    assert wire == {"model": NEW, "max_tokens": 5, "messages": [{"role": "user", "content": "x"}], "stream": True}
 
 
 def test_extra_of_another_dialect_stays_there() -> None:

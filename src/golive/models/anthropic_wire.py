@@ -148,6 +148,8 @@ def encode_request(request: ModelRequest, model: str, provider: str) -> bytes:
     conversation does not allow it. `seed` has no counterpart. Everything else is for the API to refuse.
     """
     extra = request.extra if request.dialect == "anthropic" else {}
+    if "messages" in extra:  # a whole request of the caller's own, which is sent as it was written
+        return _encode({"model": model, **_without_ours(extra), **({"stream": True} if request.stream else {})})
     talk = conversation(request.messages, provider)
     max_tokens = DEFAULT_MAX_TOKENS if request.max_output_tokens is None else request.max_output_tokens
     wire: dict[str, Any] = {
@@ -172,10 +174,14 @@ def encode_request(request: ModelRequest, model: str, provider: str) -> bytes:
     wire |= _sampling(request, traits, thinks=thinking is not None and thinking["type"] != "disabled")
     if request.prompt_cache and not any(name == "cache_control" or _is_marked(raw) for name, raw in extra.items()):
         _mark(tools, talk.system, talk.last_of_user())
-    wire.update({name: raw for name, raw in extra.items() if name not in _KEPT})
+    wire |= _without_ours(extra)
     if request.stream:
         wire["stream"] = True
     return _encode(wire)
+
+
+def _without_ours(extra: dict[str, Raw]) -> dict[str, Raw]:
+    return {name: raw for name, raw in extra.items() if name not in _KEPT}
 
 
 def _is_forced(choice: Any) -> bool:
