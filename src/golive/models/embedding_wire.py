@@ -7,6 +7,7 @@ November 2026.
 import binascii
 from array import array
 from base64 import b64decode, b64encode
+from math import isfinite
 from sys import byteorder
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -200,14 +201,24 @@ def _vector(raw: Raw, place: int, base64: bool, origin: Origin) -> Raw:
     size = len(given) if packed is None else len(packed) / 4
     if not 1 <= size <= MAX_DIMENSIONS or size != int(size):
         raise _malformed(origin, f"sent a vector (number {place}) of {size:g} dimensions.")
-    if base64 == isinstance(given, str):
+    if packed is None and not base64:
         return raw.copy()
-    floats = array("f", [] if packed is not None else given)  # type: ignore[arg-type]
-    if packed is not None:
+    floats = array("f")
+    if packed is None:
+        floats.extend(given)
+    else:
         floats.frombytes(packed)
+        if byteorder == "big":
+            floats.byteswap()
+    if not all(map(isfinite, floats)):
+        raise _malformed(origin, f"sent a vector (number {place}) that holds no numbers.")
+    if not base64:
+        return Raw(_encode(floats.tolist()))
+    if packed is not None:
+        return raw.copy()
     if byteorder == "big":
         floats.byteswap()
-    return Raw(_encode(b64encode(floats.tobytes()).decode() if base64 else floats.tolist()))
+    return Raw(_encode(b64encode(floats.tobytes()).decode()))
 
 
 def _malformed(origin: Origin, message: str) -> ModelError:
