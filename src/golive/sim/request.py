@@ -61,6 +61,8 @@ class ChatRequest(Struct, frozen=True):
     """The input in the order the vendor caches it; empty when it is too short to be cached."""
     stop: tuple[str, ...] = ()
     """Texts at which the answer ends, without them."""
+    sealed: bool = False
+    """Tool calls after reasoning must be handed back with the sealed state that came with them."""
     thinks: bool = True
     """False: the client wants to see no reasoning."""
 

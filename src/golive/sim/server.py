@@ -213,7 +213,7 @@ class _Call:
             owner = f"{vendor.name}\0{vendor.credential(request)}\0{chat.model.partition('?')[0]}"
             look_up = sim.prompt_cache.marked if dialect.marks else sim.prompt_cache.automatic
             hit = look_up(owner, chat.prompt, sim.now())
-        answer = compose(base, script, sim.chance(base), self._namer(script), partial=partial, hit=hit)
+        answer = compose(base, script, sim.chance(base), self._namer(chat, script), partial=partial, hit=hit)
         self._play(chat, script, answer, self._biller(chat, hit))
 
     def _script(self, chat: ChatRequest, request: Request) -> Script:
@@ -223,9 +223,9 @@ class _Call:
         # Header values were read as Latin-1, byte for byte; a script's JSON is UTF-8.
         return self._sim.scripts.choose(chat.model, None if header is None else header.encode("latin-1"))
 
-    def _namer(self, script: Script) -> Callable[[int], str]:
+    def _namer(self, chat: ChatRequest, script: Script) -> Callable[[int], str]:
         front = f"{self._dialect.call_prefix}sim{self._number}x"
-        if self._dialect.seals and script.reasoning:
+        if chat.sealed and script.reasoning:
             first = self._sim.seals.demanding(f"{front}0")
             return lambda index: f"{front}{index}" if index else first
         return lambda index: f"{front}{index}"

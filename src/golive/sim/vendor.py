@@ -87,14 +87,12 @@ class Dialect(Protocol):
     Attributes:
         call_prefix: what the ids of its tool calls begin with.
         reply_prefix: what the ids of its answers begin with.
-        seals: whether tool calls after reasoning must be handed back with the sealed state that came with them.
         marks: whether only what the client marks is cached.
         continues: whether an answer goes on where a last assistant message ends, if the script does not say.
     """
 
     call_prefix: str
     reply_prefix: str
-    seals: bool
     marks: bool
     continues: bool
 

@@ -109,7 +109,6 @@ class Messages:
 
     call_prefix = "toolu_"
     reply_prefix = "msg_"
-    seals = True
     marks = True
     continues = True
 

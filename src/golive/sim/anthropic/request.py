@@ -74,6 +74,7 @@ def read_messages(body: bytes, seals: Seals, *, counting: bool = False) -> ChatR
         input_tokens=used,
         prompt=_prompt(raw, parts) if used >= MIN_TOKENS else (),
         stop=_stop(raw.get("stop_sequences")),
+        sealed=True,
         thinks=thinks,
     )
 

@@ -94,7 +94,6 @@ class GenerateContent:
 
     call_prefix = "fc-"
     reply_prefix = ""
-    seals = True
     marks = False
     continues = True
 

@@ -95,6 +95,7 @@ def read_generate(body: bytes, model: str, seals: Seals, *, streamed: bool) -> C
         input_tokens=used,
         prompt=tuple(parts) if used >= MIN_TOKENS else (),
         stop=tuple(str(text) for text in config.get("stopSequences") or ()),
+        sealed=True,
         thinks=_message(config.get("thinkingConfig") or {}, "thinking_config").get("includeThoughts") is not False,
     )
 

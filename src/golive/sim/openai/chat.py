@@ -84,7 +84,6 @@ class Chat:
 
     call_prefix = "call_"
     reply_prefix = "chatcmpl-"
-    seals = False
     marks = False
     continues = False
 

@@ -9,11 +9,14 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from golive.sim.openai.chat import Chat
+from golive.sim.openai.responses import Responses
 from golive.sim.protocol import Request
 from golive.sim.request import ChatRequest, Rejected
 from golive.sim.vendor import Dialect, Limit, Route, Why, Wording, refusal
 
 _MODELS = "/v1/models"
+_RESPONSES = "/v1/responses"
+_COUNT = "/v1/responses/input_tokens"
 _INVALID = "invalid_request_error"
 
 
@@ -79,7 +82,7 @@ class OpenAI:
     otherwise = Wording(500, "The server had an error while processing your request. Sorry about that!", "server_error")
 
     def __init__(self) -> None:
-        self._dialects: dict[str, Dialect] = {"/v1/chat/completions": Chat()}
+        self._dialects: dict[str, Dialect] = {"/v1/chat/completions": Chat(), _RESPONSES: Responses()}
 
     def owns(self, request: Request) -> bool:
         return True
@@ -89,11 +92,13 @@ class OpenAI:
         dialect = self._dialects.get(path)
         if dialect is not None and method == "POST":
             return Route("answer", dialect)
+        if path == _COUNT and method == "POST":
+            return Route("count", self._dialects[_RESPONSES])
         if path == _MODELS and method == "GET":
             return Route("models")
         if path.startswith(_MODELS + "/") and method == "GET":
             return Route("model", model=path[len(_MODELS) + 1 :])
-        why: Why = "method" if dialect is not None or path == _MODELS else "path"
+        why: Why = "method" if dialect is not None or path in (_MODELS, _COUNT) else "path"
         raise refusal(self, why, method=method, path=path)
 
     def credential(self, request: Request) -> str:
