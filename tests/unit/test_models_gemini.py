@@ -257,6 +257,15 @@ def test_a_blocked_prompt_is_refused(ask: Any) -> None:
     assert of_kind(events, UsageReported) == [UsageReported(Usage(8))]
 
 
+def test_a_prompt_that_is_blocked_late_is_refused_too() -> None:
+    """Feedback after text: what came stays, and the answer is a refusal and no cut; after the end it says nothing."""
+    blocked = {"promptFeedback": {"blockReason": "OTHER"}}
+    events, failure = stream(answer(text("half")), blocked)
+    assert type(failure) is ContentRefused
+    assert text_of(events) == "half"
+    assert stream(answer(text("all"), finish="STOP"), blocked)[1] is None
+
+
 def test_feedback_beside_candidates_refuses_nothing() -> None:
     """Ratings of a prompt that was answered."""
     events, failure = whole(answer(text("ok"), finish="STOP", promptFeedback={"safetyRatings": []}))

@@ -167,7 +167,7 @@ class _Decoder:
                 self._candidate(candidate, events)
                 if self.closed:
                     break
-        elif answer.prompt_feedback is not None and not self._seen:
+        elif answer.prompt_feedback is not None and not self.complete:
             self._feedback(answer.prompt_feedback)
         if self.complete or self.closed:
             self._report_usage(events)
