@@ -10,8 +10,8 @@ import msgspec
 import pytest
 from anthropic import Anthropic, AsyncAnthropic
 
-from golive.config.schema import GoliveConfig
-from golive.sim.script import ToolUse
+from golive.config.schema import GoliveConfig, ProviderConfig
+from golive.sim.script import Script, ToolUse
 from golive.store.ports import RunFilter
 from tests.e2e.gateway_kit import Server, raw, serving, sse
 
@@ -20,13 +20,26 @@ TOOL: Any = {
     "name": "get_order", "description": "Look up an order.",
     "input_schema": {"type": "object", "properties": {"order_id": {"type": "string"}}},
 }  # fmt: skip
+OTHERS = {"claude": "anthropic", "gemini": "gemini", "responses": "openai-responses"}
+"""Providers of the dialects beside OpenAI's chat, which `sim` speaks."""
 CALLS = [ToolUse("get_order", {"order_id": "A-1"}), ToolUse("get_order", {"order_id": "é"})]
 
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
-    async with serving(tmp_path) as running:
+    async with serving(tmp_path, providers=others) as running:
         yield running
+
+
+def others(base_url: str) -> dict[str, ProviderConfig]:
+    """One provider for each further dialect, at the same simulator."""
+    root = base_url.removesuffix("/v1")
+    return {
+        name: ProviderConfig.model_validate({
+            "dialect": dialect, "base_url": f"{root}/v1beta" if dialect == "gemini" else base_url, "models": (),
+        })
+        for name, dialect in OTHERS.items()
+    }  # fmt: skip
 
 
 def sdk_of(server: Server, key: str | None = None, **options: Any) -> AsyncAnthropic:
@@ -75,6 +88,35 @@ async def test_a_streamed_answer_is_the_whole_one(server: Server) -> None:
     assert streamed.stop_reason == whole.stop_reason == "end_turn"
     assert streamed.usage.to_dict() == whole.usage.to_dict()
     assert streamed.usage.output_tokens > 0
+
+
+@pytest.mark.parametrize("provider", ["sim", *OTHERS])
+async def test_every_dialect_thinks_calls_tools_and_goes_on(server: Server, provider: str) -> None:
+    """A loop of tools over each dialect: thoughts, calls and results go to and fro, and with them the vendor's state,
+    without which vendors that sign their thoughts refuse the second request."""
+    thinking: Any = {"reasoning": "hmm well"}
+    server.script(
+        "sim-text", turns=(Script(mode="tools", tool_calls=tuple(CALLS), **thinking), Script(text="Both shipped."))
+    )
+    ask: Any = {"model": f"{provider}/sim-text", "max_tokens": 5_000, "tools": [TOOL],
+                "thinking": {"type": "enabled", "budget_tokens": 2_000}}  # fmt: skip
+    turns: list[Any] = [{"role": "user", "content": "Where are A-1 and é?"}]
+    async with sdk_of(server) as sdk:
+        async with sdk.messages.stream(**ask, messages=turns) as stream:
+            first = await stream.get_final_message()
+        whole = await sdk.messages.create(**ask, messages=turns)
+        assert [block.type for block in whole.content] == [block.type for block in first.content]
+        for answer in (first, whole):
+            assert answer.stop_reason == "tool_use"
+            assert [block.thinking for block in answer.content if block.type == "thinking"] == ["hmm well"]
+            calls = [block for block in answer.content if block.type == "tool_use"]
+            assert [call.input for call in calls] == [{"order_id": "A-1"}, {"order_id": "é"}]
+            results: Any = [{"type": "tool_result", "tool_use_id": call.id, "content": "shipped"} for call in calls]
+            said: Any = [*turns, {"role": "assistant", "content": answer.content}, {"role": "user", "content": results}]
+            last = await sdk.messages.create(**ask, messages=said)
+            assert text_of(last) == "Both shipped."
+            assert last.stop_reason == "end_turn"
+            assert last.usage.input_tokens > 0
 
 
 async def test_tool_calls_go_out_and_results_come_back(server: Server) -> None:
