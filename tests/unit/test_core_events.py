@@ -25,6 +25,7 @@ SAMPLES: list[Body] = [
     ),
     events.RunStarted(holder="server-1", waited_ms=1.5),
     events.StepStarted(step=1, tier="default"),
+    events.TextReset(step=2, item="msg_2", length=5),
     events.TextBlock(item="m1", channel="answer", text='a"\\\n\u2028🦉', pos=7),
     events.ModelStarted(step=1, attempt=1, target="openai/gpt"),
     events.ModelFailed(

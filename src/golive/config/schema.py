@@ -232,6 +232,13 @@ class TierConfig(Section):
     """Targets to ask instead when a provider's content filter refuses; the rest of `chain` when absent."""
     retries: Annotated[int, Field(ge=0, le=10)] | None = None
     """How often the call is tried again once every target of the chain has failed; `retry.retries` when absent."""
+    on_break: Literal["continue", "reset", "fail"] = "continue"
+    """When an answer breaks off in the middle. `continue`: a target whose capabilities say `prefill` goes on where the
+    text stops; where there is none, as `reset`. `reset`: another answer is begun, and clients that can are told what
+    to take back; others get what there is as a partial answer. `fail`: that at once."""
+    continue_instructed: bool = False
+    """Whether `continue` may also ask a target in words to go on. Its answer is joined only where it repeats the last
+    words of the text."""
     first_token_s: Seconds | None = None
     """Longest wait for the first event of an answer; that of the target's provider when absent."""
     between_tokens_s: Seconds | None = None

@@ -62,6 +62,8 @@ class RunAccepted(Body, frozen=True):
     max_steps: int = 0
     on_disconnect: OnDisconnect = "cancel"
     metadata: dict[str, str] = {}
+    unbroken: bool = False
+    """Whoever follows the run cannot take back text that was shown (a client of another vendor's face)."""
 
 
 class RunStarted(Body, frozen=True):
@@ -88,6 +90,15 @@ class TextBlock(Body, frozen=True):
     channel: Channel
     text: str
     pos: int
+
+
+class TextReset(Body, frozen=True):
+    """An answer broke off and is begun anew: of `item`'s text the first `length` characters stand."""
+
+    kind = "text.reset"
+    step: int
+    item: str
+    length: int
 
 
 class ModelStarted(Body, frozen=True):
@@ -214,8 +225,8 @@ class RunFinished(Body, frozen=True):
 BODIES: dict[str, type[Body]] = {
     body.kind: body
     for body in (
-        RunAccepted, RunStarted, StepStarted, TextBlock, ModelStarted, ModelFailed, ModelFinished, ToolStarted,
-        ToolFinished, CancelRequested, AlarmRaised, RunFinished,
+        RunAccepted, RunStarted, StepStarted, TextBlock, TextReset, ModelStarted, ModelFailed, ModelFinished,
+        ToolStarted, ToolFinished, CancelRequested, AlarmRaised, RunFinished,
     )
 }  # fmt: skip
 

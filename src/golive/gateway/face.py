@@ -238,6 +238,7 @@ class Face:
         metadata = asked.metadata()
         run = await self._runtime.start(
             RunRequest(
+                unbroken=asked.stream,
                 agent=asked.model,
                 input=asked.agent_input(),
                 principal=principal,

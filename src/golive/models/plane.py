@@ -16,13 +16,14 @@ from golive.core.errors import GoliveError, NotFound
 from golive.core.health import Dependency
 from golive.core.tasks import Tasks
 from golive.models.anthropic import Anthropic
-from golive.models.cache import AnswerCache, CachedCall
+from golive.models.cache import CachedCall, KeptAnswers
 from golive.models.call import ModelCall
 from golive.models.capabilities import Capabilities
 from golive.models.chain import Chain
 from golive.models.coalesce import Flights
 from golive.models.course import Chained
 from golive.models.dialect import Dialect
+from golive.models.embedding_cache import CachedEmbeddings, Embed
 from golive.models.embeddings import EmbeddingCall
 from golive.models.gate import Gate, GateState, Moved
 from golive.models.gemini import Gemini
@@ -34,6 +35,7 @@ from golive.models.openai_chat import OpenAIChat
 from golive.models.openai_responses import OpenAIResponses
 from golive.models.prices import Prices
 from golive.models.provider import Limits, ProviderCall
+from golive.models.recovery import Recovering, Ways
 from golive.models.transport import Transport
 
 MAX_TARGETS_KEPT = 1_000
@@ -72,7 +74,7 @@ class ModelPlane:
         self._retry = config.retry
         self._budget = RetryBudget(config.retry.share, config.retry.reserve)
         self._cache_ttl_s = config.cache.ttl_s
-        self._answers = AnswerCache(config.cache.max_bytes, clock)
+        self._answers = KeptAnswers(config.cache.max_bytes, clock)
         self._flights = Flights(clock)
 
     def target(self, ref: str, cache_ttl_s: float | None = None) -> ModelCall:
@@ -97,13 +99,16 @@ class ModelPlane:
         Raises:
             NotFound: as `target`.
         """
-        chained = Chained(
-            *(
-                tuple([self._lanes.target(ref, self._limits(ref, tier)) for ref in refs])
-                for refs in (tier.chain, tier.chain_context_too_long, tier.chain_content_refused)
-            )
+        main, context, content = (
+            tuple([self._lanes.target(ref, self._limits(ref, tier)) for ref in refs])
+            for refs in (tier.chain, tier.chain_context_too_long, tier.chain_content_refused)
         )
-        call = self._chain(chained, self._retry.retries if tier.retries is None else tier.retries)
+        retries = self._retry.retries if tier.retries is None else tier.retries
+        prefilled = tuple([target for target in main if target.can.prefill])
+        ways = Ways(
+            tier.on_break, self._chain(Chained(prefilled), retries) if prefilled else None, tier.continue_instructed
+        )
+        call = Recovering(self._chain(Chained(main, context, content), retries), ways)
         chains = (tier.chain, tier.chain_context_too_long, tier.chain_content_refused)
         return self._cached(call, "|".join(" ".join(refs) for refs in chains), tier.cache_ttl_s)
 
@@ -116,25 +121,17 @@ class ModelPlane:
         config = self._providers.get(ref.partition("/")[0])
         return None if config is None else config.dialect
 
-    def embeddings(self, ref: str) -> EmbeddingCall:
-        """The metered call for embeddings of `provider/model`.
+    def embeddings(self, ref: str, cache_ttl_s: float | None = None) -> Embed:
+        """The metered call for embeddings of `provider/model`; `cache_ttl_s` as for `target`.
 
         Raises:
             NotFound: as `target`.
         """
-        provider, model, config = self._parts(ref)
-        return EmbeddingCall(
-            provider=provider,
-            model=model,
-            base_url=config.base_url,
-            limits=Limits(config.connect_s, config.first_token_s, config.between_tokens_s, config.call_s),
-            dialect=_DIALECTS[config.dialect],
-            transport=self._transport,
-            credential=partial(self._credential, config.api_key),
-            price=partial(self.prices.price, provider, model),
-            clock=self._clock,
-            observe=self._health[provider].observe,
-        )
+        call = self._embeddings(ref)
+        ttl_s = self._cache_ttl_s if cache_ttl_s is None else cache_ttl_s
+        if not ttl_s:
+            return call
+        return CachedEmbeddings(call, name=ref, ttl_s=ttl_s, cache=self._answers, clock=self._clock)
 
     def needs_price_list(self) -> bool:
         """Whether some provider's models have no price of your own, so that the list is worth loading early."""
@@ -169,6 +166,21 @@ class ModelPlane:
         if not model or config is None:
             raise self._unknown(ref, provider, well_formed=bool(provider and model))
         return provider, model, config
+
+    def _embeddings(self, ref: str) -> EmbeddingCall:
+        provider, model, config = self._parts(ref)
+        return EmbeddingCall(
+            provider=provider,
+            model=model,
+            base_url=config.base_url,
+            limits=Limits(config.connect_s, config.first_token_s, config.between_tokens_s, config.call_s),
+            dialect=_DIALECTS[config.dialect],
+            transport=self._transport,
+            credential=partial(self._credential, config.api_key),
+            price=partial(self.prices.price, provider, model),
+            clock=self._clock,
+            observe=self._health[provider].observe,
+        )
 
     def _chain(self, chained: Chained, retries: int) -> ModelCall:
         policy = BackoffPolicy(retries, self._retry.first_s, self._retry.most_s)

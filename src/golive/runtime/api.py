@@ -22,6 +22,8 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     max_steps: int | None = None
     metadata: dict[str, str] = {}
     headers: tuple[tuple[str, str], ...] = ()
+    unbroken: bool = False
+    """Whoever follows the run cannot take back text that was shown."""
 
 
 class RunResult(Struct, frozen=True, kw_only=True):

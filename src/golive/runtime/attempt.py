@@ -1,10 +1,9 @@
 """One model call as the loop sees it: the stream's events become shown text, journalled attempts, and an answer."""
 
 from contextlib import aclosing
-from typing import Any
 
-from golive.core.errors import GoliveError, ModelError
-from golive.core.events import ModelFailed, ModelFinished, ModelStarted
+from golive.core.errors import ModelError
+from golive.core.events import ModelFinished, ModelStarted, TextReset
 from golive.core.messages import Opaque, ToolCall, Usage
 from golive.models.call import (
     AttemptFailed,
@@ -18,12 +17,14 @@ from golive.models.call import (
     Opened,
     ReasoningDelta,
     RefusalDelta,
+    Retracted,
     StateReported,
     TextDelta,
     ToolCallDelta,
 )
-from golive.runtime.interrupt import Interrupted, Interruptible
-from golive.runtime.journal import RunJournal, price_alarm
+from golive.runtime.interrupt import Interruptible
+from golive.runtime.journal import RunJournal
+from golive.runtime.model_failure import failed_attempt, price_alarm
 from golive.runtime.state import SEPARATOR_ITEM
 
 
@@ -84,13 +85,13 @@ class ModelTurn:
                 while (batch := await self._interruptible.next_of(stream)) is not None:
                     await self._take(batch)
         except ModelError as error:
-            self._note_failure(error)
+            self._note_failed(error)
             raise
         except BaseException as error:
             if self._finish_reason:  # the answer is whole; what was waited for is no more than its usage
                 self._note_answer()
             elif self._target:
-                self._note_failure(error)
+                self._note_failed(error)
             raise
         self._note_answer()
 
@@ -136,6 +137,8 @@ class ModelTurn:
                 self._metered = event
             case AttemptFailed():
                 self._moved_on(event)
+            case Retracted():
+                self._retracted(event.stands)
             case _:
                 pass
 
@@ -151,39 +154,30 @@ class ModelTurn:
 
     async def _started(self, event: AttemptStarted) -> None:
         self._attempt, self._target = event.attempt, event.target
-        self._journal.note(ModelStarted(self._step, event.attempt, event.target))
+        skipped: dict[str, str] = {passed.target: passed.reason for passed in event.skipped}
+        self._journal.note(ModelStarted(self._step, event.attempt, event.target, skipped))
         await self._journal.flush()
 
     def _moved_on(self, event: AttemptFailed) -> None:
-        self._note_failed(event.error, event.latency_ms)
+        self._note_failed(event.error, latency_ms=event.latency_ms, wait_s=event.wait_s)
 
-    def _note_failure(self, error: BaseException) -> None:
-        self._note_failed(error, self._metered.latency_ms if self._metered else 0.0)
+    def _retracted(self, stands: int) -> None:
+        """What is void goes, shown or not."""
+        self._fragments = _Fragments()
+        self._state.clear()
+        self._refused = False
+        self._finish_reason = ""
+        if self._begun:
+            self._journal.note(TextReset(self._step, self._item, stands))
 
-    def _note_failed(self, error: BaseException, latency_ms: float) -> None:
+    def _note_failed(self, error: BaseException, *, latency_ms: float = 0.0, wait_s: float = 0.0) -> None:
         metered, self._metered = self._metered, None
-        code, message, fields = _words(error)
-        self._journal.note(
-            ModelFailed(
-                self._step,
-                self._attempt,
-                self._target,
-                code,
-                message,
-                fields.get("status"),
-                fields.get("vendor_code"),
-                fields.get("vendor_message"),
-                fields.get("request_id"),
-                fields.get("retry_after_s"),
-                latency_ms,
-                metered.usage if metered else Usage(),
-                metered.cost_microusd if metered else 0,
-                metered.priced if metered else True,
-                metered.estimated if metered else False,
-            ),
-            metered,
+        failed, *alarms = failed_attempt(
+            self._step, self._attempt, self._target, error, metered, latency_ms=latency_ms, wait_s=wait_s
         )
-        self._alarm(metered)
+        self._journal.note(failed, metered)
+        for alarm in alarms:
+            self._journal.note(alarm)
 
     def _note_answer(self) -> None:
         metered, opened = self._metered, self._opened
@@ -209,20 +203,5 @@ class ModelTurn:
             ),
             metered,
         )
-        self._alarm(metered)
-
-    def _alarm(self, metered: Metered | None) -> None:
-        alarm = price_alarm(metered) if metered else None
-        if alarm is not None:
+        if (alarm := price_alarm(metered)) is not None:
             self._journal.note(alarm)
-
-
-def _words(error: BaseException) -> tuple[str, str, dict[str, Any]]:
-    """What the journal says of a failure: code, message, the vendor's own fields. Where nobody but the operator can
-    help (a secret that is not set), the message says what to do."""
-    if isinstance(error, ModelError):
-        return error.code, error.message, error.fields
-    if isinstance(error, GoliveError):
-        return error.code, str(error), {}
-    given_up = isinstance(error, Interrupted) or not isinstance(error, Exception)
-    return ("cancelled" if given_up else "internal"), "The call was given up.", {}

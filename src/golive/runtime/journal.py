@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from golive.core.clock import Clock
 from golive.core.errors import GoliveError, StoreUnavailable
-from golive.core.events import AlarmRaised, Body, Event, TextBlock, encode_body
+from golive.core.events import Body, Event, TextBlock, encode_body
 from golive.core.frames import Channel, Frame, text_frame
 from golive.core.tasks import Tasks
 from golive.models.call import Metered
@@ -242,15 +242,3 @@ class RunJournal:
             reasoning_tokens=usage.reasoning_tokens,
             cache_write_tokens=usage.cache_write_tokens,
         )
-
-
-def price_alarm(metered: Metered) -> AlarmRaised | None:
-    """The alarm that tokens without a price raise: a cost of 0 must never pass for cheap."""
-    tokens = metered.usage.input_tokens + metered.usage.output_tokens
-    if metered.priced or not tokens:
-        return None
-    return AlarmRaised(
-        "price.missing",
-        f'No price is known for {metered.target}: {tokens} tokens were counted at $0. Set [prices."{metered.target}"].',
-        {"target": metered.target, "tokens": str(tokens)},
-    )

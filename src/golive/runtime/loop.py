@@ -131,8 +131,9 @@ class RunLoop:
         )
         turn = ModelTurn(self._journal, self._interruptible, action.step)
         ctx = CallContext(
-            self._deadline, self._state.run, self._state.tenant, turn.abandoned, version=self._state.version
-        )
+            self._deadline, self._state.run, self._state.tenant, turn.abandoned, version=self._state.version,
+            retracts="tools" if self._state.unbroken else "all",
+        )  # fmt: skip
         await turn.carry_out(tier.call, request, ctx)
 
     async def _call_tools(self, action: CallTools) -> None:

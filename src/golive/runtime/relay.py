@@ -11,14 +11,11 @@ from golive.core.errors import (
     DeadlineExceeded,
     Fenced,
     GoliveError,
-    ModelError,
     ShuttingDown,
     StoreError,
     StoreUnavailable,
 )
 from golive.core.events import (
-    Body,
-    ModelFailed,
     ModelFinished,
     Outcome,
     RunAccepted,
@@ -27,9 +24,21 @@ from golive.core.events import (
 from golive.core.ids import Ids
 from golive.core.messages import Usage
 from golive.core.tasks import Tasks, uncancelled
-from golive.models.call import CallContext, Finished, Metered, ModelCall, ModelEvent, ModelRequest, Opened
+from golive.models.call import (
+    AttemptFailed,
+    AttemptStarted,
+    CallContext,
+    Finished,
+    Metered,
+    ModelCall,
+    ModelEvent,
+    ModelRequest,
+    Opened,
+    TextDelta,
+)
 from golive.runtime.ending import Ender
-from golive.runtime.journal import Observer, RunJournal, price_alarm
+from golive.runtime.journal import Observer, RunJournal
+from golive.runtime.model_failure import failed_attempt, price_alarm
 from golive.runtime.state import RunState
 from golive.store.ports import Lease, Store
 from golive.tenants.authorize import Principal
@@ -201,6 +210,7 @@ class RelayCall:
         self._closed = closed
         self._settle_in_time = settle_in_time
         self._metered: Metered | None = None
+        self._attempt = 1
         self._opened: Opened | None = None
         self._finish_reason = "stop"
         self._settled = False
@@ -221,13 +231,7 @@ class RelayCall:
         try:
             async for batch in self._stream:
                 self._waiting = None
-                for event in batch:
-                    if isinstance(event, Finished):
-                        self._finish_reason = event.reason
-                    elif isinstance(event, Opened):
-                        self._opened = event
-                    elif isinstance(event, Metered):
-                        self._metered = event
+                self._take(batch)
                 yield batch
                 if self._interrupted and self._metered is None:
                     break
@@ -250,6 +254,25 @@ class RelayCall:
             raise stopped
         if not self._settled:
             await self._settle(None)
+
+    def _take(self, batch: list[ModelEvent]) -> None:
+        for event in batch:
+            kind = type(event)
+            if kind is TextDelta:
+                continue
+            match event:
+                case Finished():
+                    self._finish_reason = event.reason
+                case Opened():
+                    self._opened = event
+                case Metered():
+                    self._metered = event
+                case AttemptStarted():
+                    self._attempt = event.attempt
+                case AttemptFailed():
+                    self._note_failed(event.error, wait_s=event.wait_s)
+                case _:
+                    pass
 
     async def show(self) -> None:
         """Lists the call while it is under way.
@@ -279,12 +302,16 @@ class RelayCall:
     def _on_abandoned(self, metered: Metered) -> None:
         self._metered = metered
 
+    def _note_failed(self, error: BaseException | None, *, code: str = "", wait_s: float = 0.0) -> None:
+        metered, self._metered = self._metered, None
+        failed, *alarms = failed_attempt(1, self._attempt, self._target, error, metered, code=code, wait_s=wait_s)
+        self._journal.note(failed, metered)
+        for alarm in alarms:
+            self._journal.note(alarm)
+
     async def _settle(self, error: GoliveError | None, *, abandoned: bool = False) -> None:
         self._settled = True
         metered, opened = self._metered, self._opened
-        usage = metered.usage if metered else Usage()
-        cost = metered.cost_microusd if metered else 0
-        body: Body
         outcome: Outcome = "completed"
         reason = "done"
         if error is not None or abandoned:
@@ -292,56 +319,37 @@ class RelayCall:
             if isinstance(error, ShuttingDown):
                 reason = "interrupted"
             outcome = "cancelled" if abandoned else "failed"
-            fields = error.fields if isinstance(error, ModelError) else {}
-            body = ModelFailed(
-                1,
-                1,
-                self._target,
-                reason,
-                _words(error) if error else "The client went away.",
-                fields.get("status"),
-                fields.get("vendor_code"),
-                fields.get("vendor_message"),
-                fields.get("request_id"),
-                fields.get("retry_after_s"),
-                metered.latency_ms if metered else 0.0,
-                usage,
-                cost,
-                metered.priced if metered else True,
-                metered.estimated if metered else False,
-            )
+            self._note_failed(error, code=reason)
         else:
-            body = ModelFinished(
-                step=1,
-                attempt=1,
-                target=self._target,
-                item="",
-                finish_reason=self._finish_reason,
-                usage=usage,
-                cost_microusd=cost,
-                priced=metered.priced if metered else False,
-                response_model=opened.response_model if opened else "",
-                request_id=opened.request_id if opened else None,
-                first_token_ms=metered.first_token_ms if metered else None,
-                latency_ms=metered.latency_ms if metered else 0.0,
-                usage_estimated=metered.estimated if metered else False,
-                cached=metered.cached if metered else False,
-                saved_microusd=metered.saved_microusd if metered else 0,
+            self._journal.note(
+                ModelFinished(
+                    step=1,
+                    attempt=self._attempt,
+                    target=self._target,
+                    item="",
+                    finish_reason=self._finish_reason,
+                    usage=metered.usage if metered else Usage(),
+                    cost_microusd=metered.cost_microusd if metered else 0,
+                    priced=metered.priced if metered else False,
+                    response_model=opened.response_model if opened else "",
+                    request_id=opened.request_id if opened else None,
+                    first_token_ms=metered.first_token_ms if metered else None,
+                    latency_ms=metered.latency_ms if metered else 0.0,
+                    usage_estimated=metered.estimated if metered else False,
+                    cached=metered.cached if metered else False,
+                    saved_microusd=metered.saved_microusd if metered else 0,
+                ),
+                metered,
             )
-        self._journal.note(body, metered)
-        alarm = price_alarm(metered) if metered else None
-        if alarm is not None:
-            self._journal.note(alarm)
+            if (alarm := price_alarm(metered)) is not None:
+                self._journal.note(alarm)
         state = self._journal.state
         duration_ms = round((self._clock.now() - state.created_at) * 1000, 3)
-        self._journal.note(RunFinished(outcome, reason, "", None, usage, cost, 1, duration_ms, state.estimated))
+        self._journal.note(
+            RunFinished(outcome, reason, "", None, state.usage, state.cost_microusd, 1, duration_ms, state.estimated)
+        )
         try:
             await self._journal.flush()
         except StoreError as refused:
             self._settle_in_time(self._journal, refused)
             raise
-
-
-def _words(error: GoliveError) -> str:
-    """What the journal says of a failure; where only the operator can help, with what to do."""
-    return error.message if isinstance(error, ModelError) else str(error)

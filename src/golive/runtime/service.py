@@ -123,6 +123,7 @@ class Runtime:
                 limits.max_steps,
                 policy,
                 request.metadata,
+                request.unbroken,
             )
         )
         deadline = Deadline.after(self._clock, limits.deadline_s, "limits.deadline_s")

@@ -21,6 +21,7 @@ from golive.core.events import (
     RunStarted,
     StepStarted,
     TextBlock,
+    TextReset,
     ToolFinished,
     ToolStarted,
     decode_body,
@@ -37,6 +38,7 @@ FRAMED: frozenset[str] = frozenset(
         "run.accepted",
         "run.started",
         "step.started",
+        "text.reset",
         "model.failed",
         "model.finished",
         "tool.started",
@@ -107,6 +109,11 @@ class RunState:
             handler(self, at, body)
 
     @property
+    def unbroken(self) -> bool:
+        """Whether text that was shown cannot be taken back."""
+        return self.accepted is not None and self.accepted.unbroken
+
+    @property
     def answer(self) -> str:
         """Everything on the answer channel so far."""
         if len(self._answer) > 1:
@@ -141,6 +148,15 @@ class RunState:
         if body.item != self._item:
             self._item, self._item_text = body.item, []
         self._item_text.append(body.text)
+
+    def _on_text_reset(self, at: float, body: TextReset) -> None:
+        if body.item != self._item:
+            return
+        text = "".join(self._item_text)
+        void = len(text) - body.length
+        if void > 0:
+            self._item_text = [text[: body.length]]
+            self._answer = [self.answer[:-void]]
 
     def _on_model_failed(self, at: float, body: ModelFailed) -> None:
         self.usage += body.usage
@@ -266,6 +282,7 @@ _HANDLERS: dict[type[Body], Callable[[RunState, float, Any], None]] = {
     RunStarted: RunState._on_started,
     StepStarted: RunState._on_step,
     TextBlock: RunState._on_text,
+    TextReset: RunState._on_text_reset,
     ModelStarted: RunState._on_model_started,
     ModelFailed: RunState._on_model_failed,
     ModelFinished: RunState._on_model_finished,

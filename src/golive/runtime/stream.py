@@ -21,6 +21,7 @@ from golive.core.events import (
     RunStarted,
     StepStarted,
     TextBlock,
+    TextReset,
     ToolFinished,
     ToolStarted,
     decode_body,
@@ -54,6 +55,9 @@ def frame_of(state: RunState, body: Body) -> Frame | None:
             data = {"run": state.run, "waited_ms": body.waited_ms}
         case StepStarted():
             data = {"step": body.step, "tier": body.tier}
+        case TextReset():
+            item = body.item
+            data = {"item": body.item, "length": body.length}
         case ModelFailed():
             data = {"step": body.step, "target": body.target, "code": body.code, "message": body.message}
         case ModelFinished():
