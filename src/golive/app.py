@@ -218,7 +218,7 @@ class Server:
             key_admin=self.key_admin,
             models=lambda: self.plane.models(self.agents.targets(DEFAULT_TENANT)),
             dialect=lambda ref: self.plane.dialect(ref),  # noqa: PLW0108 - the plane may be another by then
-            embeddings=lambda ref: self.plane.embeddings(ref),  # noqa: PLW0108 - likewise
+            embeddings=lambda ref, ttl_s: self.plane.embeddings(ref, ttl_s),  # noqa: PLW0108 - likewise
             health=self.health,
             ping=self.store.ping,
             config_rows=lambda: self.loaded.values,

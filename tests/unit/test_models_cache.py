@@ -10,7 +10,7 @@ from msgspec import Raw, structs
 
 from golive.core.errors import ModelCut
 from golive.core.messages import Message, Opaque, Usage
-from golive.models.cache import ENTRY_BYTES, AnswerCache, CachedCall, KeptAnswer, is_deterministic, request_key
+from golive.models.cache import ENTRY_BYTES, CachedCall, KeptAnswer, KeptAnswers, is_deterministic, key_of
 from golive.models.call import (
     AttemptFailed,
     AttemptStarted,
@@ -37,7 +37,7 @@ class World:
     def __init__(self, clock: VirtualClock, max_bytes: int = 1_000_000) -> None:
         self.clock = clock
         self.model = Model(clock)
-        self.cache = AnswerCache(max_bytes, clock)
+        self.cache = KeptAnswers(max_bytes, clock)
         self.flights = Flights(clock)
 
     def call(self, *, name: str = "a/m", ttl_s: float = 60.0, deterministic_only: bool = False) -> CachedCall:
@@ -139,7 +139,7 @@ def test_parts_of_a_key_cannot_be_shifted_into_each_other() -> None:
 
     async def scene(world: World) -> None:
         keys = {
-            request_key(name, request(), context(world.clock, tenant, version))
+            key_of(context(world.clock, tenant, version), "answer", name, request())
             for tenant, version, name in (
                 ("ab", "c", "d"), ("a", "bc", "d"), ("a", "b", "cd"), ('a","b', "c", "d"), ("", "abc", "d"),
             )

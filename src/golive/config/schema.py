@@ -180,8 +180,8 @@ class CacheConfig(Section):
     """[cache]: answers that are kept, in memory, and given again to an equal request of the same tenant and version."""
 
     ttl_s: Seconds | None = None
-    """How long answers to deterministic requests (temperature 0, or a seed) are kept; none are when absent. A tier's
-    `cache_ttl_s`, and a client's header `x-golive-cache-ttl-s`, stand above it."""
+    """How long answers to deterministic requests (temperature 0, or a seed) and embeddings are kept; none are when
+    absent. A tier's `cache_ttl_s`, and a client's header `x-golive-cache-ttl-s`, stand above it."""
     max_bytes: Annotated[int, Field(ge=65_536, le=1_099_511_627_776)] = 67_108_864
     """Most memory for kept answers, bytes; the one used longest ago makes way."""
 

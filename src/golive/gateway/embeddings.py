@@ -13,13 +13,15 @@ from msgspec import Meta, Raw, Struct
 
 from golive.core.errors import InvalidRequest, ModelCut
 from golive.gateway.bodies import Reader, read_body
+from golive.gateway.cache_header import cache_ttl_s
 from golive.gateway.exchange import Exchange
 from golive.gateway.face import demand
 from golive.gateway.routes import Answer, Route
 from golive.gateway.watch import Watch
 from golive.models.call import CallContext, Finished, ModelEvent, Opened
+from golive.models.embedding_cache import Embed
 from golive.models.embedding_wire import EmbeddingRequest
-from golive.models.embeddings import EmbeddingAnswer, EmbeddingCall
+from golive.models.embeddings import EmbeddingAnswer
 from golive.runtime.relay import Relay
 
 MAX_INPUTS = 2_048
@@ -49,7 +51,7 @@ class Asking:
 
     __slots__ = ("_call", "_request", "answer")
 
-    def __init__(self, call: EmbeddingCall, request: EmbeddingRequest) -> None:
+    def __init__(self, call: Embed, request: EmbeddingRequest) -> None:
         self._call = call
         self._request = request
         self.answer: EmbeddingAnswer | None = None
@@ -66,12 +68,14 @@ class EmbeddingsFace:
     """Handler of /v1/embeddings."""
 
     def __init__(
-        self, relay: Relay, embeddings: Callable[[str], EmbeddingCall], dialect: Callable[[str], str | None], limit: int
-    ) -> None:
+        self, relay: Relay, embeddings: Callable[[str, float | None], Embed], dialect: Callable[[str], str | None],
+        limit: int,
+    ) -> None:  # fmt: skip
         """Takes what it calls.
 
         Args:
-            embeddings: the call for embeddings of `provider/model`; raises NotFound.
+            embeddings: the call for embeddings of `provider/model`, whose answers are kept for so many seconds (None:
+                as configured); raises NotFound.
             dialect: that of `provider/model`; None where there is no such provider.
             limit: most bytes of a body.
         """
@@ -90,7 +94,8 @@ class EmbeddingsFace:
                 remedy="Name it as provider/model.", field="model", value=asked.model[:100],
             )  # fmt: skip
         demand(exchange, "models.call", "model", asked.model)
-        asking = Asking(self._embeddings(asked.model), embedding_request(asked, body, self._dialect(asked.model) or ""))
+        request = embedding_request(asked, body, self._dialect(asked.model) or "")
+        asking = Asking(self._embeddings(asked.model, cache_ttl_s(exchange)), request)
         call = await self._relay.open_stream(exchange.principal, asked.model, asking.stream)
         exchange.run = call.run
         try:

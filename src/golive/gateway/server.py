@@ -31,7 +31,7 @@ from golive.gateway.responses_face import ResponsesFace
 from golive.gateway.routes import Route, Router, Shape, forbidden
 from golive.gateway.runs import RunFaces
 from golive.gateway.watch import ClientGone
-from golive.models.embeddings import EmbeddingCall
+from golive.models.embedding_cache import Embed
 from golive.models.listing import ModelInfo
 from golive.runtime.relay import Relay
 from golive.runtime.service import Runtime
@@ -59,7 +59,7 @@ class Gateway:
         key_admin: KeyAdmin,
         models: Callable[[], Sequence[ModelInfo]],
         dialect: Callable[[str], str | None],
-        embeddings: Callable[[str], EmbeddingCall],
+        embeddings: Callable[[str, float | None], Embed],
         health: Callable[[], Awaitable[Sequence[Dependency]]],
         ping: Callable[[], Awaitable[None]],
         config_rows: Callable[[], Sequence[Any]],

@@ -9,7 +9,7 @@ import sys
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct, structs
@@ -31,6 +31,8 @@ from golive.models.coalesce import Flights, free_of_cost
 
 STRUCT_BYTES = 64
 """What one event or batch takes beside its texts."""
+RAW_BYTES = 128
+"""What a piece of JSON takes beside its bytes."""
 ENTRY_BYTES = 1_024
 """What one answer takes beside its batches: its key, what it cost, its place."""
 LARGEST_SHARE = 4
@@ -49,13 +51,23 @@ class KeptAnswer(Struct, frozen=True):
     size: int
 
 
-class AnswerCache:
+class Kept(Protocol):
+    """Something to be kept; `size` is what it takes in memory, bytes."""
+
+    @property
+    def size(self) -> int: ...
+
+
+K = TypeVar("K", bound=Kept)
+
+
+class KeptAnswers:
     """Answers by key, at most `max_bytes` of them; the one that was used longest ago makes way."""
 
     def __init__(self, max_bytes: int, clock: Clock) -> None:
         self._max_bytes = max_bytes
         self._clock = clock
-        self._kept: OrderedDict[bytes, tuple[KeptAnswer, float]] = OrderedDict()
+        self._kept: OrderedDict[bytes, tuple[Kept, float]] = OrderedDict()
         self.bytes = 0
         self.largest = max_bytes // LARGEST_SHARE
         """Bytes of the largest answer that is kept."""
@@ -63,19 +75,19 @@ class AnswerCache:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def get(self, key: bytes) -> KeptAnswer | None:
-        """The answer, unless its time is over."""
+    def get(self, key: bytes, kind: type[K]) -> K | None:
+        """The answer of that kind, unless its time is over."""
         found = self._kept.get(key)
-        if found is None:
+        if found is None or not isinstance(found[0], kind):
             return None
-        answer, until = found
+        answer, until = found[0], found[1]
         if self._clock.monotonic() >= until:
             self._drop(key)
             return None
         self._kept.move_to_end(key)
         return answer
 
-    def put(self, key: bytes, answer: KeptAnswer, ttl_s: float) -> None:
+    def put(self, key: bytes, answer: Kept, ttl_s: float) -> None:
         """Keeps an answer of at most `largest` bytes for `ttl_s` from now."""
         self._drop(key)
         while self._kept and self.bytes + answer.size > self._max_bytes:
@@ -99,7 +111,7 @@ class CachedCall:
     """
 
     def __init__(
-        self, call: ModelCall, *, name: str, ttl_s: float, deterministic_only: bool, cache: AnswerCache,
+        self, call: ModelCall, *, name: str, ttl_s: float, deterministic_only: bool, cache: KeptAnswers,
         flights: Flights, clock: Clock,
     ) -> None:  # fmt: skip
         self._call = call
@@ -119,8 +131,8 @@ class CachedCall:
 
     async def _answer(self, request: ModelRequest, ctx: CallContext) -> AsyncGenerator[list[ModelEvent], None]:
         started = self._clock.monotonic()
-        key = request_key(self._name, request, ctx)
-        kept = self._cache.get(key)
+        key = key_of(ctx, "answer", self._name, request)
+        kept = self._cache.get(key, KeptAnswer)
         if kept is None:
             stream = self._flights.stream(key, ctx, lambda shared: self._recorded(key, request, shared))
             try:
@@ -151,9 +163,9 @@ class CachedCall:
             self._cache.put(key, answer, self._ttl_s)
 
 
-def request_key(name: str, request: ModelRequest, ctx: CallContext) -> bytes:
-    """Equal for equal requests of one tenant and version, to what is called `name`."""
-    return blake2b(_encode((ctx.tenant, ctx.version, name, request)), digest_size=32).digest()
+def key_of(ctx: CallContext, kind: str, name: str, request: Struct) -> bytes:
+    """Equal for equal requests of one tenant and version, of one kind and to what is called `name`."""
+    return blake2b(_encode((ctx.tenant, ctx.version, kind, name, request)), digest_size=32).digest()
 
 
 def is_deterministic(request: ModelRequest) -> bool:
@@ -234,4 +246,4 @@ def _footprint(value: Any) -> int:
     """Bytes of memory, about."""
     if isinstance(value, Struct):
         return STRUCT_BYTES + sum(_footprint(getattr(value, name)) for name in value.__struct_fields__)
-    return len(bytes(value)) if isinstance(value, Raw) else sys.getsizeof(value)
+    return RAW_BYTES + len(memoryview(value)) if isinstance(value, Raw) else sys.getsizeof(value)
