@@ -11,7 +11,8 @@ from golive.models.call import ModelEvent
 from golive.models.openai_chat import OpenAIChat
 from golive.models.openai_wire import usage_of
 from golive.models.vendor_errors import Origin, from_status, request_id
-from tests.contract.test_dialect import call, calls, chunk, text
+from tests.contract.speakers.openai_chat import call, chunk
+from tests.contract.test_dialect import calls, text
 
 DIALECT = OpenAIChat()
 

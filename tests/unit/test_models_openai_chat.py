@@ -13,7 +13,8 @@ from golive.models.dialect import Target
 from golive.models.openai_chat import OpenAIChat
 from golive.models.openai_wire import usage_of
 from golive.models.vendor_errors import Origin
-from tests.contract.test_dialect import USAGE, call, calls, chunk, decode, of_kind, sse, text, whole
+from tests.contract.speakers.openai_chat import USAGE, call, chunk, sse, whole
+from tests.contract.test_dialect import calls, decode, of_kind, text
 
 DIALECT = OpenAIChat()
 OPENAI_URL = "https://api.openai.com/v1"

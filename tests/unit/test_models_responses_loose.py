@@ -76,6 +76,13 @@ def test_deltas_without_an_item() -> None:
     assert [event.text for event in of_kind(events, TextDelta)] == ["Yes", ", sir"]
 
 
+def test_an_empty_first_delta_opens_nothing() -> None:
+    """The answer opens before its first text, also where an empty piece came ahead of everything."""
+    events, _ = stream(delta(""), delta(""), delta("Yes"), delta("!"), completed(message("Yes!?")))
+    assert kinds(events) == ["Opened", "TextDelta", "TextDelta", "UsageReported", "TextDelta", "Finished"]
+    assert text(events) == "Yes!?"
+
+
 def test_text_that_only_ends_have() -> None:
     """A part's end, an item's end, the final response: each adds what was not said, none says it twice."""
     end = {

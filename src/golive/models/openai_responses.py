@@ -42,13 +42,15 @@ _ENDING = {
 """The events that end a stream, and the status each stands for."""
 _ENDED = frozenset({"completed", "incomplete", "failed", "cancelled"})
 _DELTAS = {
-    "response.output_text.delta": ("message", "text"),
     "response.refusal.delta": ("message", "refusal"),
     "response.reasoning_summary_text.delta": ("reasoning", "summary"),
     "response.reasoning_text.delta": ("reasoning", "thought"),
     "response.function_call_arguments.delta": ("function_call", "arguments"),
 }
-_PARTS_DONE = {name.removesuffix("delta") + "done": kind for name, kind in _DELTAS.items()}
+_PARTS_DONE = {
+    "response.output_text.done": ("message", "text"),
+    **{name.removesuffix("delta") + "done": kind for name, kind in _DELTAS.items()},
+}
 
 _decode = msgspec.json.decode
 _encode = msgspec.json.Encoder().encode
@@ -167,11 +169,12 @@ class _Decoder:
 class StreamDecoder(_Decoder):
     """Reads server-sent events."""
 
-    __slots__ = ("_splitter",)
+    __slots__ = ("_splitter", "_text_at")
 
     def __init__(self, origin: Origin) -> None:
         super().__init__(origin)
         self._splitter = Splitter()
+        self._text_at: tuple[Any, Any, Any] | None = None
 
     def feed(self, data: bytes) -> list[ModelEvent]:
         events: list[ModelEvent] = []
@@ -216,10 +219,27 @@ class StreamDecoder(_Decoder):
                 self._not_json("an event", error)
 
     def _event(self, kind: str, wire: WireEvent, events: list[ModelEvent]) -> None:
+        if kind == "response.output_text.delta":
+            at = (wire.output_index, wire.item_id, wire.content_index)
+            text = wire.delta
+            if at == self._text_at and type(text) is str and text and not wire.logprobs:
+                # The path of nearly every event.
+                self._items.pieces.append(text)
+                events.append(TextDelta(text))
+                return
+            self._delta(("message", "text"), wire, events)
+            self._text_at = at if self.began else None
+            return
+        self._text_at = None
         delta = _DELTAS.get(kind)
         if delta is not None:
             self._delta(delta, wire, events)
-        elif kind in _PARTS_DONE:
+        else:
+            self._landmark(kind, wire, events)
+
+    def _landmark(self, kind: str, wire: WireEvent, events: list[ModelEvent]) -> None:
+        """An event that begins or ends something."""
+        if kind in _PARTS_DONE:
             item_kind, what = _PARTS_DONE[kind]
             text = as_text({"refusal": wire.refusal, "arguments": wire.arguments}.get(what, wire.text))
             self._said(self._items.part_done(item_kind, what, _key(wire), _part(wire), text), events)

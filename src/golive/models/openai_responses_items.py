@@ -96,7 +96,7 @@ class _Item:
 class OutputItems:
     """All items of one answer. Function calls count from 0 in the order they appear."""
 
-    __slots__ = ("_by_id", "_by_index", "_call_ids", "_items", "_last", "_provider", "_suffix", "calls")
+    __slots__ = ("_by_id", "_by_index", "_call_ids", "_items", "_last", "_provider", "_suffix", "calls", "pieces")
 
     def __init__(self, provider: str) -> None:
         self._provider = provider
@@ -108,6 +108,8 @@ class OutputItems:
         self._call_ids: set[str] = set()
         self.calls = 0
         """How many function calls there are."""
+        self.pieces: list[str] = []
+        """Where the last delta went: more of the same may be put there without looking for its item again."""
 
     def name_after(self, response_id: str) -> None:
         """Makes the ids of calls that have none unlike those of other answers."""
@@ -123,7 +125,9 @@ class OutputItems:
             key: the item's index and id, and part, the part's index, as far as they were sent.
         """
         item = self._find(kind, *key) or self._new(kind, *key)
-        return _event(item, what, item.said(what).add(part, text))
+        said = item.said(what)
+        self.pieces = said.pieces
+        return _event(item, what, said.add(part, text))
 
     def part_done(
         self, kind: str, what: str, key: tuple[int | None, str], part: int | None, text: str
