@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from golive.core.errors import GoliveError, ModelCut, ModelError
+from golive.core.errors import GoliveError, ModelBadRequest, ModelError
 from golive.core.messages import Message
 from golive.models import failures
 from golive.models.call import (
@@ -69,6 +69,7 @@ class Recovering:
         stream = self._call(request, ctx)
         joiner: Joiner | None = None
         breaks = 0
+        broke: GoliveError | None = None
         while True:
             error: GoliveError
             try:
@@ -79,15 +80,17 @@ class Recovering:
                         yield fitting
                 return
             except NotJoined:
-                error = ModelCut(f"{answer.target} did not go on with the answer that had broken off.")
+                error = ModelBadRequest(f"{answer.target} did not go on with the answer that had broken off.")
             except GoliveError as raised:
                 error = raised
             finally:
                 await stream.aclose()
             breaks += 1
             rung = self._next(answer, request, error, ctx) if breaks <= MAX_BREAKS else None
+            if failures.of(error).moves:
+                answer.broken[answer.target], broke = None, error
             if rung is None:
-                raise error
+                raise broke or error
             yield [AttemptFailed(answer.attempts, answer.target, error, 0.0)]
             if (stands := answer.void(rung)) is not None:
                 yield [Retracted(stands)]
@@ -136,6 +139,7 @@ class _Answer:
         self.attempts = 0
         self.target = ""
         self.broken: dict[str, None] = {}
+        """Targets that broke off; not those that merely would not continue."""
         self.began = False
         self.tools = False
         self.other = False
@@ -172,7 +176,6 @@ class _Answer:
     def void(self, rung: Rung) -> int | None:
         """Notes that `rung` is taken; how much of the text stands, where something is taken back."""
         self.tried.add(rung)
-        self.broken[self.target] = None
         had_tools, self.tools = self.tools, False
         if rung == "reset":
             self._pieces.clear()

@@ -1,0 +1,252 @@
+"""Answers that break off in the middle: what is continued, what is begun anew, what fails; for every kind of reader."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from msgspec import Raw
+
+from golive.core.deadline import Deadline
+from golive.core.errors import (
+    ContentRefused,
+    DeadlineExceeded,
+    GoliveError,
+    ModelBadRequest,
+    ModelCut,
+    ModelTimeout,
+    ModelUnavailable,
+)
+from golive.models.call import (
+    AttemptFailed,
+    CallContext,
+    Finished,
+    ModelEvent,
+    ModelRequest,
+    Opened,
+    ReasoningDelta,
+    RefusalDelta,
+    Retracted,
+    TextDelta,
+    ToolCallDelta,
+)
+from golive.models.course import Chained
+from golive.models.joining import anchor
+from golive.models.recovery import MAX_BREAKS, Recovering, Ways
+from tests.unit.chain_kit import ASKED, Provider, Time, World, seen, started
+
+WHOLE = "The shop is open from nine to five, and on Saturdays from ten to two. Please call before you come."
+HALF = WHOLE[:57]
+REST = WHOLE[57:]
+CUT = ModelCut("gone")
+
+
+@pytest.fixture
+def time(monkeypatch: pytest.MonkeyPatch) -> Time:
+    time = Time()
+    monkeypatch.setattr(asyncio, "sleep", time.sleep)
+    return time
+
+
+@pytest.fixture
+def world(time: Time) -> World:
+    return World(time, retries=0)
+
+
+def says(text: str, then: GoliveError | str = "stop", size: int = 7) -> list[Any]:
+    """An answer in pieces, and how it ends."""
+    pieces: list[Any] = [[TextDelta(text[at : at + size])] for at in range(0, len(text), size)]
+    return [[Opened()], *pieces, then if isinstance(then, GoliveError) else [Finished(then)]]  # type: ignore[arg-type]
+
+
+def recovering(
+    world: World, *providers: Provider, on_break: Any = "continue", prefill: tuple[int, ...] = (),
+    instructed: bool = False,
+) -> Recovering:  # fmt: skip
+    """A chain of the providers, named a, b, c …; `prefill`: which of them go on where an assistant's message stops."""
+    targets = [world.target(f"{'abc'[at]}/m", provider, prefill=at in prefill) for at, provider in enumerate(providers)]
+    able = tuple(target for target in targets if target.can.prefill)
+    chain = world.chain(*targets)
+    prefilled = world.chain(*Chained(able).targets) if able else None
+    return Recovering(chain, Ways(on_break, prefilled, instructed))
+
+
+def retracted(events: list[ModelEvent]) -> list[int]:
+    return [event.stands for event in events if isinstance(event, Retracted)]
+
+
+@pytest.mark.parametrize("retracts", ["nothing", "tools", "all"])
+async def test_a_target_that_takes_a_prefill_goes_on_for_every_reader(world: World, retracts: Any) -> None:
+    backup = Provider(says(REST))
+    call = recovering(world, Provider(says(HALF, CUT)), backup, prefill=(1,))
+    events = await world.ask(call, retracts=retracts)
+    assert (seen(events), started(events), retracted(events)) == (WHOLE, ["a/m", "b/m"], [])
+    last = backup.requests[0].messages[-1]
+    assert (last.role, last.content) == ("assistant", HALF.rstrip())
+
+
+async def test_a_break_is_told_as_a_failed_attempt(world: World) -> None:
+    call = recovering(world, Provider(says(HALF, CUT)), Provider(says(REST)), prefill=(1,))
+    failed = [event for event in await world.ask(call) if isinstance(event, AttemptFailed)]
+    assert [(event.attempt, event.target, event.error) for event in failed] == [(1, "a/m", CUT)]
+
+
+async def test_a_stall_counts_as_a_break(world: World) -> None:
+    stalled = ModelTimeout("silent", limit="providers.a.between_tokens_s", seconds=15.0)
+    call = recovering(world, Provider(says(HALF, stalled)), Provider(says(REST)), prefill=(1,))
+    assert seen(await world.ask(call)) == WHOLE
+
+
+async def test_without_a_prefill_a_reader_that_can_take_back_gets_another_answer(world: World) -> None:
+    call = recovering(world, Provider(says(HALF, CUT)), Provider(says("Quite another answer.")))
+    events = await world.ask(call, retracts="all")
+    assert (seen(events), retracted(events)) == ("Quite another answer.", [0])
+
+
+@pytest.mark.parametrize("retracts", ["nothing", "tools"])
+async def test_and_one_that_cannot_gets_the_failure(world: World, retracts: Any) -> None:
+    backup = Provider(says("Quite another answer."))
+    with pytest.raises(ModelCut):
+        await world.ask(recovering(world, Provider(says(HALF, CUT)), backup), retracts=retracts)
+    assert backup.asked == 0
+
+
+async def test_fail_fails_at_once(world: World) -> None:
+    backup = Provider(says(REST))
+    call = recovering(world, Provider(says(HALF, CUT)), backup, on_break="fail", prefill=(1,))
+    with pytest.raises(ModelCut):
+        await world.ask(call, retracts="all")
+    assert backup.asked == 0
+
+
+async def test_reset_does_not_continue(world: World) -> None:
+    call = recovering(world, Provider(says(HALF, CUT)), Provider(says(WHOLE)), on_break="reset", prefill=(1,))
+    events = await world.ask(call, retracts="all")
+    assert (seen(events), retracted(events)) == (WHOLE, [0])
+
+
+async def test_a_target_asked_in_words_is_joined_where_it_repeats_the_end(world: World) -> None:
+    backup = Provider(says(anchor(HALF) + REST))
+    call = recovering(world, Provider(says(HALF, CUT)), backup, instructed=True)
+    events = await world.ask(call)
+    assert (seen(events), retracted(events)) == (WHOLE, [])
+    asked = backup.requests[0].messages
+    assert [message.role for message in asked[-2:]] == ["assistant", "user"]
+    assert anchor(HALF) in asked[-1].text()
+
+
+@pytest.mark.parametrize(("retracts", "text"), [("all", WHOLE), ("nothing", None)])
+async def test_one_that_does_not_is_not_joined(world: World, retracts: Any, text: str | None) -> None:
+    backup = Provider(says("Of course! It goes on like this."), says(WHOLE))
+    call = recovering(world, Provider(says(HALF, CUT)), backup, instructed=True)
+    if text is None:
+        with pytest.raises(ModelCut, match="gone"):
+            await world.ask(call, retracts=retracts)
+    else:
+        events = await world.ask(call, retracts=retracts)
+        assert (seen(events), retracted(events)) == (text, [0])
+    assert backup.closed == backup.asked
+
+
+async def test_a_refused_prefill_is_followed_by_words_and_then_by_another_answer(world: World) -> None:
+    backup = Provider(ModelBadRequest("no prefill"), says("I begin anew."), says(WHOLE))
+    call = recovering(world, Provider(says(HALF, CUT)), backup, prefill=(1,), instructed=True)
+    events = await world.ask(call, retracts="all")
+    assert (seen(events), backup.asked, retracted(events)) == (WHOLE, 3, [0])
+
+
+async def test_breaks_in_a_row_each_grow_the_text(world: World) -> None:
+    backup = Provider(says(REST[:11], CUT), says(REST[11:22], CUT), says(REST[22:]))
+    call = recovering(world, Provider(says(HALF, CUT)), backup, prefill=(1,))
+    assert seen(await world.ask(call)) == WHOLE
+
+
+async def test_after_many_breaks_the_failure_goes_up(world: World) -> None:
+    broken = Provider(says("zebra crossing ", CUT))
+    call = recovering(world, broken, prefill=(0,), on_break="reset")
+    with pytest.raises(GoliveError):
+        await world.ask(call, retracts="all")
+    assert broken.asked == MAX_BREAKS + 1
+
+
+async def test_json_is_begun_anew_and_never_continued(world: World) -> None:
+    asked = ModelRequest(messages=ASKED.messages, output_schema=Raw(b"{}"))
+    backup = Provider(says('{"a": 2}'))
+    call = recovering(world, Provider(says('{"a": ', CUT)), backup, prefill=(1,), instructed=True)
+    events = await world.ask(call, asked, retracts="all")
+    assert (seen(events), retracted(events)) == ('{"a": 2}', [0])
+    assert backup.requests[0] == asked
+    with pytest.raises(ModelCut):
+        await world.ask(recovering(world, Provider(says('{"a": ', CUT)), backup, prefill=(1,)), asked)
+
+
+def calls(name: str, arguments: str, then: Any) -> list[Any]:
+    return [[ToolCallDelta(0, "c1", name, arguments)], then]
+
+
+async def test_half_a_tool_call_is_void(world: World) -> None:
+    backup = Provider(calls("pay", "{}", [Finished("tool_calls")]))
+    for retracts in ("tools", "all"):
+        call = recovering(world, Provider(calls("pay", '{"am', CUT)), backup)
+        events = await world.ask(call, retracts=retracts)
+        assert retracted(events) == [0]
+        after = events[events.index(Retracted(0)) :]
+        assert [event.arguments for event in after if isinstance(event, ToolCallDelta)] == ["{}"]
+    with pytest.raises(ModelCut):
+        await world.ask(recovering(world, Provider(calls("pay", '{"am', CUT)), backup), retracts="nothing")
+
+
+async def test_text_before_half_a_tool_call_stands_where_it_can_be_continued(world: World) -> None:
+    broken = Provider([*says("Let me look. ")[:-1], *calls("find", '{"q', CUT)])
+    backup = Provider(calls("find", "{}", [Finished("tool_calls")]))
+    events = await world.ask(recovering(world, broken, backup, prefill=(1,)), retracts="tools")
+    assert (seen(events), retracted(events)) == ("Let me look. ", [len("Let me look. ")])
+
+
+async def test_a_refusal_in_words_is_not_continued(world: World) -> None:
+    broken = Provider([[RefusalDelta("I will ")], CUT])
+    with pytest.raises(ModelCut):
+        await world.ask(recovering(world, broken, Provider(says(REST)), prefill=(1,)), retracts="tools")
+
+
+async def test_reasoning_alone_is_begun_anew(world: World) -> None:
+    broken = Provider([[ReasoningDelta("Hm")], CUT])
+    events = await world.ask(recovering(world, broken, Provider(says(WHOLE))), retracts="tools")
+    assert (seen(events), retracted(events)) == (WHOLE, [0])
+
+
+@pytest.mark.parametrize(
+    "error", [DeadlineExceeded(limit="x", seconds=1.0), ModelBadRequest("odd")], ids=["late", "bad"]
+)
+async def test_what_no_other_target_mends_is_not_recovered_from(world: World, error: GoliveError) -> None:
+    backup = Provider(says(REST))
+    with pytest.raises(type(error)):
+        await world.ask(recovering(world, Provider(says(HALF, error)), backup, prefill=(1,)), retracts="all")
+    assert backup.asked == 0
+
+
+async def test_a_filter_in_the_middle_sends_the_answer_elsewhere(world: World) -> None:
+    call = recovering(world, Provider(says(HALF, ContentRefused("no"))), Provider(says("Other words.")))
+    assert seen(await world.ask(call, retracts="all")) == "Other words."
+
+
+async def test_where_nobody_is_left_the_last_failure_goes_up(world: World) -> None:
+    broken = Provider(says(HALF, CUT), ModelUnavailable("down"))
+    with pytest.raises(ModelUnavailable):
+        await world.ask(recovering(world, broken, Provider(ModelUnavailable("down"))), retracts="all")
+
+
+async def test_what_did_not_begin_is_the_chains_own_business(world: World) -> None:
+    down = Provider(ModelUnavailable("down"))
+    with pytest.raises(ModelUnavailable):
+        await world.ask(recovering(world, down), retracts="all")
+    assert down.asked == 1
+
+
+async def test_closing_the_reader_closes_the_provider(world: World) -> None:
+    provider = Provider(says(WHOLE))
+    stream = recovering(world, provider)(ASKED, CallContext(Deadline.after(world.time, 9.0, "t")))
+    async for batch in stream:
+        if isinstance(batch[-1], TextDelta):
+            break
+    await stream.aclose()
+    assert provider.closed == 1
