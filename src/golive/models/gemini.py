@@ -29,12 +29,13 @@ from golive.models.dialect import Decoder, Target
 from golive.models.gemini_errors import from_answer, from_event
 from golive.models.gemini_request import encode_request
 from golive.models.gemini_wire import (
+    NO_USAGE,
     WireAnswer,
     WireCandidate,
     WireFunctionCall,
     decode_answer,
     decode_answers,
-    usage_of,
+    read_usage,
 )
 from golive.models.sse import EventTooLong, ServerEvent, Splitter
 from golive.models.vendor_errors import Origin
@@ -133,7 +134,7 @@ class _Decoder:
         self._seen: set[int] = set()
         self._finished: set[int] = set()
         self._calls: dict[int, _Calls] = {}
-        self._latest: Any = None
+        self._latest = NO_USAGE
         self._said: Usage | None = None
         self.began = False
         self.complete = False
@@ -158,7 +159,7 @@ class _Decoder:
             return
         if not self._opened and (answer.candidates or answer.response_id):
             self._open(answer, events)
-        if answer.usage_metadata is not None:
+        if answer.usage_metadata is not NO_USAGE:
             self._latest = answer.usage_metadata
             if self._said is None:
                 self._report_usage(events)  # a floor, should the answer break off
@@ -179,8 +180,10 @@ class _Decoder:
         events.append(Opened(self._response_id, model, self._origin.request_id))
 
     def _report_usage(self, events: list[ModelEvent]) -> None:
-        usage = usage_of(self._latest)
-        self._latest = None
+        if self._latest is NO_USAGE:
+            return
+        usage = read_usage(self._latest)
+        self._latest = NO_USAGE
         if usage is not None and usage != self._said:
             self._said = usage
             events.append(UsageReported(usage))

@@ -7,7 +7,7 @@ Source: https://ai.google.dev/api/generate-content (November 2026), the types of
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from golive.core.messages import Usage
 from golive.models.openai_wire import token_count
@@ -32,11 +32,14 @@ class WireCandidate(Struct, gc=False, rename="camel"):
     index: int | None = None
 
 
+NO_USAGE = Raw()
+
+
 class WireAnswer(Struct, gc=False, rename="camel"):
     """A GenerateContentResponse, whole or one event of a stream, or an error."""
 
     candidates: list[WireCandidate] | None = None
-    usage_metadata: Any = None
+    usage_metadata: Raw = NO_USAGE  # every event has one; it is read when it is reported
     model_version: Any = None
     response_id: Any = None
     prompt_feedback: Any = None
@@ -45,6 +48,14 @@ class WireAnswer(Struct, gc=False, rename="camel"):
 
 decode_answer = msgspec.json.Decoder(WireAnswer).decode
 decode_answers = msgspec.json.Decoder(list[WireAnswer]).decode
+
+
+def read_usage(wire: Raw) -> Usage | None:
+    """`usageMetadata` as it stood on the wire; None when it says nothing, or nothing that can be read."""
+    try:
+        return usage_of(msgspec.json.decode(wire))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def usage_of(wire: Any) -> Usage | None:
