@@ -1,8 +1,8 @@
 """The worker process: loads one agent's tools and carries out the calls that come over the socket.
 
-Started by `process.py` as `python -m golive.workers.main FD FOLDER`. It imports as little of golive as it can (people
-wait for its start), holds no secret, and never outlives the server: the kernel kills it with its parent (Linux), and
-the end of the socket ends it elsewhere.
+Started by `spawn.py` as `python -m golive.workers.main SOCKET PAGE FOLDER`, the first two being descriptors. It imports
+as little of golive as it can (people wait for its start), holds no secret, and never outlives the server: the kernel
+kills it with its parent (Linux), and the end of the socket ends it elsewhere.
 """
 
 import asyncio
@@ -23,7 +23,22 @@ from golive.tools.executor import Executor, Work, utf8_safe
 from golive.tools.loading import LoadedTools, expose, load_tools
 from golive.tools.toolset import ToolOutcome
 from golive.workers import protocol
-from golive.workers.protocol import Call, Cancel, Done, Frames, Hello, Logged, Refused, Setup, Spec, Stop
+from golive.workers.progress import Progress
+from golive.workers.protocol import (
+    Call,
+    Cancel,
+    Done,
+    Frames,
+    FromWorker,
+    Heard,
+    Hello,
+    Logged,
+    Refused,
+    Setup,
+    Spec,
+    Stop,
+    Unbegun,
+)
 
 MODULE = "tools"
 """The name tools.py has here, so that its siblings may import it."""
@@ -37,6 +52,9 @@ def main() -> None:
     """Serves until told to stop or until the server has gone; never returns."""
     channel = socket.socket(fileno=int(sys.argv[1]))
     channel.set_inheritable(False)  # what tools start must not hold the socket open after us
+    page = int(sys.argv[2])
+    progress = Progress(page)
+    os.close(page)
     setup = _receive_setup(channel)
     _die_with(setup.server_pid)
     faulthandler.enable()  # a segmentation fault leaves its stack on stderr, which is captured
@@ -45,7 +63,7 @@ def main() -> None:
     sys.argv = [str(folder / "tools.py")]
     try:
         loaded = load_tools(folder, MODULE)
-        asyncio.run(_serve(channel, setup, loaded))
+        asyncio.run(_serve(channel, setup, loaded, progress))
     except AgentError as error:
         channel.setblocking(True)
         channel.sendall(protocol.encode(_refused(error)))
@@ -83,8 +101,8 @@ def _refused(error: AgentError) -> Refused:
     return Refused(error.message, error.remedy, str(text("origin", "")), str(text("traceback", ""))[-MAX_LOGGED_CHARS:])
 
 
-async def _serve(channel: socket.socket, setup: Setup, loaded: LoadedTools) -> None:
-    connection = _Connection()
+async def _serve(channel: socket.socket, setup: Setup, loaded: LoadedTools, progress: Progress) -> None:
+    connection = _Connection(progress)
     clock = SystemClock()
     executor = Executor(
         loaded, clock=clock, threads=setup.concurrency, max_result_bytes=setup.max_result_bytes, log=connection.log
@@ -104,13 +122,14 @@ class _Connection(asyncio.Protocol):
 
     executor: Executor
 
-    def __init__(self) -> None:
+    def __init__(self, progress: Progress) -> None:
         self.stopped = asyncio.Event()
         self.calls = Tasks("worker")
         self._loop = asyncio.get_running_loop()
         self._clock = SystemClock()
         self._frames = Frames(protocol.to_worker)
-        self._running: dict[int, tuple[asyncio.Task[ToolOutcome], str]] = {}
+        self._progress = progress
+        self._running: dict[int, tuple[asyncio.Task[ToolOutcome | None], str]] = {}
         self._transport: asyncio.Transport | None = None
         self._early: list[Logged] = []
 
@@ -132,7 +151,7 @@ class _Connection(asyncio.Protocol):
             elif isinstance(message, Stop):
                 self.stopped.set()
 
-    def send(self, message: Hello | Done | Logged) -> None:
+    def send(self, message: FromWorker) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(protocol.encode(message))
 
@@ -149,21 +168,28 @@ class _Connection(asyncio.Protocol):
             return
         deadline_at = self._clock.monotonic() + call.remaining_s
         work = Work(call.name, call.arguments, call.tenant, call.run, call.key, deadline_at)
-        task = self.calls.start(self.executor.call(work), call.name)
+        task = self.calls.start(self._carry_out(call.id, work), call.name)
         self._running[call.id] = (task, call.name)
         task.add_done_callback(lambda done: self._ended(call.id, done))
 
+    async def _carry_out(self, call_id: int, work: Work) -> ToolOutcome | None:
+        return await self.executor.call(work) if self._progress.begin(call_id) else None
+
     def _cancel(self, call_id: int) -> None:
         running = self._running.get(call_id)
-        if running is not None and self.executor.stoppable(running[1]):
-            running[0].cancel()
+        if running is None:
+            return
+        self.send(Heard(call_id))
+        task, name = running
+        if call_id > self._progress.begun or self.executor.stoppable(name):
+            task.cancel()
 
-    def _ended(self, call_id: int, task: "asyncio.Task[ToolOutcome]") -> None:
+    def _ended(self, call_id: int, task: "asyncio.Task[ToolOutcome | None]") -> None:
         del self._running[call_id]
-        if task.cancelled():
-            self.send(Done(call_id, False, "cancelled", ToolTimeout.code))
+        outcome = ToolOutcome(False, "cancelled", ToolTimeout.code) if task.cancelled() else task.result()
+        if outcome is None:
+            self.send(Unbegun(call_id))
         else:
-            outcome = task.result()
             self.send(Done(call_id, outcome.ok, outcome.content, outcome.error_code))
 
 

@@ -22,9 +22,10 @@ from golive.tools.toolset import ToolInvocation, ToolOutcome
 from golive.workers.environment import worker_environment
 from golive.workers.outcomes import timed_out
 from golive.workers.places import Places
-from golive.workers.process import Plan, WorkerProcess
+from golive.workers.process import WorkerProcess
 from golive.workers.scratch import Scratch
 from golive.workers.settings import tool_timeouts
+from golive.workers.spawn import Plan
 
 HOME_PREFIX = "golive-worker-"
 """Begins the name of the folder that is HOME and TMPDIR of a version's workers."""
@@ -37,6 +38,12 @@ STABLE_S = 10.0
 """A worker that lived this long, or answered a call, does not count as one of a row of crashes."""
 MAX_RETIRED = 4
 """Hung workers per place in the pool that may still be finishing other calls; beyond, the oldest is killed at once."""
+STAND_IN_S = 1.0
+"""How long a worker may stay stalled before another is started in its stead."""
+MAX_STALLED = 2
+"""Stalled workers per place in the pool that have a stand-in; beyond, calls wait until one of them runs again."""
+REFUSING_STARTS = 2
+"""Failed starts in a row after which calls are refused at once instead of waiting for a worker."""
 
 
 def restart_pause(crashes: int) -> float:
@@ -83,6 +90,7 @@ class WorkerToolset:
         self._plan: Plan | None = None
         self._trouble: WorkerCrashed | None = None
         self._crashes = 0
+        self._failed_starts = 0
         self._restarts = 0
         self._started = False
         self._closed = False
@@ -132,17 +140,21 @@ class WorkerToolset:
         except ToolArgumentsInvalid as error:
             return failed(error)
         deadline = deadline.sooner(Deadline.after(self._clock, *known))
-        if not deadline.remaining(self._clock):
-            return timed_out(invocation.name, deadline, started=False)
-        worker = self._places.try_take()
-        while worker is None or not worker.accepting:  # one may be lost between handing it over and our turn
+        outcome: ToolOutcome | None = None
+        while outcome is None:  # None as well: a worker was lost, or stalled, before it began the call
+            if not deadline.remaining(self._clock):
+                return timed_out(invocation.name, deadline, started=False)
             try:
-                worker = await self._wait(deadline)
+                worker = self._places.try_take() or await self._wait(deadline)
             except GoliveError as error:
                 return failed(error if isinstance(error, ToolError) else ToolError(error.message, remedy=error.remedy))
             if worker is None:
                 return timed_out(invocation.name, deadline, started=False)
-        return await worker.call(invocation, arguments, deadline)
+            if worker.accepting:  # it may be lost between handing it over and our turn
+                outcome = await worker.call(invocation, arguments, deadline)
+            else:
+                self._places.give_back(worker)
+        return outcome
 
     def health(self) -> Dependency:
         """Up while a worker takes calls."""
@@ -157,6 +169,8 @@ class WorkerToolset:
             return Dependency(self._name, "worker", "up", detail="no tools, no worker")
         if workers:
             return Dependency(self._name, "worker", "up", detail=detail)
+        if stalled := sum(worker.stalled for worker in self._alive):
+            detail += f". {stalled} stalled: a call blocks the event loop"
         if self._trouble is None:
             return Dependency(self._name, "worker", "down", detail=f"{detail}. A worker is starting.")
         cause = self._trouble.fields["cause"]
@@ -195,6 +209,17 @@ class WorkerToolset:
         if len(retired) > MAX_RETIRED * self._config.processes:
             self._tasks.start(retired[0].kill(), "kill")
 
+    def stalled(self, worker: WorkerProcess, tools: list[str]) -> None:
+        self._log("worker.stalled", pid=worker.pid, tools=tools)
+        if not worker.retired and not self._closed:
+            self._places.remove(worker)
+            self._tasks.start(self._stand_in(worker), "stand-in")
+
+    def revived(self, worker: WorkerProcess) -> None:
+        self._log("worker.revived", pid=worker.pid)
+        if not worker.retired and not self._closed:
+            self._admit(worker)
+
     def lost(self, worker: WorkerProcess) -> None:
         self._alive.pop(worker, None)
         if self._closed:
@@ -212,7 +237,7 @@ class WorkerToolset:
     async def _wait(self, deadline: Deadline) -> WorkerProcess | None:
         if self._closed:
             raise self._closing()
-        if self._trouble is not None and not self._places.hosts:
+        if self._refuses and self._trouble is not None:
             raise self._trouble
         return await self._places.take(deadline.remaining(self._clock))
 
@@ -226,12 +251,13 @@ class WorkerToolset:
         self._tasks.start(self._bring_up(), "replace")
 
     async def _bring_up(self) -> None:
-        """Adds one worker to the pool, however many attempts that takes."""
+        """Adds one worker to the pool, however many attempts that takes, unless it is full meanwhile."""
         assert self._plan is not None
-        while True:
+        while not self._full:
             pause = restart_pause(self._crashes)
             if pause:
-                self._in_trouble(f"Workers crashed {self._crashes} times in a row; the next one starts in {pause:g} s.")
+                if not self._failed_starts:
+                    self._in_trouble(f"Workers crashed {self._crashes} times in a row.")
                 await asyncio.sleep(pause)
             worker = self._new(self._plan)
             try:
@@ -240,13 +266,39 @@ class WorkerToolset:
             except AgentError as error:
                 self._alive.pop(worker, None)
                 self._crashes += 1
+                self._failed_starts += 1
                 self._in_trouble("No worker can be started.", error.message)
                 self._log("worker.start_failed", error=str(error), crashes=self._crashes)
                 await worker.kill()
                 continue
-            self._trouble = None
-            self._places.add(worker)
+            self._failed_starts = 0
+            self._admit(worker)
             return
+
+    async def _stand_in(self, stalled: WorkerProcess) -> None:
+        """Starts another worker if this one stays stalled."""
+        await asyncio.sleep(STAND_IN_S)
+        while stalled.stalled and not stalled.retired and stalled in self._alive:
+            if sum(worker.stalled for worker in self._alive) <= MAX_STALLED * self._config.processes:
+                await self._bring_up()
+                return
+            await asyncio.sleep(STAND_IN_S)
+
+    def _admit(self, worker: WorkerProcess) -> None:
+        """Into the pool, or out of it where another has taken its place."""
+        self._trouble = None
+        if self._full:
+            worker.retire()
+        else:
+            self._places.add(worker)
+
+    @property
+    def _full(self) -> bool:
+        return len(self._places.hosts) >= self._config.processes
+
+    @property
+    def _refuses(self) -> bool:
+        return self._failed_starts >= REFUSING_STARTS and not self._places.hosts
 
     def _check_unchanged(self, worker: WorkerProcess) -> None:
         if [_parts(spec) for spec in worker.specs] != [_parts(spec) for spec in self._specs]:
@@ -256,9 +308,11 @@ class WorkerToolset:
             )
 
     def _in_trouble(self, message: str, cause: str = "") -> None:
-        """`cause` may hold paths and what the code raised: it is for health and log, and not for the model."""
+        """`cause` may hold paths and what the code raised: it is for health and log, and not for the model.
+
+        Calls wait for the next worker within their own deadlines, unless none can be started at all."""
         self._trouble = WorkerCrashed(message, remedy="The log has what the workers printed.", cause=cause)
-        if not self._places.hosts:
+        if self._refuses:
             self._places.fail(self._trouble)
 
     def _closing(self) -> WorkerCrashed:

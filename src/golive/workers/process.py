@@ -7,13 +7,9 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
-import sys
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from golive.core.clock import Clock
 from golive.core.deadline import Deadline
@@ -22,26 +18,22 @@ from golive.core.messages import ToolSpec
 from golive.tools.executor import Log
 from golive.tools.toolset import ToolInvocation, ToolOutcome
 from golive.workers import protocol
+from golive.workers.hearing import Channel, Streams
 from golive.workers.outcomes import crashed, exit_text, timed_out
-from golive.workers.output import LineCapture
-from golive.workers.protocol import Call, Cancel, Done, Frames, Hello, Logged, ProtocolBroken, Refused, Setup, Stop
+from golive.workers.progress import SETTLE_S, Progress
+from golive.workers.protocol import Call, Cancel, Done, FromWorker, Heard, Hello, Logged, Setup, Stop, Unbegun
+from golive.workers.spawn import Plan, spawn
 
+STALLED_S = 0.5
+"""How long a worker may leave a call lying; then its event loop is blocked, and what it has not begun is taken back."""
 ACKNOWLEDGE_S = 0.5
 """How long after its deadline a call may take to end before its worker counts as hung."""
+DEAD_S = 1.0
+"""How long after that the event loop of a hung worker may stay blocked before the worker is killed."""
 LAST_WORDS_S = 0.5
 """How long the output of a worker that could not start is waited for."""
 KILL_S = 2.0
 """How long the kernel may take to end a killed process."""
-
-
-class Plan(Struct, frozen=True):
-    """What every worker of one pool is started with."""
-
-    folder: Path
-    concurrency: int
-    max_result_bytes: int
-    start_s: float
-    environment: Mapping[str, str]
 
 
 class Owner(Protocol):
@@ -59,14 +51,27 @@ class Owner(Protocol):
         """A call does not end though its deadline is over."""
         ...
 
+    def stalled(self, worker: "WorkerProcess", tools: list[str]) -> None:
+        """It begins no call: its event loop is blocked, by one of the calls to `tools` and most likely by the last."""
+        ...
+
+    def revived(self, worker: "WorkerProcess") -> None:
+        """It was stalled, and its event loop runs again."""
+        ...
+
 
 class _Pending:
-    __slots__ = ("deadline", "future", "timer", "tool")
+    __slots__ = ("deadline", "future", "heard", "sent_at", "timer", "tool")
 
-    def __init__(self, future: "asyncio.Future[ToolOutcome]", tool: str, deadline: Deadline) -> None:
+    def __init__(
+        self, future: "asyncio.Future[ToolOutcome | None]", tool: str, deadline: Deadline, sent_at: float
+    ) -> None:
         self.future = future
         self.tool = tool
         self.deadline = deadline
+        self.sent_at = sent_at
+        self.heard = False
+        """The worker's event loop has run since this call was cancelled."""
         self.timer: asyncio.TimerHandle | None = None
 
 
@@ -79,6 +84,7 @@ class WorkerProcess:
         self.pid = 0
         self.answered = 0
         self.retired = False
+        self.stalled = False
         self.started_at = clock.monotonic()
         self.specs: tuple[ToolSpec, ...] = ()
         self._plan = plan
@@ -88,17 +94,20 @@ class WorkerProcess:
         self._loop = asyncio.get_running_loop()
         self._calls: dict[int, _Pending] = {}
         self._last_id = 0
+        self._progress: Progress | None = None
+        self._watch: asyncio.TimerHandle | None = None
+        self._killed_for = ""
         self._ready: asyncio.Future[Hello | None] = self._loop.create_future()
         self._exited: asyncio.Future[None] = self._loop.create_future()
         self._channel: asyncio.Transport | None = None
         self._process: asyncio.SubprocessTransport | None = None
-        self._streams: _Streams | None = None
+        self._streams: Streams | None = None
         self._was_ready = False
 
     @property
     def accepting(self) -> bool:
         """Whether a new call has a chance here."""
-        return not self.retired and not self._exited.done()
+        return not self.retired and not self.stalled and not self._exited.done()
 
     async def start(self) -> None:
         """Starts the process and waits until it has loaded tools.py.
@@ -127,15 +136,22 @@ class WorkerProcess:
         self.specs = tuple(ToolSpec(spec.name, spec.description, Raw(spec.parameters)) for spec in hello.specs)
         self._log("worker.started", pid=self.pid, ms=round((self._clock.monotonic() - self.started_at) * 1000, 1))
 
-    async def call(self, invocation: ToolInvocation, arguments: bytes, deadline: Deadline) -> ToolOutcome:
+    async def call(self, invocation: ToolInvocation, arguments: bytes, deadline: Deadline) -> ToolOutcome | None:
         """Carries one call out. The caller holds a place; it is freed (`Owner.freed`) when the call has really ended,
-        which for one that is cancelled or timed out may be later than this returns."""
+        which for one that is cancelled or timed out may be later than this returns.
+
+        Returns:
+            None: the call was not begun and never will be here, so that another worker may have it.
+        """
         self._last_id += 1
         call_id = self._last_id
-        remaining = deadline.remaining(self._clock)
-        pending = _Pending(self._loop.create_future(), invocation.name, deadline)
+        now = self._clock.monotonic()
+        remaining = max(0.0, deadline.at - now)
+        pending = _Pending(self._loop.create_future(), invocation.name, deadline, now)
         pending.timer = self._loop.call_later(remaining, self._expired, call_id)
         self._calls[call_id] = pending
+        if self._watch is None:
+            self._watch = self._loop.call_later(STALLED_S, self._look)
         self._send(
             Call(call_id, invocation.name, arguments, invocation.tenant, invocation.run, invocation.key, remaining)
         )
@@ -176,31 +192,11 @@ class WorkerProcess:
     # ---- starting ----------------------------------------------------------------------------------------------------
 
     async def _spawn(self) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            ours.setblocking(False)
-            # -P: the agent's folder, our working directory, must not shadow the standard library. -s: no packages from
-            # a home directory. -u: what tools print arrives when they print it.
-            # The folder is for whoever reads the list of processes.
-            module = ("-m", "golive.workers.main", str(theirs.fileno()), str(self._plan.folder))
-            command = (sys.executable, "-P", "-s", "-u", *module)
-            try:
-                self._process, self._streams = await self._loop.subprocess_exec(
-                    lambda: _Streams(self), *command, stdin=asyncio.subprocess.DEVNULL,
-                    pass_fds=(theirs.fileno(),), cwd=self._plan.folder, env=dict(self._plan.environment),
-                    start_new_session=True,
-                )  # fmt: skip
-            except BaseException as error:
-                ours.close()
-                if not isinstance(error, OSError):
-                    raise
-                raise AgentError(
-                    f"{self._plan.folder}: no worker process can be started ({error}).",
-                    remedy="Check the machine's limits on processes, memory and open files.",
-                ) from error
+        born = await spawn(self._plan, self)
+        self._process, self._streams, self._progress = born.process, born.streams, born.progress
         self.pid = self._process.get_pid()
         self._streams.open(self.pid, self._clock, self._log)
-        await self._loop.create_unix_connection(lambda: _Channel(self), sock=ours)
+        await self._loop.create_unix_connection(lambda: Channel(self), sock=born.socket)
         plan = self._plan
         self._send(Setup(str(plan.folder), plan.concurrency, plan.max_result_bytes, os.getpid()))
 
@@ -221,12 +217,19 @@ class WorkerProcess:
     def connected(self, channel: asyncio.Transport) -> None:
         self._channel = channel
 
-    def received(self, message: Hello | Refused | Done | Logged) -> None:
-        """A frame has come from the worker."""
+    def received(self, message: FromWorker) -> None:
+        if self.stalled:
+            self.stalled = False
+            self._owner.revived(self)
         if isinstance(message, Done):
             self._done(message)
         elif isinstance(message, Logged):
             self._log(message.event, **{**message.fields, "pid": self.pid})
+        elif isinstance(message, Heard):
+            if message.id in self._calls:
+                self._calls[message.id].heard = True
+        elif isinstance(message, Unbegun):
+            self._give_back(message.id)
         elif self._ready.done():
             self.disconnected("it greeted twice")
         elif isinstance(message, Hello):
@@ -237,14 +240,12 @@ class WorkerProcess:
             )
 
     def disconnected(self, reason: str | None) -> None:
-        """The socket has ended: without it the process is of no use, whether or not it still runs."""
-        if reason is not None:
+        if reason is not None:  # without its socket the process is of no use, whether or not it still runs
             self._log("worker.protocol_broken", pid=self.pid, reason=reason)
         if not self._exited.done():
             self._kill_group()
 
     def exited(self) -> None:
-        """The process has ended, for whatever reason."""
         if self._exited.done():
             return
         self._exited.set_result(None)
@@ -255,19 +256,24 @@ class WorkerProcess:
         if self._was_ready:
             self._fail_calls(self._how())
             self._owner.lost(self)
+        if self._watch is not None:
+            self._watch.cancel()
+        if self._progress is not None:
+            self._progress.close()
 
     def _how(self) -> str:
-        return exit_text(self._process.get_returncode() if self._process is not None else None)
+        return self._killed_for or exit_text(self._process.get_returncode() if self._process is not None else None)
 
     def _fail_calls(self, how: str) -> None:
         calls, self._calls = self._calls, {}
-        waited_for = [pending for pending in calls.values() if not pending.future.done()]
-        for pending in calls.values():
+        begun = self._begun
+        running = sum(call_id <= begun and not pending.future.done() for call_id, pending in calls.items())
+        for call_id, pending in calls.items():
             if pending.timer is not None:
                 pending.timer.cancel()
             if not pending.future.done():
-                pending.future.set_result(crashed(pending.tool, how, len(waited_for)))
-        self._log("worker.ended", pid=self.pid, how=how, calls=len(waited_for), retired=self.retired)
+                pending.future.set_result(crashed(pending.tool, how, running) if call_id <= begun else None)
+        self._log("worker.ended", pid=self.pid, how=how, calls=running, retired=self.retired)
 
     # ---- calls -------------------------------------------------------------------------------------------------------
 
@@ -276,31 +282,86 @@ class WorkerProcess:
             self._channel.write(protocol.encode(message))
 
     def _done(self, done: Done) -> None:
-        pending = self._calls.pop(done.id, None)
-        if pending is None:
-            return
-        assert pending.timer is not None
-        pending.timer.cancel()
-        self.answered += 1
-        if not pending.future.done():
+        pending = self._ended(done.id)
+        if pending is not None and not pending.future.done():
             pending.future.set_result(ToolOutcome(done.ok, done.content, done.error_code))
-        self._owner.freed(self)
+        self.answered += pending is not None
         self._end_if_forsaken()
+
+    def _ended(self, call_id: int) -> _Pending | None:
+        pending = self._calls.pop(call_id, None)
+        if pending is not None:
+            assert pending.timer is not None
+            pending.timer.cancel()
+            self._owner.freed(self)
+        return pending
 
     def _expired(self, call_id: int) -> None:
         pending = self._calls[call_id]
         if not pending.future.done():
+            if call_id > self._begun:  # it must not begin once its caller was told that it did not
+                self._take_back(call_id)
+                pending.timer = self._loop.call_later(2 * SETTLE_S, self._expired, call_id)
+                return
             pending.future.set_result(timed_out(pending.tool, pending.deadline, started=True))
             self._send(Cancel(call_id))
         pending.timer = self._loop.call_later(ACKNOWLEDGE_S, self._overdue, call_id)
         self._end_if_forsaken()
 
     def _overdue(self, call_id: int) -> None:
-        self._owner.hung(self, self._calls[call_id].tool)
+        pending = self._calls[call_id]
+        pending.timer = self._loop.call_later(DEAD_S, self._blocked, call_id)
+        self._owner.hung(self, pending.tool)
+
+    def _blocked(self, call_id: int) -> None:
+        pending = self._calls[call_id]
+        if not pending.heard:  # what else runs on its event loop never ends either
+            self._killed_for = f"killed, for its event loop was blocked and {pending.tool} long overdue"
+            self._kill_group()
 
     def _end_if_forsaken(self) -> None:
         if self.retired and all(pending.future.done() for pending in self._calls.values()):
             self._kill_group()
+
+    # ---- calls that are not begun ------------------------------------------------------------------------------------
+
+    @property
+    def _begun(self) -> int:
+        assert self._progress is not None, "it has started"
+        return self._progress.begun
+
+    def _look(self) -> None:
+        """Sees whether it has left a call lying for too long."""
+        self._watch = None
+        begun = self._begun
+        oldest = next(
+            (pending for call_id, pending in self._calls.items() if call_id > begun and not pending.future.done()), None
+        )
+        if oldest is None:
+            return
+        left = oldest.sent_at + STALLED_S - self._clock.monotonic()
+        if left > 0:
+            self._watch = self._loop.call_later(left, self._look)
+            return
+        self.stalled = True
+        self._take_back(self._last_id)
+        self._owner.stalled(self, [pending.tool for call_id, pending in self._calls.items() if call_id <= begun])
+
+    def _take_back(self, through: int) -> None:
+        assert self._progress is not None, "it has started"
+        self._progress.take_back(through)
+        self._loop.call_later(SETTLE_S, self._settled, through)
+
+    def _settled(self, through: int) -> None:
+        begun = self._begun
+        for call_id in [call_id for call_id in self._calls if begun < call_id <= through]:
+            self._give_back(call_id)
+
+    def _give_back(self, call_id: int) -> None:
+        pending = self._ended(call_id)
+        if pending is not None and not pending.future.done():
+            pending.future.set_result(None)
+        self._end_if_forsaken()
 
     # ---- ending ------------------------------------------------------------------------------------------------------
 
@@ -309,62 +370,3 @@ class WorkerProcess:
         if self.pid:
             with contextlib.suppress(ProcessLookupError, PermissionError):  # gone already
                 os.killpg(self.pid, signal.SIGKILL)
-
-
-class _Channel(asyncio.Protocol):
-    """The server's end of the socket."""
-
-    def __init__(self, worker: WorkerProcess) -> None:
-        self._worker = worker
-        self._frames = Frames(protocol.from_worker)
-        self._transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports do not derive from asyncio's
-        self._worker.connected(self._transport)
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            messages = self._frames.feed(data)
-        except ProtocolBroken as error:
-            self._worker.disconnected(str(error))
-            return
-        for message in messages:
-            self._worker.received(message)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._worker.disconnected(None)
-
-
-class _Streams(asyncio.SubprocessProtocol):
-    """What the process prints, and that it has ended."""
-
-    def __init__(self, worker: WorkerProcess) -> None:
-        self._worker = worker
-        self._captures: dict[int, LineCapture] = {}
-        self.silent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done when the process has ended and all it printed is read."""
-
-    def open(self, pid: int, clock: Clock, log: Log) -> None:
-        names = {1: "stdout", 2: "stderr"}
-        self._captures = {fd: LineCapture(name, pid, clock=clock, log=log) for fd, name in names.items()}
-
-    @property
-    def last_line(self) -> str:
-        last = self._captures[2].last if self._captures else ""
-        return f" Its last line on stderr: {last}" if last else ""
-
-    def pipe_data_received(self, fd: int, data: bytes | str) -> None:
-        if fd in self._captures and isinstance(data, bytes):
-            self._captures[fd].feed(data)
-
-    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        if fd in self._captures:
-            self._captures[fd].close()
-
-    def process_exited(self) -> None:
-        self._worker.exited()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self.silent.done():
-            self.silent.set_result(None)

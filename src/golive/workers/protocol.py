@@ -37,7 +37,7 @@ class Call(Struct, array_like=True, tag=1, frozen=True, gc=False):
 
 
 class Cancel(Struct, array_like=True, tag=2, frozen=True, gc=False):
-    """Nobody waits for this call any more. `Done` still comes, once it has really ended."""
+    """Nobody waits for this call any more. `Heard` comes at once, and `Done` once it has really ended."""
 
     id: int
 
@@ -85,8 +85,20 @@ class Logged(Struct, array_like=True, tag=3, frozen=True):
     fields: dict[str, str]
 
 
+class Heard(Struct, array_like=True, tag=4, frozen=True, gc=False):
+    """The `Cancel` of a call that has not ended has reached the worker's event loop, which so is alive."""
+
+    id: int
+
+
+class Unbegun(Struct, array_like=True, tag=5, frozen=True, gc=False):
+    """The call came to be begun after it was taken back (`progress.py`), and so never was."""
+
+    id: int
+
+
 ToWorker = Setup | Call | Cancel | Stop
-FromWorker = Hello | Refused | Done | Logged
+FromWorker = Hello | Refused | Done | Logged | Heard | Unbegun
 
 _encoder = msgspec.msgpack.Encoder()
 to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
