@@ -27,6 +27,7 @@ from golive.core.ids import Ids
 from golive.core.tasks import Tasks
 from golive.gateway.server import Gateway
 from golive.guards.redact import Redactor
+from golive.models.gate import Gate
 from golive.models.plane import ModelPlane
 from golive.models.transport_http import HttpTransport
 from golive.releases.digest import version_digest
@@ -142,6 +143,7 @@ class Server:
         self.plane = self._new_plane()
         self._stack.push_async_callback(self._close_plane)
         self.metrics = Metrics(self._open_runs)
+        self.metrics.follow_breakers(self._open_breakers)
         ended = await end_open_runs(self.store, self._clock, self.holder, self._observe, self._fault)
         if ended:
             self.log.warning("runs.interrupted", count=len(ended), runs=ended[:20])
@@ -230,7 +232,19 @@ class Server:
         )
 
     def _new_plane(self) -> ModelPlane:
-        return ModelPlane(self.loaded.config, self._resolve, HttpTransport(), self._clock)
+        return ModelPlane(
+            self.loaded.config, self._resolve, HttpTransport(), self._clock, chance=self._chance,
+            moved=self._breaker_moved,
+        )  # fmt: skip
+
+    def _breaker_moved(self, gate: Gate, before: str) -> None:
+        now = gate.state
+        self.metrics.breaker(now.target, now.state)
+        tell = self.log.warning if now.state == "open" else self.log.info
+        tell(f"breaker.{now.state}", target=now.target, credential=now.credential, before=before, wait_s=now.wait_s)
+
+    def _open_breakers(self) -> int:
+        return self.plane.open_breakers()
 
     def _open_runs(self) -> int:
         return self.runtime.open_runs()

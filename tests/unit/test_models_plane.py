@@ -9,6 +9,7 @@ from golive.config.schema import GoliveConfig, PriceConfig, ProviderConfig, Tier
 from golive.core.clock import SystemClock
 from golive.core.deadline import Deadline
 from golive.core.errors import (
+    CircuitOpen,
     ContextTooLong,
     GoliveError,
     ModelAuthFailed,
@@ -81,7 +82,9 @@ async def ask(
     )
     events: list[ModelEvent] = []
     try:
-        async for batch in plane.chain(TierConfig(chain=tuple(refs), retries=0))(request, CallContext(Deadline.after(CLOCK, 30.0, "test"))):
+        async for batch in plane.chain(TierConfig(chain=tuple(refs), retries=0))(
+            request, CallContext(Deadline.after(CLOCK, 30.0, "test"))
+        ):
             events += batch
     except GoliveError as error:
         return events, error
@@ -295,3 +298,18 @@ async def test_health_after_a_good_call_is_what_the_call_saw(plane: ModelPlane, 
     before = sim.requests_seen
     assert {one.name: one.state for one in await plane.health()}["sim"] == "up"  # the probe found it well again
     assert sim.requests_seen == before + 1
+
+
+async def test_an_open_breaker_is_told_by_health(plane: ModelPlane) -> None:
+    """By target, with the time until the next attempt; the provider is down where nothing else of it is in use."""
+    for _ in range(5):
+        _, error = await ask(plane, "dead/m")
+        assert isinstance(error, ModelUnreachable)
+    found = next(dependency for dependency in await plane.health() if dependency.name == "dead")
+    assert (found.state, [(one.target, one.state, one.opened) for one in found.breakers]) == (
+        "down", [("dead/m", "open", 1)],
+    )  # fmt: skip
+    assert 0 < found.breakers[0].wait_s <= 30.0
+    assert plane.open_breakers() == 1
+    _, error = await ask(plane, "dead/m")
+    assert isinstance(error, CircuitOpen)

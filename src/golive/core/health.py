@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class BreakerInfo(Struct, frozen=True, omit_defaults=True):
-    """A circuit breaker that is not closed, or a target that asked to be left alone (`paused`).
+    """A circuit breaker that is not closed, or a target that is closed and asked to be left alone (`paused`).
 
     `credential` is its reference; `wait_s`: seconds until it may be tried; `opened`: how often it has opened.
     """

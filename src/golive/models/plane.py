@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from functools import partial
 
+from msgspec.structs import replace
+
 from golive.config.schema import GoliveConfig, ProviderConfig, TierConfig
 from golive.core.backoff import BackoffPolicy, RetryBudget
 from golive.core.chance import Chance, SystemChance
 from golive.core.clock import Clock
 from golive.core.errors import GoliveError, NotFound
-from golive.core.health import Dependency
+from golive.core.health import BreakerInfo, Dependency
 from golive.core.tasks import Tasks
 from golive.models.anthropic import Anthropic
 from golive.models.cache import CachedCall, KeptAnswers
@@ -152,7 +154,25 @@ class ModelPlane:
         async with Tasks("provider health") as tasks:
             for name, config in self._providers.items():
                 checks.append(tasks.start(self._check(name, config), name))
-        return [check.result() for check in checks]
+        return [self._with_breakers(check.result()) for check in checks]
+
+    def open_breakers(self) -> int:
+        """How many circuit breakers are not closed."""
+        return sum(gate.state != "closed" for name in self._providers for gate in self.gates(name))
+
+    def _with_breakers(self, seen: Dependency) -> Dependency:
+        """Down, whatever a probe says, where every model in use is behind an open breaker."""
+        gates = self.gates(seen.name)
+        shown = []
+        for gate in gates:
+            if gate.state != "closed" or gate.wait_s:
+                state = "paused" if gate.state == "closed" else gate.state
+                shown.append(BreakerInfo(gate.target, state, gate.wait_s, gate.credential, gate.opened))
+        if not shown:
+            return seen
+        if all(gate.state == "open" for gate in gates):
+            return replace(seen, state="down", detail=seen.detail or "circuit breaker open", breakers=tuple(shown))
+        return replace(seen, breakers=tuple(shown))
 
     async def close(self) -> None:
         """Closes every connection."""

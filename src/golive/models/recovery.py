@@ -38,7 +38,8 @@ Rung = Literal["prefill", "instruct", "reset"]
 
 _GO_ON = (
     "Your last message was cut off. Begin by repeating exactly these last words of it, without quotation marks:\n"
-    "{anchor}\nThen go on from there, in the same sentence, as if nothing had happened. Say nothing about the interruption."
+    "{anchor}\nThen go on from there, in the same sentence, as if nothing had happened. Say nothing of the "
+    "interruption."
 )
 _CONVERSATION = frozenset({"messages", "system", "contents", "systemInstruction", "input", "instructions"})
 """Keys of `extra` by which dialects state the conversation; a continuation states it anew."""

@@ -54,8 +54,13 @@ class Metrics:
         self._http_seconds = self._histograms(
             "golive_http_request_seconds", "Whole requests, streams included", ("route",), _HTTP_SECONDS
         )
+        self._breaker_moves = self._counters(
+            "golive_breaker_changes", "Changes of circuit breakers, by the state entered", ("target", "state")
+        )
         self._open = Gauge("golive_open_runs", "Runs not finished", open_runs)
         self.registry.register(self._open)
+        self._breakers = Gauge("golive_breakers_not_closed", "Circuit breakers that are open or half-open", lambda: 0)
+        self.registry.register(self._breakers)
         self._tellers: dict[type[Body], Callable[[Any, str, str], None]] = {
             RunAccepted: self._run_accepted,
             RunFinished: self._run_finished,
@@ -78,6 +83,14 @@ class Metrics:
     def follow_open_runs(self, open_runs: Callable[[], int]) -> None:
         """Sets where the number of open runs is read whenever metrics are."""
         self._open.read = open_runs
+
+    def follow_breakers(self, not_closed: Callable[[], int]) -> None:
+        """Sets where the number of breakers that are not closed is read whenever metrics are."""
+        self._breakers.read = not_closed
+
+    def breaker(self, target: str, state: str) -> None:
+        """A target's circuit breaker entered `state`."""
+        self._breaker_moves.add(1, (target, state))
 
     def observe(self, tenant: str, agent: str, version_name: str, bodies: Sequence[Body]) -> None:
         """Takes in what has just become durable in one run. `tenant` is no label: metrics are the operator's."""
