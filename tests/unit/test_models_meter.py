@@ -42,7 +42,7 @@ async def metered(
             raise ModelCut("broke off")
 
     told: list[ModelEvent] = []
-    meter = MeteredCall(call, target="a/m", price=lambda: price, clock=CLOCK, max_output_tokens=500)
+    meter = MeteredCall(call, target="a/m", price=lambda tier="": price, clock=CLOCK, max_output_tokens=500)
     try:
         async for batch in meter(request, CallContext(Deadline.after(CLOCK, 30.0, "test"))):
             told += batch
@@ -103,3 +103,30 @@ def test_the_bound_counts_everything_that_is_sent() -> None:
         extra={"tools": Raw(b"[" + b" " * 1_000 + b"]")},
     )
     assert input_bound(full) - input_bound(plain) == 2 * len(bytes(state.data)) + 1_002
+
+
+@pytest.mark.parametrize(
+    ("extra", "tier"),
+    [
+        (b'{"service_tier":"priority"}', "priority"), (b'{"system_fingerprint":"fp","service_tier":"flex"}', "flex"),
+        (b'{"service_tier":null}', ""), (b'{"service_tier":7}', ""), (b"{}", ""), (None, ""),
+    ],
+)  # fmt: skip
+async def test_the_price_is_that_of_the_tier_that_was_served(extra: bytes | None, tier: str) -> None:
+    """As the provider says it at the beginning of its answer, so that a call that is cut is priced by it, too."""
+    asked: list[str] = []
+
+    def price(tier: str = "") -> Price:
+        asked.append(tier)
+        return PRICE
+
+    async def call(request: ModelRequest, ctx: CallContext) -> AsyncGenerator[list[ModelEvent], None]:
+        yield [Opened(extra=None if extra is None else Raw(extra)), TextDelta("a")]
+        raise ModelCut("broke off")
+
+    with pytest.raises(ModelCut):
+        async for _ in MeteredCall(call, target="a/m", price=price, clock=CLOCK)(
+            REQUEST, CallContext(Deadline.after(CLOCK, 30.0, "test"))
+        ):
+            pass
+    assert asked == [tier]

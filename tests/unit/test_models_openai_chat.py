@@ -362,3 +362,18 @@ def test_the_credential_goes_where_the_server_looks_for_it() -> None:
     assert DIALECT.headers(OTHER_URL, "k") == {"Authorization": "Bearer k"}
     assert DIALECT.headers("https://me.openai.azure.com/openai/v1", "k") == {"api-key": "k"}
     assert DIALECT.headers(OTHER_URL, None) == {}
+
+
+def test_usage_tells_writes_to_the_cache_sound_and_pictures() -> None:
+    """Each part is what its own price is for; none is larger than what it is a part of, whatever a server claims."""
+    told = {
+        "prompt_tokens": 100, "completion_tokens": 20,
+        "prompt_tokens_details": {"cached_tokens": 60, "cache_write_tokens": 30, "audio_tokens": 5, "image_tokens": 7},
+        "completion_tokens_details": {"reasoning_tokens": 3, "audio_tokens": 8, "image_tokens": 2},
+    }  # fmt: skip
+    assert usage_of(told) == Usage(100, 60, 20, 3, 30, 5, 7, 8, 2)
+    huge = {"cached_tokens": 60, "cache_write_tokens": 10**9, "audio_tokens": 10**9, "image_tokens": -1}
+    assert usage_of(told | {"prompt_tokens_details": huge}) == Usage(100, 60, 20, 3, 40, 100, 0, 8, 2)
+    assert usage_of(told | {"prompt_tokens_details": {"audio_tokens": "many"}, "completion_tokens_details": [1]}) == (
+        Usage(100, 0, 20)
+    )

@@ -210,3 +210,20 @@ def test_a_newer_list_is_taken_at_once() -> None:
             assert book.price("acme", "one") is book.price("acme", "one")
     finally:
         data_snapshot.set_custom_snapshot(None)
+
+
+def test_the_tier_that_was_served_is_what_is_billed() -> None:
+    """A provider that says it answered with priority bills it so; a tier that the list does not know changes nothing."""
+    flex = ProviderConfig(base_url="https://api.openai.com/v1", billing="flex")
+    book = prices({}, usual=ProviderConfig(base_url="https://api.openai.com/v1"), flex=flex)
+
+    def rates(provider: str, tier: str = "") -> tuple[int, int]:
+        price = book.price(provider, "gpt-5", tier)
+        assert price is not None
+        return price.input.base, price.output.base
+
+    usual, half, double = (125 * 10**7, 10**10), (625 * 10**6, 5 * 10**9), (25 * 10**8, 2 * 10**10)
+    assert [rates("usual", tier) for tier in ("", "default", "auto", "x" * 99, "flex", "priority")] == [
+        usual, usual, usual, usual, half, double,
+    ]  # fmt: skip
+    assert [rates("flex", tier) for tier in ("", "auto", "default", "priority")] == [half, half, usual, double]

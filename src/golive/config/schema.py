@@ -92,7 +92,8 @@ class ProviderConfig(Section):
     price_as: str | None = None
     """Provider id in the price list (genai-prices), where name and address do not tell it; such as `openai`."""
     billing: Literal["standard", "batch", "flex", "priority"] = "standard"
-    """What the provider's calls are billed as: at the list's usual prices, those of a batch, or of a service tier."""
+    """What the provider's calls are billed as: at the list's usual prices, those of a batch, or of a service tier. Where
+    an answer says in which tier it was served, that counts."""
     models: tuple[str, ...] = ()
     """Models to list in /v1/models for plain gateway use; others still work by name."""
     connect_s: Seconds = 5.0

@@ -6,9 +6,11 @@ cancelled), for then nobody can be handed a batch any more, but the provider bil
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
+from typing import Any, Protocol
 
-from msgspec import structs
+import msgspec
+from msgspec import Struct, structs
 
 from golive.core.clock import Clock
 from golive.core.errors import DeadlineExceeded, GoliveError, ModelError
@@ -30,8 +32,20 @@ from golive.models.call import (
 from golive.models.estimate import input_bound, text_bytes
 from golive.models.rates import Price
 
-Pricer = Callable[[], Price | None]
-"""The price of this target now; None when there is none."""
+
+class Pricer(Protocol):
+    """The price of a target now, for the service tier that the provider says it served; None when there is none."""
+
+    def __call__(self, tier: str = "") -> Price | None: ...
+
+
+class _Served(Struct):
+    """What of an answer's further fields tells its price."""
+
+    service_tier: Any = None
+
+
+_served = msgspec.json.Decoder(_Served).decode
 
 
 class MeteredCall:
@@ -73,7 +87,7 @@ class MeteredCall:
 
     def _metered(self, reading: "_Reading", *, whole: bool) -> Metered:
         usage, estimated = reading.settle(whole=whole)
-        price = self._price()
+        price = self._price(reading.tier)
         known = price is not None and price.is_known
         cost = saved = 0
         if price is not None and known:
@@ -99,12 +113,13 @@ class _Reading:
     """What has been seen of one call."""
 
     __slots__ = ("finished", "first_token_ms", "max_output_tokens", "opened", "output_bytes", "reported", "request",
-                 "started")  # fmt: skip
+                 "started", "tier")  # fmt: skip
 
     def __init__(self, request: ModelRequest, started: float, max_output_tokens: int | None) -> None:
         self.request = request
         self.max_output_tokens = request.max_output_tokens or max_output_tokens or 0
         self.started = started
+        self.tier = ""
         self.opened = False
         self.finished = False
         self.first_token_ms: float | None = None
@@ -128,6 +143,9 @@ class _Reading:
                 self.finished = True
             elif isinstance(event, Opened):
                 self.opened = True
+                if event.extra is not None:
+                    served = _served(event.extra).service_tier
+                    self.tier = served if isinstance(served, str) else ""
         if total != before:
             self.output_bytes = total
             if self.first_token_ms is None:

@@ -71,13 +71,34 @@ def usage_of(wire: dict[str, Any]) -> Usage | None:
     prompt, completion = token_count(wire.get("prompt_tokens")), token_count(wire.get("completion_tokens"))
     if prompt == 0 and completion == 0:
         return None
-    details, more = wire.get("prompt_tokens_details"), wire.get("completion_tokens_details")
-    cached = token_count(details.get("cached_tokens")) if type(details) is dict else 0
-    if not cached and "prompt_cache_hit_tokens" in wire:
-        cached = token_count(wire["prompt_cache_hit_tokens"])
-    reasoning = token_count(more.get("reasoning_tokens")) if type(more) is dict else 0
+    details, more = _part_of(wire, "prompt_tokens_details"), _part_of(wire, "completion_tokens_details")
+    cached = min(token_count(details.get("cached_tokens")) or token_count(wire.get("prompt_cache_hit_tokens")), prompt)
     output = max(completion, token_count(wire.get("total_tokens")) - prompt)
-    return Usage(prompt, min(cached, prompt), output, min(reasoning, output))
+    usage = Usage(prompt, cached, output, min(token_count(more.get("reasoning_tokens")), output))
+    if any(map(details.get, _RARE_OF_INPUT)) or any(map(more.get, _RARE_OF_OUTPUT)):
+        return _with_rare_parts(usage, details, more)
+    return usage
+
+
+_RARE_OF_INPUT = ("cache_write_tokens", "audio_tokens", "image_tokens")
+_RARE_OF_OUTPUT = ("audio_tokens", "image_tokens")
+
+
+def _with_rare_parts(usage: Usage, details: dict[str, Any], more: dict[str, Any]) -> Usage:
+    size, output = usage.input_tokens, usage.output_tokens
+    return msgspec.structs.replace(
+        usage,
+        cache_write_tokens=min(token_count(details.get("cache_write_tokens")), size - usage.cached_input_tokens),
+        input_audio_tokens=min(token_count(details.get("audio_tokens")), size),
+        input_image_tokens=min(token_count(details.get("image_tokens")), size),
+        output_audio_tokens=min(token_count(more.get("audio_tokens")), output),
+        output_image_tokens=min(token_count(more.get("image_tokens")), output),
+    )
+
+
+def _part_of(wire: dict[str, Any], name: str) -> dict[str, Any]:
+    part = wire.get(name)
+    return part if type(part) is dict else {}
 
 
 MAX_TOKENS = 10**12

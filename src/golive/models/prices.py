@@ -30,6 +30,8 @@ _CONTEXTS: dict[str, dict[str, str]] = {
     "priority": {"service_tier": "priority"},
 }  # fmt: skip
 """The list's words for each value of `billing`."""
+_TIERS = frozenset({"default", "fast", "flex", "priority"})
+"""Service tiers that the list knows; any other is billed as `billing` says."""
 
 
 class _Known(NamedTuple):
@@ -47,17 +49,23 @@ class Prices:
         self._own = ByPattern(own)
         self._providers = providers
         self._clock = clock
-        self._known: dict[tuple[str, str], _Known] = {}
+        self._known: dict[tuple[str, str, str], _Known] = {}
         self._list: ModuleType | None = None
 
-    def price(self, provider: str, model: str) -> Price | None:
-        """The price now, or None where neither the operator nor the list has one."""
-        known = self._known.get((provider, model))
+    def price(self, provider: str, model: str, tier: str = "") -> Price | None:
+        """The price now, or None where neither the operator nor the list has one.
+
+        Args:
+            tier: the service tier, in the provider's words, that a call was served in; as `billing` says by default.
+        """
+        if tier not in _TIERS:
+            tier = ""
+        known = self._known.get((provider, model, tier))
         if known is not None and self._holds(known):
             return known.price
-        found = self._find(provider, model)
+        found = self._find(provider, model, tier)
         if known is not None or len(self._known) < MAX_PRICES:
-            self._known[provider, model] = found
+            self._known[provider, model, tier] = found
         return found.price
 
     def cost_microusd(self, provider: str, model: str, usage: Usage) -> int | None:
@@ -80,7 +88,7 @@ class Prices:
             return False
         return known.until == float("inf") or self._clock.monotonic() < known.until
 
-    def _find(self, provider: str, model: str) -> _Known:
+    def _find(self, provider: str, model: str, tier: str) -> _Known:
         own = self._own.first_of(f"{provider}/{model}")
         billing = self._providers[provider].billing if provider in self._providers else "standard"
         if own is not None:
@@ -91,7 +99,7 @@ class Prices:
             return _Known(None, float("inf"), snapshot)
         listed, sold_by_provider = found
         # What a provider sells of another's models has the usual prices alone, as in the list's own arithmetic.
-        context = _CONTEXTS[billing] if sold_by_provider else {}
+        context = _CONTEXTS[billing] | ({"service_tier": tier} if tier else {}) if sold_by_provider else {}
         now = self._clock.now()
         price = from_list(listed.get_prices(datetime.fromtimestamp(now, UTC), context), listed.context_window)
         until = self._clock.monotonic() + RECHECK_S if _changes(listed) else float("inf")
