@@ -178,7 +178,7 @@ def _check_reasoning(items: list[Any], seals: Seals) -> None:
     reasoned = False
     for item in items:
         kind = item.get("type", "message")
-        reasoned = kind == "reasoning" or (reasoned and kind == "function_call")
+        reasoned = kind == "reasoning" or (reasoned and (kind == "function_call" or item.get("role") == "assistant"))
         if kind == "function_call" and not reasoned and seals.demands(item["call_id"]):
             raise Rejected(
                 400,
