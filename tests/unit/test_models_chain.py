@@ -106,6 +106,24 @@ async def test_what_the_deadline_or_a_minute_cannot_hold_is_not_waited_for(
     assert (world.time.slept, caught.value.fields["retry_after_s"]) == ([], wait_s)
 
 
+@pytest.mark.parametrize(
+    ("headers", "wait_s"),
+    [
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "4s"}, 4.0),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6m0s"}, 10.0),
+        ({"x-ratelimit-remaining-requests": "1", "x-ratelimit-reset-requests": "4s"}, 0.0),
+        ({}, 0.0),
+    ],
+    ids=["requests", "tokens", "one left", "unsaid"],
+)
+async def test_a_limit_that_is_down_to_nothing_pauses_the_target(
+    world: World, headers: dict[str, str], wait_s: float
+) -> None:
+    gate = world.gate("a/m")
+    gate.limits_seen(headers.get)
+    assert (gate.pause_s(), gate.state.state) == (wait_s, "closed")
+
+
 async def test_a_limited_credential_makes_way_for_the_next(world: World) -> None:
     first, second = Provider(ModelRateLimited("slow down", retry_after_s=30.0)), Provider(GOOD)
     chain = world.chain(world.target("a/m", first, second), world.target("b/m", Provider(GOOD)))

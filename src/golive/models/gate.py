@@ -11,11 +11,14 @@ from golive.core.breaker import Breaker, BreakerPolicy, State, Ticket
 from golive.core.clock import Clock
 from golive.core.errors import GoliveError, ModelRateLimited
 from golive.models.failures import blames_provider
+from golive.models.rate_limits import limits
 
 PROBE_WAIT_S = 1.0
 """How soon to ask again while a probe is under way."""
 MAX_PAUSE_S = 3_600.0
 """Longest pause taken on a provider's word; what is longer is asked again then."""
+MAX_SPENT_PAUSE_S = 10.0
+"""Longest pause because a limit is down to nothing: vendors say when it will be whole again, and some is back before."""
 
 
 class GateState(NamedTuple):
@@ -106,6 +109,15 @@ class Gate:
     def pause(self, seconds: float) -> None:
         """Nothing is to be tried for so long."""
         self._until = max(self._until, self._clock.monotonic() + min(seconds, MAX_PAUSE_S))
+
+    def limits_seen(self, header: Callable[[str], str | None]) -> None:
+        """Looks at what an answer's headers say is left of the vendor's limits; `header` gives one by its name."""
+        left = limits(header, self._clock.now())
+        for remaining, reset_s in (
+            (left.requests_remaining, left.requests_reset_s), (left.tokens_remaining, left.tokens_reset_s),
+        ):  # fmt: skip
+            if remaining == 0 and reset_s:
+                self.pause(min(reset_s, MAX_SPENT_PAUSE_S))
 
     def _tell(self, before: State, error: GoliveError | None = None) -> None:
         if self._breaker.state != before:

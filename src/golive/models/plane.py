@@ -238,6 +238,7 @@ class ModelPlane:
             credential=partial(self._credential, reference),
             clock=self._clock,
             observe=self._health[provider].observe,
+            limits_seen=gate.limits_seen,
         )
         price = partial(self.prices.price, provider, model)
         most = self.capabilities.of(provider, model).max_output_tokens

@@ -66,6 +66,7 @@ class ProviderCall:
         credential: Callable[[], str | None],
         clock: Clock,
         observe: Observe = lambda error, latency_ms: None,
+        limits_seen: Callable[[Callable[[str], str | None]], None] | None = None,
     ) -> None:
         self.provider = provider
         self.model = model
@@ -80,6 +81,7 @@ class ProviderCall:
         self.credential = credential
         self.clock = clock
         self.observe = observe
+        self.limits_seen = limits_seen
         self._head: tuple[str | None, dict[str, str]] | None = None
         self._settings: dict[str, str] = {name: f"providers.{provider}.{name}" for name in Limits._fields}
 
@@ -184,6 +186,8 @@ class _Exchange:
         finally:
             self._watchdog.rest()
         call.observe(None, self._elapsed_ms())
+        if call.limits_seen is not None:
+            call.limits_seen(response.header)
         self._decoder = call.dialect.decoder(self._origin, streamed=request.stream, header=response.header)
 
     async def read(self) -> list[ModelEvent]:
@@ -210,6 +214,8 @@ class _Exchange:
                 self.over = True  # whole already: that the server does not hang up, or rudely, takes nothing from it
                 return []
             raise (self._broken(error, decoder) if broken else self._too_late(watchdog.limit)) from None
+        if self._ctx.received is not None:
+            self._ctx.received.body_bytes += len(data)
         events = decoder.feed(data) if data else decoder.end()
         if not data or decoder.failure is not None:
             self.over = True
