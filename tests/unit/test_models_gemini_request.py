@@ -62,21 +62,37 @@ def test_a_system_message_alone_is_asked_as_the_user() -> None:
     }
 
 
-def test_a_result_carries_the_name_of_its_call() -> None:
+def test_a_result_carries_the_name_and_id_of_its_call() -> None:
     """Gemini matches results by name and id; an id used twice means the latest call before it."""
     assert contents(
         Message("assistant", tool_calls=(ToolCall("x", "f", "{}"),)), Message("tool", "1", tool_call_id="x"),
-        Message("assistant", tool_calls=(ToolCall("x", "g", "{}"),)), Message("tool", "2", tool_call_id="x"),
-        Message("tool", "3", tool_call_id="lost"), Message("tool", "4", name="h"),
-        model="gemini-2.5-pro",
+        Message("assistant", tool_calls=(ToolCall("x", "g", "{}", signed("s")),)),
+        Message("tool", "2", tool_call_id="x"),
+        Message("tool", "3", tool_call_id="lost"), Message("tool", "4", name="h"), Message("user", "done"),
     ) == [
         ("model", [{"functionCall": {"id": "x", "name": "f", "args": {}}}]),
         ("user", [{"functionResponse": {"id": "x", "name": "f", "response": {"output": "1"}}}]),
-        ("model", [{"functionCall": {"id": "x", "name": "g", "args": {}}}]),
+        ("model", [{"functionCall": {"id": "x", "name": "g", "args": {}}, "thoughtSignature": "s"}]),
         ("user", [
             {"functionResponse": {"id": "x", "name": "g", "response": {"output": "2"}}},
             {"functionResponse": {"id": "lost", "name": "lost", "response": {"output": "3"}}},
-            {"functionResponse": {"name": "h", "response": {"output": "4"}}},
+            {"functionResponse": {"name": "h", "response": {"output": "4"}}}, {"text": "done"},
+        ]),
+    ]  # fmt: skip
+
+
+def test_before_gemini_3_results_are_told_apart_by_their_order() -> None:
+    """Older models refuse ids, so results that a client sent in another order are put into that of the calls."""
+    sent = contents(
+        Message("assistant", tool_calls=(ToolCall("a", "f", "{}"), ToolCall("b", "f", "{}"))),
+        Message("tool", "of b", tool_call_id="b"), Message("tool", "of a", tool_call_id="a"),
+        model="gemini-2.5-flash",
+    )  # fmt: skip
+    assert sent == [
+        ("model", [{"functionCall": {"name": "f", "args": {}}}, {"functionCall": {"name": "f", "args": {}}}]),
+        ("user", [
+            {"functionResponse": {"name": "f", "response": {"output": "of a"}}},
+            {"functionResponse": {"name": "f", "response": {"output": "of b"}}},
         ]),
     ]  # fmt: skip
 
@@ -182,7 +198,7 @@ def test_state_of_another_provider_stays_away() -> None:
         state=(state({"thoughtSignature": "t"}, provider="vertex"), state("not an object")),
     )  # fmt: skip
     assert contents(message, model="gemini-2.5-pro")[0][1] == [
-        {"text": "Hm."}, {"functionCall": {"id": "a", "name": "f", "args": {}}},
+        {"text": "Hm."}, {"functionCall": {"name": "f", "args": {}}},
     ]  # fmt: skip
 
 
@@ -296,6 +312,7 @@ def test_structured_output(format_: Any, config: dict[str, Any]) -> None:
         ("gemini-2.5-flash-lite", "low", {"includeThoughts": True, "thinkingBudget": 1024}),
         ("gemini-2.5-flash", None, {"includeThoughts": True}), ("gemini-2.5-flash", "none", {"thinkingBudget": 0}),
         ("gemini-2.5-pro", "medium", {"includeThoughts": True, "thinkingBudget": 8192}),
+        ("gemini-2.5-pro", "none", {"includeThoughts": True, "thinkingBudget": 128}),
         ("gemini-2.5-pro", "xhigh", {"includeThoughts": True, "thinkingBudget": 24576}),
         ("gemini-2.0-flash", None, None), ("gemma-4-31b-it", None, None), ("my-own", None, None),
         ("my-own", "low", {"includeThoughts": True, "thinkingLevel": "LOW"}),

@@ -7,7 +7,10 @@ What Gemini has no word for is not sent: `parallel_tool_calls`, and the `detail`
 """
 
 import re
+import sys
 from base64 import b64encode
+from collections.abc import Iterator
+from itertools import count, groupby
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -36,6 +39,8 @@ _OLD = re.compile(r"gemini-[12](?!\d)|gemini-pro\b|gem(?!ini)")
 """Models before Gemini 3, and Gemma: they check no signatures and know no levels of thinking."""
 _BUDGETS = {"none": 0, "minimal": 1_024, "low": 1_024, "medium": 8_192, "high": 24_576}
 """Tokens of thought of Gemini 2.5, as Google's own OpenAI-compatible face counts them."""
+_LEAST_PRO_BUDGET = 128
+"""Gemini 2.5 Pro cannot be kept from thinking either."""
 _LEVELS = {"none": "MINIMAL", "minimal": "MINIMAL", "low": "LOW", "medium": "MEDIUM", "high": "HIGH"}
 """Gemini 3 and later cannot be kept from thinking: "none" is the least."""
 _NOT_FOR_TEXT = re.compile(r"image|tts|audio|live|embedding|banana")
@@ -104,8 +109,9 @@ class _Conversation:
     """Messages become contents: two roles that take turns, everything else being parts."""
 
     def __init__(self, messages: tuple[Message, ...], target: Target) -> None:
-        self._messages = messages
+        self._messages = list(_by_call(messages))
         self._target = target
+        self._new = is_new(target.model)
         self._names: dict[str, str] = {}
         self._contents: list[dict[str, Any]] = []
 
@@ -114,12 +120,11 @@ class _Conversation:
         system: list[dict[str, Any]] = []
         # Only calls of the current turn, behind the last words of the user, must be signed.
         turn = max((place for place, message in enumerate(self._messages) if message.role == "user"), default=-1)
-        sign = is_new(self._target.model)
         for place, message in enumerate(self._messages):
             if message.role == "system":
                 system += self._parts(message)
             elif message.role == "assistant":
-                self._add("model", self._model_parts(message, sign=sign and place > turn))
+                self._add("model", self._model_parts(message, sign=self._new and place > turn))
             elif message.role == "tool":
                 self._add("user", self._result(message))
             else:
@@ -167,7 +172,9 @@ class _Conversation:
 
     def _call(self, call: ToolCall) -> dict[str, Any]:
         self._names[call.id] = call.name
-        part: dict[str, Any] = {"functionCall": {"id": call.id, "name": call.name, "args": _args(call.arguments)}}
+        part: dict[str, Any] = {
+            "functionCall": self._known(call.id) | {"name": call.name, "args": _args(call.arguments)}
+        }
         data = self._state(call.state) if call.state is not None else None
         if data is not None and "thoughtSignature" in data:
             part["thoughtSignature"] = data["thoughtSignature"]
@@ -177,15 +184,33 @@ class _Conversation:
         """The result as text, as the tool gave it: inside a Struct every number would become a double."""
         call_id = message.tool_call_id or ""
         name = self._names.get(call_id) or message.name or call_id
-        answer: dict[str, Any] = {"name": name, "response": {"output": message.text()}}
-        if call_id:
-            answer["id"] = call_id
+        answer = self._known(call_id) | {"name": name, "response": {"output": message.text()}}
         content = message.content if not isinstance(message.content, str) else ()
         return [{"functionResponse": answer}] + [self._part(part) for part in content if isinstance(part, ImagePart)]
+
+    def _known(self, call_id: str) -> dict[str, Any]:
+        """The id of a call, where the API takes one: before Gemini 3 it may be refused, and order alone tells.
+
+        Source: https://github.com/googleapis/java-genai/issues/694
+        """
+        return {"id": call_id} if call_id and self._new else {}
 
     def _state(self, state: Opaque) -> dict[str, Raw] | None:
         """The part that stood on the wire; None for another provider's."""
         return _object(state.data) if state.provider == self._target.provider else None
+
+
+def _by_call(messages: tuple[Message, ...]) -> Iterator[Message]:
+    """The messages, results that stand together in the order of their calls."""
+    numbers = count()
+    places: dict[str, int] = {}
+    for are_results, group in groupby(messages, key=lambda message: message.role == "tool"):
+        if are_results:
+            yield from sorted(group, key=lambda message: places.get(message.tool_call_id or "", sys.maxsize))
+            continue
+        for message in group:
+            places.update((call.id, next(numbers)) for call in message.tool_calls)
+            yield message
 
 
 def _place(states: list[dict[str, Raw]], parts: list[dict[str, Any]]) -> None:
@@ -320,7 +345,7 @@ def _thinking(model: str, effort: str | None) -> dict[str, Any]:
         # As Google's compatible face does it: the Pro models have no level below "low".
         return shown | {"thinkingLevel": "LOW" if level == "MINIMAL" and "-pro" in name else level}
     if effort is not None:
-        budget = _BUDGETS.get(effort, _BUDGETS["high"])
+        budget = _BUDGETS.get(effort, _BUDGETS["high"]) or (_LEAST_PRO_BUDGET if "-pro" in name else 0)
         return {"includeThoughts": True, "thinkingBudget": budget} if budget else {"thinkingBudget": 0}
     thinks = name.startswith("gemini-2.5") and "lite" not in name and _NOT_FOR_TEXT.search(name) is None
     return {"includeThoughts": True} if thinks else {}
