@@ -140,8 +140,6 @@ class Items:
         if sealed.call is not None:
             self._of_calls[sealed.call] = sealed.state
             return
-        if self._content and not self._calls and not sealed.before and not self._state:
-            self._end_answer()  # reasoning that comes behind a message belongs to the next
         self._answering = True
         self._state.append(sealed.state)
 

@@ -28,7 +28,7 @@ class TextFormat(Struct, frozen=True):
 
     type: str
     name: str = ""
-    schema: Raw = Raw()
+    schema: dict[str, Any] | None = None
     strict: bool | None = None
     description: str | None = None
 
@@ -317,5 +317,5 @@ def _output_schema(text: TextSettings | None) -> Raw | None:
     if wanted.type != "json_schema":
         return Raw(_encode({"type": wanted.type}))
     inner = {"name": wanted.name, "schema": wanted.schema, "strict": wanted.strict, "description": wanted.description}
-    given = {name: value for name, value in inner.items() if value not in (None, Raw())}
+    given = {name: value for name, value in inner.items() if value is not None}
     return Raw(_encode({"type": "json_schema", "json_schema": given}))
