@@ -47,6 +47,12 @@ class ModelRequest(Struct, frozen=True, kw_only=True):
     """Extra request headers for the provider (such as a simulator's script)."""
 
 
+class Received(Struct):
+    """How many bytes of an answer's body have come."""
+
+    body_bytes: int = 0
+
+
 class CallContext(Struct, frozen=True):
     """What flows down with a call: the one deadline, and ids for the provider's and our own records."""
 
@@ -63,6 +69,8 @@ class CallContext(Struct, frozen=True):
     """Targets to be asked last: they broke off in the middle of the very answer that this call is to go on with."""
     attempts: int = 0
     """Attempts that were made before; those of this call are counted on from there."""
+    received: Received | None = None
+    """Kept up to date by whoever reads the answer's body: something is known also of one that never gets whole."""
 
 
 # ---- events ---------------------------------------------------------------------------------------------------------

@@ -24,12 +24,13 @@ from golive.models.call import (
     ModelRequest,
     Opened,
     ReasoningDelta,
+    Received,
     RefusalDelta,
     TextDelta,
     ToolCallDelta,
     UsageReported,
 )
-from golive.models.estimate import input_bound, text_bytes
+from golive.models.estimate import input_bound, output_bound, text_bytes
 from golive.models.rates import Price
 
 
@@ -67,6 +68,8 @@ class MeteredCall:
 
     async def __call__(self, request: ModelRequest, ctx: CallContext) -> AsyncGenerator[list[ModelEvent], None]:
         reading = _Reading(request, self._clock.monotonic(), self._max_output_tokens)
+        if not request.stream:
+            ctx = structs.replace(ctx, received=reading.received)
         stream = self._call(request, ctx)
         try:
             async for events in stream:
@@ -112,12 +115,14 @@ class MeteredCall:
 class _Reading:
     """What has been seen of one call."""
 
-    __slots__ = ("finished", "first_token_ms", "max_output_tokens", "opened", "output_bytes", "reported", "request",
-                 "started", "tier")  # fmt: skip
+    __slots__ = ("finished", "first_token_ms", "max_output_tokens", "opened", "output_bytes", "reasons", "received",
+                 "reported", "request", "started", "tier")  # fmt: skip
 
     def __init__(self, request: ModelRequest, started: float, max_output_tokens: int | None) -> None:
         self.request = request
-        self.max_output_tokens = request.max_output_tokens or max_output_tokens or 0
+        self.max_output_tokens = request.max_output_tokens or max_output_tokens
+        self.received = Received()
+        self.reasons = False
         self.started = started
         self.tier = ""
         self.opened = False
@@ -135,6 +140,7 @@ class _Reading:
             if kind is TextDelta or kind is ReasoningDelta or kind is RefusalDelta:
                 text: str = event.text  # type: ignore[union-attr]  # told by `kind`, which costs a third of isinstance
                 total += len(text) if text.isascii() else text_bytes(text)
+                self.reasons = self.reasons or kind is ReasoningDelta
             elif isinstance(event, ToolCallDelta):
                 total += text_bytes(event.arguments) + (text_bytes(event.name) if event.name else 0) + 1
             elif isinstance(event, UsageReported):
@@ -175,9 +181,10 @@ class _Reading:
             if reported.output_tokens or not self.output_bytes:
                 return reported, False
         seen = reported or Usage()
-        output = max(self.output_bytes, seen.output_tokens)
-        if not whole and not self.request.stream:
-            output = max(output, self.max_output_tokens)  # nothing was seen of what it may have written
+        output = max(self.output_bytes, self.received.body_bytes if not whole else 0, seen.output_tokens)
+        if not whole:
+            reasons = self.reasons or seen.reasoning_tokens > 0
+            output = max(output, output_bound(self.request, self.max_output_tokens, reasons=reasons))
         if self.input_reported:
             return structs.replace(seen, output_tokens=output), True
         return Usage(input_bound(self.request), 0, output, seen.reasoning_tokens), True
