@@ -44,7 +44,7 @@ class Decoder(Protocol):
 
 
 class Dialect(Protocol):
-    """One vendor's way of speaking. Implementations: OpenAI Chat Completions."""
+    """One vendor's way of speaking. Implementations: OpenAI's two, Anthropic's, Google Gemini's."""
 
     name: str
 
