@@ -128,6 +128,8 @@ def _fragments(arguments: dict[str, Any] | str, size: int) -> list[str]:
 
 
 def _text(request: ChatRequest, script: Script, chance: Chance) -> list[str]:
+    if script.token_bytes:
+        return ["x" * script.token_bytes]
     if script.text is not None:
         return tokens.split(script.text)
     if request.output != "text":

@@ -69,8 +69,13 @@ class Playback:
 class StreamPlayback(Playback):
     """A streamed answer."""
 
-    def __init__(self, connection: Connection, script: Script, done: Done, events: Events, headers: bytes) -> None:
+    def __init__(
+        self, connection: Connection, script: Script, done: Done, events: Events, headers: bytes,
+        last_words: Callable[[int], bytes],
+    ) -> None:  # fmt: skip
+        """`last_words` makes the vendor's error event, given the number of entries before it."""
         super().__init__(connection, script, done)
+        self._last_words = last_words
         self._events = events.events
         self._end = events.end
         self._produced = events.produced
@@ -180,7 +185,9 @@ class StreamPlayback(Playback):
         if self._head:
             self._connection.write(self._head)
             self._head = b""
-        if self._script.cut == "end":
+        if self._script.cut in ("end", "error"):
+            if self._script.cut == "error":
+                self._connection.write(chunk(self._last_words(self._at)))
             self._connection.on_gone = None
             self._report("cut")
             self._connection.end_stream()

@@ -11,11 +11,11 @@ TOKENS_AN_IMAGE = 85
 
 
 class Rejected(Exception):
-    """An answer of the error kind: the vendor's status and error object."""
+    """An answer of the error kind: the vendor's status and error object. `headers` are header lines of its own."""
 
     def __init__(
         self, status: int, message: str, *, kind: str = "invalid_request_error", param: str | None = None,
-        code: str | None = None, retry_after_s: float | None = None,
+        code: str | None = None, retry_after_s: float | None = None, headers: bytes = b"",
     ) -> None:  # fmt: skip
         super().__init__(message)
         self.status = status
@@ -24,6 +24,7 @@ class Rejected(Exception):
         self.param = param
         self.code = code
         self.retry_after_s = retry_after_s
+        self.headers = headers
 
 
 class Offered(Struct, frozen=True):

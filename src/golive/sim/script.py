@@ -13,9 +13,11 @@ from msgspec import Struct
 FOREVER = -1.0
 MAX_TOKENS = 1_000_000
 MAX_INSTALLED = 10_000
+MAX_TOKEN_BYTES = 64 * 1024 * 1024
 
 Mode = Literal["text", "echo", "agent", "tools"]
-Cut = Literal["close", "reset", "end"]
+Cut = Literal["close", "reset", "end", "error"]
+Garbage = Literal["html", "gzip", "headers"]
 Prefill = Literal["continue", "refuse", "overlap", "restart", "diverge"]
 
 
@@ -107,7 +109,8 @@ class Script(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     cut_after: int | None = None
     cut: Cut = "close"
     """How the answer breaks off after `cut_after` tokens: close: the connection ends before the body does; reset: the
-    same with a TCP reset; end: a clean end of the HTTP body, but no finish_reason and no [DONE]."""
+    same with a TCP reset; end: a clean end of the HTTP body, but no finish_reason and no [DONE]; error: the
+    vendor's error event, worded by `status` and the `error_` fields, and a clean end (a stream only; else as close)."""
     malformed: Literal["json", "utf8"] | None = None
     malformed_after: int = 1
     """After this many tokens comes one chunk that is broken JSON, or invalid UTF-8."""
@@ -115,6 +118,20 @@ class Script(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     """Cut the body at every so many bytes, also inside a character; each piece is an HTTP chunk and a write."""
     max_context: int | None = None
     """More input tokens than this are refused as the vendor does (context_length_exceeded)."""
+    limit_per_key: int | None = None
+    """Requests that one credential may make to the model in `limit_window_s`; more are 429 with the time to wait."""
+    limit_window_s: float = 60.0
+    limit_remaining: int | None = None
+    """The limit headers say so, whatever is true; of `limit_per_key`, or 100."""
+    garbage: Garbage | None = None
+    """Instead of an answer: html: a proxy's page, with `status` or 200; gzip: bytes that are not the gzip they claim to
+    be; headers: a header that never ends."""
+    token_bytes: int = 0
+    """The text is one token of so many bytes."""
+    duplicate_ids: bool = False
+    """All tool calls bear the same id."""
+    unknown_event: bool = False
+    """An event of a type that nobody knows comes before the first token of a stream."""
 
     def __post_init__(self) -> None:
         for name in (
@@ -128,10 +145,14 @@ class Script(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
         ):
             if not 0 <= getattr(self, name) <= MAX_TOKENS:
                 raise ValueError(f"{name} {getattr(self, name)} is not between 0 and {MAX_TOKENS}")
+        if not 0 <= self.token_bytes <= MAX_TOKEN_BYTES:
+            raise ValueError(f"token_bytes {self.token_bytes} is not between 0 and {MAX_TOKEN_BYTES}")
+        if self.limit_window_s <= 0:
+            raise ValueError(f"limit_window_s {self.limit_window_s:g} is not above 0")
         for name in ("hang_ms", "stall_ms"):
             if getattr(self, name) < 0 and getattr(self, name) != FOREVER:
                 raise ValueError(f"{name} {getattr(self, name):g} is negative; -1 means for ever")
-        for name in ("stall_after", "cut_after", "first_token_ms", "pace_ms"):
+        for name in ("stall_after", "cut_after", "first_token_ms", "pace_ms", "limit_per_key", "limit_remaining"):
             if (getattr(self, name) or 0) < 0:
                 raise ValueError(f"{name} {getattr(self, name):g} is negative")
         if self.fragment < 1:

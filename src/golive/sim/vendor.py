@@ -16,7 +16,7 @@ from golive.sim.script import Script
 from golive.sim.seals import Seals
 
 Why = Literal["model", "key_missing", "key_wrong", "context", "prefill", "limited", "script", "method", "path"]
-Operation = Literal["answer", "count", "models", "model"]
+Operation = Literal["answer", "count", "embed", "models", "model"]
 
 
 class Wording(NamedTuple):
@@ -58,10 +58,12 @@ class Events:
         produced: for each entry, the tokens billed up to and including it.
         steps: for each entry, the deltas up to and including it that carry content (what scripts count as tokens).
         end: the end mark.
+        unknown: an event of a type that nobody knows.
     """
 
     end = b""
     content_type = b"text/event-stream; charset=utf-8"
+    unknown = b'event: golive.sim.unknown\ndata: {"type":"golive.sim.unknown","choices":[]}\n\n'
 
     def __init__(self, first: bytes, billed: int) -> None:
         self.events: list[bytes] = [first]
@@ -73,6 +75,10 @@ class Events:
         self.events.append(event)
         self.produced.append(self.produced[-1] + billed)
         self.steps.append(self.steps[-1] + step)
+
+    def failure(self, at: int, error: Rejected, body: bytes) -> bytes:
+        """The event that tells of an error after the entries before `at`; nothing follows it."""
+        return b"data: %b\n\n" % body
 
     def extend(self, events: list[bytes]) -> None:
         """Entries of one token and one delta each."""
@@ -117,12 +123,39 @@ class Dialect(Protocol):
         ...
 
 
+class Embedding(Struct, frozen=True):
+    """A request for vectors. `encoding` where the vendor has several."""
+
+    model: str
+    texts: tuple[str, ...]
+    dimensions: int
+    input_tokens: int
+    encoding: str = "float"
+
+
+class Embedder(Protocol):
+    """One way of asking for vectors."""
+
+    def read(self, request: Request, model: str) -> Embedding:
+        """The request in a body; `model` where the address names it.
+
+        Raises:
+            Rejected: as the vendor refuses it.
+        """
+        ...
+
+    def write(self, asked: Embedding, vectors: Sequence[Sequence[float]], script: Script) -> bytes:
+        """The vectors, each of unit length and at least as long as asked for, in the vendor's shape."""
+        ...
+
+
 class Route(NamedTuple):
-    """What a request asks for. `model` where the address names it."""
+    """What a request asks for, in which dialect. `model` where the address names it; `embedder` if vectors are."""
 
     operation: Operation
-    dialect: Dialect | None = None
+    dialect: Dialect
     model: str = ""
+    embedder: Embedder | None = None
 
 
 class Vendor(Protocol):

@@ -11,7 +11,7 @@ import msgspec
 from golive.sim.anthropic.request import read_messages
 from golive.sim.compose import Answer, Call
 from golive.sim.protocol import Request
-from golive.sim.request import ChatRequest
+from golive.sim.request import ChatRequest, Rejected
 from golive.sim.script import Script
 from golive.sim.seals import Seals
 from golive.sim.tokens import count
@@ -92,6 +92,9 @@ class MessageEvents(Events):
         for fragment in call.fragments:
             self.add(self._delta(kind, fragment), count(fragment), 1)
         self._close()
+
+    def failure(self, at: int, error: Rejected, body: bytes) -> bytes:
+        return b"event: error\ndata: %b\n\n" % body
 
     def _end(self, answer: Answer, script: Script) -> None:
         reason, details = _stopped(answer)

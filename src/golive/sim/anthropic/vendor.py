@@ -74,9 +74,9 @@ class Anthropic:
         if path in (_MESSAGES, _COUNT) and method == "POST":
             return Route("answer" if path == _MESSAGES else "count", self._messages)
         if path == _MODELS and method == "GET":
-            return Route("models")
+            return Route("models", self._messages)
         if path.startswith(_MODELS + "/") and method == "GET":
-            return Route("model", model=path[len(_MODELS) + 1 :])
+            return Route("model", self._messages, path[len(_MODELS) + 1 :])
         raise refusal(self, "method" if path in (_MESSAGES, _COUNT, _MODELS) else "path")
 
     def credential(self, request: Request) -> str:

@@ -11,7 +11,7 @@ import msgspec
 from golive.sim.compose import Answer, Call
 from golive.sim.gemini.request import read_generate, sealed_text
 from golive.sim.protocol import Request
-from golive.sim.request import ChatRequest
+from golive.sim.request import ChatRequest, Rejected
 from golive.sim.script import Script, UsageFigures
 from golive.sim.seals import Seals
 from golive.sim.usage import encoded, reported, times_reported
@@ -34,8 +34,10 @@ class Chunks(Events):
     def __init__(self, answer: Answer, script: Script, reply: Reply, *, sse: bool) -> None:
         super().__init__(b"" if sse else b"[", answer.hidden_tokens)
         self._sse = sse
+        self.unknown = b'data: {"unknownThing":{}}\r\n\r\n'
         if not sse:
             self.end = b"]"
+            self.unknown = b'{"unknownThing":{}},\r\n'
             self.content_type = b"application/json; charset=UTF-8"
         self._usage = _Usage(answer, script)
         self._tail = b',"modelVersion":%b,"responseId":%b}' % (_encode(reply.request.model), _encode(_id(reply)))
@@ -44,6 +46,9 @@ class Chunks(Events):
         for part, cost in call_parts(answer, reply.seals):
             self._chunk(_encode(part), b"", cost, 1)
         self._finish(answer, script, reply)
+
+    def failure(self, at: int, error: Rejected, body: bytes) -> bytes:
+        return b"data: %b\r\n\r\n" % body if self._sse else (b",\r\n" if at > 1 else b"") + body + b"]"
 
     def _words(self, mark: bytes, words: list[str]) -> None:
         for word in words:

@@ -53,7 +53,7 @@ def read_object(body: bytes) -> dict[str, Any]:
         raw = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise invalid("Invalid JSON payload received. Unexpected token.") from error
-    return _message(raw, "the request")
+    return as_message(raw, "the request")
 
 
 def read_generate(body: bytes, model: str, seals: Seals, *, streamed: bool) -> ChatRequest:
@@ -68,7 +68,7 @@ def read_generate(body: bytes, model: str, seals: Seals, *, streamed: bool) -> C
     """
     raw = read_object(body)
     if "generateContentRequest" in raw:  # a question for the number of tokens wraps the request
-        raw = _message(raw["generateContentRequest"], "generate_content_request")
+        raw = as_message(raw["generateContentRequest"], "generate_content_request")
     for name in raw:
         if name not in _FIELDS:
             raise invalid(f'Invalid JSON payload received. Unknown name "{name}": Cannot find field.')
@@ -96,7 +96,7 @@ def read_generate(body: bytes, model: str, seals: Seals, *, streamed: bool) -> C
         prompt=tuple(parts) if used >= MIN_TOKENS else (),
         stop=tuple(str(text) for text in config.get("stopSequences") or ()),
         sealed=True,
-        thinks=_message(config.get("thinkingConfig") or {}, "thinking_config").get("includeThoughts") is not False,
+        thinks=as_message(config.get("thinkingConfig") or {}, "thinking_config").get("includeThoughts") is not False,
     )
 
 
@@ -104,7 +104,8 @@ def _camel(name: str) -> str:
     return _SNAKE.sub(lambda found: found.group(1).upper(), name)
 
 
-def _message(raw: Any, at: str) -> dict[str, Any]:
+def as_message(raw: Any, at: str) -> dict[str, Any]:
+    """An object with its field names as in JSON."""
     if not isinstance(raw, dict):
         raise invalid(f"Invalid value at '{at}': expected an object.")
     return {_camel(name): value for name, value in raw.items()}
@@ -117,7 +118,7 @@ def _listed(raw: Any, at: str) -> list[Any]:
 
 
 def _config(raw: Any) -> dict[str, Any]:
-    config = {name: value for name, value in _message(raw or {}, "generation_config").items() if value is not None}
+    config = {name: value for name, value in as_message(raw or {}, "generation_config").items() if value is not None}
     for name, value in config.items():
         kind = _CONFIG_TYPES.get(name)
         if kind is None:
@@ -146,7 +147,7 @@ def _contents(raw: Any, seals: Seals) -> tuple[tuple[Turn, ...], list[Segment]]:
     segments = []
     open_calls: list[str] = []
     for at, given in enumerate(contents):
-        content = _message(given, f"contents[{at}]")
+        content = as_message(given, f"contents[{at}]")
         role = content.get("role") or "user"
         if role not in ("user", "model", "function"):
             raise invalid("Please use a valid role: user, model.")
@@ -173,14 +174,14 @@ def _contents(raw: Any, seals: Seals) -> tuple[tuple[Turn, ...], list[Segment]]:
 
 
 def _parts(content: Any, at: str) -> list[Any]:
-    parts = _listed(_message(content, at).get("parts") or [], f"{at}.parts")
+    parts = _listed(as_message(content, at).get("parts") or [], f"{at}.parts")
     if not parts:
         raise invalid(f"* GenerateContentRequest.{at}.parts: contents.parts must not be empty.")
     return parts
 
 
 def _part(raw: Any, at: str) -> dict[str, Any]:
-    part = _message({"text": raw} if isinstance(raw, str) else raw, at)
+    part = as_message({"text": raw} if isinstance(raw, str) else raw, at)
     kinds = [name for name in _PARTS if part.get(name) is not None]
     if len(kinds) != 1:
         raise invalid(
@@ -190,7 +191,7 @@ def _part(raw: Any, at: str) -> dict[str, Any]:
         if not isinstance(part["text"], str):
             raise invalid(f"Invalid value at '{at}.text' (TYPE_STRING)")
         return part
-    value = part[kinds[0]] = _message(part[kinds[0]], f"{at}.{kinds[0]}")
+    value = part[kinds[0]] = as_message(part[kinds[0]], f"{at}.{kinds[0]}")
     if kinds[0] == "inlineData" and not (isinstance(value.get("data"), str) and value.get("mimeType")):
         raise invalid(f"* GenerateContentRequest.{at}.inline_data: mime_type and data must be set")
     if kinds[0] == "fileData" and not str(value.get("fileUri")).startswith(("https://", "gs://")):
@@ -246,9 +247,9 @@ def _segment(raw: Any, parts: list[dict[str, Any]]) -> Segment:
 def _tools(raw: Any) -> tuple[tuple[Offered, ...], list[Segment]]:
     offered, segments = [], []
     for at, given in enumerate(_listed(raw or [], "tools")):
-        declarations = _message(given, f"tools[{at}]").get("functionDeclarations") or []
+        declarations = as_message(given, f"tools[{at}]").get("functionDeclarations") or []
         for index, one in enumerate(_listed(declarations, f"tools[{at}].function_declarations")):
-            declared = _message(one, f"tools[{at}].function_declarations[{index}]")
+            declared = as_message(one, f"tools[{at}].function_declarations[{index}]")
             name = declared.get("name")
             if not isinstance(name, str) or not _TOOL_NAME.fullmatch(name):
                 raise invalid(
@@ -280,7 +281,9 @@ def _lowered(schema: Any) -> Any:
 
 
 def _choice(raw: Any, tools: tuple[Offered, ...]) -> Literal["auto", "none", "required"] | Offered:
-    config = _message(_message(raw or {}, "tool_config").get("functionCallingConfig") or {}, "function_calling_config")
+    config = as_message(
+        as_message(raw or {}, "tool_config").get("functionCallingConfig") or {}, "function_calling_config"
+    )
     mode = str(config.get("mode") or "AUTO").upper()
     if mode not in ("MODE_UNSPECIFIED", "AUTO", "ANY", "NONE", "VALIDATED"):
         raise invalid(f"Invalid value at 'tool_config.function_calling_config.mode': \"{mode[:60]}\"")

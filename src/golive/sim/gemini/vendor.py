@@ -11,11 +11,13 @@ from urllib.parse import parse_qs, unquote
 import msgspec
 
 from golive.sim.gemini.content import GenerateContent
+from golive.sim.gemini.embeddings import EmbedContent
 from golive.sim.protocol import Request
 from golive.sim.request import ChatRequest, Rejected
 from golive.sim.vendor import Limit, Route, Why, Wording, refusal
 
 _MODELS = "/v1beta/models"
+_BATCH = "batchEmbedContents"
 _INVALID = "INVALID_ARGUMENT"
 _TYPES = "type.googleapis.com/google.rpc."
 
@@ -87,11 +89,11 @@ class Gemini:
     def route(self, request: Request) -> Route:
         model, _, action = unquote(request.path.removeprefix(_MODELS + "/")).rpartition(":")
         if request.path == _MODELS and request.method == "GET":
-            return Route("models")
+            return Route("models", self._whole)
         if not request.path.startswith(_MODELS + "/"):
             raise refusal(self, "path")
         if request.method == "GET":
-            return Route("model", model=unquote(request.path.removeprefix(_MODELS + "/")))
+            return Route("model", self._whole, unquote(request.path.removeprefix(_MODELS + "/")))
         if request.method != "POST":
             raise refusal(self, "method")
         if action == "generateContent":
@@ -101,6 +103,8 @@ class Gemini:
             return Route("answer", self._stream if sse else self._array, model)
         if action == "countTokens":
             return Route("count", self._whole, model)
+        if action in ("embedContent", _BATCH):
+            return Route("embed", self._whole, model, EmbedContent(batch=action == _BATCH))
         raise refusal(self, "path")
 
     def credential(self, request: Request) -> str:

@@ -10,7 +10,7 @@ import msgspec
 from golive.sim.compose import Answer, Call
 from golive.sim.openai.responses_request import read_responses
 from golive.sim.protocol import Request
-from golive.sim.request import ChatRequest
+from golive.sim.request import ChatRequest, Rejected
 from golive.sim.script import Script
 from golive.sim.seals import Seals
 from golive.sim.tokens import count
@@ -29,8 +29,10 @@ class ResponseEvents(Events):
         self._before = b""
         """Events that travel with the next entry."""
         self._output: list[dict[str, Any]] = []
-        begun = _response(reply, "in_progress", [])
-        first = b"".join(self._event(f"response.{what}", {"response": begun}) for what in ("created", "in_progress"))
+        self._begun = _response(reply, "in_progress", [])
+        first = b"".join(
+            self._event(f"response.{what}", {"response": self._begun}) for what in ("created", "in_progress")
+        )
         super().__init__(first, answer.hidden_tokens)
         if answer.reasoning:
             self._reason(answer, reply)
@@ -43,6 +45,15 @@ class ResponseEvents(Events):
             _encode(_response(reply, status, self._output, answer)), b"usage", _usage(answer, script), script
         )
         self.add(self._before + self._event(f"response.{status}", {"response": msgspec.Raw(final)}), 0, 0)
+
+    def failure(self, at: int, error: Rejected, body: bytes) -> bytes:
+        last = self.events[at - 1].rpartition(b'"sequence_number":')[2]
+        self._number = int(last[: min(last.index(b","), last.index(b"}")) if b"," in last else last.index(b"}")])
+        failed = self._begun | {
+            "status": "failed",
+            "error": {"code": error.code or error.kind, "message": error.message},
+        }
+        return self._event("response.failed", {"response": failed})
 
     def _event(self, kind: str, fields: dict[str, Any]) -> bytes:
         self._number += 1

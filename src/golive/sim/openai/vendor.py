@@ -9,13 +9,16 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from golive.sim.openai.chat import Chat
+from golive.sim.openai.embeddings import Embeddings
 from golive.sim.openai.responses import Responses
 from golive.sim.protocol import Request
 from golive.sim.request import ChatRequest, Rejected
 from golive.sim.vendor import Dialect, Limit, Route, Why, Wording, refusal
 
 _MODELS = "/v1/models"
+_CHAT = "/v1/chat/completions"
 _RESPONSES = "/v1/responses"
+_EMBEDDINGS = "/v1/embeddings"
 _COUNT = "/v1/responses/input_tokens"
 _INVALID = "invalid_request_error"
 
@@ -82,7 +85,8 @@ class OpenAI:
     otherwise = Wording(500, "The server had an error while processing your request. Sorry about that!", "server_error")
 
     def __init__(self) -> None:
-        self._dialects: dict[str, Dialect] = {"/v1/chat/completions": Chat(), _RESPONSES: Responses()}
+        self._chat, self._responses, self._embeddings = Chat(), Responses(), Embeddings()
+        self._dialects: dict[str, Dialect] = {_CHAT: self._chat, _RESPONSES: self._responses}
 
     def owns(self, request: Request) -> bool:
         return True
@@ -92,13 +96,15 @@ class OpenAI:
         dialect = self._dialects.get(path)
         if dialect is not None and method == "POST":
             return Route("answer", dialect)
+        if path == _EMBEDDINGS and method == "POST":
+            return Route("embed", self._chat, embedder=self._embeddings)
         if path == _COUNT and method == "POST":
-            return Route("count", self._dialects[_RESPONSES])
+            return Route("count", self._responses)
         if path == _MODELS and method == "GET":
-            return Route("models")
+            return Route("models", self._chat)
         if path.startswith(_MODELS + "/") and method == "GET":
-            return Route("model", model=path[len(_MODELS) + 1 :])
-        why: Why = "method" if dialect is not None or path in (_MODELS, _COUNT) else "path"
+            return Route("model", self._chat, path[len(_MODELS) + 1 :])
+        why: Why = "method" if dialect is not None or path in (_MODELS, _COUNT, _EMBEDDINGS) else "path"
         raise refusal(self, why, method=method, path=path)
 
     def credential(self, request: Request) -> str:
