@@ -92,8 +92,8 @@ class ProviderConfig(Section):
     price_as: str | None = None
     """Provider id in the price list (genai-prices), where name and address do not tell it; such as `openai`."""
     billing: Literal["standard", "batch", "flex", "priority"] = "standard"
-    """What the provider's calls are billed as: at the list's usual prices, those of a batch, or of a service tier. Where
-    an answer says in which tier it was served, that counts."""
+    """What the provider's calls are billed as: at the list's usual prices, those of a batch, or of a service tier.
+    Where an answer says in which tier it was served, that counts."""
     models: tuple[str, ...] = ()
     """Models to list in /v1/models for plain gateway use; others still work by name."""
     connect_s: Seconds = 5.0
@@ -237,6 +237,9 @@ class TierConfig(Section):
     """When an answer breaks off in the middle. `continue`: a target whose capabilities say `prefill` goes on where the
     text stops; where there is none, as `reset`. `reset`: another answer is begun, and clients that can are told what
     to take back; others get what there is as a partial answer. `fail`: that at once."""
+    hedge: bool = False
+    """Whether a second request is sent when the first token is later than 95 % of those seen were; whoever says
+    something first, answers. Both cost; the second counts against the budget of retries (`retry.share`)."""
     continue_instructed: bool = False
     """Whether `continue` may also ask a target in words to go on. Its answer is joined only where it repeats the last
     words of the text."""

@@ -18,7 +18,7 @@ PROBE_WAIT_S = 1.0
 MAX_PAUSE_S = 3_600.0
 """Longest pause taken on a provider's word; what is longer is asked again then."""
 MAX_SPENT_PAUSE_S = 10.0
-"""Longest pause because a limit is down to nothing: vendors say when it will be whole again, and some is back before."""
+"""Longest pause because a limit is down to nothing: vendors say when it is whole again, and some is back before."""
 
 
 class GateState(NamedTuple):

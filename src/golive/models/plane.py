@@ -30,6 +30,7 @@ from golive.models.embeddings import EmbeddingCall
 from golive.models.gate import Gate, GateState, Moved
 from golive.models.gemini import Gemini
 from golive.models.health import ProviderHealth
+from golive.models.hedge import Hedged
 from golive.models.lanes import Lanes
 from golive.models.listing import ModelInfo, describe
 from golive.models.meter import MeteredCall
@@ -110,7 +111,8 @@ class ModelPlane:
         ways = Ways(
             tier.on_break, self._chain(Chained(prefilled), retries) if prefilled else None, tier.continue_instructed
         )
-        call = Recovering(self._chain(Chained(main, context, content), retries), ways)
+        plain = self._chain(Chained(main, context, content), retries)
+        call = Recovering(Hedged(plain, self._budget, self._clock) if tier.hedge else plain, ways)
         chains = (tier.chain, tier.chain_context_too_long, tier.chain_content_refused)
         return self._cached(call, "|".join(" ".join(refs) for refs in chains), tier.cache_ttl_s)
 

@@ -159,7 +159,8 @@ class ModelTurn:
         await self._journal.flush()
 
     def _moved_on(self, event: AttemptFailed) -> None:
-        self._note_failed(event.error, latency_ms=event.latency_ms, wait_s=event.wait_s)
+        failed = (event.attempt, event.target)
+        self._note_failed(event.error, failed=failed, latency_ms=event.latency_ms, wait_s=event.wait_s)
 
     def _retracted(self, stands: int) -> None:
         """What is void goes, shown or not."""
@@ -170,12 +171,21 @@ class ModelTurn:
         if self._begun:
             self._journal.note(TextReset(self._step, self._item, stands))
 
-    def _note_failed(self, error: BaseException, *, latency_ms: float = 0.0, wait_s: float = 0.0) -> None:
+    def _note_failed(
+        self,
+        error: BaseException,
+        *,
+        failed: tuple[int, str] | None = None,
+        latency_ms: float = 0.0,
+        wait_s: float = 0.0,
+    ) -> None:
+        """`failed`: attempt and target, where it is not the last one that was begun."""
         metered, self._metered = self._metered, None
-        failed, *alarms = failed_attempt(
-            self._step, self._attempt, self._target, error, metered, latency_ms=latency_ms, wait_s=wait_s
+        attempt, target = failed or (self._attempt, self._target)
+        body, *alarms = failed_attempt(
+            self._step, attempt, target, error, metered, latency_ms=latency_ms, wait_s=wait_s
         )
-        self._journal.note(failed, metered)
+        self._journal.note(body, metered)
         for alarm in alarms:
             self._journal.note(alarm)
 
@@ -184,8 +194,8 @@ class ModelTurn:
         self._journal.note(
             ModelFinished(
                 step=self._step,
-                attempt=self._attempt,
-                target=self._target,
+                attempt=metered.attempt if metered else self._attempt,
+                target=metered.target if metered and not metered.cached else self._target,
                 item=self._item,
                 finish_reason="refusal" if self._refused else self._finish_reason or "stop",
                 usage=metered.usage if metered else Usage(),
