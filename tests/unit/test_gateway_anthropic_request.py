@@ -20,6 +20,7 @@ from golive.models.call import (
     Metered,
     ModelRequest,
 )
+from golive.models.estimate import IMAGE_TOKENS, MESSAGE_TOKENS, input_bound
 
 EVENT: TypeAdapter[Any] = TypeAdapter(RawMessageStreamEvent)
 USAGE = Usage(input_tokens=50, cached_input_tokens=20, output_tokens=7, reasoning_tokens=3, cache_write_tokens=10)
@@ -268,6 +269,15 @@ def test_an_agent_is_sent_texts_and_pictures() -> None:
     assert agent_messages(read_messages(body), body) == (
         Message("system", "French."), Message("user", "hi"), Message("assistant", "yo"),
     )  # fmt: skip
+
+
+def test_what_is_sent_verbatim_is_bounded_once() -> None:
+    """A picture's bytes are no tokens, though they stand in the verbatim body too; a document's bytes are counted."""
+    png = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "A" * 100_000}}
+    document = {"type": "document", "source": {"type": "base64", "media_type": "x/y", "data": "A" * 100_000}}
+    assert input_bound(asked(messages=[{"role": "user", "content": [png]}])) < IMAGE_TOKENS + 100
+    assert input_bound(asked(messages=[{"role": "user", "content": [document]}])) > 100_000
+    assert input_bound(asked(system="x" * 500)) - input_bound(asked()) == 500 + MESSAGE_TOKENS
 
 
 def test_forged_seals_are_refused() -> None:

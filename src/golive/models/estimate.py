@@ -21,6 +21,13 @@ IMAGE_TOKENS = 4_096
 UNSEEN_TOKENS = 16_384
 """Stands for an unseen answer whose length nothing limits: few models write more in one answer unless asked to. Not
 their largest possible one, or a client that gives up now and then would be held to have spent a fortune."""
+TOOLS_TOKENS = 640
+"""What a provider's own instructions on the use of tools may add: Anthropic's take up to 530 tokens."""
+_REPEATED = {
+    "anthropic": frozenset({"messages", "system", "tools"}),
+    "openai-responses": frozenset({"input", "instructions", "tools"}),
+}
+"""What of a request that is handed on whole stands in our vocabulary as well."""
 _THINKS = ("reasoning_effort", "reasoning", "thinking")
 """Parameters, of any dialect, that make a model reason."""
 
@@ -35,11 +42,13 @@ def input_bound(request: ModelRequest) -> int:
     total = MESSAGE_TOKENS
     for message in request.messages:
         total += _message(message)
+    total += TOOLS_TOKENS if request.tools else 0
     for tool in request.tools:
         total += MESSAGE_TOKENS + text_bytes(tool.name) + text_bytes(tool.description) + len(bytes(tool.parameters))
     if request.output_schema is not None:
         total += len(bytes(request.output_schema))
-    return total + sum(len(bytes(value)) for value in request.extra.values())
+    repeated = frozenset() if request.only_there else _REPEATED.get(request.dialect, frozenset())
+    return total + sum(len(bytes(value)) for name, value in request.extra.items() if name not in repeated)
 
 
 def output_bound(request: ModelRequest, limit: int | None, *, reasons: bool) -> int:
