@@ -66,7 +66,7 @@ class Anthropic:
     400 like any other, told by its message alone, on which nothing here decides. It is a ModelBadRequest; only one that
     is too long in bytes (413, `request_too_large`) is a ContextTooLong. Where that matters, tell golive the window
     ([capabilities]), so that it is seen before the request is sent. An answer that reaches the window's end is cut for
-    its length.
+    its length. A spend limit that the account's owner has set is answered in the same way, with nothing to tell it by.
     """
 
     name = "anthropic"
