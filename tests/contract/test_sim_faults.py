@@ -15,6 +15,15 @@ from tests.contract.sim_kit import Client, until
 KEYS = ("key-one", "key-two")
 
 
+class SetClock(SystemClock):
+    """Wall time as it is set."""
+
+    at = 1_000.0
+
+    def now(self) -> float:
+        return self.at
+
+
 class Speaking(NamedTuple):
     """A dialect: where a request goes, streamed or not, what stands in it, and how a stream is known to be whole."""
 
@@ -50,7 +59,7 @@ DIALECTS = {
 
 @pytest.fixture
 async def sim() -> AsyncIterator[Simulator]:
-    simulator = Simulator(seed=7, clock=SystemClock(), api_keys=KEYS, default_script=Script(tokens=10))
+    simulator = Simulator(seed=7, clock=SetClock(), api_keys=KEYS, default_script=Script(tokens=10))
     await simulator.start()
     yield simulator
     await simulator.stop()
@@ -232,14 +241,7 @@ async def test_a_credential_has_a_limit_of_its_own(sim: Simulator, speaking: Spe
 
 async def test_the_window_of_a_limit_ends() -> None:
     """After it, the key may ask again."""
-
-    class Clock(SystemClock):
-        at = 1_000.0
-
-        def now(self) -> float:
-            return self.at
-
-    clock = Clock()
+    clock = SetClock()
     sim = Simulator(clock=clock, default_script=Script(tokens=1, limit_per_key=1, limit_window_s=30.0))
     await sim.start()
     found = []

@@ -1,4 +1,4 @@
-"""`golive sim`: the simulated provider, for trying golive (or any OpenAI-compatible client) without a key."""
+"""`golive sim`: the simulated provider, for trying golive (or any vendor's client) without a key."""
 
 import sys
 from typing import Annotated
@@ -23,7 +23,8 @@ def sim(
     def ready(simulator: Simulator) -> None:
         url = simulator.base_url
         root = url.removesuffix("/v1")
-        console.print(f"[bold green]simulated provider[/] on [bold]{url}[/] (OpenAI Chat Completions)")
+        console.print(f"[bold green]simulated provider[/] on [bold]{url}[/] (OpenAI: Chat Completions, Responses)")
+        console.print(f"  it is also [bold]{root}[/] (Anthropic: Messages) and [bold]{root}/v1beta[/] (Google: Gemini)")
         console.print(f"  models   {', '.join(BUILT_IN)}, and any sim-NAME?tokens=50&pace_ms=10")
         console.print(f"  its bill {root}/sim/bill    what it was sent {root}/sim/requests")
         console.print(f'  break it [cyan]curl -X POST {root}/sim/outage -d \'{{"kind": "refuse"}}\'[/]')

@@ -28,6 +28,7 @@ class GarbagePlayback(Playback):
         return 0
 
     def answer(self) -> None:
+        """Sends the page, the bytes or the header."""
         self._report("failed")
         status = self._script.status or 200
         if self._script.garbage == "html":

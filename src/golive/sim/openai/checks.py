@@ -36,6 +36,11 @@ def read_object(body: bytes) -> dict[str, Any]:
 
 
 def typed(value: Any, kind: type, param: str, wanted: str) -> Any:
+    """The value, if it is of the kind.
+
+    Raises:
+        Rejected: it is not; `wanted` says what it should be.
+    """
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         names = {str: "a string", bool: "a boolean", int: "an integer", float: "a decimal", list: "an array",
                  dict: "an object", type(None): "null"}  # fmt: skip
@@ -46,15 +51,18 @@ def typed(value: Any, kind: type, param: str, wanted: str) -> Any:
 
 
 def invalid_value(param: str, value: Any, supported: str) -> Rejected:
+    """The error for a value that is none of the supported ones."""
     message = f"Invalid value: '{str(value)[:60]}'. Supported values are: {supported}."
     return Rejected(400, message, param=param, code="invalid_value")
 
 
 def missing(param: str) -> Rejected:
+    """The error for a parameter that must be there."""
     return Rejected(400, f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter")
 
 
 def sampling(raw: dict[str, Any]) -> None:
+    """Checks the numbers that steer chance."""
     for name, high in (("temperature", 2), ("top_p", 1)):
         value = raw.get(name)
         if value is None:
@@ -67,14 +75,22 @@ def sampling(raw: dict[str, Any]) -> None:
 
 
 def check_image(url: Any, at: str) -> None:
-    """An image is an address, or the data itself."""
+    """An image is an address, or the data itself.
+
+    Raises:
+        Rejected: it is neither.
+    """
     if not typed(url, str, at, "a string").startswith(_IMAGE_SCHEMES):
         message = f"Invalid '{at}': expected a URL of scheme https, or a data URL of an image."
         raise Rejected(400, message, param=at, code="invalid_image_url")
 
 
 def read_tool(function: Any, at: str) -> tuple[Offered, int]:
-    """A tool's name, description and parameters, and what they cost."""
+    """A tool's name, description and parameters, and what they cost.
+
+    Raises:
+        Rejected: as the vendor refuses it.
+    """
     name = function.get("name")
     if not isinstance(name, str) or not _TOOL_NAME.fullmatch(name):
         raise Rejected(

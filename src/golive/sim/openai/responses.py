@@ -3,6 +3,7 @@
 Source: https://platform.openai.com/docs/api-reference/responses-streaming, as of 2026.
 """
 
+import re
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from golive.sim.usage import encoded, reported, with_usage
 from golive.sim.vendor import Events, Reply
 
 _encode = msgspec.json.Encoder().encode
+_NUMBERED = re.compile(rb'"sequence_number":(\d+)')
 _CUT_SHORT = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
@@ -47,8 +49,8 @@ class ResponseEvents(Events):
         self.add(self._before + self._event(f"response.{status}", {"response": msgspec.Raw(final)}), 0, 0)
 
     def failure(self, at: int, error: Rejected, body: bytes) -> bytes:
-        last = self.events[at - 1].rpartition(b'"sequence_number":')[2]
-        self._number = int(last[: min(last.index(b","), last.index(b"}")) if b"," in last else last.index(b"}")])
+        """The event of a response that failed, numbered after the last one before `at`."""
+        self._number = int(_NUMBERED.findall(self.events[at - 1])[-1])
         failed = self._begun | {
             "status": "failed",
             "error": {"code": error.code or error.kind, "message": error.message},
