@@ -129,6 +129,26 @@ async def test_a_past_that_cannot_be_read_ends_the_run(tmp_path: Path, error: St
     assert world.faults == [error]
 
 
+@pytest.mark.parametrize("conversation", [None, "c"])
+@pytest.mark.parametrize("error", [StoreUnavailable("locked"), StoreError("damaged")])
+async def test_a_run_that_could_not_be_accepted_never_was(
+    tmp_path: Path, error: StoreError, conversation: str | None
+) -> None:
+    """Whoever asked is told so at once, and no later write brings the run into being, though the store takes it."""
+    world = World(tmp_path, ScriptedModel(answer("one"), repeat=True))
+    ill = make_ill(world)
+    ill.appends = [error]
+    async with asyncio.timeout(5):
+        with pytest.raises(type(error), match=str(error)):
+            await world.start(conversation=conversation)
+        while world.runtime.open_runs():
+            await asyncio.sleep(0)
+    assert await world.runtime.runs("default", RunFilter()) == []
+    assert await world.store.open_runs() == []
+    result = await world.runtime.wait("default", await world.start(conversation=conversation))
+    assert (result.outcome, result.text) == ("completed", "one")
+
+
 @pytest.mark.parametrize("first", [Conflict("refused"), StoreUnavailable("locked")])
 async def test_an_end_that_the_store_cannot_take_now_follows(
     tmp_path: Path, first: StoreError, monkeypatch: pytest.MonkeyPatch

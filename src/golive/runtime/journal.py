@@ -70,6 +70,11 @@ class RunJournal:
         self._failure: GoliveError | None = None
         self._durable_seq = 0
 
+    @property
+    def accepted(self) -> bool:
+        """Whether the run's first event is durable; before that there is no run."""
+        return self._durable_seq > 0
+
     def result(self) -> RunResult:
         """The run as it stands. Its end counts once it is durable: what was told must still be true after a crash."""
         result = self.state.result()

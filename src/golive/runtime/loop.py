@@ -7,7 +7,7 @@ import msgspec
 
 from golive.core.clock import Clock
 from golive.core.deadline import Deadline
-from golive.core.errors import GoliveError, InternalError, ToolError
+from golive.core.errors import GoliveError, InternalError, StoreError, ToolError
 from golive.core.events import RunFinished, RunStarted, StepStarted, ToolFinished, ToolStarted
 from golive.core.messages import Message, ToolCall
 from golive.core.tasks import Tasks, uncancelled
@@ -65,6 +65,8 @@ class RunLoop:
         except Interrupted as interrupted:
             finish = ended_by(interrupted.reason, self._state)
         except GoliveError as error:
+            if isinstance(error, StoreError) and not self._journal.accepted:
+                raise  # whoever asked is told that there is no run, and so there must not be one later
             if isinstance(error, InternalError):
                 self._faults(self._state.run, error)
             finish = after_error(error, self._state.answer, self._limits)

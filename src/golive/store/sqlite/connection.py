@@ -12,6 +12,9 @@ from golive.core.errors import StoreError, StoreUnavailable
 BUSY_TIMEOUT_S = 10.0
 """How long a writer waits for another process (such as the CLI beside a server) to end its transaction."""
 
+LOCKED_OUT_S = 1.0
+"""The same once that was in vain, until a transaction stands again: what queued up behind it has waited already."""
+
 MEMORY = ":memory:"
 _CACHED_STATEMENTS = 256
 _CHECKPOINT_PAGES = 4000

@@ -11,6 +11,8 @@ from typing import TypeVar
 
 from golive.core.chance import Chance, SystemChance
 from golive.core.clock import Clock
+from golive.core.deadline import Deadline
+from golive.core.errors import DeadlineExceeded, StoreUnavailable
 from golive.core.events import Event
 from golive.store.ports import KeyRow, Lease, LedgerEntry, OutboxMessage, RunView, Store
 from golive.store.sqlite.connection import MEMORY, connect_writer, create_file, failure
@@ -21,6 +23,8 @@ from golive.store.sqlite.tenant import KEY_COLUMNS, SqliteTenant
 from golive.store.sqlite.writer import InlineWriter, ThreadWriter, check_same_file
 
 T = TypeVar("T")
+PING_S = 1.5
+"""How long `ping` waits: whoever asks for health is not kept waiting as long as a write may be."""
 
 # ruff: noqa: S608 - what is put into these statements are names of columns from our own structs, never a value
 _OPEN_RUNS = """
@@ -138,11 +142,24 @@ class SqliteStore(Store):
         return await self.read(lambda connection: int(connection.execute(_CONTROL_VERSION).fetchone()[0]))
 
     async def ping(self) -> None:
-        """Reads and really writes.
+        """Reads and really writes, within PING_S.
 
         Raises:
-            StoreUnavailable: the file cannot be written, or was deleted or replaced since it was opened.
+            StoreUnavailable: the file cannot be written now, or was deleted or replaced since it was opened.
         """
+        try:
+            async with Deadline.after(self._clock, PING_S, "ping").enforced(self._clock):
+                await self._ping()
+        except DeadlineExceeded:
+            cause = f"it did not answer within {PING_S:g} s"
+            raise StoreUnavailable(
+                f"The database {self.path} is unavailable: {cause}.",
+                remedy="Find out whether another process keeps it locked (fuser FILE), or its disk is too slow.",
+                path=self.path,
+                cause=cause,
+            ) from None
+
+    async def _ping(self) -> None:
 
         def write(connection: sqlite3.Connection) -> None:
             check_same_file(self.path, self._opened)

@@ -14,6 +14,7 @@ from threading import Thread
 from typing import Any
 
 from golive.core.errors import StoreUnavailable
+from golive.store.sqlite.connection import BUSY_TIMEOUT_S, LOCKED_OUT_S
 from golive.store.sqlite.group import Job, commit
 from golive.store.sqlite.stepaside import StepAside
 
@@ -57,6 +58,7 @@ class ThreadWriter:
         self._in_flight = 0
         self._scheduled = False
         self._step_aside = StepAside()
+        self._locked_out = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
         self._idle: asyncio.Future[None] | None = None
@@ -129,10 +131,19 @@ class ThreadWriter:
                     group += more
                 batches.put(more)  # the end; after this group
             commit(self._connection, group, self._path)
+            self._be_patient(group[0].error)
             assert self._loop is not None
             self._step_aside.report()
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 self._loop.call_soon_threadsafe(self._delivered, group)
+
+    def _be_patient(self, error: Exception | None) -> None:
+        """In the thread: how long the next group waits for a lock that another process holds."""
+        busy = isinstance(error, StoreUnavailable) and error.fields.get("sqlite_code", "").startswith("SQLITE_BUSY")
+        if busy != self._locked_out:
+            self._locked_out = busy
+            seconds = LOCKED_OUT_S if busy else BUSY_TIMEOUT_S
+            self._connection.execute(f"PRAGMA busy_timeout={seconds * 1000:.0f}")
 
     async def close(self) -> None:
         """Finishes what was queued, then ends the thread and closes the connection. May be called again."""
