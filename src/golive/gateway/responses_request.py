@@ -218,9 +218,12 @@ def _guessed(given: str | list[Raw] | None) -> tuple[Message, ...]:
     read, strange = Items(), []
     for raw in given:
         try:
-            read.add(raw)
+            if kind_of(raw) != "reasoning":
+                read.add(raw)
+                continue
         except InvalidRequest:
-            strange.append(Message("user", bytes(raw).decode(errors="replace")))
+            pass
+        strange.append(Message("user", bytes(raw).decode(errors="replace")))
     return (*read.messages(), *strange)
 
 
