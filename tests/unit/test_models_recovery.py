@@ -31,7 +31,7 @@ from golive.models.call import (
 )
 from golive.models.course import Chained
 from golive.models.joining import anchor
-from golive.models.recovery import MAX_BREAKS, Recovering, Ways
+from golive.models.recovery import MAX_BREAKS, MAX_RESETS, Recovering, Ways
 from tests.unit.chain_kit import ASKED, Provider, Time, World, seen, started
 
 WHOLE = "The shop is open from nine to five, and on Saturdays from ten to two. Please call before you come."
@@ -160,12 +160,18 @@ async def test_breaks_in_a_row_each_grow_the_text(world: World) -> None:
     assert seen(await world.ask(call)) == WHOLE
 
 
-async def test_after_many_breaks_the_failure_goes_up(world: World) -> None:
+async def test_an_answer_is_begun_anew_twice_and_no_more(world: World) -> None:
     broken = Provider(says("zebra crossing ", CUT))
-    call = recovering(world, broken, prefill=(0,), on_break="reset")
-    with pytest.raises(GoliveError):
-        await world.ask(call, retracts="all")
-    assert broken.asked == MAX_BREAKS + 1
+    with pytest.raises(ModelCut):
+        await world.ask(recovering(world, broken, on_break="reset"), retracts="all")
+    assert broken.asked == 1 + MAX_RESETS
+
+
+async def test_after_many_breaks_the_failure_goes_up(world: World) -> None:
+    grows = Provider(*(says(f"part {number}, which is long enough to tell. ", CUT) for number in range(9)))
+    with pytest.raises(ModelCut):
+        await world.ask(recovering(world, grows, prefill=(0,)))
+    assert grows.asked == 1 + MAX_BREAKS
 
 
 async def test_json_is_begun_anew_and_never_continued(world: World) -> None:

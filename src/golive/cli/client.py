@@ -14,7 +14,7 @@ import aiohttp
 import msgspec
 from msgspec import Struct
 
-from golive.core.errors import GoliveError
+from golive.core.errors import GoliveError, InvalidRequest
 from golive.models.transport import in_words
 
 CLIENT_FILE = ".golive/client.json"
@@ -73,7 +73,7 @@ class Client:
         Raises:
             ServerRefused: the server answered with a problem. ServerUnreachable: nothing answered.
         """
-        data = None if body is None else msgspec.json.encode(body)
+        data = None if body is None else _encoded(body)
         try:
             async with self._session.request(
                 method, self.url + path, data=data, headers=self._headers | _JSON
@@ -105,7 +105,7 @@ class Client:
         headers = self._headers | _JSON | {"Accept": "text/event-stream"}
         if last_event_id:
             headers["Last-Event-ID"] = last_event_id
-        data = None if body is None else msgspec.json.encode(body)
+        data = None if body is None else _encoded(body)
         no_limit = aiohttp.ClientTimeout(total=None)
         began = False
         try:
@@ -129,6 +129,22 @@ class Client:
         return ServerUnreachable(
             f"the server at {self.url} {how}.", remedy="Start one with `golive dev`, or name another with --url."
         )
+
+
+def _encoded(body: object) -> bytes:
+    """The body as JSON.
+
+    Raises:
+        InvalidRequest: text of it is not UTF-8.
+    """
+    try:
+        return msgspec.json.encode(body)
+    except UnicodeEncodeError as error:
+        broken = error.object[error.start : error.end].encode("utf-8", "surrogateescape")
+        raise InvalidRequest(
+            f"The text is not UTF-8: it has the byte 0x{broken.hex()} at character {error.start}.",
+            remedy="Convert it first, for instance with: iconv -f latin1 -t utf-8",
+        ) from None
 
 
 def _words(error: Exception) -> str:

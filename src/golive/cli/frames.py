@@ -62,7 +62,10 @@ class RunPrinter:
                 self._failed = False
                 self._beside("✓ {} answered{}", fields["target"])
             case "text.reset":
-                self._beside("({}{})", "the server was restarted: the last words above are said anew")
+                if "length" in fields:
+                    self._beside("({}{})", "the answer broke off: it is begun anew, and what stands above is void")
+                else:
+                    self._beside("({}{})", "the server was restarted: the last words above are said anew")
             case "error":
                 self._beside("✗ {}{}", f"{fields['message']} {fields['remedy']}".strip())
             case "run.finished":

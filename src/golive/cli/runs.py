@@ -78,7 +78,9 @@ def _row(row: dict[str, Any]) -> tuple[object, ...]:
 
 
 def _cost(row: dict[str, Any]) -> str:
-    """`~$0.01` where something of it is an estimate."""
+    """`~$0.01` where something of it is an estimate; a cost that nobody knows is not shown as nothing."""
+    if not row.get("priced", True):
+        return "unknown" if not row["cost_microusd"] else f">{usd_text(row['cost_microusd'])}"
     return ("~" if row.get("estimated") else "") + usd_text(row["cost_microusd"])
 
 

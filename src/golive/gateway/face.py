@@ -308,6 +308,8 @@ def _conversation(exchange: Exchange, named: str | None) -> str | None:
     conversation = exchange.header(b"x-conversation-id") or named
     if conversation is not None and not 0 < len(conversation) <= 200:
         raise InvalidRequest(
-            "The conversation's id is not usable.", remedy="Use 1 to 200 characters.", field="x-conversation-id"
+            f"x-conversation-id has {len(conversation)} characters.",
+            remedy="Use 1 to 200.",
+            field="x-conversation-id",
         )
     return conversation

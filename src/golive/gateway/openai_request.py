@@ -150,6 +150,8 @@ _INSTEAD = {
     "functions": "Tools are the agent's own (tools.py); for a model with tools of yours use model `provider/model`.",
     "n": "Send one request for each answer.",
     "response_format": "Set output_schema in agent.toml.",
+    "temperature": "Set temperature in agent.toml.",
+    "reasoning_effort": "Set reasoning_effort in agent.toml.",
     "max_tokens": "Set max_output_tokens in agent.toml.",
     "max_completion_tokens": "Set max_output_tokens in agent.toml.",
 }
@@ -168,7 +170,7 @@ def agent_messages(chat: ChatBody, body: bytes) -> tuple[Message, ...]:
             continue
         raise InvalidRequest(
             f"{name} cannot be set for an agent: agent.toml says how its models are asked.",
-            remedy=_INSTEAD.get(name, f"Leave {name} out, or set it in agent.toml."),
+            remedy=_INSTEAD.get(name, f"Leave {name} out."),
             field=name,
         )
     for index, message in enumerate(chat.messages):

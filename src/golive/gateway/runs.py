@@ -8,7 +8,7 @@ from golive.config.schema import ServerConfig
 from golive.core.errors import InvalidRequest
 from golive.core.events import Event, OnDisconnect, Outcome, State, raw_body
 from golive.core.frames import Cursor
-from golive.core.messages import ImagePart, Message, Role, TextPart, ToolCall
+from golive.core.messages import ImagePart, Message, TextPart
 from golive.gateway.bodies import Reader
 from golive.gateway.exchange import Exchange
 from golive.gateway.routes import Answer, Param, Route
@@ -35,26 +35,17 @@ class InputImage(Struct, frozen=True, tag_field="type", tag="image", forbid_unkn
     detail: str | None = None
 
 
-class InputCall(Struct, frozen=True, forbid_unknown_fields=True):
-    id: str
-    name: str
-    arguments: str
-
-
 class InputMessage(Struct, frozen=True, forbid_unknown_fields=True):
-    """One turn of what the run begins with."""
+    """One turn of what the run begins with. An agent's tool calls are its own: nobody can hand it some that were."""
 
-    role: Role
-    content: str | tuple[InputText | InputImage, ...] = ""
+    role: Literal["system", "user", "assistant"]
+    content: str | tuple[InputText | InputImage, ...]
     name: str | None = None
-    tool_calls: tuple[InputCall, ...] = ()
-    tool_call_id: str | None = None
 
     def message(self) -> Message:
         """The same without the strictness."""
         content = self.content if isinstance(self.content, str) else tuple(_part(part) for part in self.content)
-        calls = tuple(ToolCall(call.id, call.name, call.arguments) for call in self.tool_calls)
-        return Message(self.role, content, self.name, calls, self.tool_call_id)
+        return Message(self.role, content, self.name)
 
 
 def _part(part: InputText | InputImage) -> TextPart | ImagePart:
@@ -90,7 +81,7 @@ class RunsQuery(Struct, frozen=True, forbid_unknown_fields=True):
     outcome: Outcome | None = None
     conversation: str | None = None
     source: Literal["agent", "relay"] | None = None
-    before: str | None = None
+    before: Annotated[str, Meta(pattern=r"^run_[0-9a-z]{1,60}$")] | None = None
     limit: Annotated[int, Meta(ge=1, le=PAGE)] = 50
 
 

@@ -31,6 +31,8 @@ from golive.models.joining import MIN_TEXT_CHARS, Joiner, NotJoined, anchor
 
 MAX_BREAKS = 4
 """Breaks of one answer, and continuations that do not fit, that are recovered from; one more goes up."""
+MAX_RESETS = 2
+"""How often one answer is begun anew: each time the reader sees its text vanish, and pays for another."""
 COMPACT_PIECES = 64
 
 OnBreak = Literal["continue", "reset", "fail"]
@@ -114,7 +116,7 @@ class Recovering:
             if self._ways.instructed and len(text) >= MIN_TEXT_CHARS and "instruct" not in answer.tried:
                 return "instruct"
         may_drop = ctx.retracts == "all" or (ctx.retracts == "tools" and not text and not answer.other)
-        return "reset" if may_drop and "reset" not in answer.tried else None
+        return "reset" if may_drop and answer.resets < MAX_RESETS and "reset" not in answer.tried else None
 
     def _go_on(
         self, rung: Rung, request: ModelRequest, text: str, ctx: CallContext
@@ -133,7 +135,7 @@ class Recovering:
 class _Answer:
     """What the reader has been handed so far."""
 
-    __slots__ = ("_pieces", "attempts", "began", "broken", "other", "target", "tools", "tried")
+    __slots__ = ("_pieces", "attempts", "began", "broken", "other", "resets", "target", "tools", "tried")
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
@@ -146,6 +148,7 @@ class _Answer:
         self.other = False
         """Something that cannot be continued: a refusal, a second choice."""
         self.tried: set[Rung] = set()
+        self.resets = 0
 
     def text(self) -> str:
         if len(self._pieces) > 1:
@@ -181,6 +184,7 @@ class _Answer:
         if rung == "reset":
             self._pieces.clear()
             self.other = False
+            self.resets += 1
             return 0
         return len(self.text()) if had_tools else None
 

@@ -151,6 +151,10 @@ class Runtime:
                 f"{len(self._live)} runs are open, the most this server carries.",
                 remedy="Try again in a moment, or raise server.max_open_runs.",
             )
+        for place, message in enumerate(request.input):
+            if not message.content:
+                field = f"input[{place}].content"
+                raise InvalidRequest(f"{field} is empty.", remedy="Send a text.", field=field, value="")
         if not request.input:
             raise InvalidRequest(
                 "input is empty.", remedy="Send a text or at least one message.", field="input", value=[]
