@@ -94,7 +94,7 @@ class EmbeddingsFace:
                 remedy="Name it as provider/model.", field="model", value=asked.model[:100],
             )  # fmt: skip
         demand(exchange, "models.call", "model", asked.model)
-        request = embedding_request(asked, body, self._dialect(asked.model) or "")
+        request = embedding_request(asked, body, self._dialect(asked.model))
         asking = Asking(self._embeddings(asked.model, cache_ttl_s(exchange)), request)
         call = await self._relay.open_stream(exchange.principal, asked.model, asking.stream)
         exchange.run = call.run
@@ -121,15 +121,18 @@ class EmbeddingsFace:
         ]  # fmt: skip
 
 
-def embedding_request(asked: EmbeddingsBody, body: bytes, dialect: str) -> EmbeddingRequest:
+def embedding_request(asked: EmbeddingsBody, body: bytes, dialect: str | None) -> EmbeddingRequest:
     """The request for a provider's model.
+
+    Args:
+        dialect: the provider's; None where there is no such provider, which is told when it is called.
 
     Raises:
         InvalidRequest: the input is empty or too much, or a parameter means nothing to the provider; `field` names it.
     """
     more = {name: raw for name, raw in _fields(body).items() if name not in _OURS and bytes(raw) != b"null"}
     for name in more:
-        if not dialect.startswith("openai") and name not in _HINTS:
+        if dialect is not None and not dialect.startswith("openai") and name not in _HINTS:
             raise InvalidRequest(
                 f"{name[:60]} means nothing to a provider that speaks {dialect}.", remedy=f"Leave {name[:60]} out.",
                 field=name[:60],
