@@ -214,6 +214,16 @@ def test_done_is_no_end() -> None:
     assert type(decode(DIALECT, sse(*HALF) + b"data: [DONE]\n\n", streamed=True)[1]) is ModelCut
 
 
+def test_a_decoder_knows_how_far_it_is() -> None:
+    """Begun with the first text, complete and closed with the final response: limits and connections hang on it."""
+    decoder = DIALECT.decoder(Origin("p", "m"), streamed=True, header={"content-type": "text/event-stream"}.get)
+    seen = []
+    for event in (*HALF, completed(message("half"))):
+        decoder.feed(sse(event))
+        seen.append((decoder.began, decoder.complete, decoder.closed))
+    assert seen == [(False, False, False)] * 3 + [(True, False, False), (True, True, True)]
+
+
 def test_what_follows_the_end_is_ignored() -> None:
     """A second final response, with a second usage, changes nothing."""
     events, failure = stream(*HALF, completed(), delta("more"), completed(usage={"input_tokens": 99}))

@@ -204,6 +204,13 @@ def test_two_calls_with_one_id_are_two_calls(streamed: bool) -> None:
     assert len({made[index][0] for index in made}) == 3
 
 
+def test_an_item_that_begins_again_is_another() -> None:
+    """The same index and the same id behind the end of the first: still two calls."""
+    items = [call("f", f'{{"x":{place}}}', "same", "same") for place in range(2)]
+    events, _ = stream(created(), *(event for item in items for event in (added(item), done(item))), completed(*items))
+    assert [each[2] for each in calls(events).values()] == ['{"x":0}', '{"x":1}']
+
+
 def test_calls_without_ids_get_different_ones() -> None:
     """Results are matched by id: neither call_id nor id, and still two."""
     items = [{"type": "function_call", "name": "f", "arguments": "{}"}] * 2
