@@ -175,10 +175,13 @@ def test_what_only_anthropic_knows_is_named() -> None:
     request = asked(
         messages=[{"role": "user", "content": [document, file, result]}],
         tools=[{"type": "web_search_20250305", "name": "web_search"}],
+        mcp_servers=[{"name": "m"}],
+        container=None,
     )
     assert request.only_there == (
         "messages[0].content[0] (document)", "messages[0].content[1] (image of file)",
         "messages[0].content[2].content[0] (document)", "tools[0] (web_search_20250305)",
+        "mcp_servers",
     )  # fmt: skip
 
 

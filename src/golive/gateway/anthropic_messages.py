@@ -16,7 +16,7 @@ from golive.gateway.anthropic_errors import anthropic_error, failed_run, request
 from golive.gateway.anthropic_events import MessageStream
 from golive.gateway.anthropic_request import MessagesBody, agent_messages, model_request, read_messages
 from golive.gateway.exchange import Exchange
-from golive.gateway.face import Face, demand
+from golive.gateway.face import Face, demand_for
 from golive.gateway.problems import Headers
 from golive.gateway.routes import Answer, Param, Route
 from golive.models.call import ModelRequest, Opened
@@ -87,10 +87,7 @@ class MessagesFace:
     async def count_tokens(self, exchange: Exchange) -> None:
         """POST /v1/messages/count_tokens"""
         asked = MessagesAsked(await self._face.body(exchange))
-        if "/" in asked.model:
-            demand(exchange, "models.call", "model", asked.model)
-        else:
-            demand(exchange, "runs.create", "agent", asked.model)
+        demand_for(exchange, asked.model)
         request = asked.model_request(())
         if request.only_there:
             where = ", ".join(request.only_there)

@@ -89,6 +89,8 @@ _reader = Reader(MessagesBody)
 _fields = msgspec.json.Decoder(dict[str, Raw]).decode
 _encode = msgspec.json.Encoder().encode
 _OURS = frozenset({"model", "stream"})
+_ONLY_THERE = ("container", "mcp_servers")
+"""Parameters without which another question would be asked, and which only Anthropic's own API has."""
 
 
 def read_messages(body: bytes) -> MessagesBody:
@@ -109,6 +111,7 @@ def model_request(asked: MessagesBody, body: bytes, headers: tuple[tuple[str, st
     messages = _system(asked) + blocks.messages(asked.messages)
     tools = _tools(asked, blocks.only_there)
     extra = {name: raw for name, raw in _fields(body).items() if name not in _OURS}
+    only_there = [*blocks.only_there, *(name for name in _ONLY_THERE if bytes(extra.get(name, b"null")) != b"null")]
     extra["messages"] = blocks.without_ours(extra["messages"])
     config = asked.output_config or OutputConfig()
     choice = asked.tool_choice
@@ -126,7 +129,7 @@ def model_request(asked: MessagesBody, body: bytes, headers: tuple[tuple[str, st
         stream=bool(asked.stream),
         dialect=DIALECT,
         extra=extra,
-        only_there=tuple(blocks.only_there),
+        only_there=tuple(only_there),
         headers=headers,
     )
 

@@ -178,11 +178,10 @@ class Face:
 
     async def answer(self, exchange: Exchange, asked: Asked) -> None:
         """Demands the verb that applies, and answers: a provider's model by a relayed call, an agent by a run."""
+        demand_for(exchange, asked.model)
         if "/" in asked.model:
-            demand(exchange, "models.call", "model", asked.model)
             await self._relayed(exchange, asked)
         else:
-            demand(exchange, "runs.create", "agent", asked.model)
             await self._run(exchange, asked)
 
     # ---- a provider's model ------------------------------------------------------------------------------------------
@@ -289,6 +288,14 @@ class Face:
             return streamed.error(ModelCut("The run's stream broke off.", remedy="Ask for the run itself."))
         result = _result(last.data)
         return streamed.run_end(result) if result.outcome in ANSWERED else streamed.failed_run(result)
+
+
+def demand_for(exchange: Exchange, model: str) -> None:
+    """Raises Forbidden unless who asks may call this model, which is an agent or `provider/model`."""
+    if "/" in model:
+        demand(exchange, "models.call", "model", model)
+    else:
+        demand(exchange, "runs.create", "agent", model)
 
 
 def demand(exchange: Exchange, verb: Verb, kind: str, name: str) -> None:
