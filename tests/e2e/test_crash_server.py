@@ -19,6 +19,7 @@ import os, time
 
 def slow(seconds: float) -> str:
     """Takes its time."""
+    print("sleeping")
     time.sleep(seconds)
     return "slept"
 
@@ -243,6 +244,9 @@ async def test_kill_9_of_a_worker_in_mid_call(tmp_path: Path) -> None:
         async with served.client() as http:
             stream = await http.post("/v1/agents/works/runs", json={"input": "Hi", "stream": True})
             await sse(stream, "tool.started")
+            async with asyncio.timeout(10):  # a call that its worker had not begun would be carried out by the next
+                while not any(line["event"] == "worker.printed" for line in served.log()):
+                    await asyncio.sleep(0.02)
             for pid in before:
                 os.kill(pid, signal.SIGKILL)
             events = await sse(stream)
