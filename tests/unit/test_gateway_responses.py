@@ -108,6 +108,12 @@ def test_a_provider_of_the_same_dialect_gets_its_own_state_opened() -> None:
         *raws({"type": "reasoning", "encrypted_content": "golive-like"}),
     ]  # fmt: skip
     assert unsealed(given, "p") == [other, item, given[3]]
+    ours, theirs = "06gzxqp33e09qezgn5vwsx236n", "67ccd2bf17f0819081ff3bb2cf6508e60bb6a6b452d3795b"
+    for kind, prefix in (("message", "msg"), ("function_call", "fc")):
+        known, made_up = raws({"type": kind, "id": f"{prefix}_{theirs}"}, {"type": kind, "id": f"{prefix}_{ours}_2"})
+        assert unsealed([known, made_up], "p") == [known, *raws({"type": kind})]
+    known, made_up = raws({"type": "reasoning", "id": f"rs_{theirs}"}, {"type": "reasoning", "id": f"rs_{ours}"})
+    assert unsealed([known, made_up], "p") == [known]
     request = asked("openai-responses", input=[msgspec.json.decode(raw) for raw in given[1:2]], vendor={"a": [1.50]})
     assert bytes(request.extra["input"]) == b"[" + bytes(item) + b"]"
     assert bytes(request.extra["vendor"]) == b'{"a":[1.5]}'

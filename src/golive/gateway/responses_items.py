@@ -6,6 +6,7 @@ the client in a reasoning item's `encrypted_content`, sealed (`sealed.py`) whate
 Source: https://platform.openai.com/docs/api-reference/responses/create (November 2026).
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Literal, TypeVar
 
@@ -73,6 +74,10 @@ _message = Reader(MessageItem)
 _call = Reader(CallItem)
 _output = Reader(CallOutputItem)
 _reasoning = Reader(ReasoningItem)
+_fields = msgspec.json.Decoder(dict[str, Raw]).decode
+_encode = msgspec.json.Encoder().encode
+_OUR_ID = re.compile(rb'"(?:msg|fc|rs)_[0-9a-hjkmnp-tv-z]{26}(?:_[0-9]+)?"')
+"""Ids of items as `responses_events.py` makes them; OpenAI's own are longer."""
 
 
 class Items:
@@ -187,19 +192,27 @@ def placed(place: str, read: Callable[[Raw], T], raw: Raw) -> T:
 
 
 def unsealed(items: Sequence[Raw], provider: str) -> list[Raw]:
-    """The items for a provider of the same dialect: its own state as it gave it, that of others left out."""
+    """The items for a provider of the same dialect: its own state as it gave it, that of others left out.
+
+    Ids that golive made up mean nothing to the provider, which would look for them among its own.
+    """
     opened = [placed(f"input[{index}]", lambda raw: _opened(raw, provider), raw) for index, raw in enumerate(items)]
     return [raw for raw in opened if raw is not None]
 
 
 def _opened(raw: Raw, provider: str) -> Raw | None:
-    if SEAL.encode() not in bytes(raw) or kind_of(raw) != "reasoning":
+    kind = kind_of(raw)
+    fields = _fields(raw)
+    ours = _OUR_ID.fullmatch(bytes(fields.get("id", b""))) is not None
+    if kind == "reasoning":
+        content = _reasoning.decode(bytes(raw)).encrypted_content
+        if content is not None and content.startswith(SEAL):
+            sealed = unseal(content, "encrypted_content")
+            return sealed.data if sealed.provider == provider else None
+        return None if ours else raw
+    if not ours:
         return raw
-    content = _reasoning.decode(bytes(raw)).encrypted_content
-    if content is None or not content.startswith(SEAL):
-        return raw
-    sealed = unseal(content, "encrypted_content")
-    return sealed.data if sealed.provider == provider else None
+    return Raw(_encode({name: value for name, value in fields.items() if name != "id"}))
 
 
 def _parts(content: str | Content, field: str) -> str | tuple[Part, ...]:
