@@ -123,3 +123,14 @@ async def test_a_kept_answer_is_given_while_every_provider_is_out(tmp_path: Path
         await server.sim.stop()
         assert (await chat(server, KEEP))[2]["choices"] == first[2]["choices"]
         assert (await chat(server))[0] >= 500
+
+
+async def test_the_header_is_described_where_it_is_heard(tmp_path: Path) -> None:
+    """In the server's own description, at every face that relays."""
+    async with serving(tmp_path) as server, server.client() as client, client.get("/openapi.json") as response:
+        paths = (await response.json())["paths"]
+    told = {
+        path for path, methods in paths.items() for method in methods.values() if isinstance(method, dict)
+        for param in method.get("parameters", ()) if param["name"] == "x-golive-cache-ttl-s"
+    }  # fmt: skip
+    assert told == {"/v1/chat/completions", "/v1/responses", "/v1/messages", "/v1/embeddings"}

@@ -20,6 +20,7 @@ from golive.models.call import (
     ModelEvent,
     ModelRequest,
     Opened,
+    Retracted,
     StateReported,
     TextDelta,
     ToolCallDelta,
@@ -170,6 +171,7 @@ NOT_KEPT: dict[str, list[list[ModelEvent]]] = {
     "filtered": answering([Finished("content_filter")]),
     "a second choice without its end": answering([TextDelta("B", choice=1), Finished("stop")]),
     "a tool call without its end": answering([ToolCallDelta(0, "c1", "look", "{")]),
+    "retracted and begun anew": answering([Retracted(0)], [TextDelta("B"), Finished("stop")]),
     "put together from two attempts": answering(
         [AttemptFailed(1, "a/m", ModelCut("x"), 1.0)], [AttemptStarted(2, "b/m")], [TextDelta("B"), Finished("stop")]
     ),
@@ -261,6 +263,20 @@ def test_deterministic_requests_are_told_by_temperature_or_seed(asked: ModelRequ
         for _ in range(2):
             await world.ask(asked, deterministic_only=True)
         assert world.model.calls == (1 if expected else 2)
+
+    played(scene)
+
+
+def test_only_readers_that_can_take_back_the_same_share_a_call() -> None:
+    """A call may retract what it said where its reader can take that back; another reader must never be told so. The
+    answer, once whole, is for all of them."""
+
+    async def scene(world: World) -> None:
+        everything = structs.replace(context(world.clock), retracts="all")
+        reads = await asyncio.gather(world.ask(), world.ask(ctx=everything), world.ask(), world.ask(ctx=everything))
+        assert (world.model.calls, [read[:-1] for read in reads]) == (2, [ANSWER] * 4)
+        await world.ask(ctx=structs.replace(everything, retracts="tools"))
+        assert world.model.calls == 2
 
     played(scene)
 

@@ -213,7 +213,7 @@ def test_a_newer_list_is_taken_at_once() -> None:
 
 
 def test_the_tier_that_was_served_is_what_is_billed() -> None:
-    """A provider that says it answered with priority bills it so; a tier that the list does not know changes nothing."""
+    """A provider that says it answered with priority bills it so; an unknown tier changes nothing."""
     flex = ProviderConfig(base_url="https://api.openai.com/v1", billing="flex")
     book = prices({}, usual=ProviderConfig(base_url="https://api.openai.com/v1"), flex=flex)
 

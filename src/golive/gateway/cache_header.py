@@ -2,9 +2,13 @@
 
 from golive.core.errors import InvalidRequest
 from golive.gateway.exchange import Exchange
+from golive.gateway.routes import Param
 
 HEADER = "x-golive-cache-ttl-s"
 MAX_TTL_S = 86_400.0
+CACHE_PARAM = Param(
+    HEADER, "header", "Plain models: for how long an equal request may be given this answer, seconds; 0: not at all."
+)
 
 
 def cache_ttl_s(exchange: Exchange) -> float | None:

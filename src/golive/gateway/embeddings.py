@@ -13,7 +13,7 @@ from msgspec import Meta, Raw, Struct
 
 from golive.core.errors import InvalidRequest, ModelCut
 from golive.gateway.bodies import Reader, read_body
-from golive.gateway.cache_header import cache_ttl_s
+from golive.gateway.cache_header import CACHE_PARAM, cache_ttl_s
 from golive.gateway.exchange import Exchange
 from golive.gateway.face import demand
 from golive.gateway.routes import Answer, Route
@@ -114,7 +114,7 @@ class EmbeddingsFace:
         return [
             Route(
                 "POST", "/v1/embeddings", "models.call", self.create, "Embeddings, in OpenAI's shape", kind="model",
-                tag="OpenAI", face="openai", body=EmbeddingsBody,
+                tag="OpenAI", face="openai", body=EmbeddingsBody, params=(CACHE_PARAM,),
                 answers=(Answer(200, "OpenAI's list of embeddings, in the order of the inputs.", dict[str, Any]),),
                 description="`model` is `provider/model`. `encoding_format` is `float` unless said otherwise.",
             )

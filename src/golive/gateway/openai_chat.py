@@ -10,6 +10,7 @@ import msgspec
 
 from golive.core.errors import GoliveError
 from golive.core.messages import Message, Usage
+from golive.gateway.cache_header import CACHE_PARAM
 from golive.gateway.exchange import Exchange
 from golive.gateway.face import Face
 from golive.gateway.openai_answer import FINISH_OF_OUTCOME, WholeAnswer, agent_answer
@@ -119,7 +120,7 @@ class ChatFace:
             Route(
                 "POST", "/v1/chat/completions", ("runs.create", "models.call"), self.complete,
                 "Chat completion, in OpenAI's shape", kind="model", tag="OpenAI", face="openai", body=ChatBody,
-                params=(Param("x-conversation-id", "header", "Agents: the conversation to continue."),),
+                params=(Param("x-conversation-id", "header", "Agents: the conversation to continue."), CACHE_PARAM),
                 answers=(
                     Answer(200, "OpenAI's chat.completion,", dict[str, Any]),
                     Answer(200, "or with `stream` its chunks as server-sent events.", media="text/event-stream"),

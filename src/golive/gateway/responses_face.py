@@ -15,6 +15,7 @@ from golive.core.errors import GoliveError, InvalidRequest, NotFound
 from golive.core.ids import Ids
 from golive.core.messages import Message
 from golive.gateway.bodies import Reader
+from golive.gateway.cache_header import CACHE_PARAM
 from golive.gateway.exchange import Exchange
 from golive.gateway.face import ANSWERED, Face, Tail, demand
 from golive.gateway.openai_errors import failed_run, openai_error
@@ -212,7 +213,7 @@ class ResponsesFace:
             Route(
                 "POST", "/v1/responses", ("runs.create", "models.call"), self.create, "Response, in OpenAI's shape",
                 kind="model", tag="OpenAI", face="openai", body=ResponsesBody,
-                params=(Param("x-conversation-id", "header", "Agents: the conversation to continue."),),
+                params=(Param("x-conversation-id", "header", "Agents: the conversation to continue."), CACHE_PARAM),
                 answers=(
                     Answer(200, "OpenAI's response object,", dict[str, Any]),
                     Answer(200, "or with `stream` its events.", media="text/event-stream"),

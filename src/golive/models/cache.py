@@ -25,6 +25,7 @@ from golive.models.call import (
     ModelEvent,
     ModelRequest,
     Opened,
+    Retracted,
     UsageReported,
 )
 from golive.models.coalesce import Flights, free_of_cost
@@ -134,7 +135,9 @@ class CachedCall:
         key = key_of(ctx, "answer", self._name, request)
         kept = self._cache.get(key, KeptAnswer)
         if kept is None:
-            stream = self._flights.stream(key, ctx, lambda shared: self._recorded(key, request, shared))
+            # Only readers that can take back the same may share a call: it may have to begin its answer anew.
+            shared_by = key + ctx.retracts.encode()
+            stream = self._flights.stream(shared_by, ctx, lambda shared: self._recorded(key, request, shared))
             try:
                 async for events in stream:
                     yield events
@@ -195,8 +198,10 @@ class _Recording:
             return
         taken: list[ModelEvent] = []
         for event in events:
-            if isinstance(event, AttemptStarted):
-                self._given_up = bool(self._choices)  # put together from several attempts
+            if isinstance(event, Retracted):
+                self._given_up = True
+            elif isinstance(event, AttemptStarted):
+                self._given_up = self._given_up or bool(self._choices)  # put together from several attempts
                 self._batches, self._size, taken = [], 0, [AttemptStarted(1, event.target)]
             elif isinstance(event, Metered):
                 self._metered = structs.replace(free_of_cost(event), attempt=1)

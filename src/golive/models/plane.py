@@ -113,8 +113,7 @@ class ModelPlane:
         )
         plain = self._chain(Chained(main, context, content), retries)
         call = Recovering(Hedged(plain, self._budget, self._clock) if tier.hedge else plain, ways)
-        chains = (tier.chain, tier.chain_context_too_long, tier.chain_content_refused)
-        return self._cached(call, "|".join(" ".join(refs) for refs in chains), tier.cache_ttl_s)
+        return self._cached(call, tier.model_dump_json(), tier.cache_ttl_s)
 
     def gates(self, provider: str) -> list[GateState]:
         """The circuit breakers of a provider, as they stand."""
