@@ -335,7 +335,7 @@ def _stop(given: Any) -> tuple[str, ...]:
 def _check_marks(raw: dict[str, Any], parts: list[_Part]) -> None:
     marks = [part.mark for part in parts if part.mark is not None]
     for mark in [*marks, raw.get("cache_control") or {"type": "ephemeral"}]:
-        if not isinstance(mark, dict) or mark.get("type") != "ephemeral" or mark.get("ttl", "5m") not in _TTLS:
+        if not isinstance(mark, dict) or mark.get("type") != "ephemeral" or mark.get("ttl", "5m") not in list(_TTLS):
             raise invalid("cache_control: Input should be {'type': 'ephemeral'} with a ttl of '5m' or '1h'")
     if len(marks) > _MAX_MARKS:
         raise invalid(f"A maximum of {_MAX_MARKS} blocks with cache_control may be provided. Found {len(marks)}.")
