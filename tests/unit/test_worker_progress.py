@@ -8,8 +8,15 @@ import pytest
 from golive.workers.progress import Progress, share
 
 
-@pytest.fixture
-def ends() -> Iterator[tuple[Progress, Progress]]:
+@pytest.fixture(params=["memory", "file"])
+def ends(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Progress, Progress]]:
+    """The worker's end and the server's; in a file where the kernel gives no memory of that kind."""
+    if request.param == "file":
+
+        def refused(*_: object) -> int:
+            raise PermissionError("not here")
+
+        monkeypatch.setattr(os, "memfd_create", refused)
     descriptor = share()
     worker, server = Progress(descriptor), Progress(descriptor)
     os.close(descriptor)

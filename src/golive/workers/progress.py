@@ -5,6 +5,7 @@ message is sent and no event loop needs to run for that, so that of a worker tha
 knows what it never began, and may give it to another. Calls have rising numbers and are begun in that order.
 """
 
+import contextlib
 import fcntl
 import mmap
 import os
@@ -49,20 +50,24 @@ def share() -> int:
     """A descriptor of a new page, all zeros, for two processes to map. The caller closes it.
 
     Raises:
-        OSError: there is no memory or no descriptor left.
+        OSError: there is no room or no descriptor left.
     """
-    zeros = bytes(mmap.PAGESIZE)
-    if sys.platform != "linux":
-        import tempfile  # a worker, which maps and never makes a page, is not to wait for it
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # a hardened kernel may refuse (vm.memfd_noexec)
+            return _sealed()
+    import tempfile  # a worker, which maps and never makes a page, is not to wait for it
 
-        with tempfile.TemporaryFile() as file:
-            file.write(zeros)
-            file.flush()
-            return os.dup(file.fileno())
+    with tempfile.TemporaryFile() as file:
+        file.write(bytes(mmap.PAGESIZE))
+        file.flush()
+        return os.dup(file.fileno())
+
+
+def _sealed() -> int:
+    """A page of no file, which keeps its size: a worker's code that shortened it would end the server, too."""
     descriptor = os.memfd_create("golive-worker", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
-        os.write(descriptor, zeros)
-        # A worker's code that shortened the page would end the server, which maps it too.
+        os.write(descriptor, bytes(mmap.PAGESIZE))
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
     except BaseException:
         os.close(descriptor)
