@@ -309,3 +309,10 @@ async def test_invalid_requests_are_refused(client: AsyncAnthropic, fields: dict
     with pytest.raises(anthropic.BadRequestError) as caught:
         await ask(client, extra_body=fields)
     assert caught.value.body["error"]["type"] == "invalid_request_error"  # type: ignore[index]
+
+
+async def test_an_error_event_in_a_stream_raises_the_sdks_error(client: AsyncAnthropic) -> None:
+    """Overloaded in mid-stream: the status was 200, the event says what happened."""
+    with pytest.raises(anthropic.APIStatusError) as caught:
+        await ask(client, Script(tokens=9, cut_after=3, cut="error", status=529), stream=True)
+    assert caught.value.body["error"] == {"type": "overloaded_error", "message": "Overloaded"}  # type: ignore[index]

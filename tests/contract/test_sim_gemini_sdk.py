@@ -314,3 +314,10 @@ async def test_invalid_requests_are_refused(sim: Simulator, body: Any) -> None:
     client.writer.close()
     error = msgspec.json.decode(data)["error"]
     assert (status, error["code"], error["status"], len(sim.bill)) == (400, 400, "INVALID_ARGUMENT", 0)
+
+
+async def test_an_error_in_a_stream_raises_the_sdks_error(client: genai.Client) -> None:
+    """The status was 200, the last chunk says what happened."""
+    with pytest.raises(errors.ServerError) as caught:
+        await ask(client, Script(tokens=9, cut_after=3, cut="error", status=503), stream=True)
+    assert (caught.value.code, caught.value.status) == (503, "UNAVAILABLE")

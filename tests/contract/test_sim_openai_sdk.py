@@ -225,6 +225,17 @@ async def test_a_broken_connection_is_a_connection_error(client: AsyncOpenAI, sc
         await client.chat.completions.create(model="sim-x", messages=HI, extra_headers=scripted(script))
 
 
+async def test_an_error_event_in_a_stream_raises_the_sdks_error(client: AsyncOpenAI) -> None:
+    """The status was 200, the event says what happened."""
+    script = Script(tokens=9, cut_after=3, cut="error", status=503)
+    stream = await client.chat.completions.create(
+        model="sim-x", messages=HI, stream=True, extra_headers=scripted(script)
+    )
+    with pytest.raises(openai.APIError, match="currently overloaded"):
+        async for _ in stream:
+            pass
+
+
 async def test_a_context_too_long(client: AsyncOpenAI) -> None:
     """The vendor's code for it."""
     with pytest.raises(openai.BadRequestError) as caught:

@@ -235,3 +235,16 @@ async def test_invalid_requests_are_refused(
     with pytest.raises(openai.BadRequestError) as caught:
         await ask(client, extra_body=fields)
     assert (caught.value.param, caught.value.code, len(sim.bill)) == (param, code, 0)
+
+
+async def test_a_response_that_fails_in_mid_stream(client: AsyncOpenAI) -> None:
+    """The last event is a failed response with the error, numbered like the others."""
+    script = Script(tokens=9, cut_after=3, cut="error", status=503)
+    stream = await client.responses.create(
+        model="sim-x", input="hi", stream=True, extra_headers={"x-sim-script": msgspec.json.encode(script).decode()}
+    )
+    found: list[Any] = [event async for event in stream]
+    assert [event.sequence_number for event in found] == list(range(len(found)))
+    assert (found[-1].type, found[-1].response.status, found[-1].response.error.code) == (
+        "response.failed", "failed", "server_error",
+    )  # fmt: skip

@@ -22,7 +22,7 @@ class Install(Struct, forbid_unknown_fields=True):
 
 
 class Outage(Struct, frozen=True, forbid_unknown_fields=True):
-    """Body of POST /sim/outage: everything under /v1 fails so until DELETE /sim/outage.
+    """Body of POST /sim/outage: every vendor fails so until DELETE /sim/outage.
 
     refuse: connections are reset; status: every request is answered `status`; hang: nothing is answered; script: every
     request follows `script`. `cut_open` also resets the answers that are under way.

@@ -94,7 +94,7 @@ class Simulator:
             await self.stop()
 
     def begin_outage(self, outage: Outage) -> None:
-        """From now on everything under /v1 fails."""
+        """From now on everything but /sim/ fails."""
         self.outage = outage
         if outage.cut_open:
             for connection in list(self._connections):
