@@ -129,6 +129,15 @@ def test_items_that_only_the_provider_knows_are_counted_as_text() -> None:
     assert msgspec.json.decode(request.extra["input"])[1] == strange
 
 
+@pytest.mark.parametrize("kind", ["custom", "shell", "image_generation"])
+def test_a_tool_whose_calls_would_be_lost_is_refused(kind: str) -> None:
+    """Also to a provider of the same dialect; one whose text comes of it passes."""
+    with pytest.raises(InvalidRequest) as refused:
+        asked("openai-responses", tools=[{"type": "web_search"}, {"type": kind, "name": "x"}])
+    assert refused.value.fields["field"] == "tools[1].type"
+    assert bytes(asked("openai-responses", tools=[{"type": "web_search"}]).extra["tools"]) == b'[{"type":"web_search"}]'
+
+
 # ---- settings -------------------------------------------------------------------------------------------------------
 
 
