@@ -33,8 +33,12 @@ SLOW = "sim/sim-text?tokens=1000&pace_ms=20"
 Wrap = Callable[[ModelPlane, str], ModelCall]
 WRAPS: dict[str, Wrap] = {
     "target": lambda plane, ref: plane.target(ref),
+    "target whose answers are kept": lambda plane, ref: plane.target(ref, 60.0),
     "chain of one": lambda plane, ref: plane.chain(TierConfig(chain=(ref,), retries=0)),
     "chain whose first target is down": lambda plane, ref: plane.chain(TierConfig(chain=(DOWN, ref), retries=0)),
+    "chain whose answers are kept": lambda plane, ref: plane.chain(
+        TierConfig(chain=(DOWN, ref), retries=0, cache_ttl_s=60)
+    ),
 }
 
 
