@@ -9,11 +9,7 @@ import gc
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from pathlib import Path
 from typing import Any
-
-import msgspec
-from msgspec import Raw
 
 from golive.config.agents import LoadedAgent
 from golive.config.load import Loaded
@@ -27,6 +23,7 @@ from golive.core.ids import Ids
 from golive.core.tasks import Tasks
 from golive.gateway.server import Gateway
 from golive.guards.redact import Redactor
+from golive.models.call import response_format
 from golive.models.gate import Gate
 from golive.models.plane import ModelPlane
 from golive.models.transport_http import HttpTransport
@@ -62,11 +59,6 @@ _SWITCH_S = 0.0005
 """How long Python lets one thread run while another waits: short, so that a busy loop does not starve the store's."""
 
 
-def store_path(loaded: Loaded) -> Path:
-    """Where the configured SQLite file is."""
-    return loaded.root / loaded.config.store.url.removeprefix("sqlite:")
-
-
 async def create_key(
     loaded: Loaded, name: str, role: str, environ: Mapping[str, str], expires_in_s: float | None = None
 ) -> NewKey:
@@ -78,7 +70,7 @@ async def create_key(
 
 async def open_key_admin(loaded: Loaded, environ: Mapping[str, str], stack: AsyncExitStack) -> KeyAdmin:
     """The keys of an installation, without a server; closed with the stack."""
-    store = SqliteStore.open(store_path(loaded), clock=SystemClock())
+    store = SqliteStore.open(loaded.store_path, clock=SystemClock())
     stack.push_async_callback(store.close)
     pepper = Secrets(loaded.root, environ).pepper(loaded.config.secrets.pepper, SystemChance())
     return KeyAdmin(store, pepper, SystemClock(), SystemChance())
@@ -134,7 +126,7 @@ class Server:
 
     async def _start(self) -> None:
         config = self.loaded.config
-        path = store_path(self.loaded)
+        path = self.loaded.store_path
         self._stack.callback(ServerLock.take(path).release)
         self.store = SqliteStore.open(path, clock=self._clock)
         self._stack.push_async_callback(self.store.close)
@@ -285,7 +277,7 @@ class Server:
                     temperature=settings.temperature,
                     max_output_tokens=settings.max_output_tokens,
                     reasoning_effort=settings.reasoning_effort,
-                    output_schema=_response_format(agent.output_schemas.get(tier), tier),
+                    output_schema=response_format(agent.output_schemas.get(tier), tier),
                 )
                 for tier, settings in config.models.items()
             },
@@ -404,10 +396,3 @@ class Server:
         with suppress(AttributeError):  # a start that failed half-way built no runtime
             await self.runtime.drain(0.0)  # again, where a second signal cut the first one short
         await self._stack.aclose()
-
-
-def _response_format(schema: dict[str, Any] | None, name: str) -> Raw | None:
-    if schema is None:
-        return None
-    described = {"type": "json_schema", "json_schema": {"name": name, "schema": schema, "strict": True}}
-    return Raw(msgspec.json.encode(described))

@@ -4,7 +4,6 @@ import os
 
 import typer
 
-from golive.app import store_path
 from golive.cli.options import ConfigOption
 from golive.config.load import load
 from golive.core.clock import SystemClock
@@ -23,7 +22,7 @@ def migrate(config: ConfigOption = None) -> None:
     """Bring the schema of an older golive's database up to this one's."""
     import asyncio
 
-    path = store_path(load(config, os.environ))
+    path = load(config, os.environ).store_path
     store = SqliteStore.open(path, clock=SystemClock(), migrate=True)
     asyncio.run(store.close())
     typer.echo(f"{path}: the schema is up to date")

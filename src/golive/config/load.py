@@ -38,6 +38,11 @@ class Loaded(Struct, frozen=True):
     values: list[Value]
     ignored: tuple[str, ...] = ()
 
+    @property
+    def store_path(self) -> Path:
+        """Where the configured SQLite file is."""
+        return self.root / self.config.store.url.removeprefix("sqlite:")
+
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
     """Reads the configuration.

@@ -5,12 +5,22 @@ One batch is what one network read brought, so that wrappers cost per read and n
 """
 
 from collections.abc import AsyncGenerator, Callable
-from typing import Literal
+from typing import Any, Literal
 
+import msgspec
 from msgspec import Raw, Struct
 
 from golive.core.deadline import Deadline
 from golive.core.messages import Message, Opaque, ToolSpec, Usage
+
+
+def response_format(schema: dict[str, Any] | None, name: str) -> Raw | None:
+    """A JSON Schema as `ModelRequest.output_schema` wants it."""
+    if schema is None:
+        return None
+    described = {"type": "json_schema", "json_schema": {"name": name, "schema": schema, "strict": True}}
+    return Raw(msgspec.json.encode(described))
+
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
