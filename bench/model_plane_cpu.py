@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable
 
 import uvloop
 
-from golive.config.schema import GoliveConfig, PriceConfig, ProviderConfig
+from golive.config.schema import GoliveConfig, PriceConfig, ProviderConfig, TierConfig
 from golive.core.clock import SystemClock
 from golive.core.deadline import Deadline
 from golive.core.messages import Message
@@ -75,7 +75,7 @@ def request(stream: bool, tokens: int, burst: int) -> ModelRequest:
 async def measure(base_url: str, args: argparse.Namespace) -> None:
     transport = HttpTransport()
     plane = ModelPlane(config(base_url), lambda reference: reference, transport, CLOCK)
-    chain = plane.chain(["sim/sim-text"])
+    chain = plane.chain(TierConfig(chain=("sim/sim-text",)))
 
     def metered(ask: ModelRequest) -> Callable[[], Awaitable[int]]:
         async def work() -> int:
