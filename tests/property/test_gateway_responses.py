@@ -50,6 +50,18 @@ def _written(events: list[ModelEvent], cuts: set[int], end: str) -> bytes:
     return out + (writer.error(ModelCut("It broke off.")) if end == "error" else writer.end(Usage(1, 0, 1)))
 
 
+def _most_open(told: list[dict[str, Any]]) -> int:
+    """How many messages and reasonings stand open at once; calls may come in turns."""
+    opened: set[int] = set()
+    most = 0
+    for event in told:
+        if event["type"].startswith("response.output_item.") and event["item"]["type"] != "function_call":
+            change = opened.add if event["type"].endswith("added") else opened.discard
+            change(event["output_index"])
+            most = max(most, len(opened))
+    return most
+
+
 def _texts(item: dict[str, Any]) -> list[str]:
     if item["type"] == "function_call":
         return [item["arguments"]]
@@ -85,6 +97,7 @@ def test_whatever_a_model_says_is_a_stream_of_the_dialect(events: list[ModelEven
     opened = [(event["output_index"], event["item"]["id"]) for event in told if event["type"].endswith("item.added")]
     assert opened == [(index, item["id"]) for index, item in enumerate(output)]
     assert len({item["id"] for item in output}) == len(output)
+    assert _most_open(told) <= 1
     if end == "error":
         assert told[-1]["type"] == "response.failed"
     else:
