@@ -54,7 +54,7 @@ class Exchange:
         done = self._biller(call, chat.model, hit, chat.input_tokens, stream=chat.stream)
         breaks_later = chat.stream and script.cut == "error" and script.cut_after is not None
         self._limit(script, chat.model, done)
-        if self._fault(script, done, sim.chance(base), status=not breaks_later):
+        if self._fault(script, done, status=not breaks_later):
             return
         self._check_context(script, chat.input_tokens, done)
         if partial is not None and partial.how == "refuse":
@@ -78,7 +78,7 @@ class Exchange:
         script = self._script(asked.model)
         done = self._biller(f"embd-sim{self._number}", asked.model, NOTHING, asked.input_tokens, stream=False)
         self._limit(script, asked.model, done)
-        if self._fault(script, done, SeededChance(self._number)):
+        if self._fault(script, done):
             return
         self._check_context(script, asked.input_tokens, done)
         found = vectors(self._sim.seed, asked.model, asked.texts)
@@ -87,7 +87,7 @@ class Exchange:
 
     def fail(self, script: Script) -> None:
         """Answers with the script's fault, whatever was asked."""
-        self._fault(script, lambda _ending, _tokens: None, SeededChance(self._number))
+        self._fault(script, lambda _ending, _tokens: None)
 
     def _script(self, model: str) -> Script:
         if not self._sim.scripts.known(model):
@@ -122,14 +122,14 @@ class Exchange:
             refused.headers = self._vendor.limit_headers(limit) + header
             raise refused
 
-    def _fault(self, script: Script, done: Done, chance: SeededChance, *, status: bool = True) -> bool:
+    def _fault(self, script: Script, done: Done, *, status: bool = True) -> bool:
         """Plays the fault of a script that gives no answer at all; whether it is one."""
         connection, vendor = self._connection, self._vendor
         if script.refuse:
             done("failed", 0)
             connection.reset()
         elif script.garbage is not None:
-            GarbagePlayback(connection, script, done, self._headers, chance).begin()
+            GarbagePlayback(connection, script, done, self._headers, SeededChance(self._number)).begin()
         elif script.status is not None and status:
             after, headers = script.retry_after, self._headers
             if after is not None and (vendor.retry_header or isinstance(after, str)):
