@@ -15,7 +15,7 @@ from golive.config.agents import LoadedAgent
 from golive.config.load import Loaded
 from golive.config.secrets import Secrets
 from golive.core.chance import SystemChance
-from golive.core.clock import SystemClock
+from golive.core.clock import Clock, SystemClock
 from golive.core.errors import ConfigError, GoliveError
 from golive.core.events import Body
 from golive.core.health import Dependency
@@ -79,17 +79,21 @@ async def open_key_admin(loaded: Loaded, environ: Mapping[str, str], stack: Asyn
 class Server:
     """One golive server without its socket: `gateway` is the ASGI application."""
 
-    def __init__(self, loaded: Loaded, environ: Mapping[str, str], *, inline: bool = False, dev: bool = False) -> None:
+    def __init__(
+        self, loaded: Loaded, environ: Mapping[str, str], *, inline: bool = False, dev: bool = False,
+        clock: Clock | None = None,
+    ) -> None:  # fmt: skip
         """Builds nothing yet; `start` does.
 
         Args:
             inline: run tools inside this process (`golive dev --inline` and tests only).
             dev: version names carry the content's digest, so that editing never collides with what was registered.
+            clock: the system's when absent; another's loop must keep the same time.
         """
         self.loaded = loaded
         self._inline = inline
         self._dev = dev
-        self._clock = SystemClock()
+        self._clock = clock or SystemClock()
         self._chance = SystemChance()
         self.ids = Ids(self._clock, self._chance)
         self._environ = environ
@@ -135,7 +139,7 @@ class Server:
         self.plane = self._new_plane()
         self._stack.push_async_callback(self._close_plane)
         self.metrics = Metrics(self._open_runs)
-        self.metrics.follow_breakers(self._open_breakers)
+        self.metrics.follow_breakers(lambda: self.plane.open_breakers())  # noqa: PLW0108 - it may be another by then
         ended = await end_open_runs(self.store, self._clock, self.holder, self._observe, self._fault)
         if ended:
             self.log.warning("runs.interrupted", count=len(ended), runs=ended[:20])
@@ -213,6 +217,8 @@ class Server:
             models=lambda: self.plane.models(self.agents.targets(DEFAULT_TENANT)),
             dialect=lambda ref: self.plane.dialect(ref),  # noqa: PLW0108 - the plane may be another by then
             embeddings=lambda ref, ttl_s: self.plane.embeddings(ref, ttl_s),  # noqa: PLW0108 - likewise
+            breakers=lambda: self.plane.breakers(),  # noqa: PLW0108 - likewise
+            reset_breakers=lambda target: self.plane.reset_breakers(target),  # noqa: PLW0108 - likewise
             health=self.health,
             ping=self.store.ping,
             config_rows=lambda: self.loaded.values,
@@ -234,9 +240,6 @@ class Server:
         self.metrics.breaker(now.target, now.state)
         tell = self.log.warning if now.state == "open" else self.log.info
         tell(f"breaker.{now.state}", target=now.target, credential=now.credential, before=before, wait_s=now.wait_s)
-
-    def _open_breakers(self) -> int:
-        return self.plane.open_breakers()
 
     def _open_runs(self) -> int:
         return self.runtime.open_runs()
@@ -284,6 +287,8 @@ class Server:
             toolset=toolset,
             limits=Limits(config.limits.max_steps, config.limits.deadline_s, config.limits.max_tool_calls_per_step),
             on_disconnect=config.on_disconnect,
+            messages=config.messages,
+            critical=frozenset(name for name, settings in config.tools.items() if settings.critical),
         )
 
     def _toolset(self, agent: LoadedAgent) -> Toolset:
@@ -355,8 +360,7 @@ class Server:
         began = self._clock.monotonic()
         try:
             await self.store.ping()
-            latency_ms = round((self._clock.monotonic() - began) * 1000, 3)
-            store = Dependency("store", "store", "up", latency_ms)
+            store = Dependency("store", "store", "up", round((self._clock.monotonic() - began) * 1000, 3))
         except GoliveError as error:
             store = Dependency("store", "store", "down", None, str(error))
         workers = [
@@ -371,8 +375,7 @@ class Server:
         assert accepted is not None
         agent = accepted.agent if accepted.source == "agent" else "relay"
         self.metrics.observe(state.tenant, agent, accepted.version_name, bodies)
-        relayed = accepted.source == "relay"
-        self._run_log.observe(state.tenant, state.run, state.version, bodies, relayed=relayed)
+        self._run_log.observe(state.tenant, state.run, state.version, bodies, relayed=accepted.source == "relay")
 
     def _fault(self, run: str, error: BaseException) -> None:
         self.log.error("run.fault", run=run, error=repr(error), exc_info=error)

@@ -105,6 +105,7 @@ class Server:
         self.gateway = Gateway(
             runtime=self.runtime, relay=self.relay, keyring=self.keyring, key_admin=self.keys,
             models=self.plane.models, dialect=self.plane.dialect, embeddings=self.plane.embeddings,
+            breakers=self.plane.breakers, reset_breakers=self.plane.reset_breakers,
             health=self._health, ping=self.store.ping,
             config_rows=lambda: [{"key": "server.port", "value": 0, "origin": "test", "default": 8080}],
             metrics=self.metrics, server=server, log=self.log, clock=self.clock, ids=ids,

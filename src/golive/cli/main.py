@@ -33,6 +33,7 @@ COMMANDS: dict[str, Command] = {
     "serve": Command("golive.cli.serve", "serve", "Serve in production.", RUN),
     "run": Command("golive.cli.run", "run", "Send one message and watch the answer stream.", RUN),
     "agents": Command("golive.cli.agents", "agents", "List the agents and their versions.", RUN),
+    "breakers": Command("golive.cli.breakers", "breakers", "Show the circuit breakers of models, or close them.", RUN),
     "models": Command("golive.cli.models", "models", "List what can be asked as `model`.", RUN),
     "runs": Command("golive.cli.runs", "app", "List, show, follow and cancel runs.", RUN),
     "check": Command("golive.cli.check", "check", "Provoke what production brings, and answer GO or NO-GO.", PROVE),

@@ -83,6 +83,10 @@ class Breaker:
             self.opened += 1
             self._enter("open")
 
+    def reset(self) -> None:
+        """Closes it by hand: somebody knows that the dependency is well. Attempts under way do not count."""
+        self._enter("closed")
+
     def given_up(self, ticket: Ticket) -> None:
         """The attempt says nothing about the dependency: it was cancelled, or the request itself was at fault."""
         self._counts(ticket)

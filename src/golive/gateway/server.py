@@ -19,6 +19,7 @@ from golive.gateway import problems
 from golive.gateway.administration import Administration
 from golive.gateway.anthropic_errors import anthropic_error, request_ids
 from golive.gateway.anthropic_messages import MessagesFace
+from golive.gateway.breakers import BreakerFaces
 from golive.gateway.catalogue import Catalogue
 from golive.gateway.docs_page import DocsFaces
 from golive.gateway.embeddings import EmbeddingsFace
@@ -32,6 +33,7 @@ from golive.gateway.routes import Route, Router, Shape, forbidden
 from golive.gateway.runs import RunFaces
 from golive.gateway.watch import ClientGone
 from golive.models.embedding_cache import Embed
+from golive.models.gate import GateState
 from golive.models.listing import ModelInfo
 from golive.runtime.relay import Relay
 from golive.runtime.service import Runtime
@@ -60,6 +62,8 @@ class Gateway:
         models: Callable[[], Sequence[ModelInfo]],
         dialect: Callable[[str], str | None],
         embeddings: Callable[[str, float | None], Embed],
+        breakers: Callable[[], Sequence[GateState]],
+        reset_breakers: Callable[[str | None], int],
         health: Callable[[], Awaitable[Sequence[Dependency]]],
         ping: Callable[[], Awaitable[None]],
         config_rows: Callable[[], Sequence[Any]],
@@ -75,6 +79,7 @@ class Gateway:
             models: the providers' models to list in /v1/models.
             dialect: that of `provider/model`; None where there is no such provider.
             embeddings: the call for embeddings of `provider/model`; raises NotFound.
+            breakers, reset_breakers: circuit breakers as they stand, and closing those of a target, or all.
             health: the state of each dependency, for /health.
             ping: raises unless the store can be read and written, for /health/ready.
             config_rows: settings with value, origin and default, for /v1/config.
@@ -95,6 +100,7 @@ class Gateway:
             ResponsesFace(face, runtime, dialect, ids),
             EmbeddingsFace(relay, embeddings, dialect, server.max_body_bytes),
             MessagesFace(face),
+            BreakerFaces(breakers, reset_breakers, server),
             Administration(key_admin, config_rows, server),
             HealthFaces(
                 dependencies=health,

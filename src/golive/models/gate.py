@@ -110,6 +110,14 @@ class Gate:
         """Nothing is to be tried for so long."""
         self._until = max(self._until, self._clock.monotonic() + min(seconds, MAX_PAUSE_S))
 
+    def reset(self) -> bool:
+        """Closes the breaker and forgets failures and pauses; whether anything was not open to everybody."""
+        before, shut = self._breaker.state, self.wait_s() > 0
+        self._until = 0.0
+        self._breaker.reset()
+        self._tell(before)
+        return shut or before != "closed"
+
     def limits_seen(self, header: Callable[[str], str | None]) -> None:
         """Looks at what an answer's headers say is left of the vendor's limits; `header` gives one by its name."""
         left = limits(header, self._clock.now())

@@ -55,6 +55,17 @@ class Lanes:
         """The gates of a provider that have been asked for, by target and credential."""
         return [gate.state for gate in self._of(provider)]
 
+    def reset(self, target: str | None) -> int:
+        """Closes the gates of a target, or all of them; how many were not open to everybody.
+
+        Raises:
+            KeyError: the target has not been asked for.
+        """
+        gates = [gate for (ref, _), gate in self._gates.items() if target in (None, ref)]
+        if target is not None and not gates:
+            raise KeyError(target)
+        return sum([gate.reset() for gate in gates])
+
     def _of(self, provider: str) -> Iterable[Gate]:
         return (gate for (ref, _), gate in sorted(self._gates.items()) if ref.startswith(f"{provider}/"))
 

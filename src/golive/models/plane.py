@@ -157,9 +157,28 @@ class ModelPlane:
                 checks.append(tasks.start(self._check(name, config), name))
         return [self._with_breakers(check.result()) for check in checks]
 
+    def breakers(self) -> list[GateState]:
+        """Every circuit breaker, provider by provider."""
+        return [gate for name in self._providers for gate in self.gates(name)]
+
+    def reset_breakers(self, target: str | None = None) -> int:
+        """Closes the breakers of `provider/model`, or all; how many were not closed, or paused.
+
+        Raises:
+            NotFound: there is no such target, or it has not been asked for.
+        """
+        try:
+            return self._lanes.reset(target)
+        except KeyError:
+            known = ", ".join(sorted({gate.target for gate in self.breakers()})) or "none"
+            raise NotFound(
+                f"There is no circuit breaker for {str(target)[:100]!r}.", remedy=f"Models asked so far: {known}.",
+                kind="breaker", name=str(target)[:100], field="target", value=str(target)[:100],
+            ) from None  # fmt: skip
+
     def open_breakers(self) -> int:
         """How many circuit breakers are not closed."""
-        return sum(gate.state != "closed" for name in self._providers for gate in self.gates(name))
+        return sum(gate.state != "closed" for gate in self.breakers())
 
     def _with_breakers(self, seen: Dependency) -> Dependency:
         """Down, whatever a probe says, where every model in use is behind an open breaker."""
