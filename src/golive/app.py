@@ -217,8 +217,6 @@ class Server:
             models=lambda: self.plane.models(self.agents.targets(DEFAULT_TENANT)),
             dialect=lambda ref: self.plane.dialect(ref),  # noqa: PLW0108 - the plane may be another by then
             embeddings=lambda ref, ttl_s: self.plane.embeddings(ref, ttl_s),  # noqa: PLW0108 - likewise
-            breakers=lambda: self.plane.breakers(),  # noqa: PLW0108 - likewise
-            reset_breakers=lambda target: self.plane.reset_breakers(target),  # noqa: PLW0108 - likewise
             health=self.health,
             ping=self.store.ping,
             config_rows=lambda: self.loaded.values,
@@ -287,8 +285,6 @@ class Server:
             toolset=toolset,
             limits=Limits(config.limits.max_steps, config.limits.deadline_s, config.limits.max_tool_calls_per_step),
             on_disconnect=config.on_disconnect,
-            messages=config.messages,
-            critical=frozenset(name for name, settings in config.tools.items() if settings.critical),
         )
 
     def _toolset(self, agent: LoadedAgent) -> Toolset:
@@ -302,8 +298,7 @@ class Server:
 
     def _worker_log(self, event: str, /, **fields: Any) -> None:
         loud = event in _WORKER_WARNINGS or fields.get("calls") or (self._dev and event == "worker.printed")
-        write = self.log.warning if loud else self.log.info
-        write(event, **fields)
+        (self.log.warning if loud else self.log.info)(event, **fields)
 
     def adopt(self, loaded: Loaded) -> bool:
         """Takes edited settings over; agents that are gone end. [server], [store] and [secrets] need a new process.

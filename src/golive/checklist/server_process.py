@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -42,12 +43,21 @@ class ServerProcess:
     Args:
         command: what stands before `serve`.
         folder: where `server.log` (standard error) and `server.out` (standard output) are written.
+        speed: how fast its time goes once it answers.
     """
 
     def __init__(
-        self, command: Sequence[str], config: Path, environ: Mapping[str, str], folder: Path, clock: Clock
+        self,
+        command: Sequence[str],
+        config: Path,
+        environ: Mapping[str, str],
+        folder: Path,
+        clock: Clock,
+        *,
+        speed: float = 1.0,
     ) -> None:
         self._command = [*command, "serve", "--config", str(config), "--announce", "json", "--until-stdin-closes"]
+        self._command += ["--speed", str(speed)]
         self._environ = dict(environ)
         self._clock = clock
         self.log_file = folder / "server.log"
@@ -57,7 +67,7 @@ class ServerProcess:
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> str:
-        """Starts it, waits until it answers, returns its address.
+        """Starts it, waits until it answers, returns its address: the same as before, where it had one.
 
         Raises:
             ServerStartFailed: it ended, or did not answer within `START_S`; tells the end of its log.
@@ -67,6 +77,7 @@ class ServerProcess:
             # A session of its own: Ctrl-C in a terminal is for us, who then stop it in good order.
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,
+                *([] if not self.url else ["--port", str(urlsplit(self.url).port)]),
                 env=self._environ,
                 cwd=self.log_file.parent,
                 stdin=asyncio.subprocess.PIPE,  # its end is the server's: it ends when we do, however we end

@@ -1,13 +1,23 @@
 """The check's hand on the simulated provider: scripts, outage, bill and request log, over its HTTP interface."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from golive.checklist.http import Http, Reply
 from golive.checklist.results import Evidence
 from golive.sim.bill import Totals
 from golive.sim.control import Outage
 from golive.sim.script import Script
+
+_ANSWERING = ("/chat/completions", "/responses", "/messages", ":generateContent", ":streamGenerateContent")
+"""Ends of the paths at which a model answers."""
+
+
+class Asked(NamedTuple):
+    """A model call as the provider received it. `at`: seconds of the provider's clock."""
+
+    at: float
+    model: str
 
 
 class SimulatorControl:
@@ -53,8 +63,12 @@ class SimulatorControl:
 
     async def asked(self) -> int:
         """How many model calls have come in, ended or not (the newest 1,000 are remembered)."""
-        found = (await self._ask("GET", "/sim/requests")).json()
-        return sum(request["path"].endswith("/chat/completions") for request in found["requests"])
+        return len(await self.received())
+
+    async def received(self) -> list[Asked]:
+        """The model calls that have come in, oldest first (the newest 1,000 are remembered)."""
+        requests = (await self._ask("GET", "/sim/requests")).json()["requests"]
+        return [Asked(request["at"], _model(request)) for request in requests if request["path"].endswith(_ANSWERING)]
 
     async def forget(self) -> None:
         """Empties the request log, so that `asked` counts from here."""
@@ -62,3 +76,11 @@ class SimulatorControl:
 
     async def _ask(self, method: str, path: str, body: object = None) -> Reply:
         return await self._http.send(method, self._root + path, body=body, remember=False)
+
+
+def _model(request: dict[str, Any]) -> str:
+    """The model that was asked: in the body, or with Gemini in the path."""
+    body = request["body"]
+    if isinstance(body, dict) and "model" in body:
+        return str(body["model"])
+    return str(request["path"]).rpartition("/")[2].partition(":")[0]

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -27,12 +27,20 @@ from golive.sim.process import SimulatorProcess
 from golive.workers.scratch import Scratch, sweep
 
 FOLDER_PREFIX = "golive-check-"
+SPEED = 20.0
+"""How fast time goes in the twin in which drills wait out what the user configured: 30 s of an open breaker are 1.5."""
+BREAKERS_CLOSED = b"golive_breakers_not_closed 0.0"
+"""A line of /metrics."""
 COMMAND = (sys.executable, "-m", "golive.cli.main")
 """How `golive` is started."""
 
 
 class Twin(Target):
-    """See the module. `revocable`: (id, key) of a key that a check may revoke; `secrets`: name -> value."""
+    """See the module.
+
+    `revocable`: (id, key) of a key that a check may revoke. `secrets`: name -> value. `speed`: how fast time goes in
+    the server and in the simulated provider.
+    """
 
     kind = "twin"
 
@@ -46,7 +54,9 @@ class Twin(Target):
         simulator: SimulatorControl,
         key: str,
         revocable: tuple[str, str],
-        secrets: Mapping[str, str],
+        provider_key: str,
+        speed: float,
+        another: Callable[[float], Awaitable["Twin"]],
     ) -> None:
         super().__init__(http, process.url, key)
         self.loaded = loaded
@@ -54,7 +64,19 @@ class Twin(Target):
         self.process = process
         self.simulator = simulator
         self.revocable = revocable
-        self.secrets = dict(secrets)
+        pepper = (folder / twin_config.PEPPER_FILE).read_text().strip()
+        self.secrets = {
+            "the API key in use": key,
+            "an API key": revocable[1],
+            "the provider's key": provider_key,
+            "the pepper": pepper,
+        }
+        http.conceal(revocable[1], "$GOLIVE_REVOKED_KEY")
+        http.conceal(provider_key, "$PROVIDER_KEY")
+        http.conceal(pepper, "$PEPPER")
+        self.speed = speed
+        self._another = another
+        self._fast: Twin | None = None
         self.golive = True
         self.targets = twin_config.targets(loaded.config, loaded.agents)
 
@@ -63,12 +85,23 @@ class Twin(Target):
         return self
 
     async def reset(self) -> None:
+        """The providers are well again, and where a circuit breaker still remembers otherwise, the server is new."""
         await self.simulator.calm()
+        metrics = await self.http.send("GET", f"{self.process.url}/metrics", headers=self.authorized(), remember=False)
+        if BREAKERS_CLOSED not in metrics.body.splitlines():
+            await self.restart()
 
     async def restart(self) -> None:
-        """Stops the server and starts it again on the same store; its address changes."""
+        """Stops the server and starts it again on the same store, at the same address."""
         await self.process.stop()
-        self.url = await self.process.start()
+        await self.process.start()
+
+    async def fast(self) -> "Twin":
+        """A twin of the same configuration in which time goes `SPEED` times as fast, as new."""
+        if self._fast is None:
+            self._fast = await self._another(SPEED)
+        await self._fast.reset()
+        return self._fast
 
     def store_files(self) -> list[Path]:
         """The database's files (main, write-ahead log, shared memory), to be read and not written."""
@@ -115,6 +148,7 @@ async def twin(
     agent: str | None = None,
     command: Sequence[str] = COMMAND,
     extra_environ: Mapping[str, str] | None = None,
+    speed: float = 1.0,
 ) -> AsyncIterator[Twin]:
     """Builds a twin and takes it away again.
 
@@ -124,6 +158,7 @@ async def twin(
         agent: the agent to ask; by default the first.
         command: what starts `golive`, for drills on another build of it.
         extra_environ: further variables for the server's process.
+        speed: how fast time goes in it.
 
     Raises:
         TargetUnusable: the configuration has nothing to ask.
@@ -132,12 +167,11 @@ async def twin(
     asked, model = choose(loaded, agent)
     async with AsyncExitStack() as stack:
         sweep(FOLDER_PREFIX)
-        scratch = Scratch(FOLDER_PREFIX)
+        folder = (scratch := Scratch(FOLDER_PREFIX)).path
         stack.callback(scratch.remove)
-        folder = scratch.path
         provider_key = f"sk-check-{chance.token(24).hex()}"
         http = await stack.enter_async_context(Http(clock))
-        provider = SimulatorProcess(clock, api_keys=(provider_key,))
+        provider = SimulatorProcess(clock, api_keys=(provider_key,), speed=speed)
         stack.push_async_callback(provider.stop)
         base_url = await provider.start()
         path = await asyncio.to_thread(twin_config.write, loaded, folder, base_url)
@@ -145,9 +179,18 @@ async def twin(
         mine = load(path, environment)
         made = await create_key(mine, "check", "admin", environment)
         revocable = await create_key(mine, "check, to be revoked", "admin", environment)
-        process = ServerProcess(command, path, environment | dict(extra_environ or {}), folder, clock)
+        environment |= extra_environ or {}
+        process = ServerProcess(command, path, environment, folder, clock, speed=speed)
         stack.push_async_callback(process.stop)
         await process.start()
+
+        async def another(speed: float) -> Twin:
+            made = twin(
+                loaded, environ, clock=clock, chance=chance, agent=agent, command=command,
+                extra_environ=extra_environ, speed=speed,
+            )  # fmt: skip
+            return await stack.enter_async_context(made)
+
         models = [target.partition("/")[2] for target in twin_config.targets(mine.config, mine.agents)]
         found = Twin(
             http,
@@ -157,16 +200,10 @@ async def twin(
             simulator=SimulatorControl(http, base_url, models),
             key=made.secret,
             revocable=(revocable.row.id, revocable.secret),
-            secrets={
-                "the API key in use": made.secret,
-                "an API key": revocable.secret,
-                "the provider's key": provider_key,
-                "the pepper": (folder / twin_config.PEPPER_FILE).read_text().strip(),
-            },
+            provider_key=provider_key,
+            speed=speed,
+            another=another,
         )
-        http.conceal(revocable.secret, "$GOLIVE_REVOKED_KEY")
-        http.conceal(provider_key, "$PROVIDER_KEY")
-        http.conceal(found.secrets["the pepper"], "$PEPPER")
         found.agent, found.model = asked, model
         found.others = tuple(name for name in sorted(loaded.agents) if name != asked)
         found.handles = set(NEEDS) - ({"agent"} if asked is None else set())

@@ -22,6 +22,8 @@ PROVIDER_KEY = "CHECK_PROVIDER_KEY"
 STORE_FILE = "golive.db"
 PEPPER_FILE = "pepper"
 
+_VERSIONS = {"gemini": "/v1beta"}
+"""How the simulator's addresses end, by dialect; the others' end in /v1."""
 _KEPT = (
     "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "PYTHONPATH",
     "PYTHONHASHSEED", "PYTHONDONTWRITEBYTECODE",
@@ -49,7 +51,8 @@ def derived(config: GoliveConfig, base_url: str) -> dict[str, Any]:
     data["secrets"] = {"pepper": f"file:{PEPPER_FILE}"}
     data["agents"] = {"path": "agents"}
     for name, provider in config.providers.items():
-        data["providers"][name] |= {"base_url": base_url, "api_key": f"env:{PROVIDER_KEY}", "more_api_keys": ()}
+        address = base_url.removesuffix("/v1") + _VERSIONS.get(provider.dialect, "/v1")
+        data["providers"][name] |= {"base_url": address, "api_key": f"env:{PROVIDER_KEY}", "more_api_keys": ()}
         listed = price_provider(provider)
         if listed is not None:
             data["providers"][name]["price_as"] = listed

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import partial
 from typing import Annotated, Literal
 
 import msgspec
@@ -20,6 +21,7 @@ def serve(
         typer.Option(help="Print one line with url and pid when it answers."),
     ] = None,
     until_stdin_closes: LifelineOption = False,
+    speed: Annotated[float, typer.Option(hidden=True, help="How fast time goes, for drills.", min=1, max=1_000)] = 1.0,
 ) -> None:
     """Serve in production: tools run in worker processes, SIGTERM drains, a second signal does not wait."""
     if until_stdin_closes:
@@ -32,20 +34,24 @@ def serve(
 
     from golive.app import Server
     from golive.config.load import load
+    from golive.core.clock import FastClock, SystemClock
     from golive.gateway.listen import HttpServer, bind, run_loop
     from golive.workers.environment import close_to_peers
 
     loaded = load(config, environ)
     close_to_peers()
+    fast = FastClock(speed) if speed > 1 else None
 
     async def main() -> None:
         listener = bind(loaded.config.server.host, loaded.config.server.port)
-        server = Server(loaded, environ)
+        server = Server(loaded, environ, clock=fast or SystemClock())
         try:
             await server.start()
             http = HttpServer(server.gateway, listener)
 
             def ready() -> None:
+                if fast is not None:  # only now: workers start as slowly as they are
+                    fast.hurry()
                 server.log.info("server.started", url=http.url, agents=sorted(loaded.agents), pid=os.getpid())
                 if announce == "json":
                     sys.stdout.write(msgspec.json.encode({"url": http.url, "pid": os.getpid()}).decode() + "\n")
@@ -57,4 +63,9 @@ def serve(
             listener.close()
             await server.close()
 
-    run_loop(main())
+    if fast is None:
+        run_loop(main())
+    else:
+        from golive.core.fast_loop import FastLoop
+
+        run_loop(main(), partial(FastLoop, fast))

@@ -194,8 +194,10 @@ class HttpServer:
         self._server.force_exit = True
 
 
-def run_loop(main: Coroutine[Any, Any, T]) -> T:
-    """Runs `main` to its end on uvloop, with as many open files as the system lets this process have."""
+def run_loop(
+    main: Coroutine[Any, Any, T], new_loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+) -> T:
+    """Runs `main` to its end on a new loop, with as many open files as the system lets this process have."""
     raise_limit()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=new_loop) as runner:
         return runner.run(main)

@@ -20,13 +20,17 @@ class SimulatorProcess:
         seed: see `Simulator`.
         port: 0 picks a free one; the same again brings a killed provider back at its address.
         api_keys: see `Simulator`; handed over through the environment, not the command line.
+        speed: how fast its time goes.
     """
 
-    def __init__(self, clock: Clock, *, seed: int = 0, port: int = 0, api_keys: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, clock: Clock, *, seed: int = 0, port: int = 0, api_keys: tuple[str, ...] = (), speed: float = 1.0
+    ) -> None:
         self._clock = clock
         self._seed = seed
         self._port = port
         self._keys = api_keys
+        self._speed = speed
         self._process: asyncio.subprocess.Process | None = None
         self.base_url = ""
         self.pid = 0
@@ -40,7 +44,7 @@ class SimulatorProcess:
         """
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "golive.sim", "--port", str(self._port), "--seed", str(self._seed),
-            "--until-stdin-closes", *(["--keys-from-stdin"] if self._keys else []),
+            "--speed", str(self._speed), "--until-stdin-closes", *(["--keys-from-stdin"] if self._keys else []),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
         self.pid = self._process.pid

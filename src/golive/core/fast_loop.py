@@ -1,0 +1,36 @@
+"""An event loop whose time is a `FastClock`'s, for drills: every limit as configured, the waiting as much shorter.
+
+It is the loop of production but for its timers, so work takes as long as it always does: seen from inside, the machine
+is slower by the clock's speed. What was timed before the clock began to hurry comes as late as it was meant to.
+"""
+
+from asyncio import TimerHandle
+from collections.abc import Callable
+from contextvars import Context
+from typing import TypeVarTuple, Unpack
+
+import uvloop
+
+from golive.core.clock import FastClock
+
+Ts = TypeVarTuple("Ts")
+
+
+class FastLoop(uvloop.Loop):
+    """Timers count in the clock's seconds."""
+
+    def __init__(self, clock: FastClock) -> None:
+        self._clock = clock
+
+    def time(self) -> float:
+        return self._clock.monotonic()
+
+    def call_later(
+        self, delay: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
+    ) -> TimerHandle:
+        return super().call_later(delay / self._clock.speed, callback, *args, context=context)
+
+    def call_at(
+        self, when: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
+    ) -> TimerHandle:
+        return self.call_later(max(0.0, when - self.time()), callback, *args, context=context)
