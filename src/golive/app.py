@@ -217,6 +217,8 @@ class Server:
             models=lambda: self.plane.models(self.agents.targets(DEFAULT_TENANT)),
             dialect=lambda ref: self.plane.dialect(ref),  # noqa: PLW0108 - the plane may be another by then
             embeddings=lambda ref, ttl_s: self.plane.embeddings(ref, ttl_s),  # noqa: PLW0108 - likewise
+            breakers=lambda: self.plane.breakers(),  # noqa: PLW0108 - likewise
+            reset_breakers=lambda target: self.plane.reset_breakers(target),  # noqa: PLW0108 - likewise
             health=self.health,
             ping=self.store.ping,
             config_rows=lambda: self.loaded.values,
