@@ -129,7 +129,7 @@ def test_chains_are_resolved_without_secrets(tmp_path: Path) -> None:
     """Provider, dialect, address, model and settings of each target; no reference to a key."""
     project(tmp_path)
     loaded = load(tmp_path, {})
-    settings = {"temperature": 1.0, "max_output_tokens": 4096}
+    settings = {"temperature": 1.0}
     shared = {"provider": "sim", "dialect": "openai-chat", "base_url": "http://127.0.0.1:8090/v1", "settings": settings}
     chains = resolved_chains(loaded.agents["a"].config, loaded.config)
     assert chains == {"default": [{**shared, "model": "x"}, {**shared, "model": "y"}]}

@@ -12,6 +12,7 @@ from golive.core import errors as errors_module
 from golive.core.errors import GoliveError, InvalidRequest, ModelAuthFailed, ModelBadRequest, ModelRateLimited
 from golive.gateway.administration import Administration
 from golive.gateway.bodies import Reader
+from golive.gateway.breakers import BreakerFaces
 from golive.gateway.catalogue import Catalogue
 from golive.gateway.docs_page import DocsFaces
 from golive.gateway.exchange import Exchange
@@ -199,7 +200,7 @@ def test_a_misspelt_choice_is_answered_with_the_nearest() -> None:
     assert refused.value.fields["choices"] == ["queued", "running", "waiting", "finished"]
     with pytest.raises(InvalidRequest) as refused:
         Reader(RunBody).decode(b'{"input": [{"role": "usr"}]}')
-    assert refused.value.message == 'input[0].role is "usr"; expected is one of system, user, assistant, tool.'
+    assert refused.value.message == 'input[0].role is "usr"; expected is one of system, user, assistant.'
     assert refused.value.remedy == "Did you mean 'user'?"
     with pytest.raises(InvalidRequest) as refused:
         Reader(RunBody).decode(b'{"input": [{"role": "user", "content": [{"type": "sound"}]}]}')
@@ -244,6 +245,6 @@ def test_any_json_is_a_run_or_a_clear_refusal(document: Any) -> None:
 
 def test_every_verb_opens_some_route() -> None:
     """The verbs of roles are those of routes: a verb without a door would be a promise without effect."""
-    faces = (Administration, Catalogue, DocsFaces, HealthFaces, ChatFace, RunFaces)
+    faces = (Administration, BreakerFaces, Catalogue, DocsFaces, HealthFaces, ChatFace, RunFaces)
     used = {verb for face in faces for made in object.__new__(face).routes() for verb in made.verbs}  # type: ignore[attr-defined]
     assert used == set(get_args(Verb))

@@ -77,11 +77,12 @@ def digest(folder: Path, lock: bytes | None, chains: Mapping[str, Sequence[Mappi
 def resolved_chains(agent: AgentConfig, config: GoliveConfig) -> dict[str, list[dict[str, Any]]]:
     """Tier -> its targets in order, each with what decides the answer: provider, dialect, address, model, settings.
 
+    Settings count as they were written: a default that a later golive adds makes no other version.
     References to secrets are left out: a rotated or renamed key makes no other version.
     """
     chains: dict[str, list[dict[str, Any]]] = {}
     for tier, settings in agent.models.items():
-        own = settings.model_dump(mode="json", exclude={"chain"}, exclude_none=True)
+        own = settings.model_dump(mode="json", exclude={"chain"}, exclude_unset=True)
         chains[tier] = []
         for target in (*settings.chain, *settings.chain_context_too_long, *settings.chain_content_refused):
             name, _, model = target.partition("/")
