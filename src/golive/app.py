@@ -287,6 +287,8 @@ class Server:
             toolset=toolset,
             limits=Limits(config.limits.max_steps, config.limits.deadline_s, config.limits.max_tool_calls_per_step),
             on_disconnect=config.on_disconnect,
+            messages=config.messages,
+            critical=frozenset(name for name, settings in config.tools.items() if settings.critical),
         )
 
     def _toolset(self, agent: LoadedAgent) -> Toolset:

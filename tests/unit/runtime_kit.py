@@ -131,6 +131,8 @@ class World:
                 toolset=tools or Tools(),
                 limits=limits,
                 on_disconnect="cancel",
+                messages=options.get("messages", {}),  # type: ignore[arg-type]
+                critical=options.get("critical", frozenset()),  # type: ignore[arg-type]
             ),
         )
         settings = RuntimeSettings(

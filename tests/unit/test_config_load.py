@@ -347,3 +347,41 @@ def test_tools_are_not_shown_a_secret_of_the_servers(tmp_path: Path) -> None:
     assert "REAL_KEY" in told
     assert "SHOP_KEY" not in told
     assert "credential of their own" in told
+
+
+def test_messages_are_read_with_their_origin(tmp_path: Path) -> None:
+    """Words of an agent's own, and in another language, each with file and line."""
+    agent = AGENT + '[messages]\nmodel_out = "Later."\n[messages.de]\ndeadline = "Nach {seconds} s."\n'
+    loaded = load(project(tmp_path, agent=agent), {})
+    assert loaded.agents["support"].config.messages == {"model_out": "Later.", "de": {"deadline": "Nach {seconds} s."}}
+    assert origin(loaded, "agent.support.messages.model_out") == "agents/support/agent.toml:6"
+    assert origin(loaded, "agent.support.messages.de.deadline") == "agents/support/agent.toml:8"
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ('deadlin = "x"', "unknown key `messages.deadlin`. Did you mean `deadline`?"),
+        ('de.deadlin = "x"', "unknown key `messages.de.deadlin`. Did you mean `deadline`?"),
+        ("deadline = 3", "`messages.deadline` must be text, but is 3."),
+        ('a_b = { deadline = "x" }', "`messages.a_b` is no language. Use a tag such as `de` or `pt-BR`."),
+        ('language = "German!"', "`messages.language` must be a language tag, such as `en` or `pt-BR`."),
+        (
+            'deadline = "{tools}"',
+            (
+                "`messages.deadline` has the placeholder {tools}, which does not exist there. There may stand {seconds}. "
+                "A brace of your own is written twice: {{ or }}."
+            ),
+        ),
+        (
+            'de.refused = "{why}"',
+            (
+                "`messages.de.refused` has the placeholder {why}, which does not exist there. "
+                "Write a sentence without placeholders. A brace of your own is written twice: {{ or }}."
+            ),
+        ),
+    ],
+)
+def test_messages_that_cannot_be_said_are_told(tmp_path: Path, lines: str, told: str) -> None:
+    """When the agent is loaded, with the line, and not when a user waits for them."""
+    assert agent_refused(tmp_path, f"{AGENT}[messages]\n{lines}\n") == [f"agents/support/agent.toml:6: {told}"]

@@ -115,7 +115,7 @@ async def test_the_step_cap_ends_a_run_that_never_stops(tmp_path: Path) -> None:
     result = await world.runtime.wait("default", await world.start())
     assert (result.outcome, result.reason, result.steps, result.tool_calls) == ("partial", "max_steps", 3, 2)
     assert result.text == "again\n\nagain\n\nagain"
-    assert "3 steps" in result.message
+    assert "steps (3)" in result.message
 
 
 async def test_a_request_may_tighten_limits_never_loosen_them(tmp_path: Path) -> None:

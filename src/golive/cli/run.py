@@ -24,6 +24,7 @@ def run(
     deadline_s: Annotated[float | None, typer.Option("--deadline", help="Longest run, in seconds.")] = None,
     max_steps: Annotated[int | None, typer.Option(help="Most steps.")] = None,
     metadata: Annotated[list[str] | None, typer.Option(help="KEY=VALUE to keep with the run; may be repeated.")] = None,
+    language: Annotated[str | None, typer.Option(help="In which language to say what is missing, such as de.")] = None,
     on_disconnect: Annotated[
         Literal["continue", "cancel"] | None, typer.Option(help="What becomes of the run when this command is ended.")
     ] = None,
@@ -45,6 +46,7 @@ def run(
         "deadline_s": deadline_s,
         "max_steps": max_steps,
         "metadata": _pairs(metadata),
+        "language": language,
         "on_disconnect": on_disconnect,
     }
     chosen: dict[str, object] = {name: value for name, value in settings.items() if value}

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from golive.config import json_schema, problems
 from golive.config.files import Toml, Unreadable, read_text, read_toml
+from golive.config.messages import message_problems
 from golive.config.problems import Problem
 from golive.config.schema import AgentConfig, GoliveConfig, TierConfig
 from golive.config.suggest import did_you_mean, nearest
@@ -72,6 +73,7 @@ def load_agent(folder: Path, config: GoliveConfig, root: Path) -> tuple[LoadedAg
         + _tiers(agent, toml)
         + _chains(agent, config, toml)
         + _worker_env(agent, config, toml)
+        + list(message_problems(agent.messages, toml))
     )
     schemas: dict[str, dict[str, Any]] = {}
     for tier, settings in agent.models.items():

@@ -50,7 +50,7 @@ def _section(config: Section, path: KeyPath, origin_of: Callable[[KeyPath], str]
             yield from _section(value, here, origin_of, prefix)
         elif isinstance(value, dict):
             for entry, inner in value.items():
-                yield from _section(inner, (*here, entry), origin_of, prefix)
+                yield from _entry(inner, (*here, entry), origin_of, prefix, field.description or "")
         else:
             required = field.is_required()
             yield Value(
@@ -62,6 +62,22 @@ def _section(config: Section, path: KeyPath, origin_of: Callable[[KeyPath], str]
                 secret=is_secret(field),
                 description=field.description or "",
             )
+
+
+def _entry(
+    value: Any, path: KeyPath, origin_of: Callable[[KeyPath], str], prefix: KeyPath, meaning: str
+) -> Iterator[Value]:
+    """An entry of a table with free names: a section, a table of such entries, or a text, which has no default."""
+    if isinstance(value, Section):
+        yield from _section(value, path, origin_of, prefix)
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _entry(inner, (*path, name), origin_of, prefix, meaning)
+    else:
+        yield Value(
+            key=dotted(prefix + path), value=value, origin=origin_of(path), default=None, required=False, secret=False,
+            description=meaning,
+        )  # fmt: skip
 
 
 def select(values: Sequence[Value], key: str | None) -> list[Value]:

@@ -3,7 +3,7 @@
 The descriptions below are what `golive config explain` and the reference page of the documentation show.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -268,6 +268,9 @@ class ToolConfig(Section):
 
     timeout_s: Seconds = 30.0
     """Longest call; then it counts as failed, and the model is told."""
+    critical: bool = False
+    """Whether no answer is whole without it: a run whose last call of it failed ends `partial`, and not `completed`.
+    The run names it in `missing` either way."""
 
 
 class LimitsConfig(Section):
@@ -310,6 +313,9 @@ class AgentConfig(Section):
     """Tiers; the loop uses `default`, or the only one."""
     tools: dict[str, ToolConfig] = {}
     """Functions of tools.py with settings of their own; all public functions of tools.py are tools."""
+    messages: dict[str, Any] = {}
+    """Words of your own for each way of degrading, such as `deadline = "Sorry, I needed more than {seconds} s."`, and
+    in other languages under `[messages.de]`. `language` (`en` by default) says what the former are written in."""
     limits: LimitsConfig = LimitsConfig()
     worker: WorkerConfig = WorkerConfig()
     on_disconnect: Literal["continue", "cancel"] = "cancel"

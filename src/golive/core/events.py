@@ -19,6 +19,17 @@ State = Literal["queued", "running", "waiting", "finished"]
 OnDisconnect = Literal["continue", "cancel"]
 
 
+class Missing(Struct, frozen=True):
+    """A part that a run was to give and does not: `kind` and, of a tool, `name`; `code` says why.
+
+    `answer`: there is none, or not a whole one; `output`: it is not of the form that was declared; `tool`: no result.
+    """
+
+    kind: Literal["answer", "output", "tool"]
+    name: str = ""
+    code: str = ""
+
+
 class Event(Struct, frozen=True, gc=False):
     """One durable fact of a run; `seq` counts from 1 without gaps.
 
@@ -64,6 +75,8 @@ class RunAccepted(Body, frozen=True):
     metadata: dict[str, str] = {}
     unbroken: bool = False
     """Whoever follows the run cannot take back text that was shown (a client of another vendor's face)."""
+    language: str = ""
+    """The variant of the agent's messages that the run speaks; "": the one without a language."""
 
 
 class RunStarted(Body, frozen=True):
@@ -208,7 +221,8 @@ class AlarmRaised(Body, frozen=True):
 
 class RunFinished(Body, frozen=True):
     """The end. `reason` is a stable code ("done", "max_steps", "deadline", "interrupted", or an error's code);
-    `message` says it in the user's words; `output` is the parsed answer where the agent declares a schema."""
+    `message` says it in the user's words; `output` is the parsed answer where the agent declares a schema; `missing`
+    names the parts that are not given."""
 
     kind = "run.finished"
     outcome: Outcome
@@ -220,6 +234,7 @@ class RunFinished(Body, frozen=True):
     steps: int = 0
     duration_ms: float = 0.0
     usage_estimated: bool = False
+    missing: tuple[Missing, ...] = ()
 
 
 BODIES: dict[str, type[Body]] = {

@@ -17,6 +17,7 @@ from golive.core.messages import Message, Usage
 from golive.gateway.bodies import read_body
 from golive.gateway.cache_header import cache_ttl_s
 from golive.gateway.exchange import Exchange
+from golive.gateway.language import languages
 from golive.gateway.problems import Headers
 from golive.gateway.routes import forbidden
 from golive.gateway.runs import sim_headers
@@ -115,7 +116,7 @@ class Asked(Protocol):
         ...
 
     def metadata(self) -> dict[str, str]:
-        """What the client notes with an agent's run; `conversation_id` among it names the conversation."""
+        """What the client notes with an agent's run; `conversation_id` and `language` in it are golive's, too."""
         ...
 
     def streamed(self, run: str, opened: Opened, now: float) -> Streamed:
@@ -244,6 +245,7 @@ class Face:
                 conversation=_conversation(exchange, metadata.pop("conversation_id", None)),
                 metadata=metadata,
                 headers=sim_headers(exchange),
+                languages=languages(exchange, metadata.get("language")),
             )
         )
         # A finished run must not be repeated by an SDK that takes its failure for a passing one.

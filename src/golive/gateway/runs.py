@@ -9,8 +9,10 @@ from golive.core.errors import InvalidRequest
 from golive.core.events import Event, OnDisconnect, Outcome, State, raw_body
 from golive.core.frames import Cursor
 from golive.core.messages import ImagePart, Message, TextPart
+from golive.core.words import LANGUAGE
 from golive.gateway.bodies import Reader
 from golive.gateway.exchange import Exchange
+from golive.gateway.language import LANGUAGE_PARAM, languages
 from golive.gateway.routes import Answer, Param, Route
 from golive.gateway.sse import send_frames
 from golive.gateway.watch import Watch
@@ -57,7 +59,7 @@ NOT_EMPTY = {"minLength": 1, "minItems": 1}
 
 
 class RunBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A run asked for: `input` is a text, or messages."""
+    """A run asked for: `input` is a text, or messages. `language` (`de`, `pt-BR`): in which to say what is missing."""
 
     input: Annotated[str | tuple[InputMessage, ...], Meta(extra_json_schema=NOT_EMPTY)]
     stream: bool = False
@@ -67,6 +69,7 @@ class RunBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     deadline_s: Annotated[float, Meta(gt=0, le=86_400)] | None = None
     max_steps: Annotated[int, Meta(ge=1, le=1_000)] | None = None
     metadata: dict[str, str] = {}
+    language: Annotated[str, Meta(pattern=LANGUAGE)] | None = None
 
     def messages(self) -> tuple[Message, ...]:
         """The input as messages."""
@@ -163,6 +166,7 @@ class RunFaces:
                 max_steps=body.max_steps,
                 metadata=body.metadata,
                 headers=sim_headers(exchange),
+                languages=languages(exchange, body.language),
             )
         )
         exchange.run = run
@@ -222,7 +226,7 @@ class RunFaces:
         return [
             Route(
                 "POST", "/v1/agents/{agent}/runs", "runs.create", self.begin, "Start a run", kind="agent", tag="Runs",
-                params=(Param("agent", "path", "The agent's name."),), body=RunBody,
+                params=(Param("agent", "path", "The agent's name."), LANGUAGE_PARAM), body=RunBody,
                 answers=(
                     Answer(200, "The finished run; look at `outcome`.", RunResult),
                     Answer(200, f"With `stream`: {stream[:1].lower()}{stream[1:]}", media="text/event-stream"),

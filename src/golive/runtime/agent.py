@@ -7,6 +7,7 @@ from golive.core.events import OnDisconnect
 from golive.core.messages import Message
 from golive.models.call import ModelCall
 from golive.runtime.api import AgentInfo
+from golive.runtime.words import Messages, choose
 from golive.tools.toolset import Toolset
 
 
@@ -41,11 +42,18 @@ class AgentVersion(Struct, frozen=True, kw_only=True):
     toolset: Toolset
     limits: Limits
     on_disconnect: OnDisconnect
+    messages: Messages = {}
+    critical: frozenset[str] = frozenset()
+    """Tools without whose result no answer is whole."""
 
     @property
     def default_tier(self) -> str:
         """`default`, or the first declared."""
         return "default" if "default" in self.tiers else next(iter(self.tiers))
+
+    def language(self, wanted: tuple[str, ...]) -> str:
+        """The variant of the messages for a reader of these languages, the best first; "" is the one without."""
+        return choose(self.messages, wanted)
 
     def system(self) -> Message:
         """The prompt as the first message of every call."""

@@ -4,7 +4,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from golive.core.events import OnDisconnect, Outcome, State
+from golive.core.events import Missing, OnDisconnect, Outcome, State
 from golive.core.messages import Message, ToolSpec, Usage
 from golive.tenants.authorize import Principal
 
@@ -24,6 +24,8 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     headers: tuple[tuple[str, str], ...] = ()
     unbroken: bool = False
     """Whoever follows the run cannot take back text that was shown."""
+    languages: tuple[str, ...] = ()
+    """What the user reads, the best first, as language tags (`de`, `pt-BR`)."""
 
 
 class RunResult(Struct, frozen=True, kw_only=True):
@@ -33,6 +35,7 @@ class RunResult(Struct, frozen=True, kw_only=True):
     says in the user's words why an answer is not whole; `version` is the digest. Times are seconds since the epoch.
     `estimated`: what a provider did not report (a call that was cut or given up) is in usage and cost at its bound.
     `saved_microusd`: what the run would have cost more without any cache, the providers' or ours.
+    `missing`: what the run was to give and does not, named for programs; `message` says it in words.
     """
 
     run: str
@@ -57,6 +60,7 @@ class RunResult(Struct, frozen=True, kw_only=True):
     started_at: float | None
     finished_at: float | None
     metadata: dict[str, str]
+    missing: tuple[Missing, ...] = ()
 
 
 class AgentInfo(Struct, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
 """Ending a run from its durable events alone, under a new epoch: what a crash left open, or a fault of the store.
 
-Whoever wrote to the run before is fenced off. What was noted and did not become durable is not known here; the call to
+The version that the run began with may be gone, so the words are the English ones. Whoever wrote to the run before is
+fenced off. What was noted and did not become durable is not known here; the call to
 a model that was under way then counts as one whose cost nobody knows.
 """
 
@@ -11,6 +12,7 @@ from contextlib import suppress
 from golive.core.clock import Clock
 from golive.core.errors import GoliveError, InternalError, StoreUnavailable
 from golive.core.events import Body, Event, ModelFailed, RunFinished, encode_body
+from golive.runtime.degrading import message, missing
 from golive.runtime.journal import Observer
 from golive.runtime.state import RunState
 from golive.runtime.step import Finish
@@ -61,7 +63,7 @@ class Ender:
         """
         code = error.code if isinstance(error, GoliveError) else InternalError.code
         why = "The journal could not be written: what the call used is not known."
-        await self.end(tenant, run, lambda state: Finish("failed", code, _FAULT), why)
+        await self.end(tenant, run, lambda state: Finish("failed", code, "internal", message=_FAULT), why)
 
     async def end_failed_in_time(self, tenant: str, run: str, error: Exception) -> None:
         """The same, once the store can be written again, however long that takes."""
@@ -84,12 +86,13 @@ def _bodies(state: RunState, finish: Finish, why: str, now: float) -> list[Body]
         RunFinished(
             finish.outcome,
             finish.reason,
-            finish.message,
+            message(finish, state, {}),
             usage=state.usage,
             cost_microusd=state.cost_microusd,
             steps=state.steps,
             duration_ms=round((now - state.created_at) * 1000, 3),
             usage_estimated=state.estimated,
+            missing=missing(finish, state),
         )
     )
     return bodies

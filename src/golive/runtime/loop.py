@@ -14,6 +14,7 @@ from golive.core.tasks import Tasks, uncancelled
 from golive.models.call import CallContext, ModelRequest
 from golive.runtime.agent import AgentVersion, Limits
 from golive.runtime.attempt import ModelTurn
+from golive.runtime.degrading import message, missing, settled
 from golive.runtime.interrupt import Interrupted, Interruptible
 from golive.runtime.journal import RunJournal
 from golive.runtime.perform import Diverged, Done, Effect, Unknown, perform
@@ -69,10 +70,10 @@ class RunLoop:
                 raise  # whoever asked is told that there is no run, and so there must not be one later
             if isinstance(error, InternalError):
                 self._faults(self._state.run, error)
-            finish = after_error(error, self._state.answer, self._limits)
+            finish = after_error(error, self._state, self._limits.deadline_s)
         except Exception as error:
             self._faults(self._state.run, error)
-            finish = after_error(InternalError(str(error)), self._state.answer, self._limits)
+            finish = after_error(InternalError(str(error)), self._state, self._limits.deadline_s)
         self.finish(finish)
         await self._journal.flush()
 
@@ -80,17 +81,19 @@ class RunLoop:
         """Notes the run's end."""
         state = self._state
         output, finish = self._output(finish)
+        finish = settled(finish, state, self._agent.critical)
         self._journal.note(
             RunFinished(
                 finish.outcome,
                 finish.reason,
-                finish.message,
+                message(finish, state, self._agent.messages),
                 output,
                 state.usage,
                 state.cost_microusd,
                 state.steps,
                 round((self._clock.now() - state.created_at) * 1000, 3),
                 state.estimated,
+                missing(finish, state),
             )
         )
 
@@ -103,7 +106,7 @@ class RunLoop:
         try:
             return msgspec.json.decode(last), finish
         except (msgspec.DecodeError, RecursionError):
-            return None, Finish("partial", "output_invalid", "The model's answer was not the JSON that was asked for.")
+            return None, Finish("partial", "output_invalid", "output_invalid")
 
     async def _until_finished(self, before: tuple[Message, ...]) -> Finish:
         while True:
@@ -223,8 +226,7 @@ class RunLoop:
 def ended_by(reason: str, state: RunState) -> Finish:
     """How a run ends that was stopped from outside."""
     if reason == "interrupted":
-        return Finish("failed", "interrupted", "The server stopped before I could finish; what I had is kept.")
+        return Finish("failed", "interrupted", "interrupted")
     if reason == "disconnected":
-        return Finish("cancelled", "disconnected", "Nobody was listening any more, so the run was cancelled.")
-    wish = state.cancel.reason if state.cancel else ""
-    return Finish("cancelled", "cancelled", wish or "The run was cancelled.")
+        return Finish("cancelled", "disconnected", "disconnected")
+    return Finish("cancelled", "cancelled", "cancelled", message=state.cancel.reason if state.cancel else "")

@@ -124,6 +124,7 @@ class Runtime:
                 policy,
                 request.metadata,
                 request.unbroken,
+                version.language(request.languages),
             )
         )
         deadline = Deadline.after(self._clock, limits.deadline_s, "limits.deadline_s")
@@ -231,9 +232,8 @@ class Runtime:
         except StoreError:
             raise
         except Exception as error:
-            state = live.journal.state
-            self._faults(state.run, error)
-            early = after_error(InternalError(str(error)), state.answer, Limits(0, deadline.seconds, 0))
+            self._faults(live.run, error)
+            early = after_error(InternalError(str(error)), live.journal.state, deadline.seconds)
         if live.journal.state.finished is None:
             loop.finish(early)
         await live.journal.flush()
@@ -249,10 +249,10 @@ class Runtime:
         except Interrupted as interrupted:
             return (), ended_by(interrupted.reason, live.journal.state)
         except DeadlineExceeded as error:
-            return (), after_error(error, "", Limits(0, deadline.seconds, 0))
+            return (), after_error(error, live.journal.state, deadline.seconds)
         except StoreError as error:  # the past cannot be read; the run's own journal may well take its end
             self._faults(live.run, error)
-            return (), after_error(error, "", Limits(0, deadline.seconds, 0))
+            return (), after_error(error, live.journal.state, deadline.seconds)
 
     async def _history(self, tenant: str, conversation: str, but: str) -> tuple[Message, ...]:
         store = self._store.tenant(tenant)

@@ -120,6 +120,17 @@ class RunState:
             self._answer = ["".join(self._answer)]
         return self._answer[0] if self._answer else ""
 
+    @property
+    def unfinished(self) -> tuple[ToolCall, ...]:
+        """The calls that were asked for and have no result yet."""
+        return tuple(call for call in self.pending if call.id not in self._results)
+
+    @property
+    def tools_done(self) -> tuple[str, ...]:
+        """The tools that were carried out, each once."""
+        done = (record.finished for record in self.effects.values())
+        return tuple(dict.fromkeys(outcome.name for outcome in done if outcome is not None and outcome.ok))
+
     def _on_accepted(self, at: float, body: RunAccepted) -> None:
         self.accepted, self.created_at = body, at
         if body.source == "relay":
@@ -269,6 +280,7 @@ class RunState:
             started_at=self.started_at,
             finished_at=self.finished_at,
             metadata=accepted.metadata,
+            missing=done.missing if done else (),
         )
 
     def _accepted(self) -> RunAccepted:

@@ -33,10 +33,13 @@ class CallTools(Struct, frozen=True):
 
 
 class Finish(Struct, frozen=True):
-    """End the run. `reason` is a stable code, `message` is for the user."""
+    """End the run. `reason` is a stable code; `way` the key of the words for the user (`core/words.py`), `values` what
+    stands in them; `message` somebody's own words instead."""
 
     outcome: Outcome
     reason: str
+    way: str = ""
+    values: dict[str, str] = {}
     message: str = ""
 
 
@@ -46,7 +49,7 @@ Action = CallModel | CallTools | Finish
 def step(state: RunState, limits: Limits) -> Action:
     """The next action; never anything but Finish once a cancel is recorded or a limit is reached."""
     if state.cancel is not None:
-        return Finish("cancelled", "cancelled", state.cancel.reason or "The run was cancelled.")
+        return Finish("cancelled", "cancelled", "cancelled", message=state.cancel.reason)
     if state.pending:
         if state.steps >= limits.max_steps:
             return _capped(limits)
@@ -60,46 +63,40 @@ def step(state: RunState, limits: Limits) -> Action:
 
 
 def _capped(limits: Limits) -> Finish:
-    steps = "1 step" if limits.max_steps == 1 else f"{limits.max_steps} steps"
-    return Finish("partial", "max_steps", f"I stopped at my limit of {steps}; this is what I have so far.")
+    return Finish("partial", "max_steps", "max_steps", {"steps": str(limits.max_steps)})
 
 
 def _after_answer(state: RunState, finish_reason: str) -> Finish:
     if finish_reason == "length":
-        return Finish("partial", "max_output_tokens", "My answer reached its length limit and is not complete.")
+        return Finish("partial", "max_output_tokens", "max_output_tokens")
     if finish_reason in ("content_filter", "refusal"):
-        return Finish("refused", finish_reason, _DECLINED)
+        return Finish("refused", finish_reason, "refused")
     if not state.answer or state.answer.isspace():  # reasoning, blanks, nothing at all: never passed off as an answer
-        outcome: Outcome = "partial" if state.effects else "failed"
-        return Finish(outcome, ModelEmpty.code, "The model ended without an answer. Please try again.")
+        return Finish("partial" if state.tools_done else "failed", ModelEmpty.code, "model_empty")
     return Finish("completed", "done")
 
 
-_DECLINED = "The model declined to answer this."
-_NOT_SET_UP = "I am not set up correctly, so I cannot answer. Whoever runs this server finds the reason in its log."
 _NO_RETRY_HELPS: tuple[tuple[type[GoliveError], str], ...] = (
-    (ContextTooLong, "This has become too long for the model. Please shorten it, or begin a new conversation."),
-    (ContentRefused, _DECLINED),
-    (ModelBadRequest, "The model cannot work with this request as it stands."),
-    (ModelAuthFailed, _NOT_SET_UP),
-    (ModelNotFound, _NOT_SET_UP),
-    (ConfigError, _NOT_SET_UP),
+    (ContextTooLong, "too_long"),
+    (ContentRefused, "refused"),
+    (ModelBadRequest, "bad_request"),
+    (ModelAuthFailed, "not_set_up"),
+    (ModelNotFound, "not_set_up"),
+    (ConfigError, "not_set_up"),
 )
 """What users are told where trying again would not help; the first that fits."""
 
 
-def after_error(error: GoliveError, answer: str, limits: Limits) -> Finish:
-    """How a run ends that cannot go on: with what it has (`partial`), or, having nothing, as `failed`."""
+def after_error(error: GoliveError, state: RunState, deadline_s: float) -> Finish:
+    """How a run ends that cannot go on: with what it has, text or what tools did (`partial`), else as `failed`."""
+    answer = state.answer
     if error.code == "deadline.exceeded":
-        seconds = f"{error.fields.get('seconds', limits.deadline_s):g}"
-        tail = "this is what I have so far." if answer else "I could not finish in time. Please try again."
-        return Finish("partial", "deadline", f"I ran out of time after {seconds} seconds; {tail}")
-    words = next((words for kind, words in _NO_RETRY_HELPS if isinstance(error, kind)), None)
-    if words is not None and not answer:
-        return Finish("refused" if isinstance(error, ContentRefused) else "failed", error.code, words)
+        seconds = f"{error.fields.get('seconds', deadline_s):g}"
+        return Finish("partial", "deadline", "deadline" if answer else "deadline_empty", {"seconds": seconds})
+    ended: Outcome = "partial" if answer or state.tools_done else "failed"
+    way = next((way for kind, way in _NO_RETRY_HELPS if isinstance(error, kind)), None)
+    if way is not None and not answer:
+        return Finish("refused" if isinstance(error, ContentRefused) else ended, error.code, way)
     if isinstance(error, ModelError):
-        if answer:
-            return Finish("partial", error.code, "The connection to the model broke off; my answer is not complete.")
-        return Finish("failed", error.code, "I cannot reach a model right now. Please try again in a moment.")
-    outcome: Outcome = "partial" if answer else "failed"
-    return Finish(outcome, error.code, "Something went wrong on our side, and I could not finish.")
+        return Finish(ended, error.code, "model_cut" if answer else "model_out")
+    return Finish(ended, error.code, "internal")
