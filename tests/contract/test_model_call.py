@@ -36,6 +36,7 @@ WRAPS: dict[str, Wrap] = {
     "target whose answers are kept": lambda plane, ref: plane.target(ref, 60.0),
     "chain of one": lambda plane, ref: plane.chain(TierConfig(chain=(ref,), retries=0)),
     "chain whose first target is down": lambda plane, ref: plane.chain(TierConfig(chain=(DOWN, ref), retries=0)),
+    "hedged chain": lambda plane, ref: plane.chain(TierConfig(chain=(ref,), retries=0, hedge=True)),
     "chain whose answers are kept": lambda plane, ref: plane.chain(
         TierConfig(chain=(DOWN, ref), retries=0, cache_ttl_s=60)
     ),
