@@ -34,6 +34,10 @@ call_s = 12.0
 [providers.spare]
 base_url = "http://127.0.0.1:11434/v1"
 
+[providers.google]
+dialect = "gemini"
+base_url = "https://generativelanguage.googleapis.com/v1beta"
+
 [prices."spare/*"]
 input_usd_per_mtok = 0.5
 output_usd_per_mtok = 1
@@ -72,7 +76,11 @@ def test_a_twin_keeps_what_decides_and_replaces_what_it_must_not_touch(loaded: L
     assert config.server.drain_s == 7
     assert config.store.url == "sqlite:golive.db"
     assert config.secrets.pepper == "file:pepper"
-    assert {provider.base_url for provider in config.providers.values()} == {"http://127.0.0.1:5/v1"}
+    assert {name: provider.base_url for name, provider in config.providers.items()} == {
+        "main": "http://127.0.0.1:5/at/main/v1",
+        "spare": "http://127.0.0.1:5/at/spare/v1",
+        "google": "http://127.0.0.1:5/at/google/v1beta",
+    }
     assert {provider.api_key for provider in config.providers.values()} == {"env:CHECK_PROVIDER_KEY"}
     assert config.providers["main"].call_s == 12
     assert config.providers["main"].price_as == "openai"

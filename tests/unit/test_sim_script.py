@@ -101,3 +101,12 @@ def test_the_last_turn_stays() -> None:
     script = Script(turns=(Script(text="a"), Script(text="b")))
     assert [script.turn(number).text for number in (0, 1, 2, 9)] == ["a", "b", "b", "b"]
     assert Script(text="alone").turn(3).text == "alone"
+
+
+def test_a_script_for_one_place_counts_there_alone() -> None:
+    """`first/model` is chosen for requests to that place; elsewhere, and once it is used up, the model's own."""
+    scripts = Scripts()
+    scripts.install("m", Script(text="both"))
+    scripts.install("first/m", Script(text="first"), 1)
+    assert scripts.choose("m", None, "second").text == "both"
+    assert [scripts.choose("m", None, "first").text for _ in range(2)] == ["first", "both"]

@@ -8,16 +8,17 @@ from golive.checklist.results import Evidence
 from golive.sim.bill import Totals
 from golive.sim.control import Outage
 from golive.sim.script import Script
+from golive.sim.server import PLACES
 
 _ANSWERING = ("/chat/completions", "/responses", "/messages", ":generateContent", ":streamGenerateContent")
 """Ends of the paths at which a model answers."""
 
 
 class Asked(NamedTuple):
-    """A model call as the provider received it. `at`: seconds of the provider's clock."""
+    """A model call as the provider received it. `at`: seconds of the provider's clock; `target`: `provider/model`."""
 
     at: float
-    model: str
+    target: str
 
 
 class SimulatorControl:
@@ -29,7 +30,10 @@ class SimulatorControl:
         self._models = tuple(dict.fromkeys(models))
 
     async def play(self, script: Script, *, times: int | None = None, models: Sequence[str] = ()) -> Evidence:
-        """From now on the models (by default all) follow the script, for `times` requests each or for good."""
+        """From now on the models (by default all) follow the script, for `times` requests each or for good.
+
+        A model named as a target, `provider/model`, follows it at that provider alone.
+        """
         done: Reply | None = None
         for model in models or self._models:
             body = {"model": model, "script": script} | ({} if times is None else {"times": times})
@@ -68,7 +72,7 @@ class SimulatorControl:
     async def received(self) -> list[Asked]:
         """The model calls that have come in, oldest first (the newest 1,000 are remembered)."""
         requests = (await self._ask("GET", "/sim/requests")).json()["requests"]
-        return [Asked(request["at"], _model(request)) for request in requests if request["path"].endswith(_ANSWERING)]
+        return [Asked(request["at"], _target(request)) for request in requests if request["path"].endswith(_ANSWERING)]
 
     async def forget(self) -> None:
         """Empties the request log, so that `asked` counts from here."""
@@ -78,9 +82,10 @@ class SimulatorControl:
         return await self._http.send(method, self._root + path, body=body, remember=False)
 
 
-def _model(request: dict[str, Any]) -> str:
-    """The model that was asked: in the body, or with Gemini in the path."""
-    body = request["body"]
+def _target(request: dict[str, Any]) -> str:
+    """Whom the request asked: the provider stands in the path, the model in the body or, with Gemini, in the path."""
+    path, body = str(request["path"]), request["body"]
+    provider = path.removeprefix(PLACES).partition("/")[0]
     if isinstance(body, dict) and "model" in body:
-        return str(body["model"])
-    return str(request["path"]).rpartition("/")[2].partition(":")[0]
+        return f"{provider}/{body['model']}"
+    return f"{provider}/{path.partition('/models/')[2].rpartition(':')[0]}"

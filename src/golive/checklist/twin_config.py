@@ -16,6 +16,7 @@ from golive.config.agents import LoadedAgent
 from golive.config.load import Loaded
 from golive.config.schema import GoliveConfig, ProviderConfig
 from golive.releases.digest import IGNORED, LOCKS
+from golive.sim.server import PLACES
 
 PROVIDER_KEY = "CHECK_PROVIDER_KEY"
 """Environment variable that holds the simulated providers' credential."""
@@ -51,7 +52,7 @@ def derived(config: GoliveConfig, base_url: str) -> dict[str, Any]:
     data["secrets"] = {"pepper": f"file:{PEPPER_FILE}"}
     data["agents"] = {"path": "agents"}
     for name, provider in config.providers.items():
-        address = base_url.removesuffix("/v1") + _VERSIONS.get(provider.dialect, "/v1")
+        address = f"{base_url.removesuffix('/v1')}{PLACES}{name}{_VERSIONS.get(provider.dialect, '/v1')}"
         data["providers"][name] |= {"base_url": address, "api_key": f"env:{PROVIDER_KEY}", "more_api_keys": ()}
         listed = price_provider(provider)
         if listed is not None:

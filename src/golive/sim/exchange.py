@@ -96,7 +96,8 @@ class Exchange:
             return self._sim.outage.as_script()
         header = self._request.headers.get(SCRIPT_HEADER)
         # Header values were read as Latin-1, byte for byte; a script's JSON is UTF-8.
-        return self._sim.scripts.choose(model, None if header is None else header.encode("latin-1"))
+        told = None if header is None else header.encode("latin-1")
+        return self._sim.scripts.choose(model, told, self._request.place)
 
     def _owner(self, model: str) -> str:
         return f"{self._vendor.name}\0{self._vendor.credential(self._request)}\0{model.partition('?')[0]}"

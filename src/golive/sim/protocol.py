@@ -20,13 +20,14 @@ _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
 class Request(Struct):
-    """A request, whole. Header names are lower case; `query` is still encoded."""
+    """A request, whole. Header names are lower case; `query` is still encoded; `place` as in `server.py`."""
 
     method: str
     path: str
     query: str
     headers: dict[str, str]
     body: bytes = b""
+    place: str = ""
 
 
 Handler = Callable[["Connection", Request], None]

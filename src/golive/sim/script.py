@@ -261,8 +261,11 @@ class Scripts:
         base = model.partition("?")[0]
         return base.startswith("sim-") or base in self._installed or model in self._installed
 
-    def choose(self, model: str, header: bytes | str | None) -> Script:
+    def choose(self, model: str, header: bytes | str | None, place: str = "") -> Script:
         """The script for a request to `model`; uses up one of the limited ones.
+
+        Args:
+            place: scripts for `place/model` come before those for the model.
 
         Raises:
             ScriptInvalid: the header or the model name's query cannot be followed.
@@ -270,7 +273,7 @@ class Scripts:
         if header is not None:
             return parse_script(header)
         base, _, query = model.partition("?")
-        for name in (model, base, "*"):
+        for name in (f"{place}/{base}", model, base, "*"):
             entry = self._installed.get(name)
             if entry is None:
                 continue

@@ -22,6 +22,9 @@ from golive.sim.seals import Seals
 from golive.sim.vendor import Route, Vendor, refusal
 
 BACKLOG = 4_096
+PLACES = "/at/"
+"""Before the vendor's path, `/at/NAME` makes the simulator pass for several providers: a script for `NAME/model` counts
+for requests to that place alone."""
 
 
 class Simulator:
@@ -120,6 +123,9 @@ class Simulator:
         self.requests.add(
             f"req_{number}", self._clock.now(), request.method, request.path, request.headers, request.body
         )
+        if request.path.startswith(PLACES):
+            request.place, slash, rest = request.path.removeprefix(PLACES).partition("/")
+            request.path = slash + rest
         vendor = next(one for one in self._vendors if one.owns(request))
         try:
             self._route(connection, request, vendor, number)
