@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from golive.config.schema import CapabilityConfig, GoliveConfig, TierConfig
+from golive.core.tasks import Tasks
 from tests.e2e.gateway_kit import Server, serving, sse
 
 TEXT = "Your parcel left Ghent on Monday and will be with you on Thursday, between nine and noon. Anything else?"
@@ -130,3 +131,16 @@ async def test_every_attempt_is_counted_in_the_runs_cost(server: Server) -> None
     finished = next(data for _, name, data in events if name == "model.finished")
     assert events[-1][2]["usage"]["output_tokens"] > finished["usage"]["output_tokens"]
     assert events[-1][2]["estimated"]
+
+
+@pytest.mark.parametrize("fault", [{"refuse": True}, {"status": 503}, {"cut_after": 10, "cut": "reset"}], ids=str)
+async def test_a_hundred_at_once_are_all_answered_whole(server: Server, fault: dict[str, Any]) -> None:
+    """Whatever the primary does to them; every text is right to the letter."""
+    server.script("sim-cut", text=TEXT, pace_ms=2, **fault)
+    server.script("sim-prefill", text=TEXT, prefill="continue", pace_ms=2)
+    serve(server, "sim-prefill")
+    async with Tasks("clients") as clients:
+        asked = [clients.start(follow(server), str(number)) for number in range(100)]
+    for task in asked:
+        events = task.result()
+        assert (shown(events), events[-1][2]["outcome"]) == (TEXT, "completed")
