@@ -1,9 +1,11 @@
 """Whether providers answer: what real calls saw last, and a bounded probe where they saw nothing lately or failed.
 
-Owns memory and probing of provider health; `/health` and its words are the gateway's.
+What a refused probe means its dialect says: Google answers an invalid key with 400, as it does a bad request. Owns
+memory and probing of provider health; `/health` and its words are the gateway's.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import NamedTuple
 
 from golive.core.clock import Clock
@@ -25,11 +27,16 @@ PROBE_S = 2.0
 """Longest probe."""
 PROBE_KEPT_S = 5.0
 """A probe's result stands this long, however often health is asked."""
+MAX_PROBE_BYTES = 65_536
+"""How much of a refused probe's body is read."""
 FRESH_S = 60.0
 """A success seen by a real call counts as health this long; then a probe asks again."""
 
 _DOWN = (ModelUnreachable, ModelUnavailable, ModelTimeout, ModelAuthFailed, ModelMalformed)
 """Errors that say something about the provider; the others are about one request."""
+
+Refusal = Callable[[int, Callable[[str], str | None], bytes], ModelError]
+"""The error that an answer of status 300 and above stands for: its status, its headers by name, its body."""
 
 
 class _Seen(NamedTuple):
@@ -56,7 +63,7 @@ class ProviderHealth:
         elif isinstance(error, ModelError):
             self._note_up(latency_ms)  # it answered: the complaint was about the request
 
-    async def check(self, transport: Transport, url: str, headers: dict[str, str]) -> Dependency:
+    async def check(self, transport: Transport, url: str, headers: dict[str, str], refusal: Refusal) -> Dependency:
         """The state now; asks the provider only when nothing recent says that it is up."""
         known = self._recent()
         if known is not None:
@@ -65,7 +72,7 @@ class ProviderHealth:
             known = self._recent()
             if known is not None:
                 return known
-            state = await self._probe(transport, url, headers)
+            state = await self._probe(transport, url, headers, refusal)
             self._probed = _Seen(self._clock.monotonic(), state)
             return state
 
@@ -78,12 +85,17 @@ class ProviderHealth:
             return probed.state
         return None
 
-    async def _probe(self, transport: Transport, url: str, headers: dict[str, str]) -> Dependency:
+    async def _probe(self, transport: Transport, url: str, headers: dict[str, str], refusal: Refusal) -> Dependency:
         started = self._clock.monotonic()
+        deadline = Deadline.after(self._clock, PROBE_S, "health probe")
         response: Response | None = None
         try:
-            async with Deadline.after(self._clock, PROBE_S, "health probe").enforced(self._clock):
+            async with deadline.enforced(self._clock):
                 response = await transport.send("GET", url, headers, None, connect_s=PROBE_S)
+            latency_ms = (self._clock.monotonic() - started) * 1000
+            if response.status < 300:
+                return Dependency(self.provider, "provider", "up", round(latency_ms, 3))
+            body = await self._refused(response, deadline)
         except DeadlineExceeded:
             return self._down((self._clock.monotonic() - started) * 1000, f"no answer within {PROBE_S:g} s")
         except TransportError as error:
@@ -91,12 +103,18 @@ class ProviderHealth:
         finally:
             if response is not None:
                 response.close()
-        latency_ms = (self._clock.monotonic() - started) * 1000
-        if response.status in (401, 403):
-            return self._down(latency_ms, "credential refused")
-        if response.status >= 500:
-            return self._down(latency_ms, f"answered {response.status}")
+        refused = refusal(response.status, response.header, body)
+        if isinstance(refused, ModelAuthFailed) or response.status >= 500:
+            return self._down(latency_ms, _detail(refused))
         return Dependency(self.provider, "provider", "up", round(latency_ms, 3))
+
+    async def _refused(self, response: Response, deadline: Deadline) -> bytes:
+        """The body of a refusal; b"" where it breaks off, is too long or takes too long: its status says enough."""
+        try:
+            async with deadline.enforced(self._clock):
+                return await response.read(MAX_PROBE_BYTES)
+        except (DeadlineExceeded, TransportError):
+            return b""
 
     def _note_up(self, latency_ms: float) -> None:
         self._used = _Seen(self._clock.monotonic(), Dependency(self.provider, "provider", "up", round(latency_ms, 3)))

@@ -14,7 +14,7 @@ from golive.config.schema import GoliveConfig, ProviderConfig, TierConfig
 from golive.core.backoff import BackoffPolicy, RetryBudget
 from golive.core.chance import Chance, SystemChance
 from golive.core.clock import Clock
-from golive.core.errors import GoliveError, NotFound
+from golive.core.errors import GoliveError, ModelError, NotFound
 from golive.core.health import BreakerInfo, Dependency
 from golive.core.tasks import Tasks
 from golive.models.anthropic import Anthropic
@@ -40,6 +40,7 @@ from golive.models.prices import Prices
 from golive.models.provider import Limits, ProviderCall
 from golive.models.recovery import Recovering, Ways
 from golive.models.transport import Transport
+from golive.models.vendor_errors import Origin
 
 MAX_TARGETS_KEPT = 1_000
 """Targets kept ready; callers name models freely, so that more of them are made anew for each call."""
@@ -288,7 +289,12 @@ class ModelPlane:
             return Dependency(name, "provider", "down", None, error.message)
         headers = {"Accept": "application/json", **dialect.headers(config.base_url, secret)}
         url = config.base_url.rstrip("/") + dialect.models_path()
-        return await self._health[name].check(self._transport, url, headers)
+        origin = Origin(name, "", secret=secret)
+
+        def refusal(status: int, header: Callable[[str], str | None], body: bytes) -> ModelError:
+            return dialect.refusal(origin, status, header, body, self._clock.now())
+
+        return await self._health[name].check(self._transport, url, headers, refusal)
 
     def _info(self, ref: str) -> ModelInfo:
         provider, _, model = ref.partition("/")
