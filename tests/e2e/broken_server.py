@@ -164,11 +164,25 @@ def hold() -> None:
     Exchange.end = end  # type: ignore[method-assign]
 
 
+def words() -> None:
+    """Whatever happened, users are told the same, as agents mostly do."""
+    from golive.runtime import degrading
+
+    degrading.say = lambda messages, language, way, **values: "agent failed"
+
+
+def nameless() -> None:
+    """Nothing that is missing is named."""
+    from golive.runtime import loop
+
+    loop.missing = lambda finish, state: ()
+
+
 SABOTAGES: dict[str, Callable[[], None]] = {
     function.__name__: function
     for function in (
         step_cap, deadline, chain, meter, log, vendor_words, doors, revocation, health, readiness, worker_secrets,
-        inline_tools, hold,
+        inline_tools, hold, words, nameless,
     )
 }  # fmt: skip
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from golive.checklist.checks.degrading import FALLS
 from golive.checklist.checks.leaks import BAD_KEY
 from golive.checklist.twin import Twin
 from tests.e2e.check_kit import GOLIVE, hold, project, twin_of
@@ -37,6 +38,13 @@ async def worse(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Twin]
     """Another one, with what does meet."""
     sabotages = ("doors", "vendor_words", "readiness", "inline_tools")
     async with twin_of(project(tmp_path_factory.mktemp("worse")), *sabotages) as found:
+        yield found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def curt(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Twin]:
+    """A twin of a server that says neither what is missing nor why."""
+    async with twin_of(project(tmp_path_factory.mktemp("curt")), "words", "nameless") as found:
         yield found
 
 
@@ -179,6 +187,21 @@ async def test_chain_sees_a_chain_that_stays(ill: Twin) -> None:
     found = await hold("MD-1.chain", ill)
     assert found.status == "fail"
     assert "the run ended as failed" in found.why
+
+
+@pytest.mark.parametrize("end", list(FALLS))
+async def test_degrading_sees_a_bare_agent_failed(curt: Twin, end: str) -> None:
+    """A server that tells users the same whatever happened, and programs nothing, fails in every way of degrading."""
+    found = await hold(f"RT-14.{end}", curt)
+    assert found.status == "fail"
+    assert "the user is told “agent failed" in found.why
+    assert "missing is []" in found.why
+
+
+async def test_partial_sees_a_run_that_names_nothing(curt: Twin) -> None:
+    """The text is kept, and nobody could tell that it is not the whole answer."""
+    found = await hold("RT-2.partial", curt)
+    assert (found.status, found.why) == ("fail", "the run does not name the answer as missing")
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,7 @@ REGISTRY = Registry()
 check = REGISTRY.check
 
 OWN = (
+    "degrading",
     "health",
     "keys",
     "leaks",
