@@ -67,13 +67,15 @@ def test_the_simulator_can_use_the_tools(tmp_path: Path, said: str, tool: str, a
     assert (use.name, use.arguments) == (tool, arguments)
 
 
-def test_the_prepared_provider_works_once_its_marks_are_removed(tmp_path: Path) -> None:
-    """The commented block for OpenAI is valid as it stands."""
+def test_the_prepared_providers_work_once_their_marks_are_removed(tmp_path: Path) -> None:
+    """The commented blocks are valid as they stand."""
     write("bistro", tmp_path)
     file = tmp_path / "golive.toml"
-    file.write_text(re.sub(r"(?m)^# (?=\[providers\.openai|base_url|api_key)", "", file.read_text()))
-    provider = load(tmp_path, {}).config.providers["openai"]
-    assert (provider.base_url, provider.api_key) == ("https://api.openai.com/v1", "env:OPENAI_API_KEY")
+    file.write_text(re.sub(r"(?m)^# (?=\[providers\.|base_url|api_key|dialect)", "", file.read_text()))
+    providers = load(tmp_path, {}).config.providers
+    openai, anthropic = providers["openai"], providers["anthropic"]
+    assert (openai.base_url, openai.api_key) == ("https://api.openai.com/v1", "env:OPENAI_API_KEY")
+    assert (anthropic.dialect, anthropic.api_key) == ("anthropic", "env:ANTHROPIC_API_KEY")
 
 
 def test_a_second_agent_joins_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
