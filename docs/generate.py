@@ -17,6 +17,7 @@ from golive.cli.main import COMMANDS, build
 from golive.config.schema import AgentConfig, GoliveConfig
 from golive.core import errors
 from golive.core.events import BODIES
+from golive.core.words import WAYS
 from golive.gateway.problems import TABLE
 from golive.telemetry.metrics import Metrics
 from golive.tenants.authorize import ROLES, VERBS
@@ -173,6 +174,13 @@ def _preset(param: Any) -> str:
     return f" Default: `{value}`."
 
 
+def words() -> str:
+    """Every way of degrading: its key in `[messages]`, when it is told, its English words."""
+    lines = ["| key | told when | in English |", "|---|---|---|"]
+    lines += [f"| `{key}` | {_cell(way.when)} | {_cell(way.words)} |" for key, way in WAYS.items()]
+    return "\n".join(lines) + "\n"
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "configuration": configuration,
     "errors": error_codes,
@@ -180,4 +188,5 @@ PARTS: dict[str, Callable[[], str]] = {
     "roles": roles,
     "metrics": metrics,
     "commands": commands,
+    "words": words,
 }
