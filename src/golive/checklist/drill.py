@@ -88,7 +88,7 @@ class Heard(Struct):
     """After everything that was taken back."""
     resets: int = 0
     ending: str = ""
-    """The run's outcome, or the finish reason of a chat completion; "error: CODE"; empty where the stream just ended."""
+    """The run's outcome, or a chat completion's finish reason; "error: CODE"; empty where the stream just ended."""
     done: bool = False
     """A chat completion ended with [DONE]."""
     reason: str = ""

@@ -145,11 +145,13 @@ check = REGISTRY.check
 
 OWN = (
     "degrading",
+    "breaks",
     "health",
     "keys",
     "leaks",
     "limits",
     "models",
+    "outages",
     "pricing",
     "proxies",
     "resume",
