@@ -17,6 +17,7 @@ from golive.models.embeddings import EmbeddingAnswer
 from golive.models.plane import ModelPlane
 from golive.models.transport_http import HttpTransport
 from golive.sim.server import Simulator
+from tests.unit.test_models_embeddings import answered
 
 CLOCK = SystemClock()
 TEXTS = ("hello", "you there")
@@ -48,7 +49,7 @@ async def plane(sim: Simulator) -> AsyncIterator[ModelPlane]:
 
 async def embed(plane: ModelPlane, ref: str, *, packed: bool = False) -> EmbeddingAnswer:
     request = EmbeddingRequest(inputs=TEXTS, base64=packed)
-    return await plane.embeddings(ref)(request, CallContext(Deadline.after(CLOCK, 20.0, "test")))
+    return await answered(plane.embeddings(ref)(request, CallContext(Deadline.after(CLOCK, 20.0, "test"))))
 
 
 @pytest.mark.parametrize("dialect", ["openai-chat", "openai-responses", "gemini"])

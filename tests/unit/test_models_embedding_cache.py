@@ -1,19 +1,21 @@
 """Vectors that are kept."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 
 from msgspec import Raw, structs
 
 from golive.config.schema import CacheConfig, GoliveConfig, ProviderConfig
 from golive.core.messages import Usage
 from golive.models.cache import KeptAnswers
-from golive.models.call import CallContext, Metered
+from golive.models.call import CallContext, Metered, ModelEvent
 from golive.models.embedding_cache import CachedEmbeddings
 from golive.models.embedding_wire import EmbeddingRequest
 from golive.models.embeddings import EmbeddingAnswer
 from golive.models.plane import ModelPlane
 from tests.sim.loop import VirtualClock, simulate
 from tests.unit.cache_kit import context
+from tests.unit.test_models_embeddings import answered
 from tests.unit.test_models_limits import ScriptedNetwork
 
 COST = Metered(1, "a/e", Usage(9), 3, True, False, None, 1_000.0)
@@ -27,11 +29,15 @@ class Embedder:
         self.calls = 0
         self.size = size
 
-    async def __call__(self, request: EmbeddingRequest, ctx: CallContext) -> EmbeddingAnswer:
+    async def __call__(
+        self, request: EmbeddingRequest, ctx: CallContext
+    ) -> AsyncGenerator[list[ModelEvent] | EmbeddingAnswer, None]:
         self.calls += 1
         await asyncio.sleep(1.0)
         body = memoryview(b"[" + b"1" * (self.size - 2) + b"]" + b" " * 100)
-        return EmbeddingAnswer(tuple(Raw(body[: self.size]) for _ in request.inputs), "e", "req_1", COST)
+        answer = EmbeddingAnswer(tuple(Raw(body[: self.size]) for _ in request.inputs), "e", "req_1", COST)
+        yield answer.events()
+        yield answer
 
 
 def test_the_same_texts_are_embedded_once() -> None:
@@ -41,9 +47,9 @@ def test_the_same_texts_are_embedded_once() -> None:
     async def main(clock: VirtualClock) -> None:
         model, cache = Embedder(), KeptAnswers(100_000, clock)
         call = CachedEmbeddings(model, name="a/e", ttl_s=60, cache=cache, clock=clock)
-        first = await call(TEXTS, context(clock))
+        first = await answered(call(TEXTS, context(clock)))
         began = clock.monotonic()
-        again = await call(TEXTS, context(clock))
+        again = await answered(call(TEXTS, context(clock)))
         assert [bytes(vector) for vector in again.vectors] == [b"[1111]"] * 2
         free = structs.replace(COST, cost_microusd=0, saved_microusd=3, cached=True, latency_ms=0.0)
         assert (first.metered, again.metered, again.model) == (COST, free, "e")
@@ -52,11 +58,11 @@ def test_the_same_texts_are_embedded_once() -> None:
             EmbeddingRequest(inputs=("two", "one")), EmbeddingRequest(inputs=("one", "two"), dimensions=3),
             EmbeddingRequest(inputs=("one", "two"), base64=True), EmbeddingRequest(inputs=((1, 2),)),
         ):  # fmt: skip
-            await call(other, context(clock))
-        await call(TEXTS, context(clock, tenant="other"))
+            await answered(call(other, context(clock)))
+        await answered(call(TEXTS, context(clock, tenant="other")))
         assert model.calls == 6
         await asyncio.sleep(60)
-        await call(TEXTS, context(clock))
+        await answered(call(TEXTS, context(clock)))
         assert model.calls == 7
 
     simulate(main)
@@ -68,9 +74,9 @@ def test_vectors_count_towards_the_memory_of_kept_answers() -> None:
     async def main(clock: VirtualClock) -> None:
         model, cache = Embedder(10_000), KeptAnswers(100_000, clock)
         call = CachedEmbeddings(model, name="a/e", ttl_s=60, cache=cache, clock=clock)
-        await call(TEXTS, context(clock))
+        await answered(call(TEXTS, context(clock)))
         assert 20_000 < cache.bytes < 25_000
-        await call(EmbeddingRequest(inputs=("a", "b", "c")), context(clock))
+        await answered(call(EmbeddingRequest(inputs=("a", "b", "c")), context(clock)))
         assert (len(cache), model.calls) == (1, 2)
 
     simulate(main)
@@ -88,7 +94,7 @@ def test_the_plane_keeps_vectors_where_it_is_asked_to() -> None:
             )
             plane = ModelPlane(config, lambda reference: reference, network, clock)
             for _ in range(2):
-                got = await plane.embeddings("p/m", asked)(TEXTS, context(clock))
+                got = await answered(plane.embeddings("p/m", asked)(TEXTS, context(clock)))
                 assert [bytes(vector) for vector in got.vectors] == [b"[1.0]", b"[2.0]"]
             assert len(network.answers) == calls, (ttl_s, asked)
 

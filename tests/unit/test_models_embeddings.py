@@ -4,7 +4,7 @@ import asyncio
 import json
 from array import array
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -19,6 +19,7 @@ from golive.config.schema import GoliveConfig, PriceConfig, ProviderConfig
 from golive.core.deadline import Deadline
 from golive.core.errors import (
     DeadlineExceeded,
+    GoliveError,
     ModelBadRequest,
     ModelCut,
     ModelError,
@@ -29,7 +30,7 @@ from golive.core.errors import (
     NotFound,
 )
 from golive.core.messages import Usage
-from golive.models.call import CallContext, Metered
+from golive.models.call import CallContext, Metered, ModelEvent
 from golive.models.dialect import Target
 from golive.models.embedding_wire import EmbeddingRequest, OpenAIEmbeddings, wire_of
 from golive.models.embeddings import EmbeddingAnswer
@@ -106,6 +107,26 @@ def packed(*numbers: float) -> str:
     return b64encode(array("f", numbers).tobytes()).decode()
 
 
+async def answered(
+    told: AsyncGenerator[list[ModelEvent] | EmbeddingAnswer, None], failed: Callable[[Metered], None] | None = None
+) -> EmbeddingAnswer:
+    """The answer; `failed` is told what a call cost that failed."""
+    metered: list[Metered] = []
+    try:
+        async for each in told:
+            if isinstance(each, EmbeddingAnswer):
+                return each
+            metered += [event for event in each if isinstance(event, Metered)]
+    except GoliveError:
+        for each in metered:
+            if failed is not None:
+                failed(each)
+        raise
+    finally:
+        await told.aclose()
+    raise AssertionError("no answer came")
+
+
 def ask(
     network: Network, request: EmbeddingRequest = TWO, ref: str = "p/m", *, deadline_s: float = 300.0,
     abandoned: Callable[[Metered], None] | None = None,
@@ -115,7 +136,7 @@ def ask(
     async def main(clock: VirtualClock) -> EmbeddingAnswer:
         plane = ModelPlane(CONFIG, lambda reference: "secret-1234", network, clock)
         ctx = CallContext(Deadline.after(clock, deadline_s, "limits.deadline_s"), on_abandoned=abandoned)
-        return await plane.embeddings(ref)(request, ctx)
+        return await answered(plane.embeddings(ref)(request, ctx), abandoned)
 
     return simulate(main)
 
@@ -341,7 +362,7 @@ def test_a_call_given_up_is_counted() -> None:
         plane = ModelPlane(CONFIG, lambda reference: "k", Network(after_s=50), clock)
         ctx = CallContext(Deadline.after(clock, 300, "x"), on_abandoned=seen.append)
         async with asyncio.timeout(2):
-            await plane.embeddings("p/m")(TWO, ctx)
+            await answered(plane.embeddings("p/m")(TWO, ctx))
 
     with pytest.raises(TimeoutError):
         simulate(main)

@@ -286,3 +286,11 @@ def test_a_limit_and_a_cancellation_at_once_is_a_cancellation() -> None:
         return reader.cancelled()
 
     assert simulate(main) is True
+
+
+@pytest.mark.parametrize(("stream", "when"), [(True, "before its first token"), (False, "in the middle of its answer")])
+def test_where_an_answer_broke_off_is_told(stream: bool, when: str) -> None:
+    """An answer that is not streamed has no first token: what had come of it is a part of the whole."""
+    _, error, _ = run(ScriptedNetwork(b'{"id":"c', Disconnected("gone")), stream=stream)
+    assert type(error) is ModelCut
+    assert error.message == f"p/m broke off {when}: gone."

@@ -18,10 +18,9 @@ from golive.gateway.exchange import Exchange
 from golive.gateway.face import demand
 from golive.gateway.routes import Answer, Route
 from golive.gateway.watch import Watch
-from golive.models.call import CallContext, Finished, ModelEvent, Opened
-from golive.models.embedding_cache import Embed
+from golive.models.call import CallContext, ModelEvent
 from golive.models.embedding_wire import EmbeddingRequest
-from golive.models.embeddings import EmbeddingAnswer
+from golive.models.embeddings import Embed, EmbeddingAnswer
 from golive.runtime.relay import Relay
 
 MAX_INPUTS = 2_048
@@ -57,11 +56,16 @@ class Asking:
         self.answer: EmbeddingAnswer | None = None
 
     async def stream(self, ctx: CallContext) -> AsyncGenerator[list[ModelEvent], None]:
-        """The call in the shape of a model's; its one batch says what it cost."""
-        answer = self.answer = await self._call(self._request, ctx)
-        yield [
-            Opened(response_model=answer.model, request_id=answer.request_id), Finished("stop"), answer.metered,
-        ]  # fmt: skip
+        """The call's events."""
+        inner = self._call(self._request, ctx)
+        try:
+            async for told in inner:
+                if isinstance(told, EmbeddingAnswer):
+                    self.answer = told
+                else:
+                    yield told
+        finally:
+            await inner.aclose()
 
 
 class EmbeddingsFace:

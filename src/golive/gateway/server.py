@@ -32,7 +32,7 @@ from golive.gateway.responses_face import ResponsesFace
 from golive.gateway.routes import Route, Router, Shape, forbidden
 from golive.gateway.runs import RunFaces
 from golive.gateway.watch import ClientGone
-from golive.models.embedding_cache import Embed
+from golive.models.embeddings import Embed
 from golive.models.gate import GateState
 from golive.models.listing import ModelInfo
 from golive.runtime.relay import Relay

@@ -3,20 +3,16 @@
 The whole request is what is equal, its texts in their order. Shares the memory of kept answers (`cache.py`).
 """
 
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import AsyncGenerator
 
 from msgspec import Struct, structs
 
 from golive.core.clock import Clock
 from golive.models.cache import ENTRY_BYTES, RAW_BYTES, KeptAnswers, key_of
-from golive.models.call import CallContext
+from golive.models.call import CallContext, ModelEvent
 from golive.models.coalesce import free_of_cost
 from golive.models.embedding_wire import EmbeddingRequest
-from golive.models.embeddings import EmbeddingAnswer
-
-Embed = Callable[[EmbeddingRequest, CallContext], Coroutine[Any, Any, EmbeddingAnswer]]
-"""A call for embeddings: `EmbeddingCall`, or this around it."""
+from golive.models.embeddings import Embed, EmbeddingAnswer
 
 
 class KeptVectors(Struct, frozen=True):
@@ -36,7 +32,9 @@ class CachedEmbeddings:
         self._cache = cache
         self._clock = clock
 
-    async def __call__(self, request: EmbeddingRequest, ctx: CallContext) -> EmbeddingAnswer:
+    async def __call__(
+        self, request: EmbeddingRequest, ctx: CallContext
+    ) -> AsyncGenerator[list[ModelEvent] | EmbeddingAnswer, None]:
         """As the call inside; the `metered` of a kept answer says that it is one."""
         started = self._clock.monotonic()
         key = key_of(ctx, "embeddings", self._name, request)
@@ -44,11 +42,22 @@ class CachedEmbeddings:
         if kept is not None:
             latency_ms = (self._clock.monotonic() - started) * 1000
             metered = structs.replace(kept.answer.metered, latency_ms=latency_ms)
-            return structs.replace(kept.answer, metered=metered)
-        answer = await self._call(request, ctx)
+            answer = structs.replace(kept.answer, metered=metered)
+            yield answer.events()
+            yield answer
+            return
+        inner = self._call(request, ctx)
+        try:
+            async for told in inner:
+                if isinstance(told, EmbeddingAnswer):
+                    self._keep(key, told)
+                yield told
+        finally:
+            await inner.aclose()
+
+    def _keep(self, key: bytes, answer: EmbeddingAnswer) -> None:
         size = ENTRY_BYTES + sum(RAW_BYTES + len(memoryview(vector)) for vector in answer.vectors)
         if size <= self._cache.largest:
             vectors = tuple(vector.copy() for vector in answer.vectors)
             alike = structs.replace(answer, vectors=vectors, metered=free_of_cost(answer.metered))
             self._cache.put(key, KeptVectors(alike, size), self._ttl_s)
-        return answer

@@ -1,41 +1,29 @@
-"""One target, asked for embeddings: over the same transport, limits and errors as its model calls, and metered.
+"""One target, asked for embeddings: over the same transport, limits, gates and errors as its model calls, and metered.
 
 Owns the call; `embedding_wire.py` has what is written and read. A call is not streamed, so there is no first token:
 `connect_s`, `call_s` and the caller's own deadline are its limits.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 
 from msgspec import Raw, Struct
 
 from golive.core.clock import Clock
 from golive.core.deadline import Deadline
-from golive.core.errors import (
-    DeadlineExceeded,
-    GoliveError,
-    ModelCut,
-    ModelError,
-    ModelMalformed,
-    ModelTimeout,
-    ModelUnreachable,
-)
+from golive.core.errors import DeadlineExceeded, GoliveError, ModelError, ModelMalformed
 from golive.core.messages import Usage
-from golive.models.call import CallContext, Metered
+from golive.models.call import CallContext, Finished, Metered, ModelCall, ModelEvent, ModelRequest, Opened
+from golive.models.capabilities import ModelCapabilities
+from golive.models.course import Chained, ChainTarget, Lane
 from golive.models.dialect import Dialect, Target
 from golive.models.embedding_wire import Embedded, EmbeddingRequest, wire_of
 from golive.models.estimate import text_bytes
+from golive.models.gate import Gate
 from golive.models.meter import Pricer
-from golive.models.provider import MAX_ERROR_BYTES, Limits, Observe
-from golive.models.transport import (
-    BodyTooLong,
-    ConnectFailed,
-    ConnectTimedOut,
-    ProtocolBroken,
-    Response,
-    Transport,
-    TransportError,
-)
+from golive.models.provider import MAX_ERROR_BYTES, Limits, LimitsSeen, Observe
+from golive.models.transport import BodyTooLong, Response, Transport, TransportError
+from golive.models.transport_errors import cut, too_late, unanswered
 from golive.models.vendor_errors import Origin, request_id
 
 MAX_ANSWER_BYTES = 268_435_456
@@ -50,6 +38,43 @@ class EmbeddingAnswer(Struct, frozen=True):
     """As the vendor names it; "" where it does not."""
     request_id: str | None
     metered: Metered
+
+    def events(self) -> list[ModelEvent]:
+        """What a model's answer would have told of itself."""
+        return [Opened(response_model=self.model, request_id=self.request_id), Finished("stop"), self.metered]
+
+
+Embed = Callable[[EmbeddingRequest, CallContext], AsyncGenerator[list[ModelEvent] | EmbeddingAnswer, None]]
+"""A call for embeddings: events as of a model's call (attempts, what they cost), and last the answer."""
+
+_ASKED = ModelRequest(messages=())
+"""Stands for the texts where a chain hands on a request that it need not know."""
+
+
+class EmbeddingChain:
+    """An `Embed` over the lanes of one target, behind the gates that its model calls stand behind."""
+
+    def __init__(
+        self, ref: str, lanes: Sequence[tuple["EmbeddingCall", Gate]], chain: Callable[[Chained], ModelCall]
+    ) -> None:
+        """`chain` makes the call along a chain."""
+        self._ref = ref
+        self._lanes = lanes
+        self._chain = chain
+
+    async def __call__(
+        self, request: EmbeddingRequest, ctx: CallContext
+    ) -> AsyncGenerator[list[ModelEvent] | EmbeddingAnswer, None]:
+        """Raises what `Chain` does."""
+        found: list[EmbeddingAnswer] = []
+        lanes = tuple([Lane(call.asked(request, found.append), gate) for call, gate in self._lanes])
+        events = self._chain(Chained((ChainTarget(self._ref, lanes, ModelCapabilities()),)))(_ASKED, ctx)
+        try:
+            async for batch in events:
+                yield batch
+        finally:
+            await events.aclose()
+        yield found[-1]
 
 
 class EmbeddingCall:
@@ -68,6 +93,7 @@ class EmbeddingCall:
         price: Pricer,
         clock: Clock,
         observe: Observe = lambda error, latency_ms: None,
+        limits_seen: LimitsSeen | None = None,
     ) -> None:
         self.target = Target(provider, model, base_url.rstrip("/"))
         self._limits = limits
@@ -77,30 +103,45 @@ class EmbeddingCall:
         self._price = price
         self._clock = clock
         self._observe = observe
+        self._limits_seen = limits_seen
 
-    async def __call__(self, request: EmbeddingRequest, ctx: CallContext) -> EmbeddingAnswer:
-        """The vectors. What a call that failed or was given up may have cost goes to `ctx.on_abandoned`.
+    def asked(self, request: EmbeddingRequest, found: Callable[[EmbeddingAnswer], None]) -> ModelCall:
+        """The call for these texts in the shape of a model's, for a chain; `found` is told the answer.
+
+        Its one batch says what it cost, also where it failed after the request was sent.
 
         Raises:
             DeadlineExceeded: the caller's deadline passed. ModelTimeout: one of the provider's limits did.
             ModelBadRequest: the provider's dialect cannot be asked this.
             ModelError: anything else that went wrong with the provider.
         """
-        started = self._clock.monotonic()
+
+        async def call(_: ModelRequest, ctx: CallContext) -> AsyncGenerator[list[ModelEvent], None]:
+            started = self._clock.monotonic()
+            try:
+                answer = await self._answer(request, ctx, started)
+            except asyncio.CancelledError:
+                if ctx.on_abandoned is not None:
+                    ctx.on_abandoned(self._metered(request, 0, started))
+                raise
+            except GoliveError as error:
+                refused = not isinstance(error, ModelError | DeadlineExceeded) or error.fields.get("status") is not None
+                if not refused and error.fields.get("sent", True):
+                    yield [self._metered(request, 0, started)]
+                raise
+            found(answer)
+            yield answer.events()
+
+        return call
+
+    async def _answer(self, request: EmbeddingRequest, ctx: CallContext, started: float) -> EmbeddingAnswer:
         if ctx.deadline.at <= started:
-            raise ctx.deadline.error()
+            error = ctx.deadline.error()
+            error.fields["sent"] = False
+            raise error
         secret = self._credential()
         origin = Origin(self.target.provider, self.target.model, secret=secret)
-        try:
-            embedded = await self._within(ctx.deadline, self._ask(request, origin, secret), origin)
-        except asyncio.CancelledError:
-            self._abandoned(request, ctx, started)
-            raise
-        except GoliveError as error:
-            refused = not isinstance(error, ModelError | DeadlineExceeded) or error.fields.get("status") is not None
-            if not refused and error.fields.get("sent", True):
-                self._abandoned(request, ctx, started)
-            raise
+        embedded = await self._within(ctx.deadline, self._ask(request, origin, secret), origin)
         metered = self._metered(request, embedded.input_tokens, started)
         return EmbeddingAnswer(embedded.vectors, embedded.model, origin.request_id, metered)
 
@@ -114,7 +155,7 @@ class EmbeddingCall:
         except DeadlineExceeded:
             if deadline.at <= own.at:
                 raise
-            error = self._too_late(origin, name, self._limits.call_s, sent=True)
+            error = too_late(origin, name, self._limits.call_s, sent=True)
             self._observe(error, self._limits.call_s * 1000)
             raise error from None
 
@@ -142,6 +183,8 @@ class EmbeddingCall:
             if response is not None:
                 response.close()
         self._observe(None, (self._clock.monotonic() - started) * 1000)
+        if self._limits_seen is not None:
+            self._limits_seen(response.header)
         return wire.decode(answer, request, origin)
 
     async def _refusal(self, response: Response, origin: Origin) -> ModelError:
@@ -152,31 +195,11 @@ class EmbeddingCall:
         return self._dialect.refusal(origin, response.status, response.header, body, self._clock.now())
 
     def _broken(self, error: TransportError, origin: Origin, begun: bool) -> ModelError:
-        words = origin.redact(str(error), 200)
-        if isinstance(error, ConnectTimedOut):
-            name = f"providers.{self.target.provider}.connect_s"
-            return self._too_late(origin, name, self._limits.connect_s, sent=False)
         if isinstance(error, BodyTooLong):
             return origin.error(ModelMalformed, f"sent an answer of more than {MAX_ANSWER_BYTES} bytes.")
         if begun:
-            return origin.error(ModelCut, f"broke off in the middle of its answer: {words}.")
-        if isinstance(error, ProtocolBroken):
-            return origin.error(ModelMalformed, f"did not answer in HTTP: {words}.", sent=True)
-        how = "cannot be reached" if isinstance(error, ConnectFailed) else "closed the connection before answering"
-        return origin.error(
-            ModelUnreachable, f"{how} ({words}).", sent=error.sent,
-            remedy=f"Check base_url of providers.{self.target.provider} and that the server runs.",
-        )  # fmt: skip
-
-    def _too_late(self, origin: Origin, name: str, seconds: float, *, sent: bool) -> ModelError:
-        return origin.error(
-            ModelTimeout, f"did not answer within {seconds:g} s ({name}).", limit=name, seconds=seconds, sent=sent,
-            remedy=f"Raise {name} if that is too short.",
-        )  # fmt: skip
-
-    def _abandoned(self, request: EmbeddingRequest, ctx: CallContext, started: float) -> None:
-        if ctx.on_abandoned is not None:
-            ctx.on_abandoned(self._metered(request, 0, started))
+            return cut(origin, error, begun=True)
+        return unanswered(origin, error, self._limits.connect_s)
 
     def _metered(self, request: EmbeddingRequest, reported: int, started: float) -> Metered:
         """What the call used and cost; where the provider reported nothing, at the bound (a byte is a token)."""

@@ -43,13 +43,14 @@ class Lanes:
             NotFound: as `make`.
         """
         provider, _, model = ref.partition("/")
-        config = self._providers.get(provider)
+        lanes = tuple([Lane(self._make(ref, reference, limits, gate), gate) for reference, gate in self.gates(ref)])
+        return ChainTarget(ref, lanes, self._capabilities.of(provider, model))
+
+    def gates(self, ref: str) -> list[tuple[str | None, Gate]]:
+        """The credentials of `provider/model` (their references; None: it needs none), in order, each with its gate."""
+        config = self._providers.get(ref.partition("/")[0])
         references = (None,) if config is None else (config.api_key, *config.more_api_keys)
-        lanes = []
-        for reference in references:
-            gate = self._gate(ref, reference or "")
-            lanes.append(Lane(self._make(ref, reference, limits, gate), gate))
-        return ChainTarget(ref, tuple(lanes), self._capabilities.of(provider, model))
+        return [(reference, self._gate(ref, reference or "")) for reference in references]
 
     def states(self, provider: str) -> list[GateState]:
         """The gates of a provider that have been asked for, by target and credential."""

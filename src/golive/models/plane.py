@@ -25,8 +25,8 @@ from golive.models.chain import Chain
 from golive.models.coalesce import Flights
 from golive.models.course import Chained
 from golive.models.dialect import Dialect
-from golive.models.embedding_cache import CachedEmbeddings, Embed
-from golive.models.embeddings import EmbeddingCall
+from golive.models.embedding_cache import CachedEmbeddings
+from golive.models.embeddings import Embed, EmbeddingCall, EmbeddingChain
 from golive.models.gate import Gate, GateState, Moved
 from golive.models.gemini import Gemini
 from golive.models.health import ProviderHealth
@@ -208,20 +208,28 @@ class ModelPlane:
             raise self._unknown(ref, provider, well_formed=bool(provider and model))
         return provider, model, config
 
-    def _embeddings(self, ref: str) -> EmbeddingCall:
+    def _embeddings(self, ref: str) -> Embed:
         provider, model, config = self._parts(ref)
-        return EmbeddingCall(
-            provider=provider,
-            model=model,
-            base_url=config.base_url,
-            limits=Limits(config.connect_s, config.first_token_s, config.between_tokens_s, config.call_s),
-            dialect=_DIALECTS[config.dialect],
-            transport=self._transport,
-            credential=partial(self._credential, config.api_key),
-            price=partial(self.prices.price, provider, model),
-            clock=self._clock,
-            observe=self._health[provider].observe,
-        )
+        lanes = [
+            (
+                EmbeddingCall(
+                    provider=provider,
+                    model=model,
+                    base_url=config.base_url,
+                    limits=_limits_of(config),
+                    dialect=_DIALECTS[config.dialect],
+                    transport=self._transport,
+                    credential=partial(self._credential, reference),
+                    price=partial(self.prices.price, provider, model),
+                    clock=self._clock,
+                    observe=self._health[provider].observe,
+                    limits_seen=gate.limits_seen,
+                ),
+                gate,
+            )
+            for reference, gate in self._lanes.gates(ref)
+        ]
+        return EmbeddingChain(ref, lanes, partial(self._chain, retries=self._retry.relay_retries))
 
     def _chain(self, chained: Chained, retries: int) -> ModelCall:
         policy = BackoffPolicy(retries, self._retry.first_s, self._retry.most_s)
@@ -253,7 +261,7 @@ class ModelPlane:
             provider=provider,
             model=model,
             base_url=config.base_url,
-            limits=limits or Limits(config.connect_s, config.first_token_s, config.between_tokens_s, config.call_s),
+            limits=limits or _limits_of(config),
             dialect=_DIALECTS[config.dialect],
             transport=self._transport,
             credential=partial(self._credential, reference),
@@ -300,3 +308,7 @@ class ModelPlane:
         provider, _, model = ref.partition("/")
         price = self.prices.price(provider, model)
         return describe(ref, self._providers[provider].dialect, price, self.capabilities.of(provider, model))
+
+
+def _limits_of(config: ProviderConfig) -> Limits:
+    return Limits(config.connect_s, config.first_token_s, config.between_tokens_s, config.call_s)

@@ -10,17 +10,11 @@ from collections.abc import AsyncGenerator, Callable
 from typing import NamedTuple
 
 from golive.core.clock import Clock
-from golive.core.errors import GoliveError, ModelBadRequest, ModelCut, ModelMalformed, ModelTimeout, ModelUnreachable
+from golive.core.errors import GoliveError, ModelBadRequest, ModelTimeout
 from golive.models.call import CallContext, ModelEvent, ModelRequest
 from golive.models.dialect import Decoder, Dialect, Target
-from golive.models.transport import (
-    ConnectFailed,
-    ConnectTimedOut,
-    ProtocolBroken,
-    Response,
-    Transport,
-    TransportError,
-)
+from golive.models.transport import Response, Transport, TransportError
+from golive.models.transport_errors import cut, too_late, unanswered
 from golive.models.vendor_errors import Origin, request_id
 from golive.models.watchdog import Limit, Watchdog
 
@@ -50,6 +44,9 @@ class Limits(NamedTuple):
 Observe = Callable[[GoliveError | None, float], None]
 """Told how each call's beginning went: the error or None, and milliseconds until the answer's head."""
 
+LimitsSeen = Callable[[Callable[[str], str | None]], None]
+"""Told the headers of each answer of status 200, to see what is left of the provider's limits."""
+
 
 class ProviderCall:
     """A `ModelCall` to one model of one provider."""
@@ -66,7 +63,7 @@ class ProviderCall:
         credential: Callable[[], str | None],
         clock: Clock,
         observe: Observe = lambda error, latency_ms: None,
-        limits_seen: Callable[[Callable[[str], str | None]], None] | None = None,
+        limits_seen: LimitsSeen | None = None,
     ) -> None:
         self.provider = provider
         self.model = model
@@ -133,12 +130,13 @@ class _Exchange:
     """One request and its answer."""
 
     __slots__ = ("_between", "_call", "_clock", "_ctx", "_decoder", "_first", "_origin", "_outer", "_response",
-                 "_secret", "_started", "_watchdog", "over")  # fmt: skip
+                 "_secret", "_started", "_streamed", "_watchdog", "over")  # fmt: skip
 
     def __init__(self, call: ProviderCall, request: ModelRequest, ctx: CallContext) -> None:
         self._call = call
         self._clock = call.clock
         self._ctx = ctx
+        self._streamed = request.stream
         self._started = started = self._clock.monotonic()
         self._outer = outer = _sooner(
             Limit(ctx.deadline.at, "", ctx.deadline.seconds), started, call.limits.call_s, call.setting("call_s")
@@ -177,7 +175,7 @@ class _Exchange:
             call.observe(late if isinstance(late, ModelTimeout) else None, self._elapsed_ms())
             raise late from None
         except TransportError as broken:
-            error = self._unreachable(broken)
+            error = unanswered(self._origin, broken, call.limits.connect_s)
             call.observe(error, self._elapsed_ms())
             raise error from None
         except GoliveError as error:
@@ -213,7 +211,9 @@ class _Exchange:
             if decoder.complete:
                 self.over = True  # whole already: that the server does not hang up, or rudely, takes nothing from it
                 return []
-            raise (self._broken(error, decoder) if broken else self._too_late(watchdog.limit)) from None
+            if not broken:
+                raise self._too_late(watchdog.limit) from None
+            raise cut(self._origin, error, begun=decoder.began or not self._streamed) from None
         if self._ctx.received is not None:
             self._ctx.received.body_bytes += len(data)
         events = decoder.feed(data) if data else decoder.end()
@@ -255,29 +255,8 @@ class _Exchange:
             error: GoliveError = self._ctx.deadline.error()
             error.fields["sent"] = sent
             return error
-        return Origin(self._call.provider, self._call.model).error(
-            ModelTimeout, f"did not answer within {limit.seconds:g} s ({limit.name}).",
-            remedy=f"Raise {limit.name} if that is too short, or add another target to the chain.", limit=limit.name,
-            seconds=limit.seconds, sent=sent,
-        )  # fmt: skip
-
-    def _unreachable(self, error: TransportError) -> GoliveError:
-        words = self._origin.redact(str(error), 200)
-        if isinstance(error, ConnectTimedOut):
-            connect_s = self._call.limits.connect_s
-            return self._too_late(Limit(0.0, self._call.setting("connect_s"), connect_s), sent=False)
-        if isinstance(error, ProtocolBroken):
-            return self._origin.error(ModelMalformed, f"did not answer in HTTP: {words}.", sent=True)
-        how = "cannot be reached" if isinstance(error, ConnectFailed) else "closed the connection before answering"
-        return self._origin.error(
-            ModelUnreachable, f"{how} ({words}).", sent=error.sent,
-            remedy=f"Check base_url of providers.{self._call.provider} and that the server runs.",
-        )  # fmt: skip
-
-    def _broken(self, error: BaseException, decoder: Decoder) -> GoliveError:
-        """The body broke off: what had come of it is not the whole answer."""
-        when = "in the middle of its answer" if decoder.began else "before its first token"
-        return self._origin.error(ModelCut, f"broke off {when}: {self._origin.redact(str(error), 200)}.")
+        origin = Origin(self._call.provider, self._call.model)
+        return too_late(origin, limit.name, limit.seconds, sent=sent, remedy=", or add another target to the chain")
 
     def _elapsed_ms(self) -> float:
         return (self._clock.monotonic() - self._started) * 1000
