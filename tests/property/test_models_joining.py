@@ -6,56 +6,11 @@ import pytest
 
 from golive.models.joining import Joiner, NotJoined, anchor
 
-WORDS = [
-    "the",
-    "shop",
-    "order",
-    "was",
-    "sent",
-    "on",
-    "monday",
-    "from",
-    "our",
-    "store",
-    "in",
-    "ghent",
-    "and",
-    "will",
-    "arrive",
-    "very",
-    "very",
-    "soon",
-    "unless",
-    "customs",
-    "holds",
-    "it",
-    "back",
-    "for",
-    "a",
-    "check",
-    "we",
-    "are",
-    "sorry",
-    "né",
-    "straße",
-    "東京",
-    "42",
-    "3.50",
-    "e-mail",
-    "ok",
-    "no",
-    "yes",
-    "if",
-    "you",
-    "like",
-    "I",
-    "can",
-    "call",
-    "them",
-    "for",
-    "you",
-    "today",
-]
+TEXT = (
+    "the shop order was sent on monday from our store in ghent and will arrive very very soon unless customs holds it "
+    "back for a check we are sorry né straße 東京 42 3.50 e-mail ok no yes if you like I can call them for you today"
+)
+WORDS = TEXT.split()
 CASES = 10_000
 
 
