@@ -26,10 +26,10 @@ TAIL_S = 2.0
 SIM = "sim"
 """The only provider that is sent a request's own headers: they script the simulator and are nobody else's business."""
 _RESERVED = frozenset({
-    "authorization", "api-key", "content-type", "content-length", "host", "accept", "accept-encoding", "user-agent",
-    "connection", "transfer-encoding",
+    "authorization", "api-key", "x-api-key", "x-goog-api-key", "anthropic-version", "content-type", "content-length",
+    "host", "accept", "accept-encoding", "user-agent", "connection", "transfer-encoding",
 })  # fmt: skip
-"""Headers a request cannot set: they are the dialect's, the credential's or the connection's."""
+"""Headers a request cannot set, whatever the dialect: they are a dialect's, the credential's or the connection's."""
 
 
 class Limits(NamedTuple):
