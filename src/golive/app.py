@@ -32,6 +32,7 @@ from golive.releases.registry import dev_name, register
 from golive.runtime.agent import Agents, AgentVersion, Limits, Tier
 from golive.runtime.relay import Relay
 from golive.runtime.restart import end_open_runs
+from golive.runtime.routing import routing
 from golive.runtime.service import Runtime, RuntimeSettings
 from golive.runtime.state import RunState
 from golive.store.sqlite.exclusive import ServerLock
@@ -268,11 +269,7 @@ class Server:
             raise
         self._planes[agent.name] = self.plane
         return AgentVersion(
-            name=agent.name,
-            version_name=name,
-            digest=content,
-            description=config.description,
-            prompt=agent.prompt,
+            name=agent.name, version_name=name, digest=content, description=config.description, prompt=agent.prompt,
             tiers={
                 tier: Tier(
                     call=self.plane.chain(settings),
@@ -289,7 +286,8 @@ class Server:
             on_disconnect=config.on_disconnect,
             messages=config.messages,
             critical=frozenset(name for name, settings in config.tools.items() if settings.critical),
-        )
+            routing=routing(config.routing.supervisor, config.routing.strong),
+        )  # fmt: skip
 
     def _toolset(self, agent: LoadedAgent) -> Toolset:
         kind = InlineToolset if self._inline else WorkerToolset

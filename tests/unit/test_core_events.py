@@ -60,11 +60,21 @@ SAMPLES: list[Body] = [
         latency_ms=9.0,
         usage_estimated=True,
     ),
+    events.StepRouted(1, "direct", "cheap", "supervisor", "x/y", USAGE, 7, latency_ms=2.0),
     events.ToolStarted(1, 1, "run/1", "call_1", "refund", "{}", "refund order 1"),
     events.ToolFinished(1, 1, "run/1", "call_1", "refund", False, "it failed", "tool.raised", 5.0),
     events.CancelRequested(by="key_1", reason="changed my mind"),
     events.AlarmRaised("price.missing", "no price", {"target": "x/y"}),
-    events.RunFinished("partial", "deadline", "so far", usage=USAGE, cost_microusd=21, steps=2, duration_ms=10.0),
+    events.RunFinished(
+        "partial",
+        "deadline",
+        "so far",
+        usage=USAGE,
+        cost_microusd=21,
+        steps=2,
+        duration_ms=10.0,
+        missing=(events.Missing("tool", "refund", "tool.timeout"),),
+    ),
 ]
 
 

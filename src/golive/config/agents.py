@@ -73,6 +73,7 @@ def load_agent(folder: Path, config: GoliveConfig, root: Path) -> tuple[LoadedAg
         + _tiers(agent, toml)
         + _chains(agent, config, toml)
         + _worker_env(agent, config, toml)
+        + _routing(agent, toml)
         + list(message_problems(agent.messages, toml))
     )
     schemas: dict[str, dict[str, Any]] = {}
@@ -110,6 +111,23 @@ def _tiers(agent: AgentConfig, toml: Toml) -> list[Problem]:
         return []
     message = "of several tiers none is called `default`."
     return [Problem("models", "", toml.origin(("models",)), message, "Call the one that answers [models.default].")]
+
+
+def _routing(agent: AgentConfig, toml: Toml) -> list[Problem]:
+    """What [routing] names that is no tier of the agent, or twice the same."""
+    routing, found = agent.routing, []
+    if routing.supervisor is None:
+        return []
+    for key, tier in (("supervisor", routing.supervisor), ("strong", routing.strong)):
+        if tier not in agent.models:
+            path = ("routing", key)
+            message = f"`{dotted(path)}` names the tier `{tier}`, which the agent does not have."
+            found.append(Problem(dotted(path), tier, toml.origin(path), message, did_you_mean(tier, agent.models)))
+    if routing.supervisor == routing.strong:
+        path = ("routing", "supervisor")
+        message = f"`routing.supervisor` and `routing.strong` are the same tier, `{routing.strong}`."
+        found.append(Problem(dotted(path), routing.strong, toml.origin(path), message, "Name a cheaper tier."))
+    return found
 
 
 def _chains(agent: AgentConfig, config: GoliveConfig, toml: Toml) -> list[Problem]:

@@ -273,6 +273,15 @@ class ToolConfig(Section):
     The run names it in `missing` either way."""
 
 
+class RoutingConfig(Section):
+    """[routing]: a cheap model decides which tier answers a user's turn. Off unless `supervisor` is set."""
+
+    supervisor: Name | None = None
+    """The tier that is asked first, with one short call, and that answers what is simple."""
+    strong: Name = "default"
+    """The tier that answers everything else, and whenever there is a doubt."""
+
+
 class LimitsConfig(Section):
     """[limits]: hard limits of one run."""
 
@@ -316,6 +325,7 @@ class AgentConfig(Section):
     messages: dict[str, Any] = {}
     """Words of your own for each way of degrading, such as `deadline = "Sorry, I needed more than {seconds} s."`, and
     in other languages under `[messages.de]`. `language` (`en` by default) says what the former are written in."""
+    routing: RoutingConfig = RoutingConfig()
     limits: LimitsConfig = LimitsConfig()
     worker: WorkerConfig = WorkerConfig()
     on_disconnect: Literal["continue", "cancel"] = "cancel"

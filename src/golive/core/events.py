@@ -95,6 +95,28 @@ class StepStarted(Body, frozen=True):
     tier: str
 
 
+class StepRouted(Body, frozen=True):
+    """Which tier the turn goes to from this step on, and why; where the supervisor was asked, what that took.
+
+    `route`: direct (the supervisor's tier, without tools), tool (the same with tools), strong. `reason`: "supervisor",
+    "unsure", "not_understood", "supervisor_out", "cheap_failed", "long", "not_text".
+    """
+
+    kind = "step.routed"
+    step: int
+    route: Literal["direct", "tool", "strong"]
+    tier: str
+    reason: str
+    target: str = ""
+    usage: Usage = Usage()
+    cost_microusd: int = 0
+    priced: bool = True
+    usage_estimated: bool = False
+    latency_ms: float = 0.0
+    saved_microusd: int = 0
+    cached: bool = False
+
+
 class TextBlock(Body, frozen=True):
     """Text that was streamed; `pos` is where it begins in the run's stream of frames."""
 
@@ -240,8 +262,8 @@ class RunFinished(Body, frozen=True):
 BODIES: dict[str, type[Body]] = {
     body.kind: body
     for body in (
-        RunAccepted, RunStarted, StepStarted, TextBlock, TextReset, ModelStarted, ModelFailed, ModelFinished,
-        ToolStarted, ToolFinished, CancelRequested, AlarmRaised, RunFinished,
+        RunAccepted, RunStarted, StepRouted, StepStarted, TextBlock, TextReset, ModelStarted, ModelFailed,
+        ModelFinished, ToolStarted, ToolFinished, CancelRequested, AlarmRaised, RunFinished,
     )
 }  # fmt: skip
 

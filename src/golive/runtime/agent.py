@@ -7,6 +7,7 @@ from golive.core.events import OnDisconnect
 from golive.core.messages import Message
 from golive.models.call import ModelCall
 from golive.runtime.api import AgentInfo
+from golive.runtime.routing import Routing
 from golive.runtime.words import Messages, choose
 from golive.tools.toolset import Toolset
 
@@ -45,6 +46,8 @@ class AgentVersion(Struct, frozen=True, kw_only=True):
     messages: Messages = {}
     critical: frozenset[str] = frozenset()
     """Tools without whose result no answer is whole."""
+    routing: Routing | None = None
+    """None: one tier answers everything."""
 
     @property
     def default_tier(self) -> str:

@@ -7,19 +7,21 @@ import msgspec
 
 from golive.core.clock import Clock
 from golive.core.deadline import Deadline
-from golive.core.errors import GoliveError, InternalError, StoreError, ToolError
+from golive.core.errors import GoliveError, InternalError, ModelError, StoreError, ToolError
 from golive.core.events import RunFinished, RunStarted, StepStarted, ToolFinished, ToolStarted
-from golive.core.messages import Message, ToolCall
+from golive.core.messages import Message, ToolCall, ToolSpec
 from golive.core.tasks import Tasks, uncancelled
-from golive.models.call import CallContext, ModelRequest
+from golive.models.call import CallContext, Metered, ModelRequest
 from golive.runtime.agent import AgentVersion, Limits
 from golive.runtime.attempt import ModelTurn
 from golive.runtime.degrading import message, missing, settled
 from golive.runtime.interrupt import Interrupted, Interruptible
 from golive.runtime.journal import RunJournal
 from golive.runtime.perform import Diverged, Done, Effect, Unknown, perform
+from golive.runtime.routing import Decision, beforehand, question
 from golive.runtime.state import EffectRecord, RunState
 from golive.runtime.step import CallModel, CallTools, Finish, after_error, step
+from golive.runtime.supervisor import Supervisor
 from golive.tools.toolset import ToolInvocation
 
 FaultLog = Callable[[str, BaseException], None]
@@ -122,12 +124,12 @@ class RunLoop:
                 raise self._deadline.error()
 
     async def _call_model(self, action: CallModel, before: tuple[Message, ...]) -> None:
-        tier_name = self._agent.default_tier
+        tier_name, tools = await self._routed(action.step)
         tier = self._agent.tiers[tier_name]
         self._journal.note(StepStarted(action.step, tier_name))
         request = ModelRequest(
             messages=(*before, *self._state.messages),
-            tools=self._agent.toolset.specs,
+            tools=tools,
             output_schema=tier.output_schema,
             max_output_tokens=tier.max_output_tokens,
             temperature=tier.temperature,
@@ -135,11 +137,40 @@ class RunLoop:
             headers=self._headers,
         )
         turn = ModelTurn(self._journal, self._interruptible, action.step)
-        ctx = CallContext(
-            self._deadline, self._state.run, self._state.tenant, turn.abandoned, version=self._state.version,
+        before_it = self._state.answer
+        try:
+            await turn.carry_out(tier.call, request, self._context(turn.abandoned))
+        except ModelError:
+            routing = self._agent.routing
+            if routing is None or tier_name == routing.strong or self._state.answer != before_it:
+                raise
+            strong = Supervisor(self._journal, self._interruptible, routing, action.step + 1)
+            strong.note(Decision("strong", "cheap_failed"))
+
+    async def _routed(self, step_number: int) -> tuple[str, tuple[ToolSpec, ...]]:
+        """The tier of the step, and the tools it is offered; the supervisor is asked once, before the first."""
+        routing, tools = self._agent.routing, self._agent.toolset.specs
+        if routing is None:
+            return self._agent.default_tier, tools
+        if self._state.routed is None:
+            supervisor = Supervisor(self._journal, self._interruptible, routing, step_number)
+            decision = beforehand(tuple(self._state.messages))
+            if decision is not None:
+                supervisor.note(decision)
+            else:
+                request = question(tuple(self._state.messages), tools)
+                call = self._agent.tiers[routing.supervisor].call
+                request = msgspec.structs.replace(request, headers=self._headers)
+                await supervisor.ask(call, request, self._context(supervisor.abandoned))
+        routed = self._state.routed
+        assert routed is not None, "a supervisor always notes where the turn goes"
+        return routed.tier, () if routed.route == "direct" else tools
+
+    def _context(self, abandoned: Callable[[Metered], None]) -> CallContext:
+        return CallContext(
+            self._deadline, self._state.run, self._state.tenant, abandoned, version=self._state.version,
             retracts="tools" if self._state.unbroken else "all",
         )  # fmt: skip
-        await turn.carry_out(tier.call, request, ctx)
 
     async def _call_tools(self, action: CallTools) -> None:
         first = len(self._state.effects) + 1

@@ -19,6 +19,7 @@ from golive.core.events import (
     RunAccepted,
     RunFinished,
     RunStarted,
+    StepRouted,
     StepStarted,
     TextBlock,
     TextReset,
@@ -37,6 +38,7 @@ FRAMED: frozenset[str] = frozenset(
     {
         "run.accepted",
         "run.started",
+        "step.routed",
         "step.started",
         "text.reset",
         "model.failed",
@@ -72,6 +74,8 @@ class RunState:
         self.finished_at: float | None = None
         self.attempt: ModelStarted | None = None
         """The call to a model that is under way."""
+        self.routed: StepRouted | None = None
+        """Where the supervisor, or its failure, sent the turn."""
         self.steps = 0
         self.messages: list[Message] = []
         self.pending: tuple[ToolCall, ...] = ()
@@ -141,6 +145,15 @@ class RunState:
 
     def _on_started(self, at: float, body: RunStarted) -> None:
         self.started_at = self.started_at or at
+
+    def _on_routed(self, at: float, body: StepRouted) -> None:
+        self.routed = body
+        self.usage += body.usage
+        self.cost_microusd += body.cost_microusd
+        self.priced = self.priced and body.priced
+        self.estimated = self.estimated or body.usage_estimated
+        self.saved_microusd += body.saved_microusd
+        self.attempt = None
 
     def _on_step(self, at: float, body: StepStarted) -> None:
         self.steps = body.step
@@ -292,6 +305,7 @@ class RunState:
 _HANDLERS: dict[type[Body], Callable[[RunState, float, Any], None]] = {
     RunAccepted: RunState._on_accepted,
     RunStarted: RunState._on_started,
+    StepRouted: RunState._on_routed,
     StepStarted: RunState._on_step,
     TextBlock: RunState._on_text,
     TextReset: RunState._on_text_reset,

@@ -19,6 +19,7 @@ from golive.core.events import (
     ModelFinished,
     RunAccepted,
     RunStarted,
+    StepRouted,
     StepStarted,
     TextBlock,
     TextReset,
@@ -53,6 +54,14 @@ def frame_of(state: RunState, body: Body) -> Frame | None:
             }
         case RunStarted():
             data = {"run": state.run, "waited_ms": body.waited_ms}
+        case StepRouted():
+            data = {
+                "step": body.step,
+                "route": body.route,
+                "tier": body.tier,
+                "reason": body.reason,
+                "cost_microusd": body.cost_microusd,
+            }
         case StepStarted():
             data = {"step": body.step, "tier": body.tier}
         case TextReset():

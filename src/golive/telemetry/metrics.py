@@ -10,7 +10,16 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from golive.core.events import AlarmRaised, Body, ModelFailed, ModelFinished, RunAccepted, RunFinished, ToolFinished
+from golive.core.events import (
+    AlarmRaised,
+    Body,
+    ModelFailed,
+    ModelFinished,
+    RunAccepted,
+    RunFinished,
+    StepRouted,
+    ToolFinished,
+)
 from golive.core.messages import Usage
 from golive.telemetry.series import Counters, Gauge, Histograms, Labels
 
@@ -49,6 +58,9 @@ class Metrics:
             "golive_model_call_seconds", "Whole model calls", ("target",), _RUN_SECONDS
         )
         self._tools = self._counters("golive_tool_calls", "Tool calls, by result code", ("agent", "tool", "result"))
+        self._routed = self._counters(
+            "golive_routed_turns", "Turns sent to a tier by the supervisor, or past it", ("agent", "route", "reason")
+        )
         self._alarms = self._counters("golive_alarms", "Alarms raised", ("alarm",))
         self._http = self._counters("golive_http_requests", "Requests answered", ("method", "route", "status"))
         self._http_seconds = self._histograms(
@@ -66,6 +78,7 @@ class Metrics:
             RunFinished: self._run_finished,
             ModelFailed: self._model_failed,
             ModelFinished: self._model_finished,
+            StepRouted: self._step_routed,
             ToolFinished: self._tool_finished,
             AlarmRaised: self._alarm_raised,
         }
@@ -125,6 +138,13 @@ class Metrics:
         if body.first_token_ms is not None:
             self._first_token.observe(body.first_token_ms / 1e3, (target,))
         self._spent(target, body.usage, body.cost_microusd)
+
+    def _step_routed(self, body: StepRouted, agent: str, _version_name: str) -> None:
+        self._routed.add(1, (agent, body.route, body.reason))
+        if body.target:
+            self._calls.add(1, (body.target, "cached" if body.cached else "ok"))
+            if not body.cached:
+                self._spent(body.target, body.usage, body.cost_microusd)
 
     def _spent(self, target: str, usage: Usage, cost_microusd: int) -> None:
         if usage.input_tokens:
