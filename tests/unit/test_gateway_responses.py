@@ -99,21 +99,22 @@ def test_state_stands_on_the_turn_and_the_call_it_came_with() -> None:
 
 
 def test_a_provider_of_the_same_dialect_gets_its_own_state_opened() -> None:
-    """Its items come as it gave them out, those of another provider not at all, everything else byte for byte."""
+    """Its items come as it gave them out, those of another provider or model not at all, everything else byte for byte."""
     item = Raw(b'{"type":"reasoning","id":"rs_1","summary":[]}')
     other = Raw(b'{ "type" : "web_search_call",  "id":"ws_1", "golive.":1 }')
     given = [
         other, *raws({"type": "reasoning", "encrypted_content": seal(Opaque("p", item))}),
         *raws({"type": "reasoning", "encrypted_content": seal(Opaque("q", item))}),
+        *raws({"type": "reasoning", "encrypted_content": seal(Opaque("p", item, model="other"))}),
         *raws({"type": "reasoning", "encrypted_content": "golive-like"}),
     ]  # fmt: skip
-    assert unsealed(given, "p") == [other, item, given[3]]
+    assert unsealed(given, "p", "m") == [other, item, given[4]]
     ours, theirs = "06gzxqp33e09qezgn5vwsx236n", "67ccd2bf17f0819081ff3bb2cf6508e60bb6a6b452d3795b"
     for kind, prefix in (("message", "msg"), ("function_call", "fc")):
         known, made_up = raws({"type": kind, "id": f"{prefix}_{theirs}"}, {"type": kind, "id": f"{prefix}_{ours}_2"})
-        assert unsealed([known, made_up], "p") == [known, *raws({"type": kind})]
+        assert unsealed([known, made_up], "p", "m") == [known, *raws({"type": kind})]
     known, made_up = raws({"type": "reasoning", "id": f"rs_{theirs}"}, {"type": "reasoning", "id": f"rs_{ours}"})
-    assert unsealed([known, made_up], "p") == [known]
+    assert unsealed([known, made_up], "p", "m") == [known]
     request = asked("openai-responses", input=[msgspec.json.decode(raw) for raw in given[1:2]], vendor={"a": [1.50]})
     assert bytes(request.extra["input"]) == b"[" + bytes(item) + b"]"
     assert bytes(request.extra["vendor"]) == b'{"a":[1.5]}'

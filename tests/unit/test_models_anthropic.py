@@ -331,7 +331,7 @@ def test_state_is_of_the_provider_by_its_name() -> None:
     decoder = DIALECT.decoder(Origin("acme", "m"), streamed=False, header={}.get)
     decoder.feed(msgspec.json.encode(message([THOUGHT], "end_turn")))
     reported = [event for event in decoder.end() if isinstance(event, StateReported)]
-    assert reported == [StateReported(Opaque("acme", Raw(msgspec.json.encode(THOUGHT))))]
+    assert reported == [StateReported(Opaque("acme", Raw(msgspec.json.encode(THOUGHT)), model="m"))]
 
 
 def test_pieces_of_a_call_are_handed_on_as_they_come() -> None:

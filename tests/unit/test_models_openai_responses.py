@@ -118,7 +118,9 @@ def test_encrypted_reasoning_that_only_the_final_response_has() -> None:
     events, _ = stream(
         created(), added(reasoning()), done(reasoning()), added(FIND, 1), done(FIND, 1), completed(full, FIND)
     )
-    assert of_kind(events, StateReported) == [StateReported(Opaque("p", msgspec.Raw(msgspec.json.encode(full)), 0))]
+    assert of_kind(events, StateReported) == [
+        StateReported(Opaque("p", msgspec.Raw(msgspec.json.encode(full)), 0, "m"))
+    ]
 
 
 def test_reasoning_that_is_not_encrypted_is_no_state() -> None:

@@ -26,13 +26,20 @@ Part = TextPart | ImagePart
 class Opaque(Struct, frozen=True, omit_defaults=True):
     """A provider's own state that a later turn must carry back unread, such as a signed block of thinking.
 
-    `provider` is the name in the configuration: for every other one the state is left out. `data` is what stood on the
-    wire. `before` counts the message's tool calls that came before it, so that the order can be kept.
+    `provider` is the name in the configuration and `model` its model: for every other one the state is left out, since
+    models refuse or ignore what another model wrote. `data` is what stood on the wire. `before` counts the message's
+    tool calls that came before it, so that the order can be kept.
     """
 
     provider: str
     data: Raw
     before: int = 0
+    model: str = ""
+    """"" where it is not known, as of state that a client hands back in a vendor's own form: any of the provider's."""
+
+    def is_for(self, provider: str, model: str) -> bool:
+        """Whether this model may be shown it."""
+        return self.provider == provider and self.model in ("", model)
 
 
 class ToolCall(Struct, frozen=True, omit_defaults=True):

@@ -191,16 +191,18 @@ def placed(place: str, read: Callable[[Raw], T], raw: Raw) -> T:
         raise InvalidRequest(told, remedy=error.remedy, **{**error.fields, "field": where}) from None
 
 
-def unsealed(items: Sequence[Raw], provider: str) -> list[Raw]:
-    """The items for a provider of the same dialect: its own state as it gave it, that of others left out.
+def unsealed(items: Sequence[Raw], provider: str, model: str) -> list[Raw]:
+    """The items for a provider of the same dialect: the state that this model gave, that of others left out.
 
     Ids that golive made up mean nothing to the provider, which would look for them among its own.
     """
-    opened = [placed(f"input[{index}]", lambda raw: _opened(raw, provider), raw) for index, raw in enumerate(items)]
+    opened = [
+        placed(f"input[{index}]", lambda raw: _opened(raw, provider, model), raw) for index, raw in enumerate(items)
+    ]
     return [raw for raw in opened if raw is not None]
 
 
-def _opened(raw: Raw, provider: str) -> Raw | None:
+def _opened(raw: Raw, provider: str, model: str) -> Raw | None:
     kind = kind_of(raw)
     fields = _fields(raw)
     ours = _OUR_ID.fullmatch(bytes(fields.get("id", b""))) is not None
@@ -208,7 +210,7 @@ def _opened(raw: Raw, provider: str) -> Raw | None:
         content = _reasoning.decode(bytes(raw)).encrypted_content
         if content is not None and content.startswith(SEAL):
             sealed = unseal(content, "encrypted_content")
-            return sealed.data if sealed.provider == provider else None
+            return sealed.data if sealed.state.is_for(provider, model) else None
         return None if ours else raw
     if not ours:
         return raw

@@ -247,8 +247,8 @@ def _as_it_stands(asked: ResponsesBody, fields: dict[str, Raw]) -> dict[str, Raw
                 value=kind,
             )  # fmt: skip
     if isinstance(asked.input, list):
-        provider = asked.model.partition("/")[0]
-        extra["input"] = Raw(_encode(unsealed(asked.input, provider)))
+        provider, _, model = asked.model.partition("/")
+        extra["input"] = Raw(_encode(unsealed(asked.input, provider, model)))
     return extra
 
 

@@ -24,11 +24,12 @@ class Sealed(Struct, frozen=True, omit_defaults=True):
     data: Raw
     before: int = 0
     call: str | None = None
+    model: str = ""
 
     @property
     def state(self) -> Opaque:
         """The state itself."""
-        return Opaque(self.provider, self.data, self.before)
+        return Opaque(self.provider, self.data, self.before, self.model)
 
 
 _encode = msgspec.json.Encoder().encode
@@ -37,7 +38,7 @@ _decode = msgspec.json.Decoder(Sealed).decode
 
 def seal(state: Opaque, call: str | None = None) -> str:
     """The state as a client is handed it."""
-    packed = _encode(Sealed(state.provider, state.data, state.before, call))
+    packed = _encode(Sealed(state.provider, state.data, state.before, call, state.model))
     return SEAL + base64.urlsafe_b64encode(packed).decode()
 
 

@@ -134,7 +134,7 @@ class _Decoder:
         self.closed = True
 
     def _open(self, message: WireMessage, events: list[ModelEvent]) -> Blocks:
-        self._blocks = Blocks(self._origin.provider, message.id or "")
+        self._blocks = Blocks(self._origin.provider, self._origin.model, message.id or "")
         events.append(Opened(message.id or "", message.model or "", self._origin.request_id))
         return self._blocks
 

@@ -55,10 +55,11 @@ class Blocks:
         msgspec.DecodeError, UnicodeDecodeError, RecursionError: it cannot be read.
     """
 
-    __slots__ = ("_ids", "_open", "_provider", "_suffix", "calls")
+    __slots__ = ("_ids", "_model", "_open", "_provider", "_suffix", "calls")
 
-    def __init__(self, provider: str, response_id: str) -> None:
+    def __init__(self, provider: str, model: str, response_id: str) -> None:
         self._provider = provider
+        self._model = model
         self._suffix = "".join(c for c in response_id if c.isascii() and c.isalnum())[-12:]
         self._open: dict[int, _Open] = {}
         self._ids: set[str] = set()
@@ -151,7 +152,7 @@ class Blocks:
             opened.keep(thought)
 
     def _report(self, block: Any, before: int, events: list[ModelEvent]) -> None:
-        events.append(StateReported(Opaque(self._provider, Raw(_encode(block)), before)))
+        events.append(StateReported(Opaque(self._provider, Raw(_encode(block)), before, self._model)))
 
 
 def _say(block: WireBlock, events: list[ModelEvent]) -> None:

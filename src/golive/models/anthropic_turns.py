@@ -55,12 +55,12 @@ class Conversation(NamedTuple):
         return next((turn.content for turn in reversed(self.turns) if turn.role == "user"), [])
 
 
-def conversation(messages: Iterable[Message], provider: str) -> Conversation:
-    """The messages for this provider.
+def conversation(messages: Iterable[Message], provider: str, model: str) -> Conversation:
+    """The messages for this model.
 
     System messages go into the system prompt, wherever they stand. Neighbours of one role become one turn, tool results
     first, as the API demands. Blank texts and messages that have nothing else are left out: the API refuses them. So is
-    `name`, which it does not know, and the state of other providers. Where text and thoughts alternate within one
+    `name`, which it does not know, and the state of other models. Where text and thoughts alternate within one
     message, its thoughts come first.
     """
     system: list[dict[str, Any]] = []
@@ -70,7 +70,7 @@ def conversation(messages: Iterable[Message], provider: str) -> Conversation:
         if message.role == "system":
             system += _text(message.text())
         elif message.role == "assistant":
-            _add(turns, "assistant", _answer(message, provider, ids))
+            _add(turns, "assistant", _answer(message, provider, model, ids))
         elif message.role == "tool":
             _add(turns, "user", [_result(message, ids)])
         else:
@@ -130,12 +130,12 @@ def _has_result(blocks: list[Block]) -> bool:
     return any(_is_result(block) for block in blocks)
 
 
-def _answer(message: Message, provider: str, ids: _Ids) -> list[Block]:
-    """Text and tool calls with the provider's own blocks between them. State alone is no answer the API would take."""
+def _answer(message: Message, provider: str, model: str, ids: _Ids) -> list[Block]:
+    """Text and tool calls with the model's own blocks between them. State alone is no answer the API would take."""
     text = _content(message.content)
     if not text and not message.tool_calls:
         return []
-    own = [state for state in message.state if state.provider == provider]
+    own = [state for state in message.state if state.is_for(provider, model)]
     blocks: list[Block] = [*_before(own, 0), *text]
     for number, call in enumerate(message.tool_calls, 1):
         blocks.append(_call(call, ids))

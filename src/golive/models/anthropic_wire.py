@@ -150,7 +150,7 @@ def encode_request(request: ModelRequest, model: str, provider: str) -> bytes:
     extra = request.extra if request.dialect == "anthropic" else {}
     if "messages" in extra:  # a whole request of the caller's own, which is sent as it was written
         return _encode({"model": model, **_without_ours(extra), **({"stream": True} if request.stream else {})})
-    talk = conversation(request.messages, provider)
+    talk = conversation(request.messages, provider, model)
     max_tokens = DEFAULT_MAX_TOKENS if request.max_output_tokens is None else request.max_output_tokens
     wire: dict[str, Any] = {
         "model": model, "max_tokens": max_tokens,

@@ -61,7 +61,7 @@ class Dialect(Protocol):
         ...
 
     def encode(self, request: ModelRequest, target: Target) -> bytes:
-        """The request's body. State of other providers is left out, and `extra` of another dialect."""
+        """The request's body. State of other providers and models is left out, and `extra` of another dialect."""
         ...
 
     def refusal(

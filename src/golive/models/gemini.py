@@ -235,7 +235,7 @@ class _Decoder:
             kept = part if part.get("thought") is True else {"thoughtSignature": signature}
         if kept is not None:
             before = self._calls[index].count if index in self._calls else 0
-            state = Opaque(self._origin.provider, Raw(_encode(kept)), before)
+            state = Opaque(self._origin.provider, Raw(_encode(kept)), before, self._origin.model)
             events.append(StateReported(state, None, index))
         self.began = self.began or bool(text) or kept is not None
 
@@ -258,7 +258,8 @@ class _Decoder:
         self.began = True
         events.append(delta)
         if signature:
-            state = Opaque(self._origin.provider, Raw(_encode({"thoughtSignature": signature})), delta.index)
+            data = Raw(_encode({"thoughtSignature": signature}))
+            state = Opaque(self._origin.provider, data, delta.index, self._origin.model)
             events.append(StateReported(state, delta.index, index))
 
     def _finish(self, reason: str, message: Any, index: int, events: list[ModelEvent]) -> None:

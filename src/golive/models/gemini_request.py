@@ -151,7 +151,7 @@ class _Conversation:
         return {"text": part.text} if isinstance(part, TextPart) else _picture(part, self._target)
 
     def _model_parts(self, message: Message, *, sign: bool) -> list[dict[str, Any]]:
-        """Text and calls, with the state that this provider gave along at its place among them.
+        """Text and calls, with the state that this model gave along at its place among them.
 
         Args:
             sign: whether a first call without a signature must be given the one that is not checked.
@@ -196,8 +196,8 @@ class _Conversation:
         return {"id": call_id} if call_id and self._new else {}
 
     def _state(self, state: Opaque) -> dict[str, Raw] | None:
-        """The part that stood on the wire; None for another provider's."""
-        return _object(state.data) if state.provider == self._target.provider else None
+        """The part that stood on the wire; None for another model's."""
+        return _object(state.data) if state.is_for(self._target.provider, self._target.model) else None
 
 
 def _by_call(messages: tuple[Message, ...]) -> Iterator[Message]:

@@ -95,7 +95,7 @@ class _Decoder:
 
     def __init__(self, origin: Origin) -> None:
         self._origin = origin
-        self._items = OutputItems(origin.provider)
+        self._items = OutputItems(origin.provider, origin.model)
         self._opened = False
         self.began = False
         self.complete = False

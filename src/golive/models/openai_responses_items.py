@@ -96,10 +96,12 @@ class _Item:
 class OutputItems:
     """All items of one answer. Function calls count from 0 in the order they appear."""
 
-    __slots__ = ("_by_id", "_by_index", "_call_ids", "_items", "_last", "_provider", "_suffix", "calls", "pieces")
+    __slots__ = ("_by_id", "_by_index", "_call_ids", "_items", "_last", "_model", "_provider", "_suffix", "calls",
+                 "pieces")  # fmt: skip
 
-    def __init__(self, provider: str) -> None:
+    def __init__(self, provider: str, model: str) -> None:
         self._provider = provider
+        self._model = model
         self._suffix = ""
         self._items: list[_Item] = []
         self._by_id: dict[tuple[str, str], _Item] = {}
@@ -231,7 +233,7 @@ class OutputItems:
                 events.append(event)
         if item.kind == "reasoning" and not item.kept and _of(wire, "encrypted_content"):
             item.kept = True
-            events.append(StateReported(Opaque(self._provider, Raw(_encode(wire)), before)))
+            events.append(StateReported(Opaque(self._provider, Raw(_encode(wire)), before, self._model)))
 
     def _show(self, item: _Item, events: list[ModelEvent]) -> None:
         if item.shown:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from golive.core.errors import ModelBadRequest
-from golive.core.messages import ImagePart, Message, Part, ToolSpec, Usage
+from golive.core.messages import ImagePart, Message, Opaque, Part, ToolSpec, Usage
 from golive.models.call import ModelRequest
 from golive.models.dialect import Target
 from golive.models.openai_wire import token_count, usage_of
@@ -111,7 +111,7 @@ def encode_request(request: ModelRequest, target: Target) -> bytes:
         instructions, messages = _split(request.messages)
         if instructions:
             wire["instructions"] = instructions
-        wire["input"] = [item for message in messages for item in _items(message, target.provider)]
+        wire["input"] = [item for message in messages for item in _items(message, target)]
     wire["store"] = False
     if request.tools:
         wire["tools"] = [_tool(tool) for tool in request.tools]
@@ -121,7 +121,7 @@ def encode_request(request: ModelRequest, target: Target) -> bytes:
         wire["text"] = {"format": _flat(msgspec.json.decode(request.output_schema))}
     if request.reasoning_effort is not None:
         wire["reasoning"] = {"effort": request.reasoning_effort, "summary": "auto"}
-    if _reasons(request, target.provider):
+    if _reasons(request, target):
         # Not for every model: those that do not reason refuse it.
         wire["include"] = [ENCRYPTED]
     options = (
@@ -157,12 +157,12 @@ def _split(messages: tuple[Message, ...]) -> tuple[str, tuple[Message, ...]]:
     return "\n\n".join(message.text() for message in messages[:first]), messages[first:]
 
 
-def _items(message: Message, provider: str) -> Iterator[dict[str, Any] | Raw]:
+def _items(message: Message, target: Target) -> Iterator[dict[str, Any] | Raw]:
     """The input items of one message: reasoning stands before the text or the call it led to."""
     if message.role == "tool":
         yield {"type": "function_call_output", "call_id": message.tool_call_id or "", "output": _content(message)}
         return
-    states = [state for state in message.state if state.provider == provider and _is_reasoning(state.data)]
+    states = [state for state in message.state if _is_for(state, target) and _is_reasoning(state.data)]
     yield from (state.data for state in states if state.before == 0)
     if message.content or not message.tool_calls:
         yield {"type": "message", "role": message.role, "content": _content(message)}
@@ -172,6 +172,10 @@ def _items(message: Message, provider: str) -> Iterator[dict[str, Any] | Raw]:
         yield {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": call.arguments}
     last = max(len(message.tool_calls), 1)
     yield from (state.data for state in states if state.before >= last)
+
+
+def _is_for(state: Opaque, target: Target) -> bool:
+    return state.is_for(target.provider, target.model)
 
 
 def _is_reasoning(data: Raw) -> bool:
@@ -215,8 +219,8 @@ def _flat(given: Any) -> Any:
     return {"type": kind, **inner} if isinstance(inner, dict) else given
 
 
-def _reasons(request: ModelRequest, provider: str) -> bool:
+def _reasons(request: ModelRequest, target: Target) -> bool:
     """Whether the model is known to reason: it was asked to, or has."""
     if request.reasoning_effort is not None:
         return request.reasoning_effort != "none"
-    return any(state.provider == provider for message in request.messages for state in message.state)
+    return any(_is_for(state, target) for message in request.messages for state in message.state)
