@@ -99,7 +99,7 @@ def test_state_stands_on_the_turn_and_the_call_it_came_with() -> None:
 
 
 def test_a_provider_of_the_same_dialect_gets_its_own_state_opened() -> None:
-    """Its items come as it gave them out, those of another provider or model not at all, everything else byte for byte."""
+    """Its items come as it gave them out, those of another provider or model not at all, all else byte for byte."""
     item = Raw(b'{"type":"reasoning","id":"rs_1","summary":[]}')
     other = Raw(b'{ "type" : "web_search_call",  "id":"ws_1", "golive.":1 }')
     given = [

@@ -7,6 +7,7 @@ where it fails: the position of broken JSON or UTF-8, or the field with what was
 import difflib
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from types import UnionType
 from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin
@@ -29,7 +30,11 @@ _EXPECTED = re.compile(r"^Expected (?P<expected>.+), got (?P<found>.+)$", re.DOT
 _BOUND = re.compile(r"^Expected (?P<expected>[^,]+)$")
 _NO_CHOICE = re.compile(r"^Invalid (enum )?value ", re.DOTALL)
 _NAMED = re.compile(r"^Object (?P<what>contains unknown|missing required) field `(?P<name>[^`]*)`$")
-_STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]")
+_STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
+_NO_NUMBER = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|(-?Infinity|NaN)', re.DOTALL)
+"""What Python's json module takes for a number and JSON does not know, outside of texts (which match without it)."""
+_ENTRY = "[...]"
+"""How msgspec writes that a value of a mapping is meant, of whichever key."""
 
 
 async def read_body(exchange: Exchange, limit: int) -> bytes:
@@ -145,6 +150,8 @@ class Reader(Generic[S]):
             return _too_deep()
         if isinstance(error, RecursionError):  # what msgspec follows is less than what the json module does
             return _too_deep()
+        if not isinstance(error, msgspec.ValidationError) and (odd := _no_number(body.decode())) is not None:
+            return odd
         if _holds_half(document):  # which the json module takes and msgspec does not
             return InvalidRequest(
                 "The body holds half a character: a \\ud800 to \\udfff without its other half.",
@@ -158,10 +165,10 @@ class Reader(Generic[S]):
         at = _PATH.search(message)
         path = at["path"] if at else ""
         reason = message[: at.start()] if at else message
+        place, value = self._place(document, path, message)
         if named := _NAMED.match(reason):
-            return self._named(path, named["name"], named["what"].startswith("missing"))
-        field = path.lstrip(".") or "body"
-        value = _value_at(document, path)
+            return self._named(place, named["name"], named["what"].startswith("missing"))
+        field = place.lstrip(".") or "body"
         found = _shown(value)
         fields: dict[str, Any] = {"field": field, "found": found}
         if mismatch := _EXPECTED.match(reason) or _BOUND.match(reason):
@@ -183,6 +190,42 @@ class Reader(Generic[S]):
                 **fields,
             )
         return InvalidRequest(f"{field} is {found}: {reason}.", remedy=f"Correct {field}.", **fields)
+
+    def _place(self, document: Any, path: str, message: str) -> tuple[str, Any]:
+        """msgspec's path with the keys of mappings in it, and what stands there, as far as it can be followed."""
+        if _ENTRY not in path:
+            return path, _value_at(document, path)
+        place, value = "", document
+        for name, index in _STEP.findall(path):
+            step = name or index
+            if index == "...":
+                found = self._entry(document, value, message) if isinstance(value, dict) else None
+                if found is None:
+                    break
+                step = found
+            place += f"[{step}]" if index.isdigit() else f".{step[:VALUE_CHARS]}"
+            try:
+                value = value[int(step)] if index.isdigit() else value[step]
+            except (KeyError, IndexError, TypeError):
+                break
+        return place, value
+
+    def _entry(self, document: Any, mapping: dict[str, Any], message: str) -> str | None:
+        """The first key in a mapping of the document whose value is what the message says: found by halving."""
+        entries = list(mapping.items())
+
+        def unfit(count: int) -> bool:
+            mapping.clear()
+            mapping.update(entries[:count])
+            try:
+                self._decoder.decode(json.dumps(document))
+            except (msgspec.MsgspecError, RecursionError) as error:
+                return str(error) == message
+            return False
+
+        count = bisect_left(range(1, len(entries) + 1), True, key=unfit)
+        mapping.update(entries)
+        return entries[count][0] if count < len(entries) else None
 
     def _named(self, path: str, name: str, missing: bool) -> InvalidRequest:
         field = f"{path}.{name}".lstrip(".")
@@ -256,6 +299,21 @@ def _value_at(document: Any, path: str) -> Any:
         except (KeyError, IndexError, TypeError):
             return value
     return value
+
+
+def _no_number(text: str) -> InvalidRequest | None:
+    """The error for the first NaN or Infinity in a body; None where there is none."""
+    found = next((found for found in _NO_NUMBER.finditer(text) if found[1]), None)
+    if found is None:
+        return None
+    at = found.start()
+    line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
+    return InvalidRequest(
+        f"The body is not valid JSON: {found[1]} is no number there (line {line}, column {column}).",
+        remedy="Send a finite number, or null.",
+        field="body",
+        position=at,
+    )
 
 
 def _too_deep() -> InvalidRequest:
