@@ -35,9 +35,12 @@ def deadline() -> None:
 
 def chain() -> None:
     """A chain never moves on."""
-    from golive.models import chain as module
+    from golive.models.course import Course
 
-    module._may_move_on = lambda error: False
+    def failed(self: Any, error: Any) -> None:
+        self._over = True
+
+    Course.failed = failed  # type: ignore[method-assign]
 
 
 def meter() -> None:
@@ -178,11 +181,101 @@ def nameless() -> None:
     loop.missing = lambda finish, state: ()
 
 
+def patience() -> None:
+    """Of a model call's limits only call_s counts."""
+    from golive.models import provider
+
+    real = provider._sooner
+
+    def sooner(outer: Any, at: float, seconds: float, setting: str) -> Any:
+        return outer if setting.endswith(("first_token_s", "between_tokens_s")) else real(outer, at, seconds, setting)
+
+    provider._sooner = sooner
+
+
+def haste() -> None:
+    """A model call's limits are a tenth of what is configured."""
+    from golive.models import provider
+
+    real = provider._sooner
+    provider._sooner = lambda outer, at, seconds, setting: real(outer, at, seconds / 10, setting)
+
+
+def breaker_never_opens() -> None:
+    """Circuit breakers let everything through."""
+    from golive.core.breaker import Breaker
+
+    Breaker.failed = lambda self, ticket, now: None  # type: ignore[method-assign]
+
+
+def breaker_never_closes() -> None:
+    """Circuit breakers stay half-open for good."""
+    from golive.core.breaker import Breaker
+
+    def succeeded(self: Any, ticket: Any, now: float) -> None:
+        self._counts(ticket)
+
+    Breaker.succeeded = succeeded  # type: ignore[method-assign]
+
+
+def retry_after() -> None:
+    """Nobody minds when a provider asks to be left alone."""
+    from golive.models.gate import Gate
+
+    Gate.pause = lambda self, seconds: None  # type: ignore[method-assign]
+
+
+def splice() -> None:
+    """Where an answer is begun anew, nobody is told to take back the one that broke off."""
+    from golive.models.recovery import _Answer
+
+    real = _Answer.void
+
+    def void(self: Any, rung: Any) -> None:
+        real(self, rung)
+
+    _Answer.void = void  # type: ignore[method-assign,assignment]
+
+
+def truncation() -> None:
+    """An answer that breaks off is taken for a whole one."""
+    from golive.core.errors import GoliveError
+    from golive.models.call import Finished
+    from golive.models.recovery import Recovering
+
+    real = Recovering.__init__
+
+    def init(self: Any, call: Any, ways: Any) -> None:
+        async def whole(request: Any, ctx: Any) -> Any:
+            said = False
+            try:
+                async for events in call(request, ctx):
+                    said = said or any(hasattr(event, "text") for event in events)
+                    yield events
+            except GoliveError:
+                if not said:
+                    raise
+                yield [Finished("stop")]
+
+        real(self, whole, ways)
+
+    Recovering.__init__ = init  # type: ignore[method-assign]
+
+
+def bound() -> None:
+    """What a provider does not report counts as nothing."""
+    from golive.core.messages import Usage
+    from golive.models import meter as module
+
+    module._Reading.settle = lambda self, *, whole: (self.reported or Usage(), False)  # type: ignore[method-assign]
+
+
 SABOTAGES: dict[str, Callable[[], None]] = {
     function.__name__: function
     for function in (
         step_cap, deadline, chain, meter, log, vendor_words, doors, revocation, health, readiness, worker_secrets,
-        inline_tools, hold, words, nameless,
+        inline_tools, hold, words, nameless, patience, haste, breaker_never_opens, breaker_never_closes, retry_after,
+        splice, truncation, bound,
     )
 }  # fmt: skip
 

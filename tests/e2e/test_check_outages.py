@@ -1,0 +1,161 @@
+"""The drills of the model plane: each fails when what it is about is really broken, and none is shortened.
+
+docs/check.md names these sabotages in a table, which `test_check.py` compares with the register.
+"""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from golive.checklist.engine import prove
+from golive.checklist.registry import load as load_checks
+from golive.checklist.twin import SPEED, Twin
+from tests.e2e.check_kit import GOLIVE, PRICES, hold, project, twin_of
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+DRILLS = (
+    "RT-1.first-token",
+    "RT-1.stall",
+    "MD-2.cut",
+    "MD-2.down",
+    "MD-2.all-down",
+    "MD-2.slow",
+    "MD-2.malformed",
+    "MD-3.retry-after",
+    "MD-4.recovery",
+    "MD-7.usage",
+)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lax(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Twin]:
+    """A twin of a server that waits too long, asks too often and counts too little."""
+    sabotages = ("patience", "breaker_never_opens", "retry_after", "bound")
+    async with twin_of(project(tmp_path_factory.mktemp("lax")), *sabotages) as found:
+        yield found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def rash(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Twin]:
+    """A twin of a server that gives up too soon, for good, and calls whole what is not."""
+    sabotages = ("chain", "haste", "breaker_never_closes", "truncation")
+    async with twin_of(project(tmp_path_factory.mktemp("rash")), *sabotages) as found:
+        yield found
+
+
+async def test_first_token_sees_a_limit_that_is_ignored(lax: Twin) -> None:
+    """An answer that comes only after call_s is told to be late, by the server's clock."""
+    found = await hold("RT-1.first-token", lax)
+    assert found.status == "fail"
+    assert found.why.startswith("the answer came ")
+    assert "attempts failed: ['model.timeout']" in found.measured
+    assert f"{SPEED:g} times as fast, durations as configured" in found.measured
+
+
+async def test_stall_sees_a_limit_that_is_ignored(lax: Twin) -> None:
+    """The same for a silence in mid-answer."""
+    found = await hold("RT-1.stall", lax)
+    assert found.status == "fail"
+    assert found.why.startswith("the answer came ")
+
+
+async def test_all_down_sees_a_client_that_is_not_told_when_to_come_back(lax: Twin) -> None:
+    """Where no breaker opens, clients of a dead model get a bare 502."""
+    found = await hold("MD-2.all-down", lax)
+    assert found.status == "fail"
+    assert found.why == "a client of first/large is told 502, and not to come back later"
+
+
+async def test_retry_after_sees_a_provider_that_is_not_left_alone(lax: Twin) -> None:
+    """Requests before the time are counted, with their distance."""
+    found = await hold("MD-3.retry-after", lax)
+    assert found.status == "fail"
+    assert "before the 12 s it asked for" in found.why
+
+
+async def test_recovery_sees_a_breaker_that_never_opens(lax: Twin) -> None:
+    """A dead target that is asked for ever is named."""
+    found = await hold("MD-4.recovery", lax)
+    assert found.status == "fail"
+    assert found.why == "first/large was asked 7 times, all in vain, and no breaker opened"
+
+
+async def test_usage_sees_what_is_not_counted(lax: Twin) -> None:
+    """Tokens that the provider bills and did not report are missing."""
+    found = await hold("MD-7.usage", lax)
+    assert found.status == "fail"
+    assert "missing: golive counts (0, 0) tokens in and out, the provider bills" in found.why
+
+
+async def test_down_sees_a_chain_that_stays(rash: Twin) -> None:
+    """Without a next target users go unanswered, and are counted."""
+    found = await hold("MD-2.down", rash)
+    assert found.status == "fail"
+    assert found.why.startswith("5 runs were not answered: failed (model.unreachable)")
+
+
+async def test_malformed_sees_nonsense_that_nobody_mends(rash: Twin) -> None:
+    """A page of HTML in place of an answer, and no other attempt."""
+    found = await hold("MD-2.malformed", rash)
+    assert found.status == "fail"
+    assert "html: the run ended as failed (" in found.why
+
+
+async def test_slow_sees_a_provider_that_is_given_up_too_soon(rash: Twin) -> None:
+    """Limits that are a tenth of the configured ones hurt a provider that keeps them."""
+    found = await hold("MD-2.slow", rash)
+    assert found.status == "fail"
+    assert found.why == "the provider was given up (model.timeout) though it kept every limit"
+
+
+async def test_cut_sees_a_part_that_is_called_whole(rash: Twin) -> None:
+    """`stop` and `completed` on a text that broke off, on both kinds of face."""
+    found = await hold("MD-2.cut", rash)
+    assert found.status == "fail"
+    assert "native, cut by close: the user was left with" in found.why
+    assert "chat, cut by close: `stop` after" in found.why
+
+
+async def test_cut_sees_two_answers_spliced(tmp_path: Path) -> None:
+    """The part that broke off, and behind it a whole answer."""
+    async with twin_of(project(tmp_path), "splice") as spliced:
+        found = await hold("MD-2.cut", spliced)
+    assert found.status == "fail"
+    assert "native, cut by close: the user was left with" in found.why
+
+
+async def test_recovery_sees_a_breaker_that_never_closes(rash: Twin) -> None:
+    """A breaker that lets one attempt at a time through for ever is not closed."""
+    found = await hold("MD-4.recovery", rash)
+    assert found.status == "fail"
+    assert found.why == "a breaker is not closed after 3 successes"
+
+
+async def test_a_chain_of_one_is_drilled_as_far_as_it_goes(tmp_path: Path) -> None:
+    """One target, of Gemini's dialect: only what needs a second is Unknown, with the remedy; retries carry the rest."""
+    golive = GOLIVE.replace("[providers.first]", '[providers.first]\ndialect = "gemini"') + PRICES
+    async with twin_of(project(tmp_path, golive=golive, chain='"first/large"')) as single:
+        report = await prove(load_checks().select(DRILLS), single)
+    statuses = {check.id: check.status for check in report.checks}
+    assert statuses.pop("MD-2.down") == "unknown"
+    assert set(statuses.values()) == {"pass"}, [(check.id, check.why) for check in report.checks]
+    assert "add a second" in next(check.why for check in report.checks if check.id == "MD-2.down")
+
+
+async def test_a_long_limit_is_not_shortened(tmp_path: Path) -> None:
+    """What takes too long even at this speed is Unknown, and says how long it would take."""
+    golive = (GOLIVE + PRICES).replace("[server]", "[breaker]\nopen_s = 900\n\n[server]")
+    async with twin_of(project(tmp_path, golive=golive)) as patient:
+        found = await hold("MD-4.recovery", patient)
+    assert found.status == "unknown"
+    assert found.why.startswith("as configured it takes 915 s, 92 s even at 10 times the speed")
+
+
+async def test_two_providers_of_one_model_are_told_apart(tmp_path: Path) -> None:
+    """A chain of the same model at two providers: one of them is down, and the other answers."""
+    async with twin_of(project(tmp_path, chain='"first/large", "second/large"')) as twins:
+        found = await hold("MD-2.down", twins)
+    assert found.status == "pass", found.why
