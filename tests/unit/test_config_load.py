@@ -263,6 +263,12 @@ def test_targets_and_tiers_are_checked(tmp_path: Path) -> None:
     assert found[1].startswith("agents/support/agent.toml:6: `models.b.chain[0]` must be a target written `provider/")
 
 
+def test_a_chain_whose_only_target_is_wrong_is_not_called_empty(tmp_path: Path) -> None:
+    """One fault, at the entry."""
+    (told,) = agent_refused(tmp_path, AGENT.replace('"sim/sim-agent"', '"sim"'))
+    assert told.startswith("agents/support/agent.toml:4: `models.default.chain[0]` must be a target written `provider/")
+
+
 def test_several_tiers_need_a_default(tmp_path: Path) -> None:
     """Without [models.default] among several nobody could say which answers."""
     (told,) = agent_refused(tmp_path, AGENT.replace("default", "a") + '[models.b]\nchain = ["sim/x"]\n')
@@ -347,3 +353,10 @@ def test_tools_are_not_shown_a_secret_of_the_servers(tmp_path: Path) -> None:
     assert "REAL_KEY" in told
     assert "SHOP_KEY" not in told
     assert "credential of their own" in told
+
+
+def test_tools_are_not_shown_a_setting_of_golives(tmp_path: Path) -> None:
+    """Told at its line, before any worker starts; once, also where the setting is used as a secret."""
+    golive = SIM + 'api_key = "env:GOLIVE_X"\n'
+    (told,) = agent_refused(tmp_path, AGENT + '[worker]\nenv = ["SHOP_KEY", "GOLIVE_X"]\n', golive)
+    assert told.startswith("agents/support/agent.toml:6: `worker.env` names GOLIVE_X: golive's own settings never")

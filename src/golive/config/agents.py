@@ -7,6 +7,7 @@ from msgspec import Struct
 from pydantic import ValidationError
 
 from golive.config import json_schema, problems
+from golive.config.environment import PREFIX
 from golive.config.files import Toml, Unreadable, read_text, read_toml
 from golive.config.messages import message_problems
 from golive.config.problems import Problem
@@ -153,19 +154,30 @@ def _chains(agent: AgentConfig, config: GoliveConfig, toml: Toml) -> list[Proble
 
 
 def _worker_env(agent: AgentConfig, config: GoliveConfig, toml: Toml) -> list[Problem]:
-    """Variables that tools are to see and that hold a secret of the server's."""
+    """Variables that tools are to see and that are golive's own settings, or hold a secret of the server's."""
     keys = [key for one in config.providers.values() for key in (one.api_key, *one.more_api_keys)]
     references = [config.secrets.pepper, *keys]
     secrets = {reference.removeprefix("env:") for reference in references if reference and reference.startswith("env:")}
     path = ("worker", "env")
-    return [
+    settings = [
+        Problem(
+            dotted(path),
+            name,
+            toml.origin(path),
+            f"`{dotted(path)}` names {name}: golive's own settings never reach users' code.",
+            "Remove it, or pass the tool a variable of its own.",
+        )
+        for name in agent.worker.env
+        if name.startswith(PREFIX)
+    ]
+    return settings + [
         Problem(
             dotted(path), name, toml.origin(path),
             f"`{dotted(path)}` would show tools the variable {name}, which golive.toml uses as a secret.",
             "Give tools a credential of their own, under another name.",
         )
         for name in agent.worker.env
-        if name in secrets
+        if name in secrets and not name.startswith(PREFIX)
     ]  # fmt: skip
 
 

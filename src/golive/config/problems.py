@@ -69,7 +69,16 @@ def error_of(kind: type[ConfigError], problems: Sequence[Problem]) -> ConfigErro
 
 def of_validation(error: ValidationError, model: type[Section], origin_of: Callable[[KeyPath], str]) -> list[Problem]:
     """Every fault that the schema found, in our words; `origin_of` says where a path was set ("golive.toml:7")."""
-    return [_problem(found, model, origin_of) for found in error.errors(include_url=False)]
+    return [
+        _problem(found, model, origin_of)
+        for found in error.errors(include_url=False)
+        if not _counts_only_what_fits(found)
+    ]
+
+
+def _counts_only_what_fits(found: Any) -> bool:
+    """Whether a list or table is only too short because entries of it, which are told by themselves, do not fit."""
+    return found["type"] == "too_short" and bool(len(found["input"]) >= found["ctx"]["min_length"])
 
 
 def _problem(found: Any, model: type[Section], origin_of: Callable[[KeyPath], str]) -> Problem:
