@@ -116,7 +116,7 @@ def test_keys_of_a_server_elsewhere(project: Project, url: str, tmp_path: Path) 
             "role 'king' does not exist.\n  Use one of viewer, user, operator",
         ),
         (["create", "--name", ""], "error: "),
-        (["create", "--name", "x", "--expires-in-days", "-1"], "error: "),
+        (["create", "--name", "x", "--expires-in-days", "-1"], "error: --expires-in-days -1 is out of range."),
         (["revoke", "nosuch00"], "There is no key 'nosuch00'.\n  `golive keys list` shows the ids."),
     ],
 )

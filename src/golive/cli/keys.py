@@ -20,8 +20,9 @@ from golive.cli.running import run
 from golive.cli.show import Column, json_text, moment, note, table
 from golive.config.load import load
 from golive.core.clock import SystemClock
+from golive.core.errors import InvalidRequest
 from golive.gateway.administration import KeyMade, card
-from golive.tenants.keys import KeyAdmin
+from golive.tenants.keys import MAX_LIFE_S, KeyAdmin
 
 app = typer.Typer(no_args_is_help=True, help="Create, list and revoke API keys.")
 RemoteOption = Annotated[
@@ -47,7 +48,7 @@ def create(
     as_json: JsonOption = False,
 ) -> None:
     """Create a key. It is shown this once; only its HMAC is stored."""
-    seconds = None if expires_in_days is None else expires_in_days * _DAY_S
+    seconds = None if expires_in_days is None else _seconds(expires_in_days)
 
     async def here(admin: KeyAdmin) -> Any:
         made = await admin.create(DEFAULT_TENANT, name, role, created_by="cli", expires_in_s=seconds)
@@ -118,6 +119,18 @@ def revoke(
 
     row = _carried_out(config, url, key, here, there)
     typer.echo(f"revoked {row['id']} ({row['name']})")
+
+
+def _seconds(days: float) -> float:
+    """Raises InvalidRequest, naming the option, where no key can live for so many days."""
+    most = MAX_LIFE_S // _DAY_S
+    if not 0 < days <= most:
+        raise InvalidRequest(
+            f"--expires-in-days {days:g} is out of range.",
+            remedy=f"Give days from now, above 0 and at most {most}; leave it out for a key that never expires.",
+            field="expires_in_days", value=days,
+        )  # fmt: skip
+    return days * _DAY_S
 
 
 def _carried_out(

@@ -19,6 +19,8 @@ from golive.tenants.authorize import ROLES
 
 PEPPER_BYTES = 32
 """Shortest pepper that is accepted."""
+MAX_LIFE_S = 10 * 366 * 86_400
+"""Longest time until a key expires, seconds."""
 NAME_CHARS = 100
 """Longest name of a key."""
 
@@ -173,7 +175,7 @@ def _check_new(name: str, role: str, expires_in_s: float | None) -> None:
             field="role",
             value=role[:40],
         )
-    if expires_in_s is not None and not 0 < expires_in_s <= 10 * 366 * 86_400:
+    if expires_in_s is not None and not 0 < expires_in_s <= MAX_LIFE_S:
         raise InvalidRequest(
             f"expires_in_s {expires_in_s:g} is out of range.",
             remedy="Give seconds from now, above 0 and at most ten years; leave it out for a key that never expires.",
