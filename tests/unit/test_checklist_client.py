@@ -1,12 +1,14 @@
 """The checks' HTTP client: what it shows of a request, what it hides, and how it reads streams."""
 
+import asyncio
 import subprocess
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from golive.checklist.http import MAX_KEPT_BYTES, Http, Reply, Sent
+from golive.checklist.http import MAX_KEPT_BYTES, Http, Reply, Sent, Unreachable
 from golive.checklist.sse import Arrived, Parser
 from golive.core.clock import SystemClock
 
@@ -86,3 +88,42 @@ def test_an_event_without_its_end_is_none() -> None:
     parser = Parser()
     assert list(parser.feed(b"data: half", 0.1)) == []
     assert [event.data for event in parser.feed(b" a line\n\n", 0.2)] == [b"half a line"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"", "the connection was closed before an answer came"),
+        (b"what?\r\n\r\n", "the answer is not HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", "the answer broke off"),
+    ],
+)
+async def test_a_server_that_fails_is_told_in_plain_words(answer: bytes, words: str) -> None:
+    """What happened, and nothing of the library's own."""
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/x"
+        assert await failure(url) == f"GET {url} failed: {words}."
+
+
+@pytest.mark.parametrize(
+    ("url", "words"), [("http://127.0.0.1:9/x", "connection refused"), ("http://", "that is no address")]
+)
+async def test_nobody_there_is_told_in_plain_words(url: str, words: str) -> None:
+    """A port where nothing listens, and what is no address."""
+    assert await failure(url) == f"GET {url} failed: {words}."
+
+
+async def failure(url: str) -> str:
+    """The message of a GET that fails."""
+    async with http() as client:
+        with pytest.raises(Unreachable) as failed:
+            await client.send("GET", url)
+    return failed.value.message

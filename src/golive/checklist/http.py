@@ -18,6 +18,7 @@ from golive.checklist.results import Evidence, evidence
 from golive.checklist.sse import Arrived, Parser
 from golive.core.clock import Clock
 from golive.core.errors import GoliveError
+from golive.models.transport import in_words
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 """Longest answer that is read."""
@@ -245,10 +246,28 @@ def _lowered(headers: Mapping[str, str]) -> dict[str, str]:
     return lowered
 
 
+def _words(error: BaseException) -> str:
+    """What happened, in the system's words where it has any, and not in the library's."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, aiohttp.InvalidURL):
+        return "that is no address"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return in_words(error.certificate_error)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return in_words(error.os_error)
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "the connection was closed before an answer came"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "the answer broke off"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return "the answer is not HTTP"
+    return in_words(error)
+
+
 def _broken(sent: Sent, error: BaseException) -> Unreachable:
-    what = "no answer in time" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"
     return Unreachable(
-        f"{sent.method} {sent.url} failed: {what}.",
+        f"{sent.method} {sent.url} failed: {_words(error)}.",
         remedy="Is the server running and reachable at this address?",
         url=sent.url,
         timed_out=isinstance(error, TimeoutError),
