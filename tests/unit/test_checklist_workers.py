@@ -13,6 +13,7 @@ from golive.checklist.results import Fail, Pass
 from golive.checklist.server_process import ServerProcess
 from golive.checklist.simulator import SimulatorControl
 from golive.checklist.twin import Twin
+from golive.checklist.twin_config import PEPPER_FILE
 from golive.config.load import load
 from golive.core.clock import SystemClock
 
@@ -39,6 +40,7 @@ def twin(tmp_path: Path, server: subprocess.Popen[bytes]) -> Twin:
         (agent / "prompt.md").write_text("Hello.\n")
     process = ServerProcess((), tmp_path / "golive.toml", {}, tmp_path, CLOCK)
     process.pid = server.pid
+    (tmp_path / PEPPER_FILE).write_text("pepper")
     http = Http(CLOCK)
     return Twin(
         http,
@@ -46,10 +48,16 @@ def twin(tmp_path: Path, server: subprocess.Popen[bytes]) -> Twin:
         folder=tmp_path,
         process=process,
         simulator=SimulatorControl(http, "http://127.0.0.1:9", ()),
-        key="",
-        revocable=("", ""),
-        secrets={},
+        key="gl_key",
+        revocable=("key", "gl_revoked"),
+        provider_key="sk-provider",
+        speed=1.0,
+        another=_no_other,
     )
+
+
+async def _no_other(speed: float) -> Twin:
+    raise AssertionError(f"nobody needs a twin at {speed:g} times the speed")
 
 
 async def test_agents_without_tools_need_no_worker(twin: Twin) -> None:
