@@ -273,7 +273,7 @@ class Scripts:
         if header is not None:
             return parse_script(header)
         base, _, query = model.partition("?")
-        for name in (f"{place}/{base}", model, base, "*"):
+        for name in (f"{place}/{model}", f"{place}/{base}", model, base, "*"):
             entry = self._installed.get(name)
             if entry is None:
                 continue
