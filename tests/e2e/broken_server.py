@@ -270,12 +270,20 @@ def bound() -> None:
     module._Reading.settle = lambda self, *, whole: (self.reported or Usage(), False)  # type: ignore[method-assign]
 
 
+def doubt() -> None:
+    """Whatever the supervisor says, and however unsure it is, the cheap tier answers."""
+    from golive.runtime import supervisor
+    from golive.runtime.routing import Decision
+
+    supervisor.decided = lambda text: Decision("direct", "supervisor")
+
+
 SABOTAGES: dict[str, Callable[[], None]] = {
     function.__name__: function
     for function in (
         step_cap, deadline, chain, meter, log, vendor_words, doors, revocation, health, readiness, worker_secrets,
         inline_tools, hold, words, nameless, patience, haste, breaker_never_opens, breaker_never_closes, retry_after,
-        splice, truncation, bound,
+        splice, truncation, bound, doubt,
     )
 }  # fmt: skip
 

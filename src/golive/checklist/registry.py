@@ -156,6 +156,7 @@ OWN = (
     "proxies",
     "resume",
     "streaming",
+    "tiering",
     "versions",
     "workers",
 )
