@@ -14,7 +14,7 @@ MAY: Mapping[str, frozenset[str]] = {
     }),
     "operator": frozenset({
         "agents.read", "models.read", "runs.read", "health.read", "docs.read", "runs.cancel", "metrics.read",
-        "config.read", "keys.read",
+        "config.read", "keys.read", "breakers.reset",
     }),
     "admin": frozenset(VERBS),
 }  # fmt: skip

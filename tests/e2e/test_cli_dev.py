@@ -77,7 +77,7 @@ def test_edits_are_served(project: Project) -> None:
         )
         dev.until(r"golive\.toml reloaded\nreloading bistro …\nbistro reloaded\n")
         assert project.ok("run", "other/sim-echo", "through the new one") == "through the new one\n"
-        assert "other/sim-echo\tother\n" in project.ok("models")
+        assert "other/sim-echo\tother\topenai-chat\t" in project.ok("models")
     assert len(set(seen)) == 4
 
 
