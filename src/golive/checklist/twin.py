@@ -31,8 +31,6 @@ SPEED = 10.0
 """How fast time goes in the twin in which drills wait out what the user configured: 30 s of an open breaker are 3.
 
 Faster would be quicker, and a busy machine would miss limits such as connect_s that it keeps in real time."""
-BREAKERS_CLOSED = b"golive_breakers_not_closed 0.0"
-"""A line of /metrics."""
 COMMAND = (sys.executable, "-m", "golive.cli.main")
 """How `golive` is started."""
 
@@ -80,7 +78,7 @@ class Twin(Target):
         self._another = another
         self._fast: Twin | None = None
         self.worn = False
-        """What a check sets that leaves marks in the server other than open breakers: the next one gets a new one."""
+        """What a check sets that has used up the server's budget of retries: the next one gets a new server."""
         self.golive = True
         self.targets = twin_config.targets(loaded.config, loaded.agents)
 
@@ -89,11 +87,13 @@ class Twin(Target):
         return self
 
     async def reset(self) -> None:
-        """The providers are well again, and where the server still remembers otherwise, it is started anew."""
+        """The providers are well again, and the server remembers no failure of theirs."""
         await self.simulator.calm()
-        metrics = await self.http.send("GET", f"{self.process.url}/metrics", headers=self.authorized(), remember=False)
-        if self.worn or BREAKERS_CLOSED not in metrics.body.splitlines():
+        if self.worn:
             await self.restart()
+        await self.http.send(
+            "POST", f"{self.process.url}/v1/breakers/reset", headers=self.authorized(), body={}, remember=False
+        )
 
     async def restart(self) -> None:
         """Stops the server and starts it again on the same store, at the same address."""

@@ -4,6 +4,7 @@ It is the loop of production but for its timers, so work takes as long as it alw
 is slower by the clock's speed. What was timed before the clock began to hurry comes as late as it was meant to.
 """
 
+import math
 from asyncio import TimerHandle
 from collections.abc import Callable
 from contextvars import Context
@@ -12,6 +13,9 @@ from typing import TypeVarTuple, Unpack
 import uvloop
 
 from golive.core.clock import FastClock
+
+EARLY_S = 0.001
+"""The loop of production counts whole milliseconds and may be early by one, which here would be many."""
 
 Ts = TypeVarTuple("Ts")
 
@@ -28,7 +32,8 @@ class FastLoop(uvloop.Loop):
     def call_later(
         self, delay: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> TimerHandle:
-        return super().call_later(delay / self._clock.speed, callback, *args, context=context)
+        seconds = math.ceil(delay / self._clock.speed * 1_000) / 1_000
+        return super().call_later(seconds + EARLY_S if delay > 0 else 0, callback, *args, context=context)
 
     def call_at(
         self, when: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None

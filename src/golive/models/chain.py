@@ -27,6 +27,9 @@ from golive.models.call import (
 )
 from golive.models.course import Chained, Course, Step
 
+EARLY_S = 0.002
+"""By so much a loop's timer may be early (uvloop counts whole milliseconds); a gate that still says "not now" then
+would cost the call its retries."""
 MAX_TARGETS = 8
 """Most targets of one chain."""
 
@@ -63,6 +66,8 @@ class Chain:
                 yield last.moves_on(step.wait_s)
             if step.wait_s:
                 await asyncio.sleep(step.wait_s)
+                if 0 < step.lane.gate.wait_s() < EARLY_S:
+                    await asyncio.sleep(EARLY_S)
             ticket = step.lane.gate.admit()
             if ticket is None:  # while this call waited, others made it worse
                 course.not_now()

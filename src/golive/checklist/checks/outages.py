@@ -11,7 +11,7 @@ from golive.checklist.registry import check
 from golive.checklist.results import Evidence, Finding, Result, evidence
 from golive.checklist.simulator import Asked
 from golive.checklist.target import Target
-from golive.checklist.twin import BREAKERS_CLOSED, Twin
+from golive.checklist.twin import Twin
 from golive.core.tasks import Tasks
 from golive.sim.control import Outage
 from golive.sim.script import Script
@@ -24,6 +24,8 @@ ADDED_S = 1.0
 """What a dead first target may add to an answer, seconds of the machine; on an idle one it is milliseconds."""
 PAUSE_S = 12.0
 """Retry-After of the overloaded provider, seconds of the server's clock."""
+BREAKERS_CLOSED = b"golive_breakers_not_closed 0.0"
+"""A line of /metrics."""
 STORM = 2.25
 """How many pauses the overload lasts."""
 ASK_EVERY_S = 0.1
@@ -100,6 +102,7 @@ async def all_down(target: Target) -> Result:
     )
     if why := too_long(twin, latest_s):
         return found.unknown(why)
+    twin.worn = True
     found.saw(await twin.simulator.begin_outage(Outage()))
     heard = await hear(twin, "Is anybody there?")
     seconds = timed(twin, heard.reply)
@@ -222,7 +225,6 @@ async def retry_after(target: Target) -> Result:
     way = course(twin)
     found = Finding(f"100 % answered; {PAUSE_S:g} s or more between two requests to the overloaded target")
     script = Script(status=429, retry_after=PAUSE_S)
-    twin.worn = True
     await twin.simulator.forget()
     if way.alone:
         if not way.retries or twin.loaded.config.retry.most_s < PAUSE_S or way.deadline_s <= PAUSE_S:
