@@ -83,6 +83,19 @@ async def test_retry_after_is_obeyed_and_blames_nobody(world: World) -> None:
     assert world.gates["a/m 0"].state.state == "closed"
 
 
+async def test_a_timer_that_is_early_costs_no_retry(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop's timer may end a millisecond before the pause does; the call waits it out, and asks then."""
+
+    async def early(seconds: float) -> None:
+        await world.time.sleep(seconds - 0.001)
+
+    monkeypatch.setattr(asyncio, "sleep", early)
+    limited = Provider(ModelRateLimited("slow down", retry_after_s=17.0), GOOD)
+    assert text(await world.ask(world.chain(world.target("a/m", limited)))) == "hello"
+    assert world.time.at >= 1_017.0
+    assert limited.asked == 2
+
+
 async def test_others_leave_a_paused_target_alone_as_long_as_another_stands_in_the_chain(world: World) -> None:
     limited, backup = Provider(ModelRateLimited("slow down", retry_after_s=17.0), GOOD), Provider(GOOD)
     chain = world.chain(world.target("a/m", limited), world.target("b/m", backup))
