@@ -6,13 +6,14 @@ own settings say how its models are asked, a parameter that would have no effect
 Source: https://platform.openai.com/docs/api-reference/chat/create (November 2026).
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Raw, Struct
 
 from golive.core.errors import InvalidRequest
-from golive.core.messages import ImagePart, Message, Part, Role, TextPart, ToolCall
+from golive.core.messages import ImagePart, Message, Part, Role, TextPart, ToolCall, ToolSpec
 from golive.gateway.bodies import Reader
 from golive.models.call import ModelRequest
 
@@ -114,15 +115,100 @@ def read_chat(body: bytes) -> ChatBody:
 
 
 def model_request(chat: ChatBody, body: bytes, headers: tuple[tuple[str, str], ...]) -> ModelRequest:
-    """The request for a provider's model: messages understood, everything else verbatim."""
-    fields = _fields(body)
+    """The request for a provider's model: understood for every dialect, and verbatim for this one.
+
+    Raises:
+        InvalidRequest: a tool is not what it says it is; `field` names it.
+    """
+    extra = {name: raw for name, raw in _fields(body).items() if name not in _OURS}
+    said = _Said(extra) if extra.keys() - _PLAIN else _NOTHING_SAID
     return ModelRequest(
         messages=tuple([message.message() for message in chat.messages]),
+        tools=said.tools,
         max_output_tokens=chat.max_completion_tokens or chat.max_tokens,
         stream=bool(chat.stream),
-        extra={name: raw for name, raw in fields.items() if name not in _OURS},
+        extra=extra,
+        only_there=said.only_there,
         headers=headers,
+        **said.options,
     )
+
+
+class ChatToolFunction(Struct, frozen=True):
+    name: str
+    description: str | None = None
+    parameters: Raw = Raw(b"null")
+
+
+class ChatTool(Struct, frozen=True):
+    """A tool as the request offers it."""
+
+    type: str = "function"
+    function: ChatToolFunction | None = None
+
+
+_NO_PARAMETERS = Raw(b'{"type":"object","properties":{}}')
+_TRANSLATED: dict[str, Any] = {
+    "temperature": float, "top_p": float, "seed": int, "reasoning_effort": str, "parallel_tool_calls": bool,
+    "stop": str | tuple[str, ...], "tool_choice": Raw, "response_format": dict[str, Any],
+}  # fmt: skip
+"""Parameters that have a place in every dialect, with their types."""
+
+
+def _says_nothing(name: str, raw: Raw) -> bool:
+    return name in _NO_EFFECT and bool(msgspec.json.decode(raw) == _NO_EFFECT[name])
+
+
+class _Said:
+    """What a request says beside messages and length, in our vocabulary; the names of what has no place in it."""
+
+    def __init__(self, extra: Mapping[str, Raw]) -> None:
+        self.tools: tuple[ToolSpec, ...] = ()
+        self.options: dict[str, Any] = {}
+        unsaid: list[str] = []
+        for name, raw in extra.items():
+            if name in _PLAIN or bytes(raw) == b"null":
+                continue
+            if name == "tools":
+                self._offer(raw, unsaid)
+            elif (name in _TRANSLATED and self._translate(name, raw)) or _says_nothing(name, raw):
+                continue
+            else:
+                unsaid.append(name)
+        if not self.tools:
+            self.options.pop("tool_choice", None)
+        self.only_there = tuple(unsaid)
+
+    def _translate(self, name: str, raw: Raw) -> bool:
+        """Whether the value is one that every dialect can be told; this dialect's own server judges the others."""
+        try:
+            value = msgspec.json.decode(raw, type=_TRANSLATED[name])
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return False
+        if name == "response_format":
+            if value.get("type") == "text":
+                return True
+            name, value = "output_schema", raw
+        elif name == "stop" and isinstance(value, str):
+            value = (value,)
+        self.options[name] = value
+        return True
+
+    def _offer(self, raw: Raw, unsaid: list[str]) -> None:
+        try:
+            offered = msgspec.json.decode(raw, type=tuple[ChatTool, ...])
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            unsaid.append("tools")
+            return
+        tools = []
+        for place, tool in enumerate(offered):
+            function = tool.function
+            if tool.type != "function" or function is None:
+                unsaid.append(f"tools[{place}] ({tool.type[:60]})")
+            else:
+                parameters = _NO_PARAMETERS if bytes(function.parameters) == b"null" else function.parameters
+                tools.append(ToolSpec(function.name, function.description or "", parameters))
+        self.tools = tuple(tools)
 
 
 # ---- agents ---------------------------------------------------------------------------------------------------------
@@ -145,6 +231,9 @@ _NO_EFFECT: dict[str, Any] = {
     "response_format": {"type": "text"},
 }
 """Values that ask for what is the case anyway."""
+_PLAIN = frozenset({*_HARMLESS, "max_tokens", "max_completion_tokens"})
+"""Parameters that a provider's model needs nothing more for."""
+_NOTHING_SAID = _Said({})
 _INSTEAD = {
     "tools": "Tools are the agent's own (tools.py); for a model with tools of yours use model `provider/model`.",
     "functions": "Tools are the agent's own (tools.py); for a model with tools of yours use model `provider/model`.",
