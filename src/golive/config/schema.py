@@ -226,7 +226,7 @@ class TierConfig(Section):
     """[models.TIER]: a chain of targets, tried in order."""
 
     chain: Annotated[tuple[TargetRef, ...], Field(min_length=1, max_length=8)]
-    """Targets `provider/model`; the next is tried when one fails before its first token."""
+    """Targets `provider/model`; the next is asked when one fails. See `on_break` for what has been shown by then."""
     chain_context_too_long: Annotated[tuple[TargetRef, ...], Field(max_length=8)] = ()
     """Targets to ask instead when the conversation is too long for one of `chain`; the rest of `chain` when absent."""
     chain_content_refused: Annotated[tuple[TargetRef, ...], Field(max_length=8)] = ()

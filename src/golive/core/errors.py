@@ -197,6 +197,18 @@ class ModelUnavailable(ModelError):
     retry_helps = True
 
 
+class NotContinued(ModelError):
+    """A target was to go on with an answer that had broken off, and said something else; that was thrown away."""
+
+    code = "model.not_continued"
+
+
+class Outrun(ModelError):
+    """Another request for the same answer was quicker; this one was closed."""
+
+    code = "model.outrun"
+
+
 class CircuitOpen(ModelUnavailable):
     """Nobody was asked: every target has failed too often lately (`retry_after_s` says when one is tried again)."""
 

@@ -45,6 +45,8 @@ TABLE: dict[str, tuple[int, str]] = {
     "model.timeout": (504, "Model provider too slow"),
     "model.rate_limited": (429, "Model provider rate limit"),
     "model.unavailable": (503, "Model provider unavailable"),
+    "model.not_continued": (502, "Model provider did not go on with an answer"),
+    "model.outrun": (502, "Another request was quicker"),
     "model.circuit_open": (503, "Model provider left alone after failures"),
     "model.auth": (502, "Model provider refused golive's credential"),
     "model.not_found": (404, "Model not found"),

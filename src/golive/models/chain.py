@@ -65,9 +65,7 @@ class Chain:
             if last is not None:
                 yield last.moves_on(step.wait_s)
             if step.wait_s:
-                await asyncio.sleep(step.wait_s)
-                if 0 < step.lane.gate.wait_s() < EARLY_S:
-                    await asyncio.sleep(EARLY_S)
+                await _waited(step)
             ticket = step.lane.gate.admit()
             if ticket is None:  # while this call waited, others made it worse
                 course.not_now()
@@ -153,6 +151,13 @@ class _Attempt:
         assert self._error is not None
         latency_ms = (self._clock.monotonic() - self._started) * 1000
         return [AttemptFailed(self._number, self._target, self._error, latency_ms, wait_s)]
+
+
+async def _waited(step: Step) -> None:
+    """A timer may be early; a gate that opens in a moment is waited for."""
+    await asyncio.sleep(step.wait_s)
+    if 0 < step.lane.gate.wait_s() < EARLY_S:
+        await asyncio.sleep(EARLY_S)
 
 
 _NOT_CONTENT = (Opened, UsageReported, Metered)

@@ -195,7 +195,7 @@ class Course:
     def _is_able(self, target: ChainTarget, request: ModelRequest) -> bool:
         can = target.can
         lacks: SkipReason | None = None
-        if request.tools and not can.tools:
+        if not can.tools and (request.tools or "tools" in request.extra):
             lacks = "tools"
         elif request.output_schema is not None and not can.structured_output:
             lacks = "structured_output"

@@ -21,6 +21,8 @@ from golive.core.errors import (
     ModelTimeout,
     ModelUnavailable,
     ModelUnreachable,
+    NotContinued,
+    Outrun,
 )
 
 
@@ -52,6 +54,8 @@ TABLE: dict[type[GoliveError], FailureClass] = {
     ContextTooLong: FailureClass(True, False, False, False),
     ContentRefused: FailureClass(True, False, False, False),
     ModelBadRequest: FailureClass(False, False, False, False),
+    NotContinued: FailureClass(False, False, False, False),
+    Outrun: FailureClass(False, False, False, False),
     ModelError: FailureClass(True, False, False, False),
     ConfigError: FailureClass(True, False, True, False),
     DeadlineExceeded: FailureClass(False, False, False, False),

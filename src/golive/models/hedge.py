@@ -12,7 +12,7 @@ import msgspec
 
 from golive.core.backoff import RetryBudget
 from golive.core.clock import Clock
-from golive.core.errors import GoliveError, ModelTimeout
+from golive.core.errors import GoliveError, Outrun
 from golive.core.tasks import Tasks
 from golive.models.call import (
     AttemptFailed,
@@ -192,8 +192,8 @@ class _Racer:
             self._report(metered)
 
 
-def _lost(racer: _Racer) -> ModelTimeout:
-    return ModelTimeout(f"{racer.target} was slower than another request for the same answer.", limit="hedge")
+def _lost(racer: _Racer) -> Outrun:
+    return Outrun(f"{racer.target} was slower than another request for the same answer.")
 
 
 async def _any_of(racers: list[_Racer], wait_s: float | None) -> _Racer | None:

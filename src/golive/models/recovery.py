@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from golive.core.errors import GoliveError, ModelBadRequest, ModelError
+from golive.core.errors import GoliveError, ModelError, NotContinued
 from golive.core.messages import Message
 from golive.models import failures
 from golive.models.call import (
@@ -83,7 +83,7 @@ class Recovering:
                         yield fitting
                 return
             except NotJoined:
-                error = ModelBadRequest(f"{answer.target} did not go on with the answer that had broken off.")
+                error = NotContinued(f"{answer.target} did not go on with the answer that had broken off.")
             except GoliveError as raised:
                 error = raised
             finally:
