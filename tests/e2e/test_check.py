@@ -56,6 +56,11 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return project(tmp_path_factory.mktemp("shared"))
 
 
+def _passed() -> dict[str, str]:
+    """Every check passes, but for that of routing, which the clerk does not have."""
+    return {check.id: "pass" for check in load_checks()} | {"RT-5.routing": "unknown"}
+
+
 async def test_a_whole_check_of_a_twin(shared: Path, tmp_path: Path) -> None:
     """On a configuration that is well every check passes; rows without a check cap the verdict at CONDITIONAL (3)."""
     to = tmp_path / "report.json"
@@ -65,7 +70,7 @@ async def test_a_whole_check_of_a_twin(shared: Path, tmp_path: Path) -> None:
     done = golive("--config", str(shared), "--json", str(to), cwd=tmp_path, TMPDIR=str(temporary))
     assert done.returncode == 3, done.stdout + done.stderr
     report = json.loads(to.read_text())
-    assert {check["id"]: check["status"] for check in report["checks"]} == {c.id: "pass" for c in load_checks()}
+    assert {check["id"]: check["status"] for check in report["checks"]} == _passed()
     assert report["verdict"] == "CONDITIONAL"
     assert report["target"]["agent"] == "clerk"
     assert "CONDITIONAL" in done.stdout
@@ -80,6 +85,8 @@ async def test_a_whole_check_of_a_twin(shared: Path, tmp_path: Path) -> None:
 def _assert_evidence(report: Any) -> None:
     """Each pass has figures, and evidence with hash, time and time to live, of bounded length."""
     for check in report["checks"]:
+        if check["status"] != "pass":
+            continue
         assert check["evidence"], check["id"]
         assert check["measured"], check["id"]
         assert check["threshold"], check["id"]

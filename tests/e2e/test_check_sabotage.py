@@ -273,8 +273,10 @@ async def test_routing_passes_with_its_saving(tmp_path: Path) -> None:
     """The same agent on a sound server passes, and both costs are told."""
     async with twin_of(tiered(tmp_path)) as sound:
         found = await hold("RT-5.routing", sound)
+        steps = await hold("RT-3.step-cap", sound)
     assert (found.status, found.why) == ("pass", "")
     assert " instead of $" in found.measured
+    assert (steps.status, steps.why) == ("pass", "")
 
 
 async def test_routing_is_not_known_of_an_agent_without_it(well: Twin) -> None:

@@ -39,7 +39,7 @@ async def step_cap(target: Target) -> Result:
     found.saw(await simulator.play(Script(tool_calls=(ToolUse(NO_SUCH_TOOL),), always_tools=True)))
     await simulator.forget()
     reply, run = await target.run("Please go on until you are done.", **fields)
-    asked = await simulator.asked()
+    asked = await simulator.asked() - _supervised(target)
     found.saw(target.http.evidence(reply, f"the provider counted {asked} requests"))
     found.measured = f"{asked} model calls, outcome {run.get('outcome')}, reason {run.get('reason')}"
     if asked > cap:
@@ -51,6 +51,11 @@ async def step_cap(target: Target) -> Result:
     if shortened:
         return found.warned(f"shortened: tried with {MOST_STEPS} steps instead of the agent's {limit}")
     return found.passed()
+
+
+def _supervised(target: Target) -> int:
+    """Calls that are no step: the supervisor's one, where the agent has `[routing]`."""
+    return int(target.twin.loaded.agents[need_agent(target)].config.routing.supervisor is not None)
 
 
 @check(
