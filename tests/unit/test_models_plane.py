@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from golive.config.schema import GoliveConfig, PriceConfig, ProviderConfig, TierConfig
+from golive.config.schema import CapabilityConfig, GoliveConfig, PriceConfig, ProviderConfig, TierConfig
 from golive.core.clock import SystemClock
 from golive.core.deadline import Deadline
 from golive.core.errors import (
@@ -15,6 +15,7 @@ from golive.core.errors import (
     ModelAuthFailed,
     ModelBadRequest,
     ModelCut,
+    ModelIncapable,
     ModelMalformed,
     ModelRateLimited,
     ModelUnreachable,
@@ -313,3 +314,14 @@ async def test_an_open_breaker_is_told_by_health(plane: ModelPlane) -> None:
     assert plane.open_breakers() == 1
     _, error = await ask(plane, "dead/m")
     assert isinstance(error, CircuitOpen)
+
+
+async def test_a_model_that_makes_no_embeddings_is_not_asked_for_them(sim: Simulator) -> None:
+    config = GoliveConfig(
+        providers={"sim": ProviderConfig(base_url=sim.base_url)},
+        capabilities={"sim/*": CapabilityConfig(embeddings=False)},
+    )
+    plane = ModelPlane(config, resolve, HttpTransport(), CLOCK)
+    with pytest.raises(ModelIncapable, match="sim/sim-text makes no embeddings"):
+        plane.embeddings("sim/sim-text")
+    await plane.close()

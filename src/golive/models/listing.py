@@ -9,6 +9,10 @@ CAPABILITIES = tuple(name for name in ModelCapabilities.__struct_fields__ if not
 """What a model can or cannot, in the order of the settings."""
 
 
+WITHOUT_EMBEDDINGS = "anthropic"
+"""The dialect that has none."""
+
+
 class ListedPrice(Struct, frozen=True, kw_only=True):
     """US dollars a million tokens, of the smallest size of context; a part without a price of its own is left out.
 
@@ -42,7 +46,11 @@ def describe(ref: str, dialect: str, price: Price | None, can: ModelCapabilities
         id=ref,
         provider=ref.partition("/")[0],
         dialect=dialect,
-        capabilities=tuple(name for name in CAPABILITIES if getattr(can, name)),
+        capabilities=tuple(
+            name
+            for name in CAPABILITIES
+            if getattr(can, name) and not (name == "embeddings" and dialect == WITHOUT_EMBEDDINGS)
+        ),
         context_window=can.context_window or (price.context_window if price is not None else None),
         max_output_tokens=can.max_output_tokens,
         price=_listed(price) if price is not None and price.is_known else None,

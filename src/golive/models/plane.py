@@ -14,7 +14,7 @@ from golive.config.schema import GoliveConfig, ProviderConfig, TierConfig
 from golive.core.backoff import BackoffPolicy, RetryBudget
 from golive.core.chance import Chance, SystemChance
 from golive.core.clock import Clock
-from golive.core.errors import GoliveError, ModelError, NotFound
+from golive.core.errors import GoliveError, ModelError, ModelIncapable, NotFound
 from golive.core.health import BreakerInfo, Dependency
 from golive.core.tasks import Tasks
 from golive.models.anthropic import Anthropic
@@ -210,6 +210,11 @@ class ModelPlane:
 
     def _embeddings(self, ref: str) -> Embed:
         provider, model, config = self._parts(ref)
+        if not self.capabilities.of(provider, model).embeddings:
+            raise ModelIncapable(
+                f"{ref} makes no embeddings.", remedy=f'Name another model, or correct [capabilities."{ref}"].',
+                provider=provider, model=model, sent=False,
+            )  # fmt: skip
         lanes = [
             (
                 EmbeddingCall(
