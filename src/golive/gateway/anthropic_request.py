@@ -96,6 +96,8 @@ _ONLY_THERE = ("container", "mcp_servers")
 def read_messages(body: bytes) -> MessagesBody:
     """The request; raises InvalidRequest naming the field."""
     asked = _reader.decode(body)
+    if not asked.model:
+        raise InvalidRequest("model is empty.", remedy="Name an agent, or provider/model.", field="model", value="")
     if not asked.messages:
         raise InvalidRequest("messages is empty.", remedy="Send at least one message.", field="messages", value=[])
     return asked

@@ -15,6 +15,8 @@ BUSY_TIMEOUT_S = 10.0
 LOCKED_OUT_S = 1.0
 """The same once that was in vain, until a transaction stands again: what queued up behind it has waited already."""
 
+_SWITCHES = 20
+"""Attempts to switch the write-ahead log on while other processes do."""
 MEMORY = ":memory:"
 _CACHED_STATEMENTS = 256
 _CHECKPOINT_PAGES = 4000
@@ -75,6 +77,23 @@ def connect(path: str, *, writable: bool = True) -> sqlite3.Connection:
     return connection
 
 
+def _write_ahead(connection: sqlite3.Connection) -> str:
+    """Switches the write-ahead log on; returns the journal mode that holds then.
+
+    While another process does the same, SQLite says "busy" at once, whatever the time-out: both waiting would be a
+    deadlock. Beginning to write does wait, so that the other is done when this tries again.
+    """
+    for _ in range(_SWITCHES):
+        try:
+            return str(connection.execute("PRAGMA journal_mode=WAL").fetchone()[0])
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
+    return str(connection.execute("PRAGMA journal_mode=WAL").fetchone()[0])
+
+
 def connect_writer(path: str) -> sqlite3.Connection:
     """The connection that writes: write-ahead log on, so that readers never wait for it.
 
@@ -84,7 +103,7 @@ def connect_writer(path: str) -> sqlite3.Connection:
     """
     connection = connect(path)
     try:
-        (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+        mode = _write_ahead(connection)
         if mode != "wal" and path != MEMORY:
             raise StoreUnavailable(
                 f"The database {path} cannot use a write-ahead log (journal mode stays {mode!r}).",
