@@ -1,41 +1,21 @@
 """Answers of Anthropic Messages, hostile and sound: never an exception, and the same as the official client reads."""
 
-import random
 from typing import Any
 
 import anthropic
 import httpx2
 import msgspec
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from golive.core.errors import ModelError
 from golive.models.anthropic import Anthropic
-from golive.models.call import Finished, ReasoningDelta, StateReported, UsageReported
-from tests.contract.speakers.anthropic import ANTHROPIC, close, delta, finish, message, sse, start, text, tool
-from tests.contract.test_dialect import Outcome, calls, decode, of_kind
+from golive.models.call import ReasoningDelta, StateReported, UsageReported
+from tests.contract.speakers.anthropic import close, delta, finish, message, sse, start, text, tool
+from tests.contract.test_dialect import calls, decode, of_kind
 from tests.contract.test_dialect import text as text_of
+from tests.property.test_damaged_answers import is_sound
 
 DIALECT = Anthropic()
-
-
-def is_sound(outcome: Outcome) -> None:
-    """Either an error of the tree, or one end."""
-    events, failure = outcome
-    assert failure is None or isinstance(failure, ModelError)
-    assert len(of_kind(events, Finished)) <= 1
-    if failure is None:
-        assert len(of_kind(events, Finished)) == 1
-    for reported in of_kind(events, UsageReported):
-        assert min(msgspec.structs.astuple(reported.usage)) >= 0
-        assert reported.usage.cached_input_tokens + reported.usage.cache_write_tokens <= reported.usage.input_tokens
-        assert reported.usage.reasoning_tokens <= reported.usage.output_tokens
-    for state in of_kind(events, StateReported):
-        assert isinstance(msgspec.json.decode(state.state.data), dict)
-    ids = [call[0] for call in calls(events).values()]
-    assert len(set(ids)) == len(ids)
-
 
 # ---- hostile
 
@@ -102,28 +82,6 @@ def test_any_whole_answer(content: list[Any], usage: Any, reason: Any) -> None:
     """The same for an answer that is not streamed."""
     body = msgspec.json.encode(message(content, reason, usage=usage))
     is_sound(decode(DIALECT, body, streamed=False))
-
-
-def damaged(chance: random.Random) -> tuple[bytes, bool]:
-    """A situation of the contract with some bytes changed, lost, doubled or put in; whether it streams."""
-    streamed = chance.random() < 0.7
-    bodies = ANTHROPIC.streamed if streamed else ANTHROPIC.whole
-    body = bytearray(chance.choice(list(bodies.values())))
-    for _ in range(chance.randrange(1, 4)):
-        at = chance.randrange(len(body) + 1)
-        end = at + chance.randrange(30)
-        put = chance.choice((b"", b"\xff", b"\n\n", b"NaN", b"-1", b"null", b"{", b"]", b'"', bytes(body[at:end]) * 2))
-        body[at : chance.choice((at, at + 1, end))] = put
-    return bytes(body), streamed
-
-
-@pytest.mark.parametrize("cases", [10_000, pytest.param(1_000_000, marks=pytest.mark.long)])
-def test_damaged_answers(cases: int) -> None:
-    """Sound answers that the way has damaged."""
-    chance = random.Random(20261121)
-    for _ in range(cases):
-        body, streamed = damaged(chance)
-        is_sound(decode(DIALECT, body, streamed=streamed, cuts=[chance.randrange(2_000)]))
 
 
 # ---- sound
