@@ -28,6 +28,7 @@ def test_every_role_may_exactly_its_verbs(role: str, verb: Verb) -> None:
     found = authorize(Principal("t1", "key_1", role), verb, Resource("t1", "run", "run_1"))
     assert found.allowed is (verb in MAY.get(role, frozenset()))
     assert verb in found.reason
+    assert found.roles == (() if found.allowed else tuple(name for name, verbs in MAY.items() if verb in verbs))
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -36,6 +37,7 @@ def test_nobody_reaches_another_tenant(verb: Verb) -> None:
     found = authorize(Principal("t1", "key_1", "admin"), verb, Resource("t2", "run", "run_1"))
     assert found.allowed is False
     assert "another tenant" in found.reason
+    assert found.roles == ()
 
 
 def test_the_roles_are_the_ones_written_down() -> None:

@@ -57,6 +57,12 @@ async def test_it_takes_an_operator(server: Server) -> None:
         async with http.get("/v1/breakers") as response:
             assert response.status == 200
         async with http.post("/v1/breakers/reset") as response:
+            problem = await response.json()
             assert response.status == 403
+            assert (problem["verb"], problem["role"], problem["roles"]) == (
+                "breakers.reset", "user", ["operator", "admin"]
+            )  # fmt: skip
+            assert problem["detail"] == "Role 'user' does not include 'breakers.reset'."
+            assert problem["remedy"] == "Use a key of the role operator or admin."
     async with server.client(operator) as http, http.post("/v1/breakers/reset") as response:
         assert response.status == 200

@@ -305,7 +305,7 @@ def demand(exchange: Exchange, verb: Verb, kind: str, name: str) -> None:
     principal = exchange.principal
     decision = authorize(principal, verb, Resource(principal.tenant, kind, name))
     if not decision.allowed:
-        raise forbidden(decision, verb)
+        raise forbidden(decision, verb, principal.role)
 
 
 def _unfinished(asked: Asked) -> ModelCut:

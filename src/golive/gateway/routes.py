@@ -91,10 +91,14 @@ class Route:
         return self.verb is PUBLIC
 
 
-def forbidden(decision: Decision, verb: Verb) -> Forbidden:
-    """The error for a decision that says no."""
+def forbidden(decision: Decision, verb: Verb, role: str) -> Forbidden:
+    """The error for a decision that says no to a principal of `role`; names the roles that may."""
     reason = f"{decision.reason[:1].upper()}{decision.reason[1:]}."
-    return Forbidden(reason, remedy="Use a key of another role.", verb=verb)
+    if not decision.roles:
+        return Forbidden(reason, remedy="Use a key of its own tenant.", verb=verb, role=role)
+    *others, last = decision.roles
+    remedy = f"Use a key of the role {', '.join(others) + ' or ' if others else ''}{last}."
+    return Forbidden(reason, remedy=remedy, verb=verb, role=role, roles=decision.roles)
 
 
 class _Node:

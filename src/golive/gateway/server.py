@@ -157,7 +157,7 @@ class Gateway:
             if authorize(principal, verb, resource).allowed:
                 break
         else:
-            raise forbidden(authorize(principal, route.verbs[0], resource), route.verbs[0])
+            raise forbidden(authorize(principal, route.verbs[0], resource), route.verbs[0], principal.role)
         await route.handler(exchange)
 
     async def _refuse(self, exchange: Exchange, error: GoliveError) -> None:

@@ -37,8 +37,11 @@ class Resource(Struct, frozen=True):
 
 
 class Decision(Struct, frozen=True):
+    """`roles`: where it is the role that is missing, those that would do, as `ROLES` lists them."""
+
     allowed: bool
     reason: str
+    roles: tuple[str, ...] = ()
 
 
 def authorize(principal: Principal, verb: Verb, resource: Resource, context: dict[str, str] | None = None) -> Decision:
@@ -46,5 +49,6 @@ def authorize(principal: Principal, verb: Verb, resource: Resource, context: dic
     if principal.tenant != resource.tenant:
         return Decision(False, f"{resource.kind} belongs to another tenant")
     if verb not in ROLES.get(principal.role, frozenset()):
-        return Decision(False, f"role {principal.role!r} does not include {verb!r}")
+        may = tuple(role for role, verbs in ROLES.items() if verb in verbs)
+        return Decision(False, f"role {principal.role!r} does not include {verb!r}", may)
     return Decision(True, f"role {principal.role!r} includes {verb!r}")
