@@ -11,6 +11,7 @@ from golive.core.errors import (
     ModelAuthFailed,
     ModelBadRequest,
     ModelCut,
+    ModelIncapable,
     ModelUnreachable,
 )
 from golive.core.events import Missing
@@ -68,6 +69,8 @@ TURNS: list[tuple[str, list[list[Item]], str, str]] = [
     ("too_long", [[ContextTooLong("long")]], "failed", "model.context_too_long"),
     ("bad_request", [[ModelBadRequest("bad")]], "failed", "model.bad_request"),
     ("not_set_up", [[ModelAuthFailed("key")]], "failed", "model.auth"),
+    ("not_set_up", [[ModelIncapable("no", lacking=("tools",))]], "failed", "model.incapable"),
+    ("no_images", [[ModelIncapable("no", lacking=("tools", "images"))]], "failed", "model.incapable"),
 ]
 
 

@@ -250,8 +250,29 @@ async def test_a_target_that_cannot_do_it_is_passed_over(world: World, request_:
     events = await world.ask(chain, request_)
     assert (started(events), poor.asked, events[0].skipped) == (["b/m"], 0, (Skipped("a/m", lacks),))  # type: ignore[union-attr]
     assert started(await world.ask(chain)) == ["a/m"]
-    with pytest.raises(ModelIncapable, match=lacks.replace("_", " ")):
+    with pytest.raises(ModelIncapable, match=lacks.replace("_", " ")) as refused:
         await world.ask(world.chain(world.target("a/m", poor, **{lacks: False})), request_)
+    assert refused.value.message.startswith("a/m ")
+    assert refused.value.fields["lacking"] == (lacks,)
+    assert refused.value.fields["sent"] is False
+    assert f'`{lacks}` of [capabilities."a/m"]' in refused.value.remedy
+
+
+async def test_each_target_of_a_chain_that_cannot_do_it_says_what_it_lacks(world: World) -> None:
+    asked = ModelRequest(
+        messages=(Message("user", (ImagePart("https://x/y.png"),)),), tools=(ToolSpec("t", "", Raw(b"{}")),)
+    )
+    chain = world.chain(
+        world.target("a/m", Provider(GOOD), tools=False), world.target("b/m", Provider(GOOD), images=False)
+    )
+    with pytest.raises(ModelIncapable) as refused:
+        await world.ask(chain, asked)
+    assert refused.value.message == "a/m takes no tools; b/m takes no images. Nobody was asked."
+    assert refused.value.remedy == (
+        "Leave the tools or the images out of the request, or use another model. Where a model can do it after all, "
+        'the server\'s operator corrects `tools` of [capabilities."a/m"] and `images` of [capabilities."b/m"] in '
+        "golive.toml."
+    )
 
 
 async def test_too_long_a_context_goes_to_a_larger_window_or_to_targets_of_its_own(world: World) -> None:

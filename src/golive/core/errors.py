@@ -232,7 +232,7 @@ class ModelBadRequest(ModelError):
 
 
 class ModelIncapable(ModelBadRequest):
-    """Nobody was asked: no target of the chain can do what the request needs."""
+    """Nobody was asked: no target of the chain can do what the request needs (`lacking`: settings of [capabilities])."""
 
     code = "model.incapable"
 

@@ -58,8 +58,12 @@ WAYS: dict[str, Way] = {
     "bad_request": Way(
         "no model can work with the request", "The model cannot work with this request as it stands."
     ),
+    "no_images": Way(
+        "the request has pictures, and no model of the agent takes them",
+        "I cannot look at pictures. Please send this without them; where this conversation has some already, begin a new one.",
+    ),
     "not_set_up": Way(
-        "a credential or model is missing or wrong",
+        "a credential or model is missing or wrong, or no model can do what the agent needs",
         "I am not set up correctly, so I cannot answer. Whoever runs this server finds the reason in its log.",
     ),
     "tool_out": Way(

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from golive.core.errors import GoliveError, ModelError
-from golive.gateway.openai_errors import openai_status, run_status, upstream_headers
+from golive.gateway.openai_errors import openai_status, run_status, upstream_headers, words_of
 from golive.gateway.problems import Headers
 from golive.runtime.api import RunResult
 
@@ -63,7 +63,7 @@ def error_of(error: GoliveError, run: str | None) -> AnthropicError:
     fields: dict[str, Any] = error.fields
     kind = type_of(anthropic_status(error))
     if isinstance(error, ModelError):
-        message = fields.get("vendor_message") or error.message
+        message = words_of(error)
         detail = ErrorDetail(kind, message, fields.get("vendor_code") or error.code)
     else:
         field = fields.get("field")

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from golive.core.errors import GoliveError, ModelAuthFailed, ModelError
+from golive.core.errors import GoliveError, ModelAuthFailed, ModelBadRequest, ModelError
 from golive.gateway.problems import TABLE, Headers, headers_of, status_of
 from golive.runtime.api import RunResult
 
@@ -50,7 +50,7 @@ def error_of(error: GoliveError) -> dict[str, Any]:
     """The body of an error answer, which is also what ends a broken stream."""
     fields = error.fields
     if isinstance(error, ModelError):
-        message = fields.get("vendor_message") or error.message
+        message = words_of(error)
         body = ErrorBody(message, type_of(openai_status(error)), None, fields.get("vendor_code") or error.code)
     else:
         field = fields.get("field")
@@ -58,6 +58,16 @@ def error_of(error: GoliveError) -> dict[str, Any]:
         code = fields.get("openai_code") or error.code
         body = ErrorBody(str(error), type_of(openai_status(error)), param, code)
     return {"error": body}
+
+
+def words_of(error: ModelError) -> str:
+    """What a caller is told of a failed model call: the vendor's words, or ours. The remedy is the operator's, except
+    where golive itself refused the request before anybody was asked."""
+    words = error.fields.get("vendor_message")
+    if words:
+        return str(words)
+    ours = isinstance(error, ModelBadRequest) and error.fields.get("sent") is False
+    return str(error) if ours else error.message
 
 
 def openai_error(error: GoliveError) -> tuple[int, Headers, bytes]:

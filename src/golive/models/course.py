@@ -139,12 +139,7 @@ class Course:
     def nobody(self) -> GoliveError:
         """The error where nobody was asked at all."""
         if not self._fresh:
-            lacking = " or ".join(sorted({skipped.reason for skipped in self._unable})).replace("_", " ")
-            refs = ", ".join(skipped.target for skipped in self._unable)
-            return ModelIncapable(
-                f"No target of the chain takes {lacking}: {refs}.",
-                remedy="Add a target that does, or correct its [capabilities] in golive.toml.", targets=refs,
-            )  # fmt: skip
+            return _incapable(self._unable)
         wait_s = round(min(step.lane.gate.wait_s() for step in self._fresh), 1)
         refs = ", ".join(dict.fromkeys(step.target.ref for step in self._fresh))
         paused = all(step.lane.gate.pause_s() for step in self._fresh)
@@ -204,6 +199,26 @@ class Course:
         if lacks is not None:
             self._unable.append(Skipped(target.ref, lacks))
         return lacks is None
+
+
+_FEATURES: dict[SkipReason, tuple[str, str]] = {
+    "tools": ("the tools", "takes no tools"),
+    "images": ("the images", "takes no images"),
+    "structured_output": ("the JSON schema of the answer", "binds no answer to a JSON schema (structured output)"),
+}
+"""What a request may need: its name in a request, and what is said of a target that lacks it."""
+
+
+def _incapable(unable: Sequence[Skipped]) -> ModelIncapable:
+    """Nobody was asked, for none of these can do what the request needs."""
+    lacking = tuple(dict.fromkeys(skipped.reason for skipped in unable))
+    settings = " and ".join(f'`{skipped.reason}` of [capabilities."{skipped.target}"]' for skipped in unable)
+    return ModelIncapable(
+        "; ".join(f"{skipped.target} {_FEATURES[skipped.reason][1]}" for skipped in unable) + ". Nobody was asked.",
+        remedy=f"Leave {' or '.join(_FEATURES[reason][0] for reason in lacking)} out of the request, or use another "
+        f"model. Where a model can do it after all, the server's operator corrects {settings} in golive.toml.",
+        lacking=lacking, targets=", ".join(skipped.target for skipped in unable), sent=False,
+    )  # fmt: skip
 
 
 def _has_images(request: ModelRequest) -> bool:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from golive.core.errors import GoliveError, ModelError
+from golive.core.errors import GoliveError, ModelError, ModelIncapable
 from golive.core.events import AlarmRaised, Body, ModelFailed
 from golive.core.messages import Usage
 from golive.models.call import Metered
@@ -67,10 +67,10 @@ def breaker_alarm(target: str, message: str, fields: dict[str, Any]) -> AlarmRai
 
 def _words(error: BaseException | None) -> tuple[str, str, dict[str, Any]]:
     """What the journal says of a failure: code, message, the vendor's own fields. Where nobody but the operator can
-    help (a secret that is not set), the message says what to do."""
+    help (a secret that is not set, a model that cannot do it), the message says what to do."""
     if error is None:
         return "disconnected", "The client went away.", {}
-    if isinstance(error, ModelError):
+    if isinstance(error, ModelError) and not isinstance(error, ModelIncapable):
         return error.code, error.message, error.fields
     if isinstance(error, GoliveError):
         return error.code, str(error), {}

@@ -11,6 +11,7 @@ from golive.core.errors import (
     ModelBadRequest,
     ModelEmpty,
     ModelError,
+    ModelIncapable,
     ModelNotFound,
 )
 from golive.core.events import Outcome
@@ -79,6 +80,7 @@ def _after_answer(state: RunState, finish_reason: str) -> Finish:
 _NO_RETRY_HELPS: tuple[tuple[type[GoliveError], str], ...] = (
     (ContextTooLong, "too_long"),
     (ContentRefused, "refused"),
+    (ModelIncapable, "not_set_up"),
     (ModelBadRequest, "bad_request"),
     (ModelAuthFailed, "not_set_up"),
     (ModelNotFound, "not_set_up"),
@@ -95,6 +97,8 @@ def after_error(error: GoliveError, state: RunState, deadline_s: float) -> Finis
         return Finish("partial", "deadline", "deadline" if answer else "deadline_empty", {"seconds": seconds})
     ended: Outcome = "partial" if answer or state.tools_done else "failed"
     way = next((way for kind, way in _NO_RETRY_HELPS if isinstance(error, kind)), None)
+    if isinstance(error, ModelIncapable) and "images" in error.fields.get("lacking", ()):
+        way = "no_images"  # the one thing that whoever asked can leave out; tools and schemas are the agent's own
     if way is not None and not answer:
         return Finish("refused" if isinstance(error, ContentRefused) else ended, error.code, way)
     if isinstance(error, ModelError):
