@@ -261,15 +261,21 @@ async def test_the_request_log_shows_what_was_sent_without_credentials(sim: Simu
     await client.answer()
     client.send("POST", "/v1/chat/completions", b"not json \xff")
     await client.answer()
+    for key in ("sk-very-secret", "sk-other-secret"):
+        client.send("POST", "/v1/chat/completions", payload(), authorization=f"Bearer {key}")
+        await client.answer()
     client.writer.close()
     _, log = await control(sim, "GET", "/sim/requests")
-    sent, broken = log["requests"]
+    sent, broken, same, other = log["requests"]
     assert sent["body"]["user"] == "u1"
     assert (sent["headers"]["authorization"], sent["headers"]["x-api-key"]) == ("[redacted]", "[redacted]")
     assert sent["headers"]["idempotency-key"] == "once"
     assert broken["body"] == "not json \ufffd"
+    assert broken["credential"] == ""
+    assert len(sent["credential"]) == 8
+    assert same["credential"] == sent["credential"] != other["credential"]
     assert "secret" not in msgspec.json.encode(log).decode()
-    assert [entry["id"] for entry in (await control(sim, "GET", "/sim/requests?last=1"))[1]["requests"]] == ["req_2"]
+    assert [entry["id"] for entry in (await control(sim, "GET", "/sim/requests?last=1"))[1]["requests"]] == ["req_4"]
 
 
 async def test_the_bill_is_read_and_reset_over_http(sim: Simulator) -> None:
