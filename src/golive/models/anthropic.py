@@ -63,10 +63,9 @@ class Anthropic:
     """See `dialect.Dialect`.
 
     A request that is longer than the context window has no code of its own: it is an `invalid_request_error` of status
-    400 like any other, told by its message alone, on which nothing here decides. It is a ModelBadRequest; only one that
-    is too long in bytes (413, `request_too_large`) is a ContextTooLong. Where that matters, tell golive the window
-    ([capabilities]), so that it is seen before the request is sent. An answer that reaches the window's end is cut for
-    its length. A spend limit that the account's owner has set is answered in the same way, with nothing to tell it by.
+    400 like any other, and told by its sentence (`too_long.py`). One that is too long in bytes is a 413,
+    `request_too_large`; both are a ContextTooLong. An answer that reaches the window's end is cut for its length. A
+    spend limit that the account's owner has set is a bad request, with nothing to tell it by.
     """
 
     name = "anthropic"

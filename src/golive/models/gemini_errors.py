@@ -1,4 +1,5 @@
-"""What Google's APIs say when they refuse, to our error tree. Decides on status words and reasons, never on text.
+"""What Google's APIs say when they refuse, to our error tree. Decides on status words and reasons; on text only for
+a context that is too long (`too_long.py`).
 
 Source: https://cloud.google.com/apis/design/errors (google.rpc.Status and its details, `google.api.ErrorReason`) and
 https://ai.google.dev/gemini-api/docs/troubleshooting, both November 2026.
@@ -11,6 +12,7 @@ from typing import Any
 import msgspec
 
 from golive.core.errors import (
+    ContextTooLong,
     ModelAuthFailed,
     ModelBadRequest,
     ModelError,
@@ -19,6 +21,7 @@ from golive.core.errors import (
     ModelTimeout,
     ModelUnavailable,
 )
+from golive.models.too_long import says_too_long
 from golive.models.vendor_errors import (
     MAX_RETRY_AFTER_S,
     Complaint,
@@ -106,10 +109,18 @@ def _google_error(origin: Origin, error: dict[str, Any], status: int | None, wai
         delay_s = _seconds(detail.get("retryDelay"))
         wait_s = wait_s if delay_s is None else delay_s
     complaint = Complaint(message if isinstance(message, str) else None, codes)
+    if kind is ModelBadRequest and says_too_long(_code(error, status), codes, complaint.message):
+        kind = ContextTooLong
     found = vendor_error(origin, kind, status, complaint, wait_s)
     if kind is ModelRateLimited and any(_PER_DAY in quota for detail in details for quota in _quotas(detail)):
         found.fields["quota_exhausted"] = True
     return found
+
+
+def _code(error: dict[str, Any], status: int | None) -> int | None:
+    """The status of the answer; of an error inside one, what it says itself."""
+    code = error.get("code") if status is None else status
+    return code if isinstance(code, int) else None
 
 
 def _details(error: dict[str, Any]) -> Iterator[dict[str, Any]]:

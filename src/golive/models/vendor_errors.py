@@ -1,4 +1,5 @@
-"""From what a provider says when it refuses, to our error tree. Decides on status and codes, never on text.
+"""From what a provider says when it refuses, to our error tree. Decides on status and codes; on text only for a
+context that is too long (`too_long.py`).
 
 Owns the table of codes, Retry-After, request ids, and keeping credentials out of what is passed on.
 """
@@ -21,6 +22,7 @@ from golive.core.errors import (
     ModelTimeout,
     ModelUnavailable,
 )
+from golive.models.too_long import says_too_long
 
 MAX_VENDOR_MESSAGE = 500
 """Characters of a vendor's message that are kept."""
@@ -194,7 +196,7 @@ def from_status(
             ModelError, f"redirected ({status}) to {origin.redact(place, 200)}; golive follows no redirects",
             remedy=f"Set base_url of providers.{origin.provider} to the final address.", status=status, sent=True,
         )  # fmt: skip
-    kind = _kind(status, complaint.codes)
+    kind = _kind(status, complaint)
     return vendor_error(origin, kind, status, complaint, retry_after_s(header, now))
 
 
@@ -202,19 +204,21 @@ def from_stream(origin: Origin, error: Any) -> ModelError:
     """The error an `{"error": …}` object inside an answer stands for. Without a code it is the provider's own fault."""
     complaint = _complaint({"error": error}) or Complaint()
     if complaint.status is not None:
-        kind = _kind(complaint.status, complaint.codes)
+        kind = _kind(complaint.status, complaint)
     else:
         kind = next((_BY_CODE[code.lower()] for code in complaint.codes if code.lower() in _BY_CODE), ModelUnavailable)
     return vendor_error(origin, kind, None, complaint, None)
 
 
-def _kind(status: int, codes: tuple[str, ...]) -> type[ModelError]:
-    for code in codes:
+def _kind(status: int, complaint: Complaint) -> type[ModelError]:
+    for code in complaint.codes:
         named = _BY_CODE.get(code.lower())
         if named is not None and issubclass(named, _SPECIFIC) and status < 500:
             return named
     if status in _BY_STATUS:
         return _BY_STATUS[status]
+    if says_too_long(status, complaint.codes, complaint.message):
+        return ContextTooLong
     return ModelUnavailable if status >= 500 else ModelBadRequest
 
 
@@ -257,7 +261,11 @@ def _complaint(body: Any) -> Complaint | None:
     codes: list[str] = []
     status = None
     inner = error.get("innererror")
-    for value in (error.get("code"), error.get("type"), inner.get("code") if isinstance(inner, dict) else None):
+    word = error.get("status")  # Google's, whose endpoint for OpenAI's clients has no type
+    for value in (
+        error.get("code"), error.get("type"), word if isinstance(word, str) and word.isupper() else None,
+        inner.get("code") if isinstance(inner, dict) else None,
+    ):  # fmt: skip
         number = int(value[:9]) if isinstance(value, str) and value.isascii() and value.isdigit() else value
         if isinstance(number, int) and 400 <= number <= 599:
             status = number
