@@ -7,6 +7,7 @@ import typer
 
 from golive.cli.client import Client, StreamBroken, connected
 from golive.cli.frames import RunPrinter
+from golive.cli.nearest import doubt
 from golive.cli.options import ConfigOption, JsonOption, KeyOption, UrlOption
 from golive.cli.running import run as run_to_end
 from golive.cli.show import Column, json_text, moment, note, table
@@ -45,15 +46,16 @@ def list_runs(
     where = {"agent": agent, "state": state, "outcome": outcome, "conversation": conversation, "source": source}
     wanted = {name: str(value) for name, value in where.items() if value is not None}
 
-    async def ask() -> list[dict[str, Any]]:
+    async def ask() -> tuple[list[dict[str, Any]], str]:
         async with connected(config, url, key) as client:
-            return await _pages(client, wanted, limit)
+            runs = await _pages(client, wanted, limit)
+            return runs, await doubt(client, agent) if agent and not runs else ""
 
-    found = run_to_end(ask())
+    found, doubtful = run_to_end(ask())
     if as_json:
         json_text({"data": found})
         return
-    table(_COLUMNS, [_row(row) for row in found], empty="No runs.")
+    table(_COLUMNS, [_row(row) for row in found], empty=f"No runs. {doubtful}".rstrip())
 
 
 async def _pages(client: Client, wanted: dict[str, str], limit: int) -> list[dict[str, Any]]:

@@ -5,9 +5,11 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from golive.config.schema import ServerConfig
+from golive.config.suggest import did_you_mean
+from golive.core.errors import NotFound
 from golive.gateway.bodies import Reader
 from golive.gateway.exchange import Exchange
-from golive.gateway.routes import Answer, Route
+from golive.gateway.routes import Answer, Param, Route
 from golive.models.gate import GateState
 
 
@@ -29,6 +31,10 @@ class BreakerList(Struct, frozen=True):
     data: list[BreakerCard]
 
 
+class BreakersQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    target: str | None = None
+
+
 class ResetBody(Struct, frozen=True, forbid_unknown_fields=True):
     """`target` names one `provider/model`; without it all are meant."""
 
@@ -45,22 +51,50 @@ class BreakerFaces:
     """Handlers of /v1/breakers."""
 
     def __init__(
-        self, states: Callable[[], Sequence[GateState]], reset: Callable[[str | None], int], server: ServerConfig
-    ) -> None:
-        """`reset` takes a target, or None for all; says how many it closed, and raises NotFound."""
+        self, states: Callable[[], Sequence[GateState]], reset: Callable[[str | None], int],
+        dialect: Callable[[str], str | None], server: ServerConfig,
+    ) -> None:  # fmt: skip
+        """Takes what it calls.
+
+        Args:
+            reset: takes a target, or None for all; says how many it closed, and raises NotFound.
+            dialect: that of `provider/model`; None where there is no such provider.
+        """
         self._states = states
         self._reset = reset
+        self._dialect = dialect
         self._limit = server.max_body_bytes
+        self._query = Reader(BreakersQuery)
         self._body = Reader(ResetBody)
 
     async def listing(self, exchange: Exchange) -> None:
         """GET /v1/breakers"""
-        await exchange.json(BreakerList([BreakerCard(**state._asdict()) for state in self._states()]))
+        target = self._query.query(exchange.scope["query_string"]).target
+        states = self._states()
+        if target is not None:
+            self._demand_provider(target, states)
+            states = [state for state in states if state.target == target]
+        await exchange.json(BreakerList([BreakerCard(**state._asdict()) for state in states]))
 
     async def reset(self, exchange: Exchange) -> None:
         """POST /v1/breakers/reset"""
         body = await self._body.read(exchange, self._limit, ResetBody())
+        if body.target is not None:
+            self._demand_provider(body.target, self._states())
         await exchange.json(ResetDone(self._reset(body.target)))
+
+    def _demand_provider(self, target: str, states: Sequence[GateState]) -> None:
+        """Raises NotFound where the target cannot be one, because nobody configured its provider."""
+        provider, _, model = target[:120].partition("/")
+        if model and self._dialect(target) is not None:
+            return
+        said = f"There is no provider {provider!r}" if model else f"{target[:120]!r} is not provider/model"
+        asked = dict.fromkeys(state.target for state in states)
+        raise NotFound(
+            f"{said}, so there is no circuit breaker of that name.",
+            remedy=did_you_mean(target[:120], asked) or "No model has been asked yet.",
+            kind="breaker", name=target[:120], field="target", value=target[:120],
+        )  # fmt: skip
 
     def routes(self) -> list[Route]:
         """All routes of this face."""
@@ -68,6 +102,7 @@ class BreakerFaces:
             Route(
                 "GET", "/v1/breakers", "health.read", self.listing, "List circuit breakers", kind="breaker",
                 tag="Agents and models",
+                params=(Param("target", "query", "Only those of this `provider/model`; none where nobody asked it."),),
                 answers=(Answer(200, "One for each model in use and credential.", BreakerList),),
             ),
             Route(

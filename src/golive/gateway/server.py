@@ -100,7 +100,7 @@ class Gateway:
             ResponsesFace(face, runtime, dialect, ids),
             EmbeddingsFace(relay, embeddings, dialect, server.max_body_bytes),
             MessagesFace(face),
-            BreakerFaces(breakers, reset_breakers, server),
+            BreakerFaces(breakers, reset_breakers, dialect, server),
             Administration(key_admin, config_rows, server),
             HealthFaces(
                 dependencies=health,
