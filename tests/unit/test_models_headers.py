@@ -34,3 +34,20 @@ def test_no_request_sets_a_credential_or_a_dialects_own_header(dialect: Dialect)
     taken = tuple((spelt(name), "taken") for name in NAMES for spelt in (str.lower, str.upper, str.title))
     asked = ModelRequest(messages=plain.messages, headers=(*taken, ("x-sim-script", "{}")))
     assert call.headers("secret", asked) == call.headers("secret", plain) | {"x-sim-script": "{}"}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+def test_features_are_named_to_a_target_of_the_requests_own_dialect(dialect: Dialect) -> None:
+    """In that dialect's header, whatever the provider is called; a request without costs nothing: the same headers."""
+    call = ProviderCall(
+        provider="p", model="m", base_url="http://x/v1", limits=Limits(1, 1, 1, 1), dialect=dialect,
+        transport=HttpTransport(), credential=lambda: "secret", clock=SystemClock(),
+    )  # fmt: skip
+    plain = ModelRequest(messages=(Message("user", "x"),))
+    usual = call.headers("secret", plain)
+    assert call.headers("secret", plain) is usual
+    for spoken in (each.name for each in DIALECTS):
+        asked = ModelRequest(messages=plain.messages, dialect=spoken, betas=("one-2026-01-01", "two"))
+        added = call.headers("secret", asked).items() - usual.items()
+        header = {"anthropic": "anthropic-beta", "gemini": None}.get(dialect.name, "openai-beta")
+        assert added == ({(header, "one-2026-01-01,two")} if spoken == dialect.name and header else set())

@@ -232,7 +232,7 @@ class ModelBadRequest(ModelError):
 
 
 class ModelIncapable(ModelBadRequest):
-    """Nobody was asked: no target of the chain can do what the request needs (`lacking`: settings of [capabilities])."""
+    """Nobody was asked: no target of the chain can do what the request needs (`lacking`, as in [capabilities])."""
 
     code = "model.incapable"
 

@@ -60,7 +60,8 @@ WAYS: dict[str, Way] = {
     ),
     "no_images": Way(
         "the request has pictures, and no model of the agent takes them",
-        "I cannot look at pictures. Please send this without them; where this conversation has some already, begin a new one.",
+        "I cannot look at pictures. Please send this without them; if this conversation has some already, begin a new "
+        "one.",
     ),
     "not_set_up": Way(
         "a credential or model is missing or wrong, or no model can do what the agent needs",

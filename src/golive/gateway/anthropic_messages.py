@@ -15,6 +15,7 @@ from golive.gateway.anthropic_answer import WholeMessage, agent_message
 from golive.gateway.anthropic_errors import anthropic_error, failed_run, request_ids
 from golive.gateway.anthropic_events import MessageStream
 from golive.gateway.anthropic_request import MessagesBody, agent_messages, model_request, read_messages
+from golive.gateway.beta_header import beta_param
 from golive.gateway.cache_header import CACHE_PARAM
 from golive.gateway.exchange import Exchange
 from golive.gateway.face import Face, demand_for
@@ -105,7 +106,10 @@ class MessagesFace:
             Route(
                 "POST", "/v1/messages", ("runs.create", "models.call"), self.create,
                 "Message, in Anthropic's shape", kind="model", tag="Anthropic", face="anthropic", body=MessagesBody,
-                params=(Param("x-conversation-id", "header", "Agents: the conversation to continue."), CACHE_PARAM),
+                params=(
+                    Param("x-conversation-id", "header", "Agents: the conversation to continue."), CACHE_PARAM,
+                    beta_param("anthropic"),
+                ),
                 answers=(
                     Answer(200, "Anthropic's message,", dict[str, Any]),
                     Answer(200, "or with `stream` its events as server-sent events.", media="text/event-stream"),

@@ -14,6 +14,7 @@ from golive.core.clock import Clock
 from golive.core.errors import GoliveError, InvalidRequest, ModelCut
 from golive.core.frames import Frame
 from golive.core.messages import Message, Usage
+from golive.gateway.beta_header import with_betas
 from golive.gateway.bodies import read_body
 from golive.gateway.cache_header import cache_ttl_s
 from golive.gateway.exchange import Exchange
@@ -188,7 +189,7 @@ class Face:
     # ---- a provider's model ------------------------------------------------------------------------------------------
 
     async def _relayed(self, exchange: Exchange, asked: Asked) -> None:
-        request = asked.model_request(sim_headers(exchange))
+        request = with_betas(exchange, asked.model_request(sim_headers(exchange)))
         call = await self._relay.open(exchange.principal, asked.model, request, cache_ttl_s(exchange))
         exchange.run = call.run
         try:

@@ -10,6 +10,7 @@ import msgspec
 
 from golive.core.errors import GoliveError
 from golive.core.messages import Message, Usage
+from golive.gateway.beta_header import beta_param
 from golive.gateway.cache_header import CACHE_PARAM
 from golive.gateway.exchange import Exchange
 from golive.gateway.face import Face
@@ -120,7 +121,10 @@ class ChatFace:
             Route(
                 "POST", "/v1/chat/completions", ("runs.create", "models.call"), self.complete,
                 "Chat completion, in OpenAI's shape", kind="model", tag="OpenAI", face="openai", body=ChatBody,
-                params=(Param("x-conversation-id", "header", "Agents: the conversation to continue."), CACHE_PARAM),
+                params=(
+                    Param("x-conversation-id", "header", "Agents: the conversation to continue."), CACHE_PARAM,
+                    beta_param("openai-chat"),
+                ),
                 answers=(
                     Answer(200, "OpenAI's chat.completion,", dict[str, Any]),
                     Answer(200, "or with `stream` its chunks as server-sent events.", media="text/event-stream"),

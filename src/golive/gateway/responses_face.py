@@ -14,6 +14,7 @@ from msgspec import Raw, Struct
 from golive.core.errors import GoliveError, InvalidRequest, NotFound
 from golive.core.ids import Ids
 from golive.core.messages import Message
+from golive.gateway.beta_header import beta_param
 from golive.gateway.bodies import Reader
 from golive.gateway.cache_header import CACHE_PARAM
 from golive.gateway.exchange import Exchange
@@ -213,7 +214,10 @@ class ResponsesFace:
             Route(
                 "POST", "/v1/responses", ("runs.create", "models.call"), self.create, "Response, in OpenAI's shape",
                 kind="model", tag="OpenAI", face="openai", body=ResponsesBody,
-                params=(Param("x-conversation-id", "header", "Agents: the conversation to continue."), CACHE_PARAM),
+                params=(
+                    Param("x-conversation-id", "header", "Agents: the conversation to continue."), CACHE_PARAM,
+                    beta_param("openai-responses"),
+                ),
                 answers=(
                     Answer(200, "OpenAI's response object,", dict[str, Any]),
                     Answer(200, "or with `stream` its events.", media="text/event-stream"),

@@ -69,6 +69,7 @@ class Anthropic:
     """
 
     name = "anthropic"
+    beta_header: str | None = "anthropic-beta"
 
     def path(self, model: str, *, streamed: bool) -> str:
         return "/messages"

@@ -53,6 +53,9 @@ class ModelRequest(Struct, frozen=True, kw_only=True):
     only_there: tuple[str, ...] = ()
     """Where in the request stands what `dialect` alone can say (a document, a tool that the vendor runs). A target of
     another dialect refuses it by these names, since leaving it out would change what is asked."""
+    betas: tuple[str, ...] = ()
+    """Features that the vendor wants named in a header of its own (`anthropic-beta`): for a target whose dialect is
+    `dialect`, and for no other."""
     headers: tuple[tuple[str, str], ...] = ()
     """Extra request headers for the provider (such as a simulator's script)."""
 

@@ -47,6 +47,8 @@ class Dialect(Protocol):
     """One vendor's way of speaking. Implementations: OpenAI's two, Anthropic's, Google Gemini's."""
 
     name: str
+    beta_header: str | None
+    """The header in which a request names features of the vendor (`ModelRequest.betas`); None: there is none."""
 
     def path(self, model: str, *, streamed: bool) -> str:
         """Where requests go, behind `base_url`."""

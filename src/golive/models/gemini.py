@@ -67,6 +67,7 @@ class Gemini:
     """See `dialect.Dialect`."""
 
     name = "gemini"
+    beta_header: str | None = None
 
     def path(self, model: str, *, streamed: bool) -> str:
         kind, slash, rest = model.partition("/")

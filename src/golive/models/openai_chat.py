@@ -61,6 +61,7 @@ class OpenAIChat:
     """See `dialect.Dialect`."""
 
     name = "openai-chat"
+    beta_header: str | None = "openai-beta"
 
     def path(self, model: str, *, streamed: bool) -> str:
         return "/chat/completions"

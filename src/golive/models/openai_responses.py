@@ -63,6 +63,7 @@ class OpenAIResponses:
     """See `dialect.Dialect`."""
 
     name = NAME
+    beta_header: str | None = "openai-beta"
 
     def path(self, model: str, *, streamed: bool) -> str:
         return "/responses"

@@ -27,7 +27,8 @@ SIM = "sim"
 """The only provider that is sent a request's own headers: they script the simulator and are nobody else's business."""
 _RESERVED = frozenset({
     "authorization", "api-key", "x-api-key", "x-goog-api-key", "anthropic-version", "content-type", "content-length",
-    "host", "accept", "accept-encoding", "user-agent", "connection", "transfer-encoding",
+    "host", "accept", "accept-encoding", "user-agent", "connection", "transfer-encoding", "anthropic-beta",
+    "openai-beta",
 })  # fmt: skip
 """Headers a request cannot set, whatever the dialect: they are a dialect's, the credential's or the connection's."""
 
@@ -121,9 +122,19 @@ class ProviderCall:
                     **self.dialect.headers(self.base_url, secret),
                 },
             )  # fmt: skip
-        if not request.headers or self.provider != SIM:
+        if not request.headers and not request.betas:
             return head[1]
-        return head[1] | {name: value for name, value in request.headers if name.lower() not in _RESERVED}
+        return head[1] | self._of_request(request)
+
+    def _of_request(self, request: ModelRequest) -> dict[str, str]:
+        """What this request adds: features of the vendor's own, and for the simulator its script."""
+        added: dict[str, str] = {}
+        beta_header = self.dialect.beta_header
+        if request.betas and beta_header is not None and request.dialect == self.dialect.name:
+            added[beta_header] = ",".join(request.betas)
+        if self.provider == SIM:
+            added |= {name: value for name, value in request.headers if name.lower() not in _RESERVED}
+        return added
 
 
 class _Exchange:
