@@ -256,7 +256,7 @@ class Server:
     # ---- agents ------------------------------------------------------------------------------------------------------
 
     async def _version(self, agent: LoadedAgent) -> AgentVersion:
-        config = agent.config
+        config, rules = agent.config, agent.config.routing
         content = version_digest(agent, self.loaded.config, self.loaded.root)
         name = dev_name(config.version, content) if self._dev else config.version
         toolset = self._toolset(agent)
@@ -286,7 +286,7 @@ class Server:
             on_disconnect=config.on_disconnect,
             messages=config.messages,
             critical=frozenset(name for name, settings in config.tools.items() if settings.critical),
-            routing=routing(config.routing.supervisor, config.routing.strong),
+            routing=routing(rules.supervisor, rules.strong, rules.judge, rules.summarise_over),
         )  # fmt: skip
 
     def _toolset(self, agent: LoadedAgent) -> Toolset:

@@ -240,6 +240,7 @@ def test_agents_are_listed_and_shown(project: Project, dev: Terminal) -> None:
     assert [row[0], row[2], row[3]] == ["bistro", "book_table, opening_hours", "sim/sim-agent"]
     one = project.shown("agents", "bistro")
     assert one[0].startswith("bistro 0.1.0+dev.")
+    assert "  routing      off" in one
     assert "  limits       15 steps, 120 s" in one
     assert "opening_hours  Tells when the restaurant is open." in one
     assert json.loads(project.ok("agents", "bistro", "--json"))["max_steps"] == 15

@@ -57,6 +57,25 @@ def test_messages_that_cannot_be_said_are_told(tmp_path: Path, lines: str, told:
             'supervisor = "default"',
             "`routing.supervisor` and `routing.strong` are the same tier, `default`. Name a cheaper tier.",
         ),
+        (
+            "judge = true",
+            (
+                "`routing.judge` is work of the supervisor's tier, and there is no `routing.supervisor`. "
+                "Name a cheap tier as `routing.supervisor`, or remove the setting."
+            ),
+        ),
+        (
+            "summarise_over = 20_000",
+            (
+                "`routing.summarise_over` is work of the supervisor's tier, and there is no `routing.supervisor`. "
+                "Name a cheap tier as `routing.supervisor`, or remove the setting."
+            ),
+        ),
+        (
+            "summarise_over = 7_999",
+            "`routing.summarise_over` must be a whole number from 8000 to 200000, but is 7999.",
+        ),
+        ('judge = "yes"', '`routing.judge` must be true or false, but is the text "yes".'),
     ],
 )
 def test_routing_names_two_tiers(tmp_path: Path, lines: str, told: str) -> None:

@@ -60,7 +60,10 @@ SAMPLES: list[Body] = [
         latency_ms=9.0,
         usage_estimated=True,
     ),
-    events.StepRouted(1, "direct", "cheap", "supervisor", "x/y", USAGE, 7, latency_ms=2.0),
+    events.StepRouted(1, "direct", "cheap", "supervisor", target="x/y", usage=USAGE, cost_microusd=7, latency_ms=2.0),
+    events.StepJudged(1, False, "unsure", target="x/y", usage=USAGE, cost_microusd=7, saved_microusd=1, cached=True),
+    events.HistorySummarised(1, "They met.", "run_0", 3, 900, target="x/y", usage=USAGE, usage_estimated=True),
+    events.TextHeld(1, "m1", "We are closed.", "Is it Sunday?"),
     events.ToolStarted(1, 1, "run/1", "call_1", "refund", "{}", "refund order 1"),
     events.ToolFinished(1, 1, "run/1", "call_1", "refund", False, "it failed", "tool.raised", 5.0),
     events.CancelRequested(by="key_1", reason="changed my mind"),
@@ -106,6 +109,13 @@ def test_fields_of_a_later_version_are_ignored() -> None:
     """A body with a field this version does not know is read all the same."""
     body = decode_body(_event("run.started", b'{"holder":"h","added_later":{"x":1}}'))
     assert body == events.RunStarted(holder="h")
+
+
+def test_a_routed_step_of_an_older_journal_is_read() -> None:
+    """Its fields stood in another order, and those that were at their defaults were left out."""
+    old = b'{"step":1,"route":"tool","tier":"cheap","reason":"supervisor","target":"x/y","cost_microusd":7}'
+    body = decode_body(_event("step.routed", old))
+    assert body == events.StepRouted(1, "tool", "cheap", "supervisor", target="x/y", cost_microusd=7)
 
 
 def test_an_unknown_kind_is_a_key_error() -> None:

@@ -8,41 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from golive.core.errors import ModelBadRequest, ModelUnreachable
-from golive.core.events import ModelFailed, StepRouted
+from golive.core.events import ModelFailed
 from golive.core.messages import ImagePart, Message, TextPart, ToolSpec, Usage
 from golive.models.call import TextDelta
-from golive.runtime.agent import Tier
-from golive.runtime.api import RunResult
-from golive.runtime.routing import MAX_CHARS, Decision, Routing, beforehand, decided, question
-from golive.tools.toolset import ToolInvocation, ToolOutcome
-from tests.unit.runtime_kit import Item, ScriptedModel, Tools, World, answer, asks, drain, shown
-
-DIRECT = answer('{"route":"direct","sure":true}')
-TOOL = answer('{"route":"tool","sure":true}')
-STRONG = answer('{"route":"strong","sure":true}')
-
-
-class Routed:
-    """A run of an agent with two tiers and a supervisor."""
-
-    def __init__(self, path: Path, cheap: list[list[Item]], strong: list[list[Item]], **options: object) -> None:
-        async def look(_: ToolInvocation) -> ToolOutcome:
-            return ToolOutcome(True, "found")
-
-        self.cheap, self.strong = ScriptedModel(*cheap), ScriptedModel(*strong)
-        self.world = World(path, self.strong, Tools(look=look), **options)
-        version = self.world.agents.get("default", "helper")
-        tiers = {**version.tiers, "cheap": Tier(call=self.cheap, targets=("sim/small",))}
-        routed = msgspec.structs.replace(version, tiers=tiers, routing=Routing("cheap", "default"))
-        self.world.agents.put("default", routed)
-
-    async def result(self, text: str = "Hello") -> RunResult:
-        self.run = await self.world.start(text)
-        return await self.world.runtime.wait("default", self.run)
-
-    @property
-    def events(self) -> list[tuple[str, str, str]]:
-        return [(body.route, body.tier, body.reason) for body in self.world.bodies if isinstance(body, StepRouted)]
+from golive.runtime.routing import MAX_CHARS, Decision, beforehand, decided, question
+from tests.unit.routing_kit import DIRECT, STRONG, TOOL, Routed
+from tests.unit.runtime_kit import Item, answer, asks, drain, shown
 
 
 async def test_a_simple_turn_is_answered_by_the_cheap_tier(tmp_path: Path) -> None:

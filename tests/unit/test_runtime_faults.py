@@ -14,6 +14,7 @@ from golive.core.ids import Ids
 from golive.core.messages import Message
 from golive.models.call import ModelRequest
 from golive.runtime.relay import Relay
+from golive.runtime import service
 from golive.runtime.state import RunState
 from golive.store.ports import RunFilter
 from golive.store.sqlite.store import SqliteStore
@@ -62,20 +63,19 @@ async def test_an_end_that_is_not_durable_is_not_told(tmp_path: Path) -> None:
     assert told == RunState.of(await world.store.tenant("default").events(run)).result()
 
 
-async def test_a_fault_before_the_loop_ends_the_run(tmp_path: Path) -> None:
+async def test_a_fault_before_the_loop_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What breaks while a run waits for its turn ends it as failed, and lets the next one of the conversation in."""
     world = World(tmp_path, ScriptedModel(answer("one"), answer("two")))
-    whole = world.runtime._history
 
-    async def broken(*_: object) -> None:
+    async def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a journal of another age")
 
-    world.runtime._history = broken  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr(service, "past", broken)
     run = await world.start(conversation="c")
     told = await world.runtime.wait("default", run)
     assert (told.state, told.outcome, told.reason) == ("finished", "failed", "internal")
     assert [str(fault) for fault in world.faults] == ["a journal of another age"]
-    world.runtime._history = whole  # type: ignore[method-assign]
+    monkeypatch.undo()
     run = await world.start(conversation="c")
     assert (await world.runtime.wait("default", run)).text == "one"
 

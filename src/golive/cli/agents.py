@@ -53,12 +53,23 @@ def _chains(card: dict[str, Any]) -> str:
     return "; ".join(f"{tier}: {' → '.join(chain)}" for tier, chain in tiers.items())
 
 
+def _routing(policy: dict[str, Any] | None) -> str:
+    if policy is None:
+        return "off"
+    said = f"{policy['supervisor']} first, {policy['strong']} in doubt"
+    if policy["judge"]:
+        said += f"; {policy['supervisor']} judges its own answers"
+    over = policy["summarise_over"]
+    return said if over is None else f"{said}; history over {over:,} characters is condensed"
+
+
 def _show(card: dict[str, Any]) -> None:
     typer.secho(f"{card['name']} {card['version_name']}", bold=True)
     for title, value in (
         ("description", card["description"] or "-"),
         ("digest", card["version"]),
         ("chains", _chains(card)),
+        ("routing", _routing(card.get("routing"))),
         ("limits", f"{card['max_steps']} steps, {card['deadline_s']:g} s"),
     ):
         typer.echo(f"  {title:<12} {value}")

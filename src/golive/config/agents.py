@@ -115,10 +115,20 @@ def _tiers(agent: AgentConfig, toml: Toml) -> list[Problem]:
 
 
 def _routing(agent: AgentConfig, toml: Toml) -> list[Problem]:
-    """What [routing] names that is no tier of the agent, or twice the same."""
+    """What [routing] names that is no tier of the agent, or twice the same; and what it asks of a supervisor it lacks."""
     routing, found = agent.routing, []
     if routing.supervisor is None:
-        return []
+        return [
+            Problem(
+                dotted(path),
+                str(getattr(routing, key)),
+                toml.origin(path),
+                f"`{dotted(path)}` is work of the supervisor's tier, and there is no `routing.supervisor`.",
+                "Name a cheap tier as `routing.supervisor`, or remove the setting.",
+            )
+            for key in ("judge", "summarise_over")
+            if getattr(routing, key) and (path := ("routing", key))
+        ]
     for key, tier in (("supervisor", routing.supervisor), ("strong", routing.strong)):
         if tier not in agent.models:
             path = ("routing", key)

@@ -280,6 +280,12 @@ class RoutingConfig(Section):
     """The tier that is asked first, with one short call, and that answers what is simple."""
     strong: Name = "default"
     """The tier that answers everything else, and whenever there is a doubt."""
+    judge: bool = False
+    """Whether the supervisor's tier is asked about its own answer before anybody sees it: unless it is sure that the
+    answer is whole and backed, the strong tier answers instead."""
+    summarise_over: Annotated[int, Field(ge=8_000, le=200_000)] | None = None
+    """Above so many characters of earlier turns the supervisor's tier condenses the older ones before the strong tier
+    is asked. Unset: never."""
 
 
 class LimitsConfig(Section):

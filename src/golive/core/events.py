@@ -95,18 +95,9 @@ class StepStarted(Body, frozen=True):
     tier: str
 
 
-class StepRouted(Body, frozen=True):
-    """Which tier the turn goes to from this step on, and why; where the supervisor was asked, what that took.
+class Aside(Body, frozen=True, kw_only=True):
+    """What a call of the supervisor's tier took whose words are shown to nobody; no `target` where none was made."""
 
-    `route`: direct (the supervisor's tier, without tools), tool (the same with tools), strong. `reason`: "supervisor",
-    "unsure", "not_understood", "supervisor_out", "cheap_failed", "long", "not_text".
-    """
-
-    kind = "step.routed"
-    step: int
-    route: Literal["direct", "tool", "strong"]
-    tier: str
-    reason: str
     target: str = ""
     usage: Usage = Usage()
     cost_microusd: int = 0
@@ -115,6 +106,59 @@ class StepRouted(Body, frozen=True):
     latency_ms: float = 0.0
     saved_microusd: int = 0
     cached: bool = False
+
+
+class StepRouted(Aside, frozen=True):
+    """Which tier the turn goes to from this step on, and why; where the supervisor was asked, what that took.
+
+    `route`: direct (the supervisor's tier, without tools), tool (the same with tools), strong. `reason`: "supervisor",
+    "unsure", "not_understood", "supervisor_out", "cheap_failed", "long", "not_text", "last_step", "judged".
+    """
+
+    kind = "step.routed"
+    step: int
+    route: Literal["direct", "tool", "strong"]
+    tier: str
+    reason: str
+
+
+class StepJudged(Aside, frozen=True):
+    """Whether the answer that was held back is shown; where the judge was asked, what that took.
+
+    `reason`: "judge" (accepted), "incomplete", "unbacked", "unsure", "not_understood", "judge_out", "long", "empty",
+    "cut".
+    """
+
+    kind = "step.judged"
+    step: int
+    accepted: bool
+    reason: str
+
+
+class HistorySummarised(Aside, frozen=True):
+    """The older part of a conversation in a few words: `text` stands for all its runs up to and with `through`.
+
+    `reason` says why there is no summary ("" where there is one): "summariser_out", "cut", "empty", "longer". `runs`
+    and `chars` are what was to be condensed; a summary that it began with counts among its characters.
+    """
+
+    kind = "history.summarised"
+    step: int
+    text: str
+    through: str
+    runs: int
+    chars: int
+    reason: str = ""
+
+
+class TextHeld(Body, frozen=True):
+    """What a step said that is to be judged: no part of the answer, and of the stream, unless it is accepted."""
+
+    kind = "text.held"
+    step: int
+    item: str
+    text: str
+    reasoning: str = ""
 
 
 class TextBlock(Body, frozen=True):
@@ -262,8 +306,8 @@ class RunFinished(Body, frozen=True):
 BODIES: dict[str, type[Body]] = {
     body.kind: body
     for body in (
-        RunAccepted, RunStarted, StepRouted, StepStarted, TextBlock, TextReset, ModelStarted, ModelFailed,
-        ModelFinished, ToolStarted, ToolFinished, CancelRequested, AlarmRaised, RunFinished,
+        RunAccepted, RunStarted, HistorySummarised, StepRouted, StepStarted, StepJudged, TextBlock, TextHeld, TextReset,
+        ModelStarted, ModelFailed, ModelFinished, ToolStarted, ToolFinished, CancelRequested, AlarmRaised, RunFinished,
     )
 }  # fmt: skip
 

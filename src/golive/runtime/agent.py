@@ -73,6 +73,7 @@ class AgentVersion(Struct, frozen=True, kw_only=True):
             tools=self.toolset.specs,
             max_steps=self.limits.max_steps,
             deadline_s=self.limits.deadline_s,
+            routing=self.routing,
         )
 
 

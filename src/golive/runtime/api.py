@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from golive.core.events import Missing, OnDisconnect, Outcome, State
 from golive.core.messages import Message, ToolSpec, Usage
+from golive.runtime.routing import Routing
 from golive.tenants.authorize import Principal
 
 
@@ -64,7 +65,8 @@ class RunResult(Struct, frozen=True, kw_only=True):
 
 
 class AgentInfo(Struct, frozen=True, kw_only=True):
-    """An agent as lists show it. `tiers` maps each tier to its chain of targets; `version` is the digest."""
+    """An agent as lists show it. `tiers` maps each tier to its chain of targets; `version` is the digest; `routing` is
+    null where one tier answers everything."""
 
     name: str
     version_name: str
@@ -74,3 +76,4 @@ class AgentInfo(Struct, frozen=True, kw_only=True):
     tools: tuple[ToolSpec, ...]
     max_steps: int
     deadline_s: float
+    routing: Routing | None = None

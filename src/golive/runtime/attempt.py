@@ -3,7 +3,7 @@
 from contextlib import aclosing
 
 from golive.core.errors import ModelError
-from golive.core.events import ModelFinished, ModelStarted, TextReset
+from golive.core.events import ModelFinished, ModelStarted, TextHeld, TextReset
 from golive.core.messages import Opaque, ToolCall, Usage
 from golive.models.call import (
     AttemptFailed,
@@ -56,15 +56,20 @@ class _Fragments:
 
 
 class ModelTurn:
-    """Carries out one model call of a run, through all its attempts, and journals what happened."""
+    """Carries out one model call of a run, through all its attempts, and journals what happened.
 
-    def __init__(self, journal: RunJournal, interruptible: Interruptible, step: int) -> None:
+    `held`: what it says is shown to nobody, thoughts included; it is journalled with the answer.
+    """
+
+    def __init__(self, journal: RunJournal, interruptible: Interruptible, step: int, *, held: bool = False) -> None:
         self._journal = journal
         self._interruptible = interruptible
         self._step = step
         self._item = f"msg_{step}"
         self._attempt = 1
         self._target = ""
+        self._held: list[str] | None = [] if held else None
+        self._held_thoughts: list[str] = []
         self._begun = False
         self._refused = False
         self._fragments = _Fragments()
@@ -119,6 +124,10 @@ class ModelTurn:
                     await self._started(event)
                 case _:
                     self._keep(event)
+        if self._held is not None:
+            self._held += texts
+            self._held_thoughts += thoughts
+            return
         if thoughts:
             self._journal.text("reasoning", self._item, "".join(thoughts))
         if texts:
@@ -168,7 +177,10 @@ class ModelTurn:
         self._state.clear()
         self._refused = False
         self._finish_reason = ""
-        if self._begun:
+        if self._held is not None:
+            self._held = ["".join(self._held)[:stands]]
+            self._held_thoughts.clear()
+        elif self._begun:
             self._journal.note(TextReset(self._step, self._item, stands))
 
     def _note_failed(
@@ -191,6 +203,9 @@ class ModelTurn:
 
     def _note_answer(self) -> None:
         metered, opened = self._metered, self._opened
+        if self._held is not None:
+            held = TextHeld(self._step, self._item, "".join(self._held), "".join(self._held_thoughts))
+            self._journal.note(held)
         self._journal.note(
             ModelFinished(
                 step=self._step,

@@ -1,9 +1,13 @@
-"""Runs of one conversation take turns, in the order they were accepted; the queue is bounded."""
+"""Runs of one conversation take turns, in the order they were accepted; the queue is bounded. What was said before."""
 
 import asyncio
 from collections import deque
 
 from golive.core.errors import ConversationBusy
+from golive.memory.history import HISTORY_CHARS, HISTORY_RUNS, EarlierRun, Past
+from golive.runtime.ending import MAX_EVENTS
+from golive.runtime.state import RunState
+from golive.store.ports import RunFilter, TenantStore
 
 
 class Turn:
@@ -57,3 +61,33 @@ class Conversations:
             del self._turns[turn.key]
         elif not turns[0].ready.done():
             turns[0].ready.set_result(None)
+
+
+async def past(store: TenantStore, conversation: str, but: str, *, summarised: bool) -> Past:
+    """What the conversation's finished runs said, `but` left out: the newest whole runs that fit, none behind a gap.
+
+    Args:
+        summarised: the newest summary stands for the runs that it condensed.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    runs: list[EarlierRun] = []
+    chars, summary, through = 0, "", ""
+    for view in await store.runs(RunFilter(conversation=conversation, state="finished", limit=HISTORY_RUNS)):
+        if view.run == but:
+            continue
+        if view.run == through:
+            break
+        state = RunState.of(await store.events(view.run, 0, MAX_EVENTS))
+        run = EarlierRun(view.run, tuple(state.transcript()))
+        chars += run.chars
+        if chars > HISTORY_CHARS:
+            break
+        runs.append(run)
+        made = state.summarised
+        if summarised and not summary and made is not None and made.text:
+            summary, through = made.text, made.through
+            if any(run.run == through for run in runs):  # it was accepted later, and ended sooner
+                break
+    return Past(tuple(reversed(runs)), summary)

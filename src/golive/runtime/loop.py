@@ -9,8 +9,9 @@ from golive.core.clock import Clock
 from golive.core.deadline import Deadline
 from golive.core.errors import GoliveError, InternalError, ModelError, StoreError, ToolError
 from golive.core.events import RunFinished, RunStarted, StepStarted, ToolFinished, ToolStarted
-from golive.core.messages import Message, ToolCall, ToolSpec
+from golive.core.messages import Message, ToolCall
 from golive.core.tasks import Tasks, uncancelled
+from golive.memory.history import Past
 from golive.models.call import CallContext, Metered, ModelRequest
 from golive.runtime.agent import AgentVersion, Limits
 from golive.runtime.attempt import ModelTurn
@@ -18,10 +19,9 @@ from golive.runtime.degrading import message, missing, settled
 from golive.runtime.interrupt import Interrupted, Interruptible
 from golive.runtime.journal import RunJournal
 from golive.runtime.perform import Diverged, Done, Effect, Unknown, perform
-from golive.runtime.routing import Decision, beforehand, question
 from golive.runtime.state import EffectRecord, RunState
-from golive.runtime.step import CallModel, CallTools, Finish, after_error, step
-from golive.runtime.supervisor import Supervisor
+from golive.runtime.step import CallModel, CallTools, Finish, JudgeAnswer, after_error, step
+from golive.runtime.supervisor import Supervisor, tools_of
 from golive.tools.toolset import ToolInvocation
 
 FaultLog = Callable[[str, BaseException], None]
@@ -54,8 +54,20 @@ class RunLoop:
         self._holder = holder
         self._headers = headers
         self._faults = faults
+        self._past = Past()
+        routing = agent.routing
+        self._supervisor: Supervisor | None = None
+        if routing is not None:
+            self._supervisor = Supervisor(
+                agent, routing, journal, interruptible, self._context, limits.max_steps, headers
+            )  # fmt: skip
 
-    async def run(self, history: tuple[Message, ...]) -> None:
+    @property
+    def summarises(self) -> bool:
+        """Whether a summary stands for what it condensed; without the policy the turns themselves count."""
+        return self._agent.routing is not None and self._agent.routing.summarise_over is not None
+
+    async def run(self, past: Past) -> None:
         """Runs to the end; on return the run's end is durable.
 
         Raises:
@@ -64,7 +76,8 @@ class RunLoop:
         waited_ms = (self._clock.now() - self._state.created_at) * 1000 if self._state.created_at else 0.0
         self._journal.note(RunStarted(self._holder, round(max(0.0, waited_ms), 3)))
         try:
-            finish = await self._until_finished((self._agent.system(), *history))
+            self._past = past
+            finish = await self._until_finished()
         except Interrupted as interrupted:
             finish = ended_by(interrupted.reason, self._state)
         except GoliveError as error:
@@ -110,25 +123,38 @@ class RunLoop:
         except (msgspec.DecodeError, RecursionError):
             return None, Finish("partial", "output_invalid", "output_invalid")
 
-    async def _until_finished(self, before: tuple[Message, ...]) -> Finish:
+    async def _until_finished(self) -> Finish:
         while True:
             action = step(self._state, self._limits)
             match action:
                 case Finish():
                     return action
                 case CallModel():
-                    await self._call_model(action, before)
+                    await self._call_model(action)
                 case CallTools():
                     await self._call_tools(action)
+                case JudgeAnswer():
+                    assert self._supervisor is not None, "nothing is held back without a judge"
+                    await self._supervisor.judge(self._before())
             if self._clock.monotonic() >= self._deadline.at:
                 raise self._deadline.error()
 
-    async def _call_model(self, action: CallModel, before: tuple[Message, ...]) -> None:
-        tier_name, tools = await self._routed(action.step)
+    def _before(self) -> tuple[Message, ...]:
+        """What stands before the run's own messages."""
+        return (self._agent.system(), *self._past.messages())
+
+    async def _call_model(self, action: CallModel) -> None:
+        tier_name, tools, held = self._agent.default_tier, self._agent.toolset.specs, False
+        supervisor = self._supervisor
+        if supervisor is not None:
+            routed = await supervisor.route(action.step)
+            tier_name, tools, held = routed.tier, tools_of(routed, tools), supervisor.holds(routed)
+            if routed.route == "strong":
+                self._past = await supervisor.condense(action.step, self._past)
         tier = self._agent.tiers[tier_name]
         self._journal.note(StepStarted(action.step, tier_name))
         request = ModelRequest(
-            messages=(*before, *self._state.messages),
+            messages=(*self._before(), *self._state.messages),
             tools=tools,
             output_schema=tier.output_schema,
             max_output_tokens=tier.max_output_tokens,
@@ -136,40 +162,26 @@ class RunLoop:
             reasoning_effort=tier.reasoning_effort,
             headers=self._headers,
         )
-        turn = ModelTurn(self._journal, self._interruptible, action.step)
+        turn = ModelTurn(self._journal, self._interruptible, action.step, held=held)
         before_it = self._state.answer
         try:
-            await turn.carry_out(tier.call, request, self._context(turn.abandoned))
+            await turn.carry_out(tier.call, request, self._context(turn.abandoned, unseen=held))
         except ModelError:
-            routing = self._agent.routing
-            if routing is None or tier_name == routing.strong or self._state.answer != before_it:
+            routed_to = self._state.routed
+            if (
+                supervisor is None
+                or routed_to is None
+                or routed_to.route == "strong"
+                or self._state.answer != before_it
+            ):
                 raise
-            strong = Supervisor(self._journal, self._interruptible, routing, action.step + 1)
-            strong.note(Decision("strong", "cheap_failed"))
+            supervisor.hand_over(action.step + 1, "cheap_failed")
 
-    async def _routed(self, step_number: int) -> tuple[str, tuple[ToolSpec, ...]]:
-        """The tier of the step, and the tools it is offered; the supervisor is asked once, before the first."""
-        routing, tools = self._agent.routing, self._agent.toolset.specs
-        if routing is None:
-            return self._agent.default_tier, tools
-        if self._state.routed is None:
-            supervisor = Supervisor(self._journal, self._interruptible, routing, step_number)
-            decision = beforehand(tuple(self._state.messages))
-            if decision is not None:
-                supervisor.note(decision)
-            else:
-                request = question(tuple(self._state.messages), tools)
-                call = self._agent.tiers[routing.supervisor].call
-                request = msgspec.structs.replace(request, headers=self._headers)
-                await supervisor.ask(call, request, self._context(supervisor.abandoned))
-        routed = self._state.routed
-        assert routed is not None, "a supervisor always notes where the turn goes"
-        return routed.tier, () if routed.route == "direct" else tools
-
-    def _context(self, abandoned: Callable[[Metered], None]) -> CallContext:
+    def _context(self, abandoned: Callable[[Metered], None], *, unseen: bool = True) -> CallContext:
+        """`unseen`: nobody is shown what the call says, so that all of it can be taken back."""
         return CallContext(
             self._deadline, self._state.run, self._state.tenant, abandoned, version=self._state.version,
-            retracts="tools" if self._state.unbroken else "all",
+            retracts="tools" if self._state.unbroken and not unseen else "all",
         )  # fmt: skip
 
     async def _call_tools(self, action: CallTools) -> None:

@@ -22,15 +22,18 @@ TOOL_CHARS = 120
 
 
 class Routing(Struct, frozen=True):
-    """An agent's policy: the names of two tiers."""
+    """An agent's policy: the names of two tiers; whether the supervisor's own answers are judged before they are shown;
+    over how many characters of history it condenses the older part for the strong tier (None: never)."""
 
     supervisor: str
     strong: str
+    judge: bool = False
+    summarise_over: int | None = None
 
 
-def routing(supervisor: str | None, strong: str) -> Routing | None:
+def routing(supervisor: str | None, strong: str, judge: bool, summarise_over: int | None) -> Routing | None:
     """The policy; None without a supervisor."""
-    return None if supervisor is None else Routing(supervisor, strong)
+    return None if supervisor is None else Routing(supervisor, strong, judge, summarise_over)
 
 
 class Decision(Struct, frozen=True):

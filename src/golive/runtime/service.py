@@ -20,12 +20,11 @@ from golive.core.errors import (
 from golive.core.events import Body, CancelRequested, Event, RunAccepted
 from golive.core.frames import Cursor
 from golive.core.ids import Ids
-from golive.core.messages import Message
 from golive.core.tasks import Tasks
-from golive.memory.history import HISTORY_RUNS, recent
+from golive.memory.history import Past
 from golive.runtime.agent import Agents, AgentVersion, Limits
 from golive.runtime.api import AgentInfo, RunRequest, RunResult
-from golive.runtime.conversations import Conversations, Turn
+from golive.runtime.conversations import Conversations, Turn, past
 from golive.runtime.ending import MAX_EVENTS, Ender
 from golive.runtime.interrupt import Interrupted
 from golive.runtime.journal import Observer, RunJournal
@@ -221,13 +220,13 @@ class Runtime:
     async def _to_its_end(self, live: LiveRun, loop: RunLoop, deadline: Deadline, turn: Turn | None) -> None:
         """Raises StoreError when the run's end cannot be made durable; a fault of our own ends the run as `failed`."""
         try:
-            history: tuple[Message, ...] = ()
+            before = Past()
             early: Finish | None = None
             if turn is not None:
                 await live.accept()
-                history, early = await self._wait_for_turn(live, deadline, turn)
+                before, early = await self._wait_for_turn(live, deadline, turn, loop.summarises)
             if early is None:
-                await loop.run(history)
+                await loop.run(before)
                 return
         except StoreError:
             raise
@@ -239,26 +238,20 @@ class Runtime:
         await live.journal.flush()
 
     async def _wait_for_turn(
-        self, live: LiveRun, deadline: Deadline, turn: Turn
-    ) -> tuple[tuple[Message, ...], Finish | None]:
+        self, live: LiveRun, deadline: Deadline, turn: Turn, summarised: bool
+    ) -> tuple[Past, Finish | None]:
         tenant, conversation = turn.key
         try:
             async with deadline.enforced(self._clock):
                 await live.interruptible.wait(turn.ready)
-            return await self._history(tenant, conversation, live.run), None
+            return await past(self._store.tenant(tenant), conversation, live.run, summarised=summarised), None
         except Interrupted as interrupted:
-            return (), ended_by(interrupted.reason, live.journal.state)
+            return Past(), ended_by(interrupted.reason, live.journal.state)
         except DeadlineExceeded as error:
-            return (), after_error(error, live.journal.state, deadline.seconds)
+            return Past(), after_error(error, live.journal.state, deadline.seconds)
         except StoreError as error:  # the past cannot be read; the run's own journal may well take its end
             self._faults(live.run, error)
-            return (), after_error(error, live.journal.state, deadline.seconds)
-
-    async def _history(self, tenant: str, conversation: str, but: str) -> tuple[Message, ...]:
-        store = self._store.tenant(tenant)
-        earlier = await store.runs(RunFilter(conversation=conversation, state="finished", limit=HISTORY_RUNS))
-        journals = [await store.events(view.run, 0, MAX_EVENTS) for view in earlier if view.run != but]
-        return recent(RunState.of(events).transcript() for events in journals)
+            return Past(), after_error(error, live.journal.state, deadline.seconds)
 
     async def subscribe(self, tenant: str, run: str, cursor: Cursor = BEGINNING) -> Subscription:
         """The run's frames behind `cursor`, to its end.

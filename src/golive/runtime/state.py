@@ -10,18 +10,22 @@ from msgspec import Struct
 
 from golive.core.errors import InternalError
 from golive.core.events import (
+    Aside,
     Body,
     CancelRequested,
     Event,
+    HistorySummarised,
     ModelFailed,
     ModelFinished,
     ModelStarted,
     RunAccepted,
     RunFinished,
     RunStarted,
+    StepJudged,
     StepRouted,
     StepStarted,
     TextBlock,
+    TextHeld,
     TextReset,
     ToolFinished,
     ToolStarted,
@@ -38,8 +42,10 @@ FRAMED: frozenset[str] = frozenset(
     {
         "run.accepted",
         "run.started",
+        "history.summarised",
         "step.routed",
         "step.started",
+        "step.judged",
         "text.reset",
         "model.failed",
         "model.finished",
@@ -76,6 +82,10 @@ class RunState:
         """The call to a model that is under way."""
         self.routed: StepRouted | None = None
         """Where the supervisor, or its failure, sent the turn."""
+        self.summarised: HistorySummarised | None = None
+        """What became of condensing the conversation's past, where that was tried."""
+        self.draft: Message | None = None
+        """An answer that is held back until it is judged."""
         self.steps = 0
         self.messages: list[Message] = []
         self.pending: tuple[ToolCall, ...] = ()
@@ -90,6 +100,7 @@ class RunState:
         self._item = ""
         self._item_text: list[str] = []
         self._results: dict[str, Message] = {}
+        self._held: TextHeld | None = None
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> "RunState":
@@ -148,12 +159,30 @@ class RunState:
 
     def _on_routed(self, at: float, body: StepRouted) -> None:
         self.routed = body
+        self._on_aside(body)
+
+    def _on_summarised(self, at: float, body: HistorySummarised) -> None:
+        self.summarised = body
+        self._on_aside(body)
+
+    def _on_judged(self, at: float, body: StepJudged) -> None:
+        draft, self.draft = self.draft, None
+        if not body.accepted:
+            self.last_answer = None
+        elif draft is not None:
+            self.messages.append(draft)
+        self._on_aside(body)
+
+    def _on_aside(self, body: Aside) -> None:
+        self._count(body)
+        self.saved_microusd += body.saved_microusd
+        self.attempt = None
+
+    def _count(self, body: Aside | ModelFailed | ModelFinished) -> None:
         self.usage += body.usage
         self.cost_microusd += body.cost_microusd
         self.priced = self.priced and body.priced
         self.estimated = self.estimated or body.usage_estimated
-        self.saved_microusd += body.saved_microusd
-        self.attempt = None
 
     def _on_step(self, at: float, body: StepStarted) -> None:
         self.steps = body.step
@@ -173,6 +202,9 @@ class RunState:
             self._item, self._item_text = body.item, []
         self._item_text.append(body.text)
 
+    def _on_held(self, at: float, body: TextHeld) -> None:
+        self._held = body
+
     def _on_text_reset(self, at: float, body: TextReset) -> None:
         if body.item != self._item:
             return
@@ -183,22 +215,21 @@ class RunState:
             self._answer = [self.answer[:-void]]
 
     def _on_model_failed(self, at: float, body: ModelFailed) -> None:
-        self.usage += body.usage
-        self.cost_microusd += body.cost_microusd
-        self.priced = self.priced and body.priced
-        self.estimated = self.estimated or body.usage_estimated
+        self._count(body)
         self.attempt = None
 
     def _on_model_finished(self, at: float, body: ModelFinished) -> None:
-        self.usage += body.usage
-        self.cost_microusd += body.cost_microusd
-        self.priced = self.priced and body.priced
-        self.estimated = self.estimated or body.usage_estimated
+        self._count(body)
         self.saved_microusd += body.saved_microusd
         self.attempt = None
         self.last_answer = body
-        text = "".join(self._item_text) if self._item == body.item else ""
-        self.messages.append(Message("assistant", text, tool_calls=body.tool_calls, state=body.state))
+        held, self._held = self._held, None
+        text = held.text if held is not None else "".join(self._item_text) if self._item == body.item else ""
+        message = Message("assistant", text, tool_calls=body.tool_calls, state=body.state)
+        if held is not None and not body.tool_calls:
+            self.draft = message
+        else:
+            self.messages.append(message)
         self.pending = body.tool_calls
         self._results = {}
 
@@ -305,9 +336,12 @@ class RunState:
 _HANDLERS: dict[type[Body], Callable[[RunState, float, Any], None]] = {
     RunAccepted: RunState._on_accepted,
     RunStarted: RunState._on_started,
+    HistorySummarised: RunState._on_summarised,
     StepRouted: RunState._on_routed,
     StepStarted: RunState._on_step,
+    StepJudged: RunState._on_judged,
     TextBlock: RunState._on_text,
+    TextHeld: RunState._on_held,
     TextReset: RunState._on_text_reset,
     ModelStarted: RunState._on_model_started,
     ModelFailed: RunState._on_model_failed,

@@ -33,6 +33,10 @@ class CallTools(Struct, frozen=True):
     refused: tuple[ToolCall, ...]
 
 
+class JudgeAnswer(Struct, frozen=True):
+    """Have the answer judged that is held back."""
+
+
 class Finish(Struct, frozen=True):
     """End the run. `reason` is a stable code; `way` the key of the words for the user (`core/words.py`), `values` what
     stands in them; `message` somebody's own words instead."""
@@ -44,13 +48,15 @@ class Finish(Struct, frozen=True):
     message: str = ""
 
 
-Action = CallModel | CallTools | Finish
+Action = CallModel | CallTools | JudgeAnswer | Finish
 
 
 def step(state: RunState, limits: Limits) -> Action:
     """The next action; never anything but Finish once a cancel is recorded or a limit is reached."""
     if state.cancel is not None:
         return Finish("cancelled", "cancelled", "cancelled", message=state.cancel.reason)
+    if state.draft is not None:
+        return JudgeAnswer()
     if state.pending:
         if state.steps >= limits.max_steps:
             return _capped(limits)

@@ -15,10 +15,12 @@ from golive.core.errors import GoliveError
 from golive.core.events import (
     Body,
     Event,
+    HistorySummarised,
     ModelFailed,
     ModelFinished,
     RunAccepted,
     RunStarted,
+    StepJudged,
     StepRouted,
     StepStarted,
     TextBlock,
@@ -54,14 +56,8 @@ def frame_of(state: RunState, body: Body) -> Frame | None:
             }
         case RunStarted():
             data = {"run": state.run, "waited_ms": body.waited_ms}
-        case StepRouted():
-            data = {
-                "step": body.step,
-                "route": body.route,
-                "tier": body.tier,
-                "reason": body.reason,
-                "cost_microusd": body.cost_microusd,
-            }
+        case StepRouted() | StepJudged() | HistorySummarised():
+            data = _tiering(body)
         case StepStarted():
             data = {"step": body.step, "tier": body.tier}
         case TextReset():
@@ -96,6 +92,19 @@ def frame_of(state: RunState, body: Body) -> Frame | None:
         case _:
             data = state.result()
     return Frame(state.epoch, state.pos, item, channel, body.kind, Raw(_encode(data)))
+
+
+def _tiering(body: StepRouted | StepJudged | HistorySummarised) -> dict[str, Any]:
+    """What a subscriber is told of the supervisor's work; of a summary not its words."""
+    told: dict[str, Any]
+    match body:
+        case StepRouted():
+            told = {"step": body.step, "route": body.route, "tier": body.tier}
+        case StepJudged():
+            told = {"step": body.step, "accepted": body.accepted}
+        case HistorySummarised():
+            told = {"step": body.step, "runs": body.runs, "chars": body.chars, "summary_chars": len(body.text)}
+    return told | {"reason": body.reason, "cost_microusd": body.cost_microusd}
 
 
 def replay(events: Iterable[Event]) -> tuple[RunState | None, list[Frame]]:

@@ -1,101 +1,142 @@
-"""Asks the supervisor where a turn goes, and journals what it said and cost. Its words are shown to nobody."""
+"""What the cheap tier does besides answering: says where a turn goes, judges its own answer, condenses the past.
 
-from contextlib import aclosing
+Each is one call whose words are shown to nobody. Whatever goes wrong with it, the strong tier answers, and knows all.
+"""
 
-from golive.core.errors import ConfigError, ModelError
-from golive.core.events import ModelStarted, StepRouted
-from golive.models.call import (
-    AttemptFailed,
-    AttemptStarted,
-    CallContext,
-    Metered,
-    ModelCall,
-    ModelRequest,
-    Retracted,
-    TextDelta,
-)
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from golive.core.events import HistorySummarised, StepJudged, StepRouted
+from golive.core.messages import Message, ToolSpec
+from golive.memory.history import Past
+from golive.models.call import CallContext, Metered, ModelRequest
+from golive.runtime import judging, summarising
+from golive.runtime.agent import AgentVersion
+from golive.runtime.aside import AsideCall, Said
 from golive.runtime.interrupt import Interruptible
 from golive.runtime.journal import RunJournal
-from golive.runtime.model_failure import failed_attempt, price_alarm
-from golive.runtime.routing import Decision, Routing, decided
+from golive.runtime.judging import Verdict, judged
+from golive.runtime.routing import Decision, Routing, beforehand, decided, question
+
+Context = Callable[[Callable[[Metered], None]], CallContext]
+"""The context of a call, told what becomes of the meter's figure if the call is given up."""
 
 
 class Supervisor:
-    """Carries out the one call of the supervisor for the step to come."""
+    """Carries out a run's `[routing]`.
 
-    def __init__(self, journal: RunJournal, interruptible: Interruptible, routing: Routing, step: int) -> None:
-        self._journal = journal
-        self._interruptible = interruptible
+    Args:
+        max_steps: the run's limit: the last step is never an answer that might be refused.
+        headers: as the run's own calls have them.
+    """
+
+    def __init__(
+        self,
+        agent: AgentVersion,
+        routing: Routing,
+        journal: RunJournal,
+        interruptible: Interruptible,
+        context: Context,
+        max_steps: int,
+        headers: tuple[tuple[str, str], ...],
+    ) -> None:
+        self._agent = agent
         self._routing = routing
-        self._step = step
-        self._attempt = 1
-        self._target = ""
-        self._text = ""
-        self._metered: Metered | None = None
+        self._journal = journal
+        self._state = journal.state
+        self._interruptible = interruptible
+        self._context = context
+        self._max_steps = max_steps
+        self._headers = headers
 
-    def abandoned(self, metered: Metered) -> None:
-        """The meter's figure for a call that was given up while it ran."""
-        self._metered = metered
-
-    def note(self, decision: Decision) -> None:
-        """Journals where the step goes, with what the decision cost."""
-        metered = self._metered
-        tier = self._routing.strong if decision.route == "strong" else self._routing.supervisor
-        routed = StepRouted(self._step, decision.route, tier, decision.reason)
-        if metered is not None:
-            routed = StepRouted(
-                self._step, decision.route, tier, decision.reason, metered.target, metered.usage, metered.cost_microusd,
-                metered.priced, metered.estimated, metered.latency_ms, metered.saved_microusd, metered.cached,
-            )  # fmt: skip
-        self._journal.note(routed, metered)
-        if (alarm := price_alarm(metered)) is not None:
-            self._journal.note(alarm)
-
-    async def ask(self, call: ModelCall, request: ModelRequest, ctx: CallContext) -> None:
-        """Asks, and notes the decision; a supervisor that cannot be asked leaves the turn to the strong tier.
+    async def route(self, step: int) -> StepRouted:
+        """Where the step goes: the supervisor is asked once a run, before the first.
 
         Raises:
             DeadlineExceeded, Interrupted: the call was given up; that is noted.
         """
-        try:
-            async with aclosing(call(request, ctx)) as stream:
-                while (batch := await self._interruptible.next_of(stream)) is not None:
-                    for event in batch:
-                        await self._take(event)
-        except BaseException as error:
-            if self._target:
-                self._note_failed(self._attempt, self._target, error)
-            if not isinstance(error, ModelError | ConfigError):
-                raise
-            self.note(Decision("strong", "supervisor_out"))
-            return
-        self.note(decided(self._text))
+        routed = self._state.routed
+        if self._routing.judge and step >= self._max_steps and (routed is None or routed.route != "strong"):
+            self._note(self._aside(step), step, Decision("strong", "last_step"))
+        elif routed is None:
+            await self._decide(step)
+        routed = self._state.routed
+        assert routed is not None, "it is always noted where the turn goes"
+        return routed
 
-    async def _take(self, event: object) -> None:
-        match event:
-            case TextDelta(choice=0):
-                self._text += event.text
-            case Retracted():
-                self._text = self._text[: event.stands]
-            case Metered():
-                self._metered = event
-            case AttemptStarted():
-                self._attempt, self._target = event.attempt, event.target
-                skipped: dict[str, str] = {passed.target: passed.reason for passed in event.skipped}
-                self._journal.note(ModelStarted(self._step, event.attempt, event.target, skipped))
-                await self._journal.flush()
-            case AttemptFailed():
-                self._note_failed(event.attempt, event.target, event.error, event.latency_ms, event.wait_s)
-            case _:
-                pass
+    def holds(self, routed: StepRouted) -> bool:
+        """Whether what the step says is kept back until it is judged."""
+        return self._routing.judge and routed.route != "strong"
 
-    def _note_failed(
-        self, attempt: int, target: str, error: BaseException, latency_ms: float = 0.0, wait_s: float = 0.0
-    ) -> None:
-        metered, self._metered = self._metered, None
-        body, *alarms = failed_attempt(
-            self._step, attempt, target, error, metered, latency_ms=latency_ms, wait_s=wait_s
-        )
-        self._journal.note(body, metered)
-        for alarm in alarms:
-            self._journal.note(alarm)
+    def hand_over(self, step: int, reason: str) -> None:
+        """From `step` on the strong tier answers."""
+        self._note(self._aside(step), step, Decision("strong", reason))
+
+    async def judge(self, before: tuple[Message, ...]) -> None:
+        """Has the answer that was held back judged. It is shown, or the strong tier is to answer.
+
+        Raises:
+            DeadlineExceeded, Interrupted: the call was given up; that is noted, and nothing is shown.
+            StoreError: verdict and answer could not be made durable, which they become together.
+        """
+        state, step = self._state, self._state.steps
+        draft, answer = state.draft, state.last_answer
+        assert draft is not None, "only what is held back is judged"
+        assert answer is not None, "what is held back is an answer"
+        text = draft.text()
+        case = judging.case(before, state.messages, text)
+        aside = self._aside(step)
+        verdict = judging.beforehand(text, answer.finish_reason, case)
+        if verdict is None:
+            said = await self._ask(aside, judging.question(case))
+            verdict = Verdict(False, "judge_out") if said is None else judged(said.text)
+        aside.note(StepJudged(step, verdict.accepted, verdict.reason))
+        if verdict.accepted:
+            self._journal.text("answer", answer.item, text)
+            await self._journal.flush()
+        else:
+            self.hand_over(step + 1, "judged")
+
+    async def condense(self, step: int, past: Past) -> Past:
+        """The past as the strong tier is to be shown it; tried once a run.
+
+        Raises:
+            DeadlineExceeded, Interrupted: the call was given up; that is noted.
+        """
+        over = self._routing.summarise_over
+        if over is None or self._state.summarised is not None or not (older := past.older(over)):
+            return past
+        chars = len(past.summary) + sum(run.chars for run in older)
+        aside = self._aside(step)
+        said = await self._ask(aside, summarising.question(past.summary, older))
+        text = "" if said is None else said.text.strip()
+        reason = "summariser_out" if said is None else summarising.fault(text, said.whole, chars)
+        kept = "" if reason else text
+        aside.note(HistorySummarised(step, kept, older[-1].run, len(older), chars, reason))
+        return past if reason else past.condensed(older, kept)
+
+    async def _decide(self, step: int) -> None:
+        messages, tools = tuple(self._state.messages), self._agent.toolset.specs
+        aside = self._aside(step)
+        decision = beforehand(messages)
+        if decision is None:
+            said = await self._ask(aside, question(messages, tools))
+            decision = Decision("strong", "supervisor_out") if said is None else decided(said.text)
+        self._note(aside, step, decision)
+
+    async def _ask(self, aside: AsideCall, request: ModelRequest) -> Said | None:
+        call = self._agent.tiers[self._routing.supervisor].call
+        return await aside.ask(call, replace(request, headers=self._headers), self._context(aside.abandoned))
+
+    def _aside(self, step: int) -> AsideCall:
+        return AsideCall(self._journal, self._interruptible, step)
+
+    def _note(self, aside: AsideCall, step: int, decision: Decision) -> None:
+        tier = self._routing.strong if decision.route == "strong" else self._routing.supervisor
+        aside.note(StepRouted(step, decision.route, tier, decision.reason))
+
+
+def tools_of(routed: StepRouted, tools: tuple[ToolSpec, ...]) -> tuple[ToolSpec, ...]:
+    """The tools that the step is offered."""
+    return () if routed.route == "direct" else tools

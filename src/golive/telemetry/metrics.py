@@ -12,11 +12,14 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from golive.core.events import (
     AlarmRaised,
+    Aside,
     Body,
+    HistorySummarised,
     ModelFailed,
     ModelFinished,
     RunAccepted,
     RunFinished,
+    StepJudged,
     StepRouted,
     ToolFinished,
 )
@@ -61,6 +64,12 @@ class Metrics:
         self._routed = self._counters(
             "golive_routed_turns", "Turns sent to a tier by the supervisor, or past it", ("agent", "route", "reason")
         )
+        self._judged = self._counters(
+            "golive_judged_answers", "Answers of the cheap tier that were judged", ("agent", "accepted", "reason")
+        )
+        self._summaries = self._counters(
+            "golive_history_summaries", "Histories condensed for the strong tier, or not", ("agent", "result")
+        )
         self._alarms = self._counters("golive_alarms", "Alarms raised", ("alarm",))
         self._http = self._counters("golive_http_requests", "Requests answered", ("method", "route", "status"))
         self._http_seconds = self._histograms(
@@ -79,6 +88,8 @@ class Metrics:
             ModelFailed: self._model_failed,
             ModelFinished: self._model_finished,
             StepRouted: self._step_routed,
+            StepJudged: self._step_judged,
+            HistorySummarised: self._history_summarised,
             ToolFinished: self._tool_finished,
             AlarmRaised: self._alarm_raised,
         }
@@ -141,6 +152,17 @@ class Metrics:
 
     def _step_routed(self, body: StepRouted, agent: str, _version_name: str) -> None:
         self._routed.add(1, (agent, body.route, body.reason))
+        self._aside(body)
+
+    def _step_judged(self, body: StepJudged, agent: str, _version_name: str) -> None:
+        self._judged.add(1, (agent, "yes" if body.accepted else "no", body.reason))
+        self._aside(body)
+
+    def _history_summarised(self, body: HistorySummarised, agent: str, _version_name: str) -> None:
+        self._summaries.add(1, (agent, body.reason or "ok"))
+        self._aside(body)
+
+    def _aside(self, body: Aside) -> None:
         if body.target:
             self._calls.add(1, (body.target, "cached" if body.cached else "ok"))
             if not body.cached:
