@@ -233,7 +233,7 @@ class Server:
     def _new_plane(self) -> ModelPlane:
         return ModelPlane(
             self.loaded.config, self._resolve, HttpTransport(), self._clock, chance=self._chance,
-            moved=self._breaker_moved,
+            moved=self._breaker_moved, unrecognised=self._run_log.finish_unrecognised,
         )  # fmt: skip
 
     def _breaker_moved(self, gate: Gate, before: str) -> None:

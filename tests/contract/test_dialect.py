@@ -41,9 +41,12 @@ SPEAKERS = {
 Outcome = tuple[list[ModelEvent], ModelError | None]
 
 
-def decode(dialect: Dialect, body: bytes, *, streamed: bool, cuts: list[int] | None = None) -> Outcome:
-    """All events of a body that came in pieces cut at `cuts`, and the failure at its end."""
-    kind = "text/event-stream" if streamed else "application/json"
+def decode(
+    dialect: Dialect, body: bytes, *, streamed: bool, cuts: list[int] | None = None, kind: str | None = None
+) -> Outcome:
+    """All events of a body that came in pieces cut at `cuts`, and the failure at its end. `kind`: its content type."""
+    if kind is None:
+        kind = "text/event-stream" if streamed else "application/json"
     headers = {"content-type": kind}
     decoder = dialect.decoder(Origin("p", "m", request_id="req_1"), streamed=streamed, header=headers.get)
     edges = [0, *sorted(cut % (len(body) + 1) for cut in cuts or []), len(body)]
@@ -138,6 +141,64 @@ def test_parallel_tool_calls_are_told_apart(say: Say) -> None:
 def test_a_truncated_answer_says_so(say: Say) -> None:
     """An answer at its token limit finishes for its length."""
     assert of_kind(say("length")[0], Finished) == [Finished("length")]
+
+
+@pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "whole"])
+def test_an_end_that_nobody_knows_keeps_the_answer_and_is_told(speaker: Speaker, streamed: bool) -> None:
+    """What was said stands, as cut short and never as whole; the vendor's word goes on, with the request's id."""
+    bodies = speaker.streamed if streamed else speaker.whole
+    told: list[tuple[str, str | None, str]] = []
+    dialect = type(speaker.dialect)(lambda *said: told.append(said))  # type: ignore[call-arg]  # each takes a listener
+    events, failure = decode(dialect, bodies["unknown end"], streamed=streamed)
+    assert failure is None
+    assert text(events) == "to be con"
+    assert of_kind(events, Finished) == [Finished("length")]
+    word = "incomplete: sunspots" if speaker.dialect.name == "openai-responses" else "sunspots"
+    assert told == [("p/m", "req_1", word)]
+
+
+def test_an_end_that_nobody_knows_of_nothing_is_no_answer(say: Say) -> None:
+    """Where nothing was said there is nothing to keep, and the next target may be asked."""
+    events, failure = say("unknown end of nothing")
+    assert type(failure) is ModelMalformed
+    assert "sunspots' which is not known" in str(failure).replace(",", "")
+    assert of_kind(events, Finished) == []
+
+
+PAGE = b"<!DOCTYPE html>\n<html>\n\n<body>key sk-live-abcdef0123456789 data: none</body>\n</html>\n"
+
+
+@pytest.mark.parametrize("kind", ["text/html; charset=UTF-8", "text/event-stream", ""])
+@pytest.mark.parametrize("cuts", [[], [1, 2, 20, 24, 25], list(range(len(PAGE)))], ids=["at once", "cut", "bytes"])
+def test_a_page_in_the_place_of_a_stream_is_malformed_and_shown(speaker: Speaker, kind: str, cuts: list[int]) -> None:
+    """A proxy's page with status 200 is no answer that broke off: its type and beginning are named, secrets are not."""
+    found = decode(speaker.dialect, PAGE, streamed=True, cuts=cuts, kind=kind)
+    assert found[0] == []
+    assert type(found[1]) is ModelMalformed
+    assert f"content type {kind!r}" in str(found[1]) if kind else "content type none" in str(found[1])
+    assert "'<!DOCTYPE html>" in str(found[1])
+    assert "abcdef" not in str(found[1])
+
+
+@pytest.mark.parametrize("kind", ["text/html", "application/json"])
+def test_a_page_in_the_place_of_a_body_is_malformed(speaker: Speaker, kind: str) -> None:
+    """The same where no stream was asked for."""
+    events, failure = decode(speaker.dialect, PAGE, streamed=False, kind=kind)
+    assert (events, type(failure)) == ([], ModelMalformed)
+    assert ("content type 'text/html'" in str(failure)) == (kind == "text/html")
+
+
+@pytest.mark.parametrize("body", [b"", b"\n\n", b": ping\n\n: ping\n\n", b"retry: 5\nid: 1\n\nevent: x\n\n"])
+def test_a_stream_that_ends_before_it_begins_is_cut(speaker: Speaker, body: bytes) -> None:
+    """Nothing, and what a server sends to keep a connection open, is not taken for a page."""
+    assert type(decode(speaker.dialect, body, streamed=True)[1]) is ModelCut
+
+
+def test_a_page_behind_the_beginning_of_an_answer_is_a_cut(speaker: Speaker) -> None:
+    """A proxy that gives up in the middle: what came stays, and the answer broke off."""
+    body = speaker.streamed["cut"] + PAGE
+    events, failure = decode(speaker.dialect, body, streamed=True)
+    assert (text(events), type(failure)) == ("half", ModelCut)
 
 
 def test_an_error_inside_an_answer_is_mapped(say: Say) -> None:

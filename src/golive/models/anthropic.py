@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from golive.core.errors import ModelCut, ModelError, ModelMalformed
+from golive.core.errors import ModelError, ModelMalformed
 from golive.models.anthropic_blocks import Blocks, BrokenBlock
 from golive.models.anthropic_wire import (
     Counts,
@@ -34,14 +34,13 @@ from golive.models.call import (
     RefusalDelta,
     UsageReported,
 )
+from golive.models.decoding import UNREADABLE, Answer, Streamed, Unrecognised, Whole, is_stream, unheard
 from golive.models.dialect import Decoder, Target
-from golive.models.sse import EventTooLong, ServerEvent, Splitter
+from golive.models.sse import ServerEvent
 from golive.models.vendor_errors import Origin, from_status, from_stream
 
 VERSION = "2023-06-01"
 """Value of `anthropic-version`."""
-MAX_WHOLE_BYTES = 67_108_864
-"""Longest answer that is not streamed."""
 MAX_REQUEST_ID = 200
 
 _FINISH: dict[str, FinishReason] = {
@@ -55,8 +54,6 @@ _EVENTS = frozenset(
         "message_stop", "ping", "error",
     }
 )  # fmt: skip
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What decoding raises for JSON that is none, is not UTF-8, or is nested without end."""
 
 
 class Anthropic:
@@ -70,6 +67,9 @@ class Anthropic:
 
     name = "anthropic"
     beta_header: str | None = "anthropic-beta"
+
+    def __init__(self, unrecognised: Unrecognised = unheard) -> None:
+        self._unrecognised = unrecognised
 
     def path(self, model: str, *, streamed: bool) -> str:
         return "/messages"
@@ -89,15 +89,14 @@ class Anthropic:
     def refusal(
         self, origin: Origin, status: int, header: Callable[[str], str | None], body: bytes, now: float
     ) -> ModelError:
-        with suppress(*_UNREADABLE):  # `from_status` takes any body
+        with suppress(*UNREADABLE):  # `from_status` takes any body
             _name_request(origin, decode_message(body).request_id)
         return from_status(origin, status, header, body, now)
 
     def decoder(self, origin: Origin, *, streamed: bool, header: Callable[[str], str | None]) -> Decoder:
         kind = header("content-type") or ""
-        if "event-stream" in kind or (streamed and "json" not in kind):
-            return StreamDecoder(origin)
-        return WholeDecoder(origin)
+        made = StreamDecoder if is_stream(kind, streamed=streamed) else WholeDecoder
+        return made(origin, kind, self._unrecognised)
 
 
 def _name_request(origin: Origin, request_id: Any) -> None:
@@ -106,27 +105,15 @@ def _name_request(origin: Origin, request_id: Any) -> None:
         origin.request_id = request_id[:MAX_REQUEST_ID]
 
 
-class _Decoder:
+class _Decoder(Answer):
     """What streamed and whole answers have in common: the state of the answer and the meaning of its fields."""
 
-    __slots__ = ("_blocks", "_counts", "_origin", "began", "closed", "complete", "failure")
+    __slots__ = ("_blocks", "_counts")
 
-    def __init__(self, origin: Origin) -> None:
-        self._origin = origin
+    def __init__(self, origin: Origin, content_type: str = "", unrecognised: Unrecognised = unheard) -> None:
+        super().__init__(origin, content_type, unrecognised)
         self._blocks: Blocks | None = None
         self._counts = Counts()
-        self.began = False
-        self.complete = False
-        self.closed = False
-        self.failure: ModelError | None = None
-
-    def _fail(self, kind: type[ModelError], message: str) -> None:
-        self.failure = self._origin.error(kind, message)
-        self.closed = True
-
-    def _not_json(self, what: str, error: Exception) -> None:
-        how = self._origin.redact(str(error), 200)
-        self._fail(ModelMalformed, f"sent {what} that is not the dialect's JSON ({how}).")
 
     def _fail_as_told(self, told: dict[str, Any]) -> None:
         _name_request(self._origin, told.get("request_id"))
@@ -134,6 +121,7 @@ class _Decoder:
         self.closed = True
 
     def _open(self, message: WireMessage, events: list[ModelEvent]) -> Blocks:
+        self._opened = True
         self._blocks = Blocks(self._origin.provider, self._origin.model, message.id or "")
         events.append(Opened(message.id or "", message.model or "", self._origin.request_id))
         return self._blocks
@@ -153,11 +141,8 @@ class _Decoder:
         reason, details = end.stop_reason, end.stop_details
         if self.complete or not reason:
             return
-        known = _FINISH.get(reason)
+        known = _FINISH.get(reason) or self._unknown_end("stop_reason", reason)
         if known is None:
-            # Not taken for "stop": a truncated answer must never pass for a whole one.
-            shown = self._origin.redact(reason, 60)
-            self._fail(ModelMalformed, f"ended with stop_reason {shown!r}, which is not known.")
             return
         blocks.end(events)
         if known == "content_filter" and isinstance(details, dict) and isinstance(details.get("explanation"), str):
@@ -169,41 +154,11 @@ class _Decoder:
         events.append(Finished(known, stop_sequence=end.stop_sequence))
 
 
-class StreamDecoder(_Decoder):
+class StreamDecoder(Streamed, _Decoder):
     """Reads server-sent events."""
 
-    __slots__ = ("_splitter",)
-
-    def __init__(self, origin: Origin) -> None:
-        super().__init__(origin)
-        self._splitter = Splitter()
-
-    def feed(self, data: bytes) -> list[ModelEvent]:
-        events: list[ModelEvent] = []
-        if self.closed:
-            return events
-        try:
-            payloads = self._splitter.feed(data)
-        except EventTooLong:
-            self._fail(ModelMalformed, "sent a single event of more than 8 MiB.")
-            return events
-        for payload in payloads:
-            self._take(payload, events)
-        return events
-
-    def end(self) -> list[ModelEvent]:
-        events: list[ModelEvent] = []
-        if self.closed:
-            return events
-        for payload in self._splitter.end():
-            self._take(payload, events, last=True)
-        if not self.complete and not self.closed:
-            self._cut("its stream ended without a stop_reason")
-        self.closed = True
-        return events
-
-    def _cut(self, how: str) -> None:
-        self._fail(ModelCut, f"broke its answer off: {how}.")
+    __slots__ = ()
+    END = "a stop_reason"
 
     def _take(self, event: ServerEvent | bytes, events: list[ModelEvent], last: bool = False) -> None:
         if self.closed:
@@ -220,7 +175,7 @@ class StreamDecoder(_Decoder):
                 self._event(wire, events)
         except BrokenBlock as broken:
             self._fail(ModelMalformed, f"{broken}.")
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             if last:
                 self._cut("its stream ended inside an event")
             elif not _is_of_unknown_type(payload):
@@ -260,12 +215,12 @@ class StreamDecoder(_Decoder):
         if self.complete:
             self.closed = True
         else:
-            self._cut("its stream ended without a stop_reason")
+            self._cut(f"its stream ended without {self.END}")
 
 
 def _told(payload: bytes) -> dict[str, Any]:
     """What an event says that is called an error, whatever its shape; mere words are its message."""
-    with suppress(*_UNREADABLE):
+    with suppress(*UNREADABLE):
         told = msgspec.json.decode(payload)
         if isinstance(told, dict):
             return told
@@ -276,52 +231,33 @@ def _is_of_unknown_type(payload: bytes) -> bool:
     """Whether an event is sound and only newer than this dialect: the API adds types, whose fields may be anything."""
     try:
         kind = decode_type(payload).type
-    except _UNREADABLE:
+    except UNREADABLE:
         return False
     return kind is not None and kind not in _EVENTS
 
 
-class WholeDecoder(_Decoder):
+class WholeDecoder(Whole, _Decoder):
     """Reads one JSON object."""
 
-    __slots__ = ("_parts", "_size")
+    __slots__ = ()
 
-    def __init__(self, origin: Origin) -> None:
-        super().__init__(origin)
-        self._parts: list[bytes] = []
-        self._size = 0
-
-    def feed(self, data: bytes) -> list[ModelEvent]:
-        self._parts.append(data)
-        self._size += len(data)
-        if self._size > MAX_WHOLE_BYTES and self.failure is None:
-            self._parts.clear()
-            self._fail(ModelMalformed, "sent an answer of more than 64 MiB.")
-        return []
-
-    def end(self) -> list[ModelEvent]:
-        events: list[ModelEvent] = []
-        if self.failure is not None:
-            return events
-        try:
-            message = decode_message(b"".join(self._parts))
-            if message.error is not None or message.type == "error":
-                self._fail_as_told({"error": message.error, "request_id": message.request_id})
-            elif message.content is None or not message.stop_reason:
-                missing = "content" if message.content is None else "a stop_reason"
-                self._fail(ModelMalformed, f"sent an answer without {missing}.")
-            else:
+    def _read(self, body: bytes, events: list[ModelEvent]) -> None:
+        message = decode_message(body)
+        if message.error is not None or message.type == "error":
+            self._fail_as_told({"error": message.error, "request_id": message.request_id})
+        elif message.content is None or not message.stop_reason:
+            missing = "content" if message.content is None else "a stop_reason"
+            self._fail(ModelMalformed, f"sent an answer without {missing}.")
+        else:
+            try:
                 self._whole(message, message.content, events)
-        except BrokenBlock as broken:
-            self._fail(ModelMalformed, f"{broken}.")
-        except _UNREADABLE as error:
-            self._not_json("a body", error)
-        self.closed = True
-        return events
+            except BrokenBlock as broken:
+                self._fail(ModelMalformed, f"{broken}.")
 
     def _whole(self, message: WireMessage, content: list[Raw], events: list[ModelEvent]) -> None:
         blocks = self._open(message, events)
         self._count(message.usage, events, final=True)
         for raw in content:
+            self.began = True
             blocks.start(0, raw, events)
         self._finish(message, blocks, events)

@@ -25,6 +25,7 @@ from golive.models.call import (
     ToolCallDelta,
     UsageReported,
 )
+from golive.models.decoding import UNREADABLE, Answer, Streamed, Unrecognised, Whole, is_stream, unheard
 from golive.models.dialect import Decoder, Target
 from golive.models.gemini_errors import from_answer, from_event
 from golive.models.gemini_request import encode_request
@@ -37,11 +38,9 @@ from golive.models.gemini_wire import (
     decode_answers,
     read_usage,
 )
-from golive.models.sse import EventTooLong, ServerEvent, Splitter
+from golive.models.sse import ServerEvent
 from golive.models.vendor_errors import Origin
 
-MAX_WHOLE_BYTES = 67_108_864
-"""Longest answer that is not streamed."""
 MAX_CHOICES = 128
 """Candidates of one answer; Gemini gives 8 at most."""
 
@@ -52,13 +51,12 @@ _FILTERED = frozenset({
 })  # fmt: skip
 _BROKEN_OFF: dict[str, type[ModelError]] = {
     "OTHER": ModelCut, "IMAGE_OTHER": ModelCut, "NO_IMAGE": ModelCut, "MISSING_THOUGHT_SIGNATURE": ModelBadRequest,
+    "MALFORMED_FUNCTION_CALL": ModelMalformed, "MALFORMED_RESPONSE": ModelMalformed,
+    "UNEXPECTED_TOOL_CALL": ModelMalformed, "TOO_MANY_TOOL_CALLS": ModelMalformed,
 }  # fmt: skip
-"""Reasons that end no answer. Every other one, such as MALFORMED_FUNCTION_CALL or a new one, is ModelMalformed: a
-truncated answer must never pass for a whole one."""
+"""Reasons that end no answer: the generation failed, and says so."""
 
 _encode = msgspec.json.Encoder().encode
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What decoding raises for JSON that is none, is not UTF-8, or is nested without end."""
 _FRAME = frozenset({"thought", "thoughtSignature"})
 """Fields of a part that say how it is meant and hold nothing themselves."""
 
@@ -68,6 +66,9 @@ class Gemini:
 
     name = "gemini"
     beta_header: str | None = None
+
+    def __init__(self, unrecognised: Unrecognised = unheard) -> None:
+        self._unrecognised = unrecognised
 
     def path(self, model: str, *, streamed: bool) -> str:
         kind, slash, rest = model.partition("/")
@@ -92,9 +93,8 @@ class Gemini:
 
     def decoder(self, origin: Origin, *, streamed: bool, header: Callable[[str], str | None]) -> Decoder:
         kind = header("content-type") or ""
-        if "event-stream" in kind or (streamed and "json" not in kind):
-            return StreamDecoder(origin)
-        return WholeDecoder(origin)
+        made = StreamDecoder if is_stream(kind, streamed=streamed) else WholeDecoder
+        return made(origin, kind, self._unrecognised)
 
 
 class _Calls:
@@ -120,36 +120,19 @@ class _Calls:
         return ToolCallDelta(number, call_id, call.name or "", args, self._choice)
 
 
-class _Decoder:
+class _Decoder(Answer):
     """What streamed and whole answers have in common: the state of the answer and the meaning of its fields."""
 
-    __slots__ = (
-        "_calls", "_finished", "_latest", "_opened", "_origin", "_response_id", "_said", "_seen", "began", "closed",
-        "complete", "failure",
-    )  # fmt: skip
+    __slots__ = ("_calls", "_finished", "_latest", "_response_id", "_said", "_seen")
 
-    def __init__(self, origin: Origin) -> None:
-        self._origin = origin
-        self._opened = False
+    def __init__(self, origin: Origin, content_type: str = "", unrecognised: Unrecognised = unheard) -> None:
+        super().__init__(origin, content_type, unrecognised)
         self._response_id = ""
         self._seen: set[int] = set()
         self._finished: set[int] = set()
         self._calls: dict[int, _Calls] = {}
         self._latest = NO_USAGE
         self._said: Usage | None = None
-        self.began = False
-        self.complete = False
-        self.closed = False
-        self.failure: ModelError | None = None
-
-    def _fail(self, kind: type[ModelError], message: str, **fields: Any) -> None:
-        if self.failure is None:
-            self.failure = self._origin.error(kind, message, **fields)
-        self.closed = True
-
-    def _not_json(self, what: str, error: Exception) -> None:
-        how = self._origin.redact(str(error), 200)
-        self._fail(ModelMalformed, f"sent {what} that is not the dialect's JSON ({how}).")
 
     def _answer(self, answer: WireAnswer, events: list[ModelEvent]) -> None:
         """One GenerateContentResponse. Its usage counts from the beginning of the answer."""
@@ -266,14 +249,17 @@ class _Decoder:
     def _finish(self, reason: str, message: Any, index: int, events: list[ModelEvent]) -> None:
         if index in self._finished:
             return
-        known = "content_filter" if reason in _FILTERED else _FINISH.get(reason)
-        if known is None:
+        broken = _BROKEN_OFF.get(reason)
+        if broken is not None:
             shown = self._origin.redact(reason, 60)
             self._fail(
-                _BROKEN_OFF.get(reason, ModelMalformed), f"broke its answer off (finishReason {shown!r}).",
-                vendor_code=shown,
+                broken, f"broke its answer off (finishReason {shown!r}).", vendor_code=shown,
                 vendor_message=self._origin.redact(message) if isinstance(message, str) and message else None,
             )  # fmt: skip
+            return
+        known = "content_filter" if reason in _FILTERED else _FINISH.get(reason)
+        known = known or self._unknown_end("finishReason", reason)
+        if known is None:
             return
         if known == "stop" and index in self._calls:
             known = "tool_calls"
@@ -283,39 +269,15 @@ class _Decoder:
         events.append(Finished(known, index))
 
 
-class StreamDecoder(_Decoder):
+class StreamDecoder(Streamed, _Decoder):
     """Reads server-sent events. There is no end mark: the answer is whole when each candidate has its finishReason."""
 
-    __slots__ = ("_splitter",)
+    __slots__ = ()
+    END = "a finishReason"
 
-    def __init__(self, origin: Origin) -> None:
-        super().__init__(origin)
-        self._splitter = Splitter()
-
-    def feed(self, data: bytes) -> list[ModelEvent]:
-        events: list[ModelEvent] = []
-        if self.closed:
-            return events
-        try:
-            payloads = self._splitter.feed(data)
-        except EventTooLong:
-            self._fail(ModelMalformed, "sent a single event of more than 8 MiB.")
-            return events
-        for payload in payloads:
-            self._take(payload, events)
-        return events
-
-    def end(self) -> list[ModelEvent]:
-        events: list[ModelEvent] = []
-        if self.closed:
-            return events
-        for payload in self._splitter.end():
-            self._take(payload, events, last=True)
-        if not self.complete:
-            self._report_usage(events)
-            self._fail(ModelCut, "broke its answer off: its stream ended without a finishReason.")
-        self.closed = True
-        return events
+    def _ended(self, events: list[ModelEvent]) -> None:
+        self._report_usage(events)
+        super()._ended(events)
 
     def _take(self, event: ServerEvent | bytes, events: list[ModelEvent], last: bool = False) -> None:
         if self.closed:
@@ -323,54 +285,30 @@ class StreamDecoder(_Decoder):
         payload = event if isinstance(event, bytes) else event.data
         try:
             answer = decode_answer(payload)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             if payload.strip() == b"[DONE]":
                 return  # compatible servers; Gemini itself has no such mark
             self._report_usage(events)
             if last:
-                self._fail(ModelCut, "broke its answer off: its stream ended inside an event.")
+                self._cut("its stream ended inside an event")
             else:
                 self._not_json("an event", error)
         else:
             self._answer(answer, events)
 
 
-class WholeDecoder(_Decoder):
+class WholeDecoder(Whole, _Decoder):
     """Reads one JSON object, or the array of them that a stream without `alt=sse` is."""
 
-    __slots__ = ("_parts", "_size")
+    __slots__ = ()
 
-    def __init__(self, origin: Origin) -> None:
-        super().__init__(origin)
-        self._parts: list[bytes] = []
-        self._size = 0
-
-    def feed(self, data: bytes) -> list[ModelEvent]:
-        self._parts.append(data)
-        self._size += len(data)
-        if self._size > MAX_WHOLE_BYTES:
-            self._parts.clear()
-            self._fail(ModelMalformed, "sent an answer of more than 64 MiB.")
-        return []
-
-    def end(self) -> list[ModelEvent]:
-        events: list[ModelEvent] = []
-        if self.closed:
-            return events
-        body = b"".join(self._parts)
-        try:
-            answers = decode_answers(body) if body.lstrip()[:1] == b"[" else [decode_answer(body)]
-        except _UNREADABLE as error:
-            self._not_json("a body", error)
-            return events
-        for answer in answers:
+    def _read(self, body: bytes, events: list[ModelEvent]) -> None:
+        for answer in decode_answers(body) if body.lstrip()[:1] == b"[" else [decode_answer(body)]:
             self._answer(answer, events)
             if self.failure is not None:
-                return events
+                return
         if not self._seen:
             self._fail(ModelMalformed, "sent an answer without candidates.")
         elif not self.complete:
             self._report_usage(events)
-            self._fail(ModelCut, "broke its answer off: it has no finishReason.")
-        self.closed = True
-        return events
+            self._cut("it has no finishReason")

@@ -22,6 +22,7 @@ from golive.models.call import (
     TextDelta,
     UsageReported,
 )
+from golive.models.decoding import UNREADABLE, Answer, Streamed, Unrecognised, Whole, is_stream, unheard
 from golive.models.dialect import Decoder, Target
 from golive.models.openai_tools import ToolFragments
 from golive.models.openai_wire import (
@@ -34,11 +35,8 @@ from golive.models.openai_wire import (
     is_openai,
     usage_of,
 )
-from golive.models.sse import EventTooLong, ServerEvent, Splitter
+from golive.models.sse import ServerEvent
 from golive.models.vendor_errors import Origin, from_status, from_stream
-
-MAX_WHOLE_BYTES = 67_108_864
-"""Longest answer that is not streamed."""
 
 _FINISH: dict[str, FinishReason] = {
     "stop": "stop", "eos": "stop", "eos_token": "stop", "end_turn": "stop", "stop_sequence": "stop", "complete": "stop",
@@ -52,8 +50,6 @@ _BROKEN_OFF = frozenset({"error", "abort", "aborted", "cancelled", "insufficient
 """Reasons by which a server says itself that the answer is not whole (vLLM, OpenRouter, DeepSeek, Zhipu)."""
 
 _encode = msgspec.json.Encoder().encode
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What decoding raises for JSON that is none, is not UTF-8, or is nested without end."""
 _NOTHING = WireDelta()
 
 
@@ -62,6 +58,9 @@ class OpenAIChat:
 
     name = "openai-chat"
     beta_header: str | None = "openai-beta"
+
+    def __init__(self, unrecognised: Unrecognised = unheard) -> None:
+        self._unrecognised = unrecognised
 
     def path(self, model: str, *, streamed: bool) -> str:
         return "/chat/completions"
@@ -83,37 +82,21 @@ class OpenAIChat:
 
     def decoder(self, origin: Origin, *, streamed: bool, header: Callable[[str], str | None]) -> Decoder:
         kind = header("content-type") or ""
-        if "event-stream" in kind or (streamed and "json" not in kind):
-            return StreamDecoder(origin)
-        return WholeDecoder(origin)
+        made = StreamDecoder if is_stream(kind, streamed=streamed) else WholeDecoder
+        return made(origin, kind, self._unrecognised)
 
 
-class _Decoder:
+class _Decoder(Answer):
     """What streamed and whole answers have in common: the state of the answer and the meaning of its fields."""
 
-    __slots__ = (
-        "_finished", "_opened", "_origin", "_response_id", "_seen", "_tools", "began", "closed", "complete", "failure",
-    )  # fmt: skip
+    __slots__ = ("_finished", "_response_id", "_seen", "_tools")
 
-    def __init__(self, origin: Origin) -> None:
-        self._origin = origin
-        self._opened = False
+    def __init__(self, origin: Origin, content_type: str = "", unrecognised: Unrecognised = unheard) -> None:
+        super().__init__(origin, content_type, unrecognised)
         self._response_id = ""
         self._seen: set[int] = set()
         self._finished: set[int] = set()
         self._tools: dict[int, ToolFragments] = {}
-        self.began = False
-        self.complete = False
-        self.closed = False
-        self.failure: ModelError | None = None
-
-    def _fail(self, kind: type[ModelError], message: str) -> None:
-        self.failure = self._origin.error(kind, message)
-        self.closed = True
-
-    def _not_json(self, what: str, error: Exception) -> None:
-        how = self._origin.redact(str(error), 200)
-        self._fail(ModelMalformed, f"sent {what} that is not the dialect's JSON ({how}).")
 
     def _open(self, answer: WireAnswer, events: list[ModelEvent]) -> None:
         self._opened = True
@@ -177,14 +160,11 @@ class _Decoder:
         if index in self._finished:
             return
         lower = reason.lower()
-        known = _FINISH.get(lower)
+        if lower in _BROKEN_OFF:
+            self._fail(ModelCut, f"broke its answer off (finish_reason {self._origin.redact(reason, 60)!r}).")
+            return
+        known = _FINISH.get(lower) or self._unknown_end("finish_reason", reason)
         if known is None:
-            shown = f"finish_reason {self._origin.redact(reason, 60)!r}"
-            if lower in _BROKEN_OFF:
-                self._fail(ModelCut, f"broke its answer off ({shown}).")
-            else:
-                # Not taken for "stop": a truncated answer must never pass for a whole one.
-                self._fail(ModelMalformed, f"ended with {shown}, which is not known.")
             return
         tools = self._tools.get(index)
         if tools is not None:
@@ -197,42 +177,15 @@ class _Decoder:
         events.append(Finished(known, index))
 
 
-class StreamDecoder(_Decoder):
+class StreamDecoder(Streamed, _Decoder):
     """Reads server-sent events."""
 
-    __slots__ = ("_last_choice", "_splitter")
+    __slots__ = ("_last_choice",)
+    END = "a finish_reason or [DONE]"
 
-    def __init__(self, origin: Origin) -> None:
-        super().__init__(origin)
-        self._splitter = Splitter()
+    def __init__(self, origin: Origin, content_type: str = "", unrecognised: Unrecognised = unheard) -> None:
+        super().__init__(origin, content_type, unrecognised)
         self._last_choice = -1
-
-    def feed(self, data: bytes) -> list[ModelEvent]:
-        events: list[ModelEvent] = []
-        if self.closed:
-            return events
-        try:
-            payloads = self._splitter.feed(data)
-        except EventTooLong:
-            self._fail(ModelMalformed, "sent a single event of more than 8 MiB.")
-            return events
-        for payload in payloads:
-            self._take(payload, events)
-        return events
-
-    def end(self) -> list[ModelEvent]:
-        events: list[ModelEvent] = []
-        if self.closed:
-            return events
-        for payload in self._splitter.end():
-            self._take(payload, events, last=True)
-        if self.failure is None and not self.complete and not self.closed:
-            self._cut("its stream ended without a finish_reason or [DONE]")
-        self.closed = True
-        return events
-
-    def _cut(self, how: str) -> None:
-        self._fail(ModelCut, f"broke its answer off: {how}.")
 
     def _take(self, event: ServerEvent | bytes, events: list[ModelEvent], last: bool = False) -> None:
         if self.closed:
@@ -240,7 +193,7 @@ class StreamDecoder(_Decoder):
         payload, named = (event, False) if isinstance(event, bytes) else (event.data, event.name == b"error")
         try:
             answer = decode_answer(payload)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             if payload.strip() == b"[DONE]":
                 self._done(events)
             elif last:
@@ -292,39 +245,18 @@ class StreamDecoder(_Decoder):
         self.closed = True
 
 
-class WholeDecoder(_Decoder):
+class WholeDecoder(Whole, _Decoder):
     """Reads one JSON object."""
 
-    __slots__ = ("_parts", "_size")
+    __slots__ = ()
 
-    def __init__(self, origin: Origin) -> None:
-        super().__init__(origin)
-        self._parts: list[bytes] = []
-        self._size = 0
-
-    def feed(self, data: bytes) -> list[ModelEvent]:
-        self._parts.append(data)
-        self._size += len(data)
-        if self._size > MAX_WHOLE_BYTES and self.failure is None:
-            self._parts.clear()
-            self._fail(ModelMalformed, "sent an answer of more than 64 MiB.")
-        return []
-
-    def end(self) -> list[ModelEvent]:
-        events: list[ModelEvent] = []
-        if self.failure is not None:
-            return events
-        body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-        try:
-            answer = decode_answer(body)
-        except _UNREADABLE as error:
-            self._not_json("a body", error)
-            return events
+    def _read(self, body: bytes, events: list[ModelEvent]) -> None:
+        answer = decode_answer(body)
         if self._is_error(answer):
-            return events
+            return
         if not answer.choices:
             self._fail(ModelMalformed, "sent an answer without choices.")
-            return events
+            return
         self._open(answer, events)
         usage = usage_of(answer.usage) if answer.usage is not None else None
         if usage is not None:
@@ -337,8 +269,6 @@ class WholeDecoder(_Decoder):
                 call.index = place  # each is whole, whatever its index and id
             self._content(choice, message, index, events)
             self._finish(choice.finish_reason or "stop", index, events)
-        self.closed = True
-        return events
 
 
 def _parts(content: list[Any], index: int, events: list[ModelEvent]) -> str:

@@ -12,6 +12,7 @@ from msgspec import Raw
 
 from golive.core.errors import ModelCut, ModelError, ModelMalformed
 from golive.models.call import Finished, FinishReason, ModelEvent, ModelRequest, Opened, TextDelta, UsageReported
+from golive.models.decoding import UNREADABLE, Answer, Streamed, Unrecognised, Whole, is_stream, unheard
 from golive.models.dialect import Decoder, Target
 from golive.models.openai_responses_items import OutputItems, as_text
 from golive.models.openai_responses_wire import (
@@ -24,15 +25,12 @@ from golive.models.openai_responses_wire import (
     usage_of_response,
 )
 from golive.models.openai_wire import credential_headers
-from golive.models.sse import EventTooLong, ServerEvent, Splitter
+from golive.models.sse import ServerEvent
 from golive.models.vendor_errors import Origin, from_status, from_stream
-
-MAX_WHOLE_BYTES = 67_108_864
-"""Longest answer that is not streamed."""
 
 _INCOMPLETE: dict[str, FinishReason] = {
     "max_output_tokens": "length", "max_tokens": "length", "length": "length", "max_messages": "length",
-    "content_filter": "content_filter",
+    "steered": "length", "content_filter": "content_filter",
 }  # fmt: skip
 _OPENING = frozenset({"response.created", "response.in_progress", "response.queued"})
 _ENDING = {
@@ -41,6 +39,8 @@ _ENDING = {
 }  # fmt: skip
 """The events that end a stream, and the status each stands for."""
 _ENDED = frozenset({"completed", "incomplete", "failed", "cancelled"})
+_NOT_ENDED = frozenset({"cancelled", "in_progress", "queued"})
+"""Statuses by which a response says itself that it is not whole."""
 _DELTAS = {
     "response.refusal.delta": ("message", "refusal"),
     "response.reasoning_summary_text.delta": ("reasoning", "summary"),
@@ -54,8 +54,6 @@ _PARTS_DONE = {
 
 _decode = msgspec.json.decode
 _encode = msgspec.json.Encoder().encode
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What decoding raises for JSON that is none, is not UTF-8, or is nested without end."""
 _NOTHING = WireResponse()
 
 
@@ -64,6 +62,9 @@ class OpenAIResponses:
 
     name = NAME
     beta_header: str | None = "openai-beta"
+
+    def __init__(self, unrecognised: Unrecognised = unheard) -> None:
+        self._unrecognised = unrecognised
 
     def path(self, model: str, *, streamed: bool) -> str:
         return "/responses"
@@ -84,32 +85,18 @@ class OpenAIResponses:
 
     def decoder(self, origin: Origin, *, streamed: bool, header: Callable[[str], str | None]) -> Decoder:
         kind = header("content-type") or ""
-        if "event-stream" in kind or (streamed and "json" not in kind):
-            return StreamDecoder(origin)
-        return WholeDecoder(origin)
+        made = StreamDecoder if is_stream(kind, streamed=streamed) else WholeDecoder
+        return made(origin, kind, self._unrecognised)
 
 
-class _Decoder:
+class _Decoder(Answer):
     """What streamed and whole answers have in common: how an answer opens and how it ends."""
 
-    __slots__ = ("_items", "_opened", "_origin", "began", "closed", "complete", "failure")
+    __slots__ = ("_items",)
 
-    def __init__(self, origin: Origin) -> None:
-        self._origin = origin
+    def __init__(self, origin: Origin, content_type: str = "", unrecognised: Unrecognised = unheard) -> None:
+        super().__init__(origin, content_type, unrecognised)
         self._items = OutputItems(origin.provider, origin.model)
-        self._opened = False
-        self.began = False
-        self.complete = False
-        self.closed = False
-        self.failure: ModelError | None = None
-
-    def _fail(self, kind: type[ModelError], message: str) -> None:
-        self.failure = self._origin.error(kind, message)
-        self.closed = True
-
-    def _not_json(self, what: str, error: Exception) -> None:
-        how = self._origin.redact(str(error), 200)
-        self._fail(ModelMalformed, f"sent {what} that is not the dialect's JSON ({how}).")
 
     def _refuse(self, error: Any) -> None:
         self.failure = from_stream(self._origin, error)
@@ -150,58 +137,30 @@ class _Decoder:
         if status == "completed":
             self._finish("tool_calls" if self._items.calls else "stop", events)
             return
+        if status in _NOT_ENDED:
+            self._fail(ModelCut, f"broke its answer off (status {status!r}).")
+            return
         details = response.incomplete_details
         reason = _text(details.get("reason")) if isinstance(details, dict) else ""
         known = _INCOMPLETE.get(reason) if status == "incomplete" else None
-        if known is None:
-            # Not taken for an end of any kind: a truncated answer must never pass for a whole one.
-            shown = f"status {self._origin.redact(status, 60)!r}" + (
-                f", reason {self._origin.redact(reason, 60)!r}" if reason else ""
-            )
-            self._fail(ModelCut, f"broke its answer off ({shown}).")
-            return
-        self._finish(known, events)
+        known = known or self._unknown_end("status", f"{status}: {reason}" if reason else status)
+        if known is not None:
+            self._finish(known, events)
 
     def _finish(self, reason: FinishReason, events: list[ModelEvent]) -> None:
         self.began = self.complete = True
         events.append(Finished(reason))
 
 
-class StreamDecoder(_Decoder):
+class StreamDecoder(Streamed, _Decoder):
     """Reads server-sent events."""
 
-    __slots__ = ("_splitter", "_text_at")
+    __slots__ = ("_text_at",)
+    END = "a final response"
 
-    def __init__(self, origin: Origin) -> None:
-        super().__init__(origin)
-        self._splitter = Splitter()
+    def __init__(self, origin: Origin, content_type: str = "", unrecognised: Unrecognised = unheard) -> None:
+        super().__init__(origin, content_type, unrecognised)
         self._text_at: tuple[Any, Any, Any] | None = None
-
-    def feed(self, data: bytes) -> list[ModelEvent]:
-        events: list[ModelEvent] = []
-        if self.closed:
-            return events
-        try:
-            payloads = self._splitter.feed(data)
-        except EventTooLong:
-            self._fail(ModelMalformed, "sent a single event of more than 8 MiB.")
-            return events
-        for payload in payloads:
-            self._take(payload, events)
-        return events
-
-    def end(self) -> list[ModelEvent]:
-        events: list[ModelEvent] = []
-        if self.closed:
-            return events
-        for payload in self._splitter.end():
-            self._take(payload, events, last=True)
-        if not self.closed:
-            self._cut("its stream ended without a final response")
-        return events
-
-    def _cut(self, how: str) -> None:
-        self._fail(ModelCut, f"broke its answer off: {how}.")
 
     def _take(self, event: ServerEvent | bytes, events: list[ModelEvent], last: bool = False) -> None:
         if self.closed:
@@ -211,7 +170,7 @@ class StreamDecoder(_Decoder):
             wire = decode_event(payload)
             kind = wire.type if isinstance(wire.type, str) else name.decode("utf-8", "replace")
             self._event(kind, wire, events)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             if payload.strip() == b"[DONE]":
                 self._cut("its stream was closed without a final response")
             elif last:
@@ -277,33 +236,13 @@ class StreamDecoder(_Decoder):
         events.append(event)
 
 
-class WholeDecoder(_Decoder):
+class WholeDecoder(Whole, _Decoder):
     """Reads one JSON object."""
 
-    __slots__ = ("_parts", "_size")
+    __slots__ = ()
 
-    def __init__(self, origin: Origin) -> None:
-        super().__init__(origin)
-        self._parts: list[bytes] = []
-        self._size = 0
-
-    def feed(self, data: bytes) -> list[ModelEvent]:
-        self._parts.append(data)
-        self._size += len(data)
-        if self._size > MAX_WHOLE_BYTES and self.failure is None:
-            self._parts.clear()
-            self._fail(ModelMalformed, "sent an answer of more than 64 MiB.")
-        return []
-
-    def end(self) -> list[ModelEvent]:
-        events: list[ModelEvent] = []
-        if self.failure is not None:
-            return events
-        try:
-            self._answer(decode_response(b"".join(self._parts)), events)
-        except _UNREADABLE as error:
-            self._not_json("a body", error)
-        return events
+    def _read(self, body: bytes, events: list[ModelEvent]) -> None:
+        self._answer(decode_response(body), events)
 
     def _answer(self, response: WireResponse, events: list[ModelEvent]) -> None:
         if response.object == "error":

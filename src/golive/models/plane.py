@@ -24,6 +24,7 @@ from golive.models.capabilities import Capabilities
 from golive.models.chain import Chain
 from golive.models.coalesce import Flights
 from golive.models.course import Chained
+from golive.models.decoding import Unrecognised, unheard
 from golive.models.dialect import Dialect
 from golive.models.embedding_cache import CachedEmbeddings
 from golive.models.embeddings import Embed, EmbeddingCall, EmbeddingChain
@@ -45,11 +46,11 @@ from golive.models.vendor_errors import Origin
 MAX_TARGETS_KEPT = 1_000
 """Targets kept ready; callers name models freely, so that more of them are made anew for each call."""
 
-_DIALECTS: dict[str, Dialect] = {
-    "anthropic": Anthropic(),
-    "gemini": Gemini(),
-    "openai-chat": OpenAIChat(),
-    "openai-responses": OpenAIResponses(),
+_DIALECTS: dict[str, Callable[[Unrecognised], Dialect]] = {
+    "anthropic": Anthropic,
+    "gemini": Gemini,
+    "openai-chat": OpenAIChat,
+    "openai-responses": OpenAIResponses,
 }
 
 
@@ -63,9 +64,10 @@ class ModelPlane:
 
     def __init__(
         self, config: GoliveConfig, secrets: Callable[[str], str], transport: Transport, clock: Clock, *,
-        chance: Chance | None = None, moved: Moved = lambda gate, before: None,
+        chance: Chance | None = None, moved: Moved = lambda gate, before: None, unrecognised: Unrecognised = unheard,
     ) -> None:  # fmt: skip
         self._providers = config.providers
+        self._dialects = {name: dialect(unrecognised) for name, dialect in _DIALECTS.items()}
         self._secrets = secrets
         self._transport = transport
         self._clock = clock
@@ -222,7 +224,7 @@ class ModelPlane:
                     model=model,
                     base_url=config.base_url,
                     limits=_limits_of(config),
-                    dialect=_DIALECTS[config.dialect],
+                    dialect=self._dialects[config.dialect],
                     transport=self._transport,
                     credential=partial(self._credential, reference),
                     price=partial(self.prices.price, provider, model),
@@ -267,7 +269,7 @@ class ModelPlane:
             model=model,
             base_url=config.base_url,
             limits=limits or _limits_of(config),
-            dialect=_DIALECTS[config.dialect],
+            dialect=self._dialects[config.dialect],
             transport=self._transport,
             credential=partial(self._credential, reference),
             clock=self._clock,
@@ -295,7 +297,7 @@ class ModelPlane:
         return None if reference is None else self._secrets(reference)
 
     async def _check(self, name: str, config: ProviderConfig) -> Dependency:
-        dialect = _DIALECTS[config.dialect]
+        dialect = self._dialects[config.dialect]
         try:
             secret = self._credential(config.api_key)
         except GoliveError as error:

@@ -8,6 +8,10 @@ from typing import NamedTuple
 
 MAX_EVENT_BYTES = 8_388_608
 """Longest single event; a longer one ends the stream as malformed."""
+MAX_STRANGE_BYTES = 2_048
+"""Most that is kept of what is no event."""
+_FIELDS = frozenset({b"", b"event", b"id", b"retry"})
+"""How the lines of a block without data may begin; that of a comment is empty."""
 
 
 class EventTooLong(Exception):
@@ -28,11 +32,13 @@ class Splitter:
     searches.
     """
 
-    __slots__ = ("_rest", "_started")
+    __slots__ = ("_rest", "_started", "strange")
 
     def __init__(self) -> None:
         self._rest = bytearray()
         self._started = False
+        self.strange = b""
+        """How the first block begins that is nothing of the format, which the standard passes over."""
 
     def feed(self, data: bytes) -> list[ServerEvent | bytes]:
         """The events that `data` completes; plain bytes where an event is nothing but one data line.
@@ -67,13 +73,13 @@ class Splitter:
             whole = data[:cut]
             if cut + 2 != len(data):
                 rest += data[cut + 2 :]
-        return _events(whole)
+        return self._events(whole)
 
     def end(self) -> list[ServerEvent | bytes]:
         """What stands behind the last blank line. The standard drops it; a `[DONE]` there is worth having."""
         rest = bytes(self._rest).rstrip(b"\r\n")
         self._rest.clear()
-        return _events(rest)
+        return self._events(rest)
 
     def _unify_newlines(self, data: bytes) -> bytes:
         """CR LF and lone CR become LF. A CR that ends a read waits in the rest: its LF may come with the next one."""
@@ -92,20 +98,23 @@ class Splitter:
             raise EventTooLong
         return []
 
-
-def _events(whole: bytes) -> list[ServerEvent | bytes]:
-    found: list[ServerEvent | bytes] = []
-    for block in whole.split(b"\n\n"):
-        end = block.find(b"\n")
-        if end < 0 and block.startswith(b"data: "):
-            found.append(block[6:])
-        elif block.startswith(b"event: ") and block.startswith(b"data: ", end + 1) and block.find(b"\n", end + 7) < 0:
-            found.append(ServerEvent(block[end + 7 :], block[7:end]))
-        elif block:
-            event = _parse(block)
-            if event is not None:
-                found.append(event if event.name else event.data)
-    return found
+    def _events(self, whole: bytes) -> list[ServerEvent | bytes]:
+        found: list[ServerEvent | bytes] = []
+        for block in whole.split(b"\n\n"):
+            end = block.find(b"\n")
+            if end < 0 and block.startswith(b"data: "):
+                found.append(block[6:])
+            elif (
+                block.startswith(b"event: ") and block.startswith(b"data: ", end + 1) and block.find(b"\n", end + 7) < 0
+            ):
+                found.append(ServerEvent(block[end + 7 :], block[7:end]))
+            elif block:
+                event = _parse(block)
+                if event is not None:
+                    found.append(event if event.name else event.data)
+                elif not self.strange and not _is_framing(block):
+                    self.strange = block[:MAX_STRANGE_BYTES]
+        return found
 
 
 def _parse(block: bytes) -> ServerEvent | None:
@@ -120,3 +129,8 @@ def _parse(block: bytes) -> ServerEvent | None:
         elif field == b"event":
             name = value
     return ServerEvent(b"\n".join(lines), name) if lines else None
+
+
+def _is_framing(block: bytes) -> bool:
+    """Whether a block without data is of the format all the same."""
+    return not block.strip() or all(line.partition(b":")[0] in _FIELDS for line in block.split(b"\n"))

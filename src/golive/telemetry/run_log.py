@@ -12,6 +12,10 @@ class RunLog:
     def __init__(self, log: Log) -> None:
         self._log = log
 
+    def finish_unrecognised(self, target: str, request_id: str | None, word: str) -> None:
+        """A model's answer ended with a word of the vendor's that is not known; it was kept, as cut short."""
+        self._log.warning("model.finish_unrecognised", target=target, request_id=request_id, finish_reason=word)
+
     def observe(self, tenant: str, run: str, version: str, bodies: Sequence[Body], *, relayed: bool) -> None:
         """Takes the events of one run. `relayed` calls that went well are not worth a line each."""
         for body in bodies:

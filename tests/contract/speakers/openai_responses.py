@@ -142,6 +142,10 @@ OPENAI_RESPONSES = Speaker(
             created(), added(message("")), part(), delta("to be con"),
             incomplete("max_output_tokens", message("to be con", status="incomplete")),
         ),
+        "unknown end": sse(
+            created(), added(message("")), part(), delta("to be con"), incomplete("sunspots", message("to be con")),
+        ),
+        "unknown end of nothing": sse(created(), incomplete("sunspots")),
         "cut": sse(*HALF),
         "cut in an event": sse(*HALF, delta("lost"))[:-9],
         "broken": sse(*HALF) + b'event: response.completed\ndata: {"type": "response.completed", "response": {]}\n\n',
@@ -158,6 +162,8 @@ OPENAI_RESPONSES = Speaker(
                 incomplete_details={"reason": "max_output_tokens"},
             )
         ),
+        "unknown end": msgspec.json.encode(incomplete("sunspots", message("to be con"))["response"]),
+        "unknown end of nothing": msgspec.json.encode(incomplete("sunspots")["response"]),
         "broken": b'{"id": "resp_1", "output": [',
         "error": msgspec.json.encode(
             response([], "failed", error={"code": "rate_limit_exceeded", "message": "too fast"})
