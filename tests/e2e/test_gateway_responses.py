@@ -211,7 +211,9 @@ async def test_a_providers_refusal_passes_with_status_and_words(
         with pytest.raises(raised) as refused:
             await sdk.responses.create(model="sim/sim-text", input="Hi", stream=stream)
     assert (refused.value.status_code, refused.value.code) == (status, "vendor_code")
-    assert refused.value.body["message"] == "Vendor says no."  # type: ignore[index]
+    aside = " (sim/sim-text speaks openai-chat: field names and places in this message are that API's.)"
+    words = "Vendor says no." + (aside if status == 400 else "")
+    assert refused.value.body["message"] == words  # type: ignore[index]
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ async def ask(path: Path, shape: Callable[[bytes], Asked], model: ScriptedModel,
     exchange = Exchange({"method": "POST", "path": "/", "headers": [], CONNECTION: _Still()}, receive, send)
     exchange.principal = PRINCIPAL
     body = {"model": TARGET, "max_tokens": 5, "stream": stream, "messages": [{"role": "user", "content": "hi"}]}
-    face = Face(cast(Runtime, None), Place(path, model).relay, SystemClock(), ServerConfig())
+    face = Face(cast(Runtime, None), Place(path, model).relay, SystemClock(), ServerConfig(), lambda ref: None)
     await face.answer(exchange, shape(msgspec.json.encode(body)))
     return sent[0]["status"], b"".join(message.get("body", b"") for message in sent)
 

@@ -11,11 +11,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from golive.core.errors import InvalidRequest, ModelCut
+from golive.core.errors import GoliveError, InvalidRequest, ModelCut
 from golive.gateway.bodies import Reader, read_body
 from golive.gateway.cache_header import CACHE_PARAM, cache_ttl_s
 from golive.gateway.exchange import Exchange
 from golive.gateway.face import demand
+from golive.gateway.other_names import explain
 from golive.gateway.routes import Answer, Route
 from golive.gateway.watch import Watch
 from golive.models.call import CallContext, ModelEvent
@@ -106,6 +107,9 @@ class EmbeddingsFace:
             async with Watch(exchange):
                 async for _ in call:
                     pass
+        except GoliveError as error:
+            explain(error, request.dialect, self._dialect(asked.model))
+            raise
         finally:
             await call.aclose()
         if asking.answer is None:

@@ -5,6 +5,7 @@ brings its own reading and writing, as `Asked`, `Streamed` and `Collected`. On e
 the face's error and never as if whole.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -19,6 +20,7 @@ from golive.gateway.bodies import read_body
 from golive.gateway.cache_header import cache_ttl_s
 from golive.gateway.exchange import Exchange
 from golive.gateway.language import languages
+from golive.gateway.other_names import explain
 from golive.gateway.problems import Headers
 from golive.gateway.routes import forbidden
 from golive.gateway.runs import sim_headers
@@ -167,8 +169,12 @@ class Tail:
 class Face:
     """Answers what was asked on any face."""
 
-    def __init__(self, runtime: Runtime, relay: Relay, clock: Clock, server: ServerConfig) -> None:
+    def __init__(
+        self, runtime: Runtime, relay: Relay, clock: Clock, server: ServerConfig, dialect: Callable[[str], str | None]
+    ) -> None:
+        """`dialect`: that of `provider/model`; None where there is no such provider."""
         self._runtime = runtime
+        self._dialect = dialect
         self._relay = relay
         self._clock = clock
         self._limit = server.max_body_bytes
@@ -195,7 +201,7 @@ class Face:
         try:
             async with Watch(exchange):
                 if asked.stream:
-                    last = await self._stream_call(exchange, asked, call)
+                    last = await self._stream_call(exchange, asked, call, request.dialect)
                 else:
                     collected = asked.collected()
                     async for batch in call:
@@ -203,6 +209,9 @@ class Face:
                     if not collected.whole:
                         raise _unfinished(asked)
                     last = collected.body(call.run, asked.model, self._clock.now())
+        except GoliveError as error:
+            explain(error, request.dialect, self._dialect(asked.model))
+            raise
         finally:
             await call.aclose()
         if asked.stream:
@@ -210,7 +219,7 @@ class Face:
         else:
             await exchange.answer(200, last, b"application/json", asked.headers(call.run))
 
-    async def _stream_call(self, exchange: Exchange, asked: Asked, call: RelayCall) -> bytes:
+    async def _stream_call(self, exchange: Exchange, asked: Asked, call: RelayCall, dialect: str) -> bytes:
         """Sends all but the end, which it returns; a failure before the first event is raised: it gets a status."""
         streamed: Streamed | None = None
         tail = Tail()
@@ -227,6 +236,7 @@ class Face:
         except GoliveError as error:
             if streamed is None:
                 raise
+            explain(error, dialect, self._dialect(asked.model))
             return streamed.error(error)
         if streamed is None:
             raise _unfinished(asked)

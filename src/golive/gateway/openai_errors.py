@@ -61,11 +61,11 @@ def error_of(error: GoliveError) -> dict[str, Any]:
 
 
 def words_of(error: ModelError) -> str:
-    """What a caller is told of a failed model call: the vendor's words, or ours. The remedy is the operator's, except
-    where golive itself refused the request before anybody was asked."""
+    """What a caller is told of a failed model call: the vendor's words and what `explain` adds to them, or ours. The
+    remedy is the operator's, except where golive itself refused the request before anybody was asked."""
     words = error.fields.get("vendor_message")
     if words:
-        return str(words)
+        return f"{words} {error.fields.get('aside', '')}".rstrip()
     ours = isinstance(error, ModelBadRequest) and error.fields.get("sent") is False
     return str(error) if ours else error.message
 

@@ -92,7 +92,7 @@ class Gateway:
         self._open = 0
         self._most = min(MAX_OPEN_REQUESTS, requests_that_fit())
         self._docs = DocsFaces()
-        face = Face(runtime, relay, clock, server)
+        face = Face(runtime, relay, clock, server, dialect)
         faces = (
             RunFaces(runtime, server),
             Catalogue(runtime, models),
