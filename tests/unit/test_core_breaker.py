@@ -27,7 +27,7 @@ def test_it_opens_after_five_failures_in_a_row_and_not_before() -> None:
     breaker = Breaker(POLICY)
     for _ in range(4):
         breaker.failed(admitted(breaker, 0.0), 0.0)
-    breaker.succeeded(admitted(breaker, 0.0), 0.0)
+    breaker.succeeded(admitted(breaker, 0.0))
     for _ in range(4):
         breaker.failed(admitted(breaker, 1.0), 1.0)
     assert breaker.state == "closed"
@@ -50,14 +50,14 @@ def test_half_open_lets_one_probe_through_at_a_time_and_closes_after_three_succe
         probe = admitted(breaker, 130.0)
         assert probe.probe
         assert (breaker.state, breaker.admit(130.0)) == ("half_open", None), f"a second one beside probe {passed}"
-        breaker.succeeded(probe, 131.0)
+        breaker.succeeded(probe)
     assert breaker.state == "closed"
     assert not admitted(breaker, 131.0).probe
 
 
 def test_a_failed_probe_opens_it_for_the_whole_time_again() -> None:
     breaker = opened()
-    breaker.succeeded(admitted(breaker, 130.0), 130.0)
+    breaker.succeeded(admitted(breaker, 130.0))
     breaker.failed(admitted(breaker, 131.0), 132.0)
     assert (breaker.state, breaker.opened) == ("open", 2)
     assert breaker.admit(161.9) is None
@@ -76,11 +76,11 @@ def test_what_was_admitted_under_another_state_does_not_count() -> None:
     for _ in range(5):
         breaker.failed(admitted(breaker, 1.0), 1.0)
     probe = admitted(breaker, 31.0)
-    breaker.succeeded(slow, 32.0)
+    breaker.succeeded(slow)
     breaker.failed(slow, 32.0)
     assert (breaker.state, breaker.admit(32.0)) == ("half_open", None), "the probe is still the only one"
     for _ in range(3):
-        breaker.succeeded(probe, 33.0)
+        breaker.succeeded(probe)
         probe = admitted(breaker, 33.0)
     assert breaker.state == "closed"
 
@@ -98,7 +98,10 @@ def test_whatever_happens_it_is_never_stuck(moves: list[tuple[str, float]]) -> N
                 held.append(ticket)
         elif held:
             ticket = held.pop(0)
-            {"good": breaker.succeeded, "bad": breaker.failed}.get(move, lambda t, n: breaker.given_up(t))(ticket, now)
+            if move == "bad":
+                breaker.failed(ticket, now)
+            else:
+                (breaker.succeeded if move == "good" else breaker.given_up)(ticket)
     while held:
         breaker.given_up(held.pop())
     assert breaker.admit(now + 30.0) is not None

@@ -29,7 +29,6 @@ from golive.models.call import (
     TextDelta,
     ToolCallDelta,
 )
-from golive.models.course import Chained
 from golive.models.joining import anchor
 from golive.models.recovery import MAX_BREAKS, MAX_RESETS, Recovering, Ways
 from tests.unit.chain_kit import ASKED, Provider, Time, World, seen, started
@@ -66,7 +65,7 @@ def recovering(
     targets = [world.target(f"{'abc'[at]}/m", provider, prefill=at in prefill) for at, provider in enumerate(providers)]
     able = tuple(target for target in targets if target.can.prefill)
     chain = world.chain(*targets)
-    prefilled = world.chain(*Chained(able).targets) if able else None
+    prefilled = world.chain(*able) if able else None
     return Recovering(chain, Ways(on_break, prefilled, instructed))
 
 

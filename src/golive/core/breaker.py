@@ -62,7 +62,7 @@ class Breaker:
         """Seconds until an attempt may be admitted; 0 also while a probe is under way."""
         return max(0.0, self._opened_at + self._policy.open_s - now) if self.state == "open" else 0.0
 
-    def succeeded(self, ticket: Ticket, now: float) -> None:
+    def succeeded(self, ticket: Ticket) -> None:
         """The attempt worked."""
         if not self._counts(ticket):
             return

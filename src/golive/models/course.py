@@ -4,7 +4,7 @@ Where another target stands in the chain, the call moves on at once; it waits (b
 failed or is not to be asked, as long as deadline, number of retries and the budget of all retries allow.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from golive.core.backoff import BackoffPolicy, RetryBudget
@@ -48,12 +48,27 @@ class Step(NamedTuple):
     wait_s: float = 0.0
 
 
-class Chained(NamedTuple):
+class Chained:
     """The targets of a chain, in order, and those of their own for two classes of failure."""
 
-    targets: tuple[ChainTarget, ...]
-    context_too_long: tuple[ChainTarget, ...] = ()
-    content_refused: tuple[ChainTarget, ...] = ()
+    __slots__ = ("able", "content_refused", "context_too_long", "steps", "targets")
+
+    def __init__(
+        self,
+        targets: tuple[ChainTarget, ...],
+        context_too_long: tuple[ChainTarget, ...] = (),
+        content_refused: tuple[ChainTarget, ...] = (),
+    ) -> None:
+        self.targets = targets
+        self.context_too_long = context_too_long
+        self.content_refused = content_refused
+        self.steps = _steps(targets)
+        self.able = all(target.can.tools and target.can.structured_output and target.can.images for target in targets)
+        """Whether any of them can carry out any request."""
+
+
+def _steps(targets: Iterable[ChainTarget]) -> tuple[Step, ...]:
+    return tuple([Step(target, lane) for target in targets for lane in target.lanes])
 
 
 class Course:
@@ -82,10 +97,12 @@ class Course:
         self._budget = budget
         self._chance = chance
         self._unable: list[Skipped] = []
-        able = [target for target in chain.targets if self._is_able(target, request)]
+        if chain.able:
+            self._fresh = list(chain.steps)
+        else:
+            self._fresh = list(_steps([target for target in chain.targets if self._is_able(target, request)]))
         if avoid:
-            able.sort(key=lambda target: target.ref in avoid)
-        self._fresh = [Step(target, lane) for target in able for lane in target.lanes]
+            self._fresh.sort(key=lambda step: step.target.ref in avoid)
         self._failed: list[Step] = []
         self._last: Step | None = None
         self._retries = 0
@@ -94,6 +111,8 @@ class Course:
 
     def skipped(self) -> tuple[Skipped, ...]:
         """Those passed over so far in favour of later ones."""
+        if not self._fresh and not self._unable:
+            return ()
         blocked = tuple(
             Skipped(step.target.ref, "paused" if step.lane.gate.pause_s() else "breaker")
             for step in self._fresh
@@ -185,7 +204,7 @@ class Course:
             return
         if chosen and step.target not in chosen:
             self._failed.clear()
-            self._fresh = [Step(target, lane) for target in chosen for lane in target.lanes]
+            self._fresh = list(_steps(chosen))
 
     def _is_able(self, target: ChainTarget, request: ModelRequest) -> bool:
         can = target.can

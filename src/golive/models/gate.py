@@ -11,7 +11,7 @@ from golive.core.breaker import Breaker, BreakerPolicy, State, Ticket
 from golive.core.clock import Clock
 from golive.core.errors import GoliveError, ModelRateLimited
 from golive.models.failures import blames_provider
-from golive.models.rate_limits import limits
+from golive.models.rate_limits import spent_s
 
 PROBE_WAIT_S = 1.0
 """How soon to ask again while a probe is under way."""
@@ -57,6 +57,8 @@ class Gate:
 
     def wait_s(self) -> float:
         """Seconds until an attempt may be made; 0: now."""
+        if not self._until and self._breaker.state == "closed":
+            return 0.0
         return max(self.pause_s(), self.closed_s())
 
     def pause_s(self) -> float:
@@ -83,7 +85,7 @@ class Gate:
     def succeeded(self, ticket: Ticket) -> None:
         """A whole answer came."""
         before = self._breaker.state
-        self._breaker.succeeded(ticket, self._clock.monotonic())
+        self._breaker.succeeded(ticket)
         self._tell(before)
 
     def failed(self, ticket: Ticket, error: GoliveError) -> None:
@@ -120,12 +122,8 @@ class Gate:
 
     def limits_seen(self, header: Callable[[str], str | None]) -> None:
         """Looks at what an answer's headers say is left of the vendor's limits; `header` gives one by its name."""
-        left = limits(header, self._clock.now())
-        for remaining, reset_s in (
-            (left.requests_remaining, left.requests_reset_s), (left.tokens_remaining, left.tokens_reset_s),
-        ):  # fmt: skip
-            if remaining == 0 and reset_s:
-                self.pause(min(reset_s, MAX_SPENT_PAUSE_S))
+        if wait_s := spent_s(header, self._clock.now()):
+            self.pause(min(wait_s, MAX_SPENT_PAUSE_S))
 
     def _tell(self, before: State, error: GoliveError | None = None) -> None:
         if self._breaker.state != before:

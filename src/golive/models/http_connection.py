@@ -6,6 +6,7 @@ connecting to `transport_http.py`.
 
 import asyncio
 from collections.abc import Callable
+from functools import lru_cache
 from typing import cast
 
 import httptools
@@ -20,6 +21,11 @@ MAX_HEAD_BYTES = 65_536
 """Longest head of an answer; also the most that may come between two pieces of its body (framing, trailers)."""
 PIECE_BYTES = 262_144
 """A longer request is written in pieces of this size, each when the one before has left."""
+
+
+@lru_cache(maxsize=256)
+def _key(name: str) -> bytes:
+    return name.lower().encode("latin-1")
 
 
 class HttpResponse:
@@ -40,7 +46,7 @@ class HttpResponse:
         """0 until the head has come."""
 
     def header(self, name: str) -> str | None:
-        value = self._headers.get(name.lower().encode("latin-1"))
+        value = self._headers.get(_key(name))
         return None if value is None else value.decode("latin-1").strip(" \t")
 
     async def head(self) -> None:

@@ -8,54 +8,44 @@ xAI, Azure and other compatible servers send OpenAI's names, some of them with b
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from golive.models.vendor_errors import MAX_RETRY_AFTER_S
 
 MAX_DIGITS = 15
 """Of a number of requests or tokens; a longer one is no limit."""
 
-_FORMS = (
-    ("anthropic-ratelimit-{}-remaining", "anthropic-ratelimit-{}-reset"),
-    ("x-ratelimit-remaining-{}", "x-ratelimit-reset-{}"),
+_HEADERS = tuple(
+    (remaining.format(kind), reset.format(kind))
+    for remaining, reset in (
+        ("x-ratelimit-remaining-{}", "x-ratelimit-reset-{}"),
+        ("anthropic-ratelimit-{}-remaining", "anthropic-ratelimit-{}-reset"),
+    )
+    for kind in ("requests", "tokens")
 )
+"""Of each limit: what is left of it, and when it is whole again. With Anthropic, tokens are input and output together,
+of the tightest limit."""
 _PIECE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)(ms|us|µs|ns|h|m|s)")
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _BARE = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?")
 
 
-class RateLimits(NamedTuple):
-    """What is left, and after how many seconds it is whole again (0 to MAX_RETRY_AFTER_S). None: not known.
-
-    Tokens are those of the tightest limit as the vendor states it; with Anthropic input and output together.
-    """
-
-    requests_remaining: int | None = None
-    requests_reset_s: float | None = None
-    tokens_remaining: int | None = None
-    tokens_reset_s: float | None = None
-
-
-def limits(header: Callable[[str], str | None], now: float) -> RateLimits:
-    """Reads the limits of one answer. What is absent or cannot be read is None.
+def spent_s(header: Callable[[str], str | None], now: float) -> float:
+    """Seconds until every limit that is down to nothing is whole again, 0 to MAX_RETRY_AFTER_S; 0: none is.
 
     Args:
-        header: a header's value by its lower-case name.
+        header: a header's value by its lower-case name; what cannot be read counts as absent.
         now: wall time, seconds, for dates.
     """
-    return RateLimits(*_of("requests", header, now), *_of("tokens", header, now))
+    longest_s = 0.0
+    for remaining, reset in _HEADERS:
+        left = header(remaining)
+        if left is not None and _count(left) == 0:
+            longest_s = max(longest_s, _wait_s(header(reset), now) or 0.0)
+    return longest_s
 
 
-def _of(kind: str, header: Callable[[str], str | None], now: float) -> tuple[int | None, float | None]:
-    for remaining, reset in _FORMS:
-        left, wait = header(remaining.format(kind)), header(reset.format(kind))
-        if left is not None or wait is not None:
-            return _count(left), _wait_s(wait, now)
-    return None, None
-
-
-def _count(value: str | None) -> int | None:
-    if value is None or not value.isascii() or not value.isdigit() or len(value) > MAX_DIGITS:
+def _count(value: str) -> int | None:
+    if not value.isascii() or not value.isdigit() or len(value) > MAX_DIGITS:
         return None
     return int(value)
 

@@ -203,8 +203,8 @@ class RelayCall:
     ) -> None:
         self.run = journal.state.run
         self._journal = journal
-        self._ctx = CallContext(deadline, self.run, journal.state.tenant, self._on_abandoned)
-        self._stream = stream(self._ctx)
+        # Not kept: it leads back here, and what holds itself waits for the collector.
+        self._stream = stream(CallContext(deadline, self.run, journal.state.tenant, self._on_abandoned))
         self._target = target
         self._clock = clock
         self._closed = closed
@@ -231,8 +231,8 @@ class RelayCall:
         try:
             async for batch in self._stream:
                 self._waiting = None
-                self._take(batch)
-                yield batch
+                if self._take(batch):
+                    yield batch
                 if self._interrupted and self._metered is None:
                     break
                 self._waiting = task
@@ -255,24 +255,26 @@ class RelayCall:
         if not self._settled:
             await self._settle(None)
 
-    def _take(self, batch: list[ModelEvent]) -> None:
+    def _take(self, batch: list[ModelEvent]) -> bool:
+        """Notes what the journal is to say; False where nothing in it is for the reader."""
+        told = False
         for event in batch:
-            kind = type(event)
-            if kind is TextDelta:
+            if isinstance(event, AttemptStarted):
+                self._attempt = event.attempt
                 continue
-            match event:
-                case Finished():
-                    self._finish_reason = event.reason
-                case Opened():
-                    self._opened = event
-                case Metered():
-                    self._metered = event
-                case AttemptStarted():
-                    self._attempt = event.attempt
-                case AttemptFailed():
-                    self._note_failed(event.error, wait_s=event.wait_s)
-                case _:
-                    pass
+            if isinstance(event, AttemptFailed):
+                self._note_failed(event.error, wait_s=event.wait_s)
+                continue
+            told = True
+            if type(event) is TextDelta:
+                continue
+            if isinstance(event, Finished):
+                self._finish_reason = event.reason
+            elif isinstance(event, Opened):
+                self._opened = event
+            elif isinstance(event, Metered):
+                self._metered = event
+        return told
 
     async def show(self) -> None:
         """Lists the call while it is under way.
