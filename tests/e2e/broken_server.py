@@ -181,6 +181,45 @@ def nameless() -> None:
     loop.missing = lambda finish, state: ()
 
 
+def critical() -> None:
+    """Without whose result no answer is whole, nobody minds."""
+    from golive.runtime import loop
+
+    loop.settled = lambda finish, state, critical: finish
+
+
+def fragile() -> None:
+    """A failed tool ends its run."""
+    from golive.core.errors import ToolError
+    from golive.runtime.loop import RunLoop
+
+    real = RunLoop._do
+
+    async def do(self: Any, effect: Any) -> Any:
+        finished = await real(self, effect)
+        if not finished.ok:
+            raise ToolError(finished.content)
+        return finished
+
+    RunLoop._do = do  # type: ignore[method-assign]
+
+
+def tool_timeout() -> None:
+    """Every tool has an hour, whatever is configured."""
+    from golive.workers import pool
+
+    real = pool.tool_timeouts
+    pool.tool_timeouts = lambda *args: {name: (3_600.0, limit) for name, (_, limit) in real(*args).items()}
+
+
+def rotation() -> None:
+    """A credential that has used up its rate makes way for nobody."""
+    from golive.core.errors import ModelRateLimited
+    from golive.models.failures import TABLE
+
+    TABLE[ModelRateLimited] = TABLE[ModelRateLimited]._replace(rotates=False)
+
+
 def patience() -> None:
     """Of a model call's limits only call_s counts."""
     from golive.models import provider
@@ -237,6 +276,14 @@ def splice() -> None:
     _Answer.void = void  # type: ignore[method-assign,assignment]
 
 
+def blind_join() -> None:
+    """Whatever comes after a break is joined to the text as it is."""
+    from golive.models.joining import Joiner
+
+    Joiner.feed = lambda self, piece: piece  # type: ignore[method-assign]
+    Joiner.end = lambda self: ""  # type: ignore[method-assign]
+
+
 def truncation() -> None:
     """An answer that breaks off is taken for a whole one."""
     from golive.core.errors import GoliveError
@@ -283,7 +330,8 @@ SABOTAGES: dict[str, Callable[[], None]] = {
     for function in (
         step_cap, deadline, chain, meter, log, vendor_words, doors, revocation, health, readiness, worker_secrets,
         inline_tools, hold, words, nameless, patience, haste, breaker_never_opens, breaker_never_closes, retry_after,
-        splice, truncation, bound, doubt,
+        splice, truncation, bound, doubt, critical, fragile, tool_timeout, rotation,
+        blind_join,
     )
 }  # fmt: skip
 

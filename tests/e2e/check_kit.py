@@ -48,15 +48,42 @@ chain = [{chain}]
 
 [limits]
 max_steps = 4
+
+[tools.lock_gate]
+critical = true
+
+[messages]
+tool_skipped = "I do without {{tools}}."
+
+[messages.de]
+tool_skipped = "{{tools}} gab mir nichts."
+tool_out = "Ohne {{tools}} ist das nichts."
 """
 TOOLS = '''
-"""A clerk's only tool."""
+"""A clerk's tools: none may be called, or even imported where tools are drilled; MARK tells of both."""
+
+import pathlib
+
+MARK = pathlib.Path({mark!r})
+with MARK.open("a") as file:
+    file.write("imported\\n")
 
 
 def count_sheep(field: str) -> int:
     """Counts the sheep on a field."""
+    MARK.write_text("called")
     return len(field)
+
+
+def lock_gate(gate: str) -> bool:
+    """Locks a gate."""
+    MARK.write_text("called")
+    return True
 '''
+
+
+FURTHER = GOLIVE.replace("[providers.second]", 'more_api_keys = ["env:ANOTHER_UNSET_KEY"]\n\n[providers.second]')
+"""With a second credential at the first provider."""
 
 
 def project(folder: Path, *, golive: str = GOLIVE + PRICES, chain: str = '"first/large", "second/tiny"') -> Path:
@@ -66,8 +93,13 @@ def project(folder: Path, *, golive: str = GOLIVE + PRICES, chain: str = '"first
     (folder / "golive.toml").write_text(golive)
     (agent / "agent.toml").write_text(AGENT.format(chain=chain))
     (agent / "prompt.md").write_text("You count sheep.\n")
-    (agent / "tools.py").write_text(TOOLS)
+    (agent / "tools.py").write_text(TOOLS.format(mark=str(mark(folder))))
     return folder
+
+
+def mark(folder: Path) -> Path:
+    """The file, outside the project, that tells what became of its tools: a line for each import, or `called`."""
+    return folder.with_suffix(".mark")
 
 
 @asynccontextmanager

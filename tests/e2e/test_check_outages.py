@@ -12,7 +12,7 @@ import pytest_asyncio
 from golive.checklist.engine import prove
 from golive.checklist.registry import load as load_checks
 from golive.checklist.twin import SPEED, Twin
-from tests.e2e.check_kit import GOLIVE, PRICES, hold, project, twin_of
+from tests.e2e.check_kit import FURTHER, GOLIVE, PRICES, hold, project, twin_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -20,6 +20,8 @@ DRILLS = (
     "RT-1.first-token",
     "RT-1.stall",
     "MD-2.cut",
+    "MD-2.cut-responses",
+    "MD-2.cut-messages",
     "MD-2.down",
     "MD-2.all-down",
     "MD-2.slow",
@@ -28,6 +30,10 @@ DRILLS = (
     "MD-4.recovery",
     "MD-7.usage",
 )
+
+
+PREFILL = GOLIVE + PRICES + '\n[capabilities."*"]\nprefill = true\n'
+"""With targets that go on where a text stops."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -51,7 +57,7 @@ async def test_first_token_sees_a_limit_that_is_ignored(lax: Twin) -> None:
     found = await hold("RT-1.first-token", lax)
     assert found.status == "fail"
     assert found.why.startswith("the answer came ")
-    assert "attempts failed: ['model.timeout']" in found.measured
+    assert "attempts failed: model.timeout" in found.measured
     assert f"{SPEED:g} times as fast, durations as configured" in found.measured
 
 
@@ -119,6 +125,34 @@ async def test_cut_sees_a_part_that_is_called_whole(rash: Twin) -> None:
     assert "chat, cut by close: `stop` after" in found.why
 
 
+@pytest.mark.parametrize(
+    ("end", "face", "whole"), [("responses", "Responses", "completed"), ("messages", "Messages", "end_turn")]
+)
+async def test_cut_on_a_face_sees_a_part_that_is_called_whole(rash: Twin, end: str, face: str, whole: str) -> None:
+    """A text that broke off, and ends there as a whole one does."""
+    found = await hold(f"MD-2.cut-{end}", rash)
+    assert found.status == "fail"
+    assert f"{face}, cut by close: `{whole}` after" in found.why
+
+
+@pytest.mark.parametrize("end", ["responses", "messages"])
+async def test_cut_on_a_face_sees_two_answers_spliced(tmp_path: Path, end: str) -> None:
+    """A target that is to go on, and begins anew instead; the server joins the two without looking."""
+    async with twin_of(project(tmp_path, golive=PREFILL), "blind_join") as spliced:
+        found = await hold(f"MD-2.cut-{end}", spliced)
+    assert found.status == "fail"
+    assert "characters that are not the" in found.why
+
+
+@pytest.mark.parametrize("end", ["", "-responses", "-messages"])
+async def test_cut_passes_whole_where_a_target_continues(tmp_path: Path, end: str) -> None:
+    """With a target that goes on, no face is left with a part."""
+    async with twin_of(project(tmp_path, golive=PREFILL)) as sound:
+        found = await hold(f"MD-2.cut{end}", sound)
+    assert (found.status, found.why) == ("pass", "")
+    assert "4 whole, 0 ended as partial, 0 as an error, of 4" in found.measured
+
+
 async def test_cut_sees_two_answers_spliced(tmp_path: Path) -> None:
     """The part that broke off, and behind it a whole answer."""
     async with twin_of(project(tmp_path), "splice") as spliced:
@@ -143,6 +177,51 @@ async def test_a_chain_of_one_is_drilled_as_far_as_it_goes(tmp_path: Path) -> No
     assert statuses.pop("MD-2.down") == "unknown"
     assert set(statuses.values()) == {"pass"}, [(check.id, check.why) for check in report.checks]
     assert "add a second" in next(check.why for check in report.checks if check.id == "MD-2.down")
+
+
+async def test_further_credentials_are_drilled_as_well(tmp_path: Path) -> None:
+    """Two credentials at the first target: each has a breaker of its own, and every drill expects as much."""
+    async with twin_of(project(tmp_path, golive=FURTHER + PRICES)) as several:
+        report = await prove(load_checks().select(DRILLS), several)
+    assert {check.status for check in report.checks} == {"pass"}, [(check.id, check.why) for check in report.checks]
+    recovery = next(check for check in report.checks if check.id == "MD-4.recovery")
+    assert recovery.measured.startswith("10 failures; ")
+
+
+async def test_rotation_passes_with_the_time_of_the_first(tmp_path: Path) -> None:
+    """The first credential is left alone until its time, and every user answered by the second."""
+    async with twin_of(project(tmp_path, golive=FURTHER + PRICES)) as sound:
+        found = await hold("MD-3.rotation", sound)
+    assert (found.status, found.why) == ("pass", "")
+    assert "with 2 of 2 credentials, with the first again after 12." in found.measured
+    used = found.evidence[-1].got.partition("their use: ")[2].partition(";")[0].split(", ")
+    assert used[:2] == ["1", "2"]
+    assert set(used[2:-1]) <= {"2"}
+    assert used[-1] == "1"
+
+
+async def test_rotation_sees_a_credential_that_is_not_left_alone(tmp_path: Path) -> None:
+    """Used again before its time is over, it is told after how long."""
+    async with twin_of(project(tmp_path, golive=FURTHER + PRICES), "retry_after") as lax:
+        found = await hold("MD-3.rotation", lax)
+    assert found.status == "fail"
+    assert "before its 12 s were over" in found.why
+
+
+async def test_rotation_sees_a_credential_that_makes_way_for_nobody(tmp_path: Path) -> None:
+    """Users are answered, but by another target."""
+    async with twin_of(project(tmp_path, golive=FURTHER + PRICES), "rotation") as stubborn:
+        found = await hold("MD-3.rotation", stubborn)
+    assert found.status == "fail"
+    assert found.why == "another target answered, though first/large has a credential that is well"
+
+
+async def test_rotation_is_not_known_of_a_single_credential(tmp_path: Path) -> None:
+    """Where there is no other, it says where to name one."""
+    async with twin_of(project(tmp_path)) as single:
+        found = await hold("MD-3.rotation", single)
+    assert found.status == "unknown"
+    assert found.why.endswith("name another in `more_api_keys` of [providers.first]")
 
 
 async def test_a_long_limit_is_not_shortened(tmp_path: Path) -> None:

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from golive.checklist import twin_config
-from golive.checklist.twin_config import environment, price_provider, targets, toml, write
+from golive.checklist import stand_ins, twin_config
+from golive.checklist.twin_config import environment, key_names, price_provider, targets, toml, write
 from golive.config.load import Loaded, load
 from golive.config.schema import ProviderConfig
+from golive.core.errors import ToolArgumentsInvalid
+from golive.tools.loading import load_tools
 
 GOLIVE = """
 [server]
@@ -28,11 +30,13 @@ pepper = "env:REAL_PEPPER"
 [providers.main]
 base_url = "https://api.openai.com/v1"
 api_key = "env:REAL_KEY"
+more_api_keys = ["env:REAL_KEY_B", "file:/run/secrets/real_key_c"]
 models = ["gpt-5-mini"]
 call_s = 12.0
 
 [providers.spare]
 base_url = "http://127.0.0.1:11434/v1"
+more_api_keys = ["env:REAL_SPARE"]
 
 [providers.google]
 dialect = "gemini"
@@ -82,6 +86,11 @@ def test_a_twin_keeps_what_decides_and_replaces_what_it_must_not_touch(loaded: L
         "google": "http://127.0.0.1:5/at/google/v1beta",
     }
     assert {provider.api_key for provider in config.providers.values()} == {"env:CHECK_PROVIDER_KEY"}
+    assert {name: provider.more_api_keys for name, provider in config.providers.items()} == {
+        "main": ("env:CHECK_PROVIDER_KEY_2", "env:CHECK_PROVIDER_KEY_3"),
+        "spare": ("env:CHECK_PROVIDER_KEY_2",),
+        "google": (),
+    }
     assert config.providers["main"].call_s == 12
     assert config.providers["main"].price_as == "openai"
     assert config.providers["spare"].price_as is None
@@ -89,13 +98,38 @@ def test_a_twin_keeps_what_decides_and_replaces_what_it_must_not_touch(loaded: L
     assert again.agents["a"].config == loaded.agents["a"].config
     assert (folder / "uv.lock").read_text() == "lock\n"
     assert not (folder / "agents" / "a" / ".env").exists()
-    assert "REAL" not in (folder / "golive.toml").read_text()
+    written = (folder / "golive.toml").read_text()
+    assert "REAL" not in written
+    assert "/run/secrets" not in written
+
+
+def test_there_are_as_many_credentials_as_the_provider_with_the_most_has(loaded: Loaded) -> None:
+    """Each by a variable of its own; one where no provider has further ones."""
+    names = ("CHECK_PROVIDER_KEY", "CHECK_PROVIDER_KEY_2", "CHECK_PROVIDER_KEY_3")
+    assert key_names(loaded.config) == names
+    alone = loaded.config.model_copy(update={"providers": {"google": loaded.config.providers["google"]}})
+    assert key_names(alone) == names[:1]
+    assert key_names(loaded.config.model_copy(update={"providers": {}})) == names[:1]
+
+
+def test_stand_ins_are_tools_of_the_same_names_that_die(tmp_path: Path) -> None:
+    """The worker's own loader finds exactly the names, and nothing of what stood there; each dies as it is told."""
+    (tmp_path / "tools.py").write_text("raise SystemExit('imported')\n")
+    stand_ins.write(tmp_path, ["book_table", "os", "time"])
+    tools = load_tools(tmp_path, "stand_ins_under_test").tools
+    assert sorted(tools) == ["book_table", "os", "time"]
+    for tool in tools.values():
+        bound = tool.bind(b'{"death": "raises"}', lambda: pytest.fail("a stand-in wants no context"))
+        with pytest.raises(ConnectionError, match="this tool is out"):
+            tool.function(*bound.args, **bound.kwargs)
+        with pytest.raises(ToolArgumentsInvalid):
+            tool.bind(b'{"death": "lives"}', lambda: pytest.fail("a stand-in wants no context"))
 
 
 def test_the_users_secrets_stay_outside(loaded: Loaded) -> None:
     """Of the environment only what programs need, and what the agents' workers ask for, reaches a twin."""
     given = {"PATH": "/bin", "REAL_KEY": "sk", "GOLIVE_STORE__URL": "sqlite:x", "SHOP_URL": "u", "AWS_SECRET": "s"}
-    found = environment(given, loaded.agents, "sk-check")
+    found = environment(given, loaded.agents, {"CHECK_PROVIDER_KEY": "sk-check"})
     assert found == {"PATH": "/bin", "SHOP_URL": "u", "CHECK_PROVIDER_KEY": "sk-check"}
 
 

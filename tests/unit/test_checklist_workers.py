@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -50,14 +50,14 @@ def twin(tmp_path: Path, server: subprocess.Popen[bytes]) -> Twin:
         simulator=SimulatorControl(http, "http://127.0.0.1:9", ()),
         key="gl_key",
         revocable=("key", "gl_revoked"),
-        provider_key="sk-provider",
+        provider_keys=("sk-provider",),
         speed=1.0,
         another=_no_other,
     )
 
 
-async def _no_other(speed: float) -> Twin:
-    raise AssertionError(f"nobody needs a twin at {speed:g} times the speed")
+async def _no_other(dead_tools: Sequence[str]) -> Twin:
+    raise AssertionError(f"nobody needs a twin in which {dead_tools} are dead")
 
 
 async def test_agents_without_tools_need_no_worker(twin: Twin) -> None:

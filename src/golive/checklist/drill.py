@@ -1,17 +1,17 @@
-"""What the drills of the model plane share: whom a tier asks and how patiently, and what a user hears of an answer.
+"""What the drills of the model plane share: whom a tier asks and how patiently, users who go on asking, and the words
+of evidence.
 
-Owns reading the configuration for what is to be expected, and hearing an answer as each kind of client does. What is
-provoked is the checks' own.
+Owns reading the configuration for what is to be expected. What is provoked is the checks' own.
 """
 
-from typing import Any, NamedTuple
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
 
-import msgspec
-from msgspec import Struct
-
+from golive.checklist.faces import Heard, hear
 from golive.checklist.http import Reply
 from golive.checklist.results import Evidence, evidence
-from golive.checklist.target import Target, chat_text
+from golive.checklist.simulator import Asked
 from golive.checklist.twin import Twin
 from golive.config.schema import ProviderConfig, TierConfig
 
@@ -20,12 +20,14 @@ TEXT = (
     "hour; whoever misses it will find the next one at noon, a smaller boat, and slower."
 )
 """What scripted models say: a whole text shows every character that is lost or comes twice."""
-GIVE_UP_S = 25.0
-"""Longest wait for an answer, seconds of the machine."""
 AFFORDABLE_S = 20.0
 """What takes longer than this, seconds of the machine, is not waited for."""
 WORK_S = 1.5
 """What golive's own work may add to a configured time, seconds of the machine; they count by the speed."""
+ASK_EVERY_S = 0.1
+"""Seconds of the machine between two users who ask during an outage."""
+ROUNDING_S = 0.5
+"""By how much, of the server's clock, we may be mistaken about a moment."""
 
 
 class Course(NamedTuple):
@@ -38,6 +40,8 @@ class Course(NamedTuple):
     retries: int
     first_retry_s: float
     deadline_s: float
+    credentials: int
+    """Of the first target's provider."""
     text: str | None
     """What models are to say; None where the answer must follow a schema."""
 
@@ -76,98 +80,56 @@ def course(twin: Twin) -> Course:
         config.retry.retries if tier.retries is None else tier.retries,
         config.retry.first_s,
         agent.limits.deadline_s,
+        1 + len(provider.more_api_keys),
         None if tier.output_schema else TEXT,
     )
 
 
-class Heard(Struct):
-    """One answer as a user got it. Times in seconds of the machine."""
+async def asking(
+    twin: Twin, seconds: float, until: Callable[[list[Asked]], bool] = lambda _: False
+) -> tuple[list[Heard], list[Asked]]:
+    """Users ask, one after the other, for so long by the server's clock, or until what the provider was asked will do.
 
-    reply: Reply
-    text: str = ""
-    """After everything that was taken back."""
-    resets: int = 0
-    ending: str = ""
-    """The run's outcome, or a chat completion's finish reason; "error: CODE"; empty where the stream just ended."""
-    done: bool = False
-    """A chat completion ended with [DONE]."""
-    reason: str = ""
-    message: str = ""
-
-    @property
-    def answered(self) -> bool:
-        return self.ending in ("completed", "stop") and bool(self.text)
+    Returns what they heard, and the model calls that the provider has received.
+    """
+    heard: list[Heard] = []
+    end = twin.clock.monotonic() + seconds / twin.speed
+    while True:
+        heard.append(await hear(twin, f"Can you answer? ({len(heard)})"))
+        received = await twin.simulator.received()
+        if until(received) or twin.clock.monotonic() >= end:
+            return heard, received
+        await asyncio.sleep(ASK_EVERY_S)
 
 
-class _Said(Struct):
-    item: str = ""
-    text: str = ""
-    length: int = 0
+def of(asked: list[Asked], ref: str) -> list[Asked]:
+    """Those that asked the target."""
+    return [each for each in asked if each.target == ref]
 
 
-class _Ended(Struct):
-    outcome: str = ""
-    reason: str = ""
-    message: str = ""
-
-
-async def hear(target: Target, text: str) -> Heard:
-    """A run of the agent, heard by a client that obeys `text.reset`."""
-    items: dict[str, str] = {}
-    body = {"input": text, "stream": True}
-    async with target.stream("POST", f"/v1/agents/{target.agent}/runs", body, timeout_s=GIVE_UP_S) as stream:
-        heard = Heard(stream.reply())
-        async for event in stream.events():
-            if event.event in ("text.delta", "text.reset"):
-                said = msgspec.json.decode(event.data, type=_Said)
-                before = items.get(said.item, "")
-                items[said.item] = before[: said.length] if event.event == "text.reset" else before + said.text
-                heard.resets += event.event == "text.reset"
-            elif event.event == "run.finished":
-                ended = msgspec.json.decode(event.data, type=_Ended)
-                heard.ending, heard.reason, heard.message = ended.outcome, ended.reason, ended.message
-        heard.reply = stream.reply()
-    heard.text = "".join(items.values())
-    return heard
-
-
-async def hear_chat(target: Target, text: str) -> Heard:
-    """The same by chat completions, whose clients cannot take anything back."""
-    body = target.chat(text, stream=True)
-    async with target.stream("POST", "/v1/chat/completions", body, timeout_s=GIVE_UP_S) as stream:
-        heard = Heard(stream.reply())
-        async for event in stream.events():
-            if event.data == b"[DONE]":
-                heard.done = True
-                continue
-            heard.text += chat_text(event.data)
-            heard.ending = _chat_ending(event.data) or heard.ending
-        heard.reply = stream.reply()
-    return heard
-
-
-def _chat_ending(data: bytes) -> str:
-    chunk: Any = msgspec.json.decode(data)
-    if "error" in chunk:
-        return f"error: {chunk['error'].get('code')}"
-    return str(chunk["choices"][0].get("finish_reason") or "") if chunk.get("choices") else ""
-
-
-def told(heard: Heard) -> str:
+def shown(heard: Heard) -> str:
     """What the user saw, in a line."""
-    shown = heard.text if len(heard.text) <= 60 else f"{heard.text[:40]} … {heard.text[-15:]}"
-    words = f", and was told {heard.message!r}" if heard.message else ""
-    return f"ended as {heard.ending or 'nothing'} after {heard.resets} resets; the user saw {shown!r}{words}"
+    return in_words(heard.text, heard.message)
+
+
+def in_words(text: str, message: str) -> str:
+    """The answer, its middle left out where it is long, and what the user was told besides."""
+    part = text if len(text) <= 60 else f"{text[:40]} … {text[-15:]}"
+    said = f"the user saw “{part}”" if part else "the user saw no text"
+    return f"{said} and was told “{message}”" if message else said
 
 
 def saw(twin: Twin, heard: Heard, note: str) -> Evidence:
     """The answer as evidence, with what the user saw and how fast time went."""
-    return twin.http.evidence(heard.reply, f"{note}; {told(heard)}; {scale(twin)}")
+    ended = f"ended as {heard.ending or 'nothing'} after {heard.resets} resets"
+    return twin.http.evidence(heard.reply, f"{note}; {ended}; {shown(heard)}; {scale(twin)}")
 
 
 def scale(twin: Twin) -> str:
     """How fast time went, in words."""
-    return "in real time" if twin.speed == 1 else f"time went {twin.speed:g} times as fast, durations as configured"
+    if twin.speed == 1:
+        return "in real time"
+    return f"by the server's clock, which went {twin.speed:g} times as fast, durations as configured"
 
 
 def timed(twin: Twin, reply: Reply) -> float:

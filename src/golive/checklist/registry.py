@@ -146,6 +146,7 @@ check = REGISTRY.check
 OWN = (
     "degrading",
     "breaks",
+    "credentials",
     "health",
     "keys",
     "leaks",
@@ -157,6 +158,7 @@ OWN = (
     "resume",
     "streaming",
     "tiering",
+    "tools_out",
     "versions",
     "workers",
 )

@@ -15,10 +15,12 @@ _ANSWERING = ("/chat/completions", "/responses", "/messages", ":generateContent"
 
 
 class Asked(NamedTuple):
-    """A model call as the provider received it. `at`: seconds of the provider's clock; `target`: `provider/model`."""
+    """A model call as the provider received it. `at`: seconds of the provider's clock; `target`: `provider/model`;
+    `credential`: the same for calls that came with the same one."""
 
     at: float
     target: str
+    credential: str = ""
 
 
 class SimulatorControl:
@@ -72,7 +74,11 @@ class SimulatorControl:
     async def received(self) -> list[Asked]:
         """The model calls that have come in, oldest first (the newest 1,000 are remembered)."""
         requests = (await self._ask("GET", "/sim/requests")).json()["requests"]
-        return [Asked(request["at"], _target(request)) for request in requests if request["path"].endswith(_ANSWERING)]
+        return [
+            Asked(request["at"], _target(request), request["credential"])
+            for request in requests
+            if request["path"].endswith(_ANSWERING)
+        ]
 
     async def forget(self) -> None:
         """Empties the request log, so that `asked` counts from here."""

@@ -13,8 +13,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from golive.app import create_key
-from golive.checklist import twin_config
+from golive.checklist import stand_ins, twin_config
 from golive.checklist.http import Http
 from golive.checklist.registry import NEEDS
 from golive.checklist.server_process import ServerProcess
@@ -54,9 +56,9 @@ class Twin(Target):
         simulator: SimulatorControl,
         key: str,
         revocable: tuple[str, str],
-        provider_key: str,
+        provider_keys: Sequence[str],
         speed: float,
-        another: Callable[[float], Awaitable["Twin"]],
+        another: Callable[[Sequence[str]], Awaitable["Twin"]],
     ) -> None:
         super().__init__(http, process.url, key)
         self.loaded = loaded
@@ -68,15 +70,19 @@ class Twin(Target):
         self.secrets = {
             "the API key in use": key,
             "an API key": revocable[1],
-            "the provider's key": provider_key,
+            "the provider's key": provider_keys[0],
+            **{f"the provider's key {number}": key for number, key in enumerate(provider_keys[1:], 2)},
             "the pepper": pepper,
         }
         http.conceal(revocable[1], "$GOLIVE_REVOKED_KEY")
-        http.conceal(provider_key, "$PROVIDER_KEY")
+        http.conceal(provider_keys[0], "$PROVIDER_KEY")
+        for number, provider_key in enumerate(provider_keys[1:], 2):
+            http.conceal(provider_key, f"$PROVIDER_KEY_{number}")
         http.conceal(pepper, "$PEPPER")
         self.speed = speed
         self._another = another
         self._fast: Twin | None = None
+        self._dying: Twin | None = None
         self.worn = False
         """What a check sets that has used up the server's budget of retries: the next one gets a new server."""
         self.golive = True
@@ -104,9 +110,16 @@ class Twin(Target):
     async def fast(self) -> "Twin":
         """A twin of the same configuration in which time goes `SPEED` times as fast, as new."""
         if self._fast is None:
-            self._fast = await self._another(SPEED)
+            self._fast = await self._another(())
         await self._fast.reset()
         return self._fast
+
+    async def dying(self, tools: Sequence[str]) -> "Twin":
+        """As `fast`, without the agent's tools.py: under their names stand tools that die (`stand_ins.py`)."""
+        if self._dying is None:
+            self._dying = await self._another(tools)
+        await self._dying.reset()
+        return self._dying
 
     def store_files(self) -> list[Path]:
         """The database's files (main, write-ahead log, shared memory), to be read and not written."""
@@ -143,6 +156,15 @@ def choose(loaded: Loaded, agent: str | None) -> tuple[str | None, str]:
     )
 
 
+def _write(loaded: Loaded, folder: Path, base_url: str, asked: str | None, dead_tools: Sequence[str]) -> Path:
+    """The twin's folder; where tools are to be dead, with the asked agent alone, and stand-ins for its tools."""
+    if asked is None or not dead_tools:
+        return twin_config.write(loaded, folder, base_url)
+    path = twin_config.write(replace(loaded, agents={asked: loaded.agents[asked]}), folder, base_url)
+    stand_ins.write(folder / "agents" / asked, dead_tools)
+    return path
+
+
 @asynccontextmanager
 async def twin(
     loaded: Loaded,
@@ -154,6 +176,7 @@ async def twin(
     command: Sequence[str] = COMMAND,
     extra_environ: Mapping[str, str] | None = None,
     speed: float = 1.0,
+    dead_tools: Sequence[str] = (),
 ) -> AsyncIterator[Twin]:
     """Builds a twin and takes it away again.
 
@@ -164,6 +187,7 @@ async def twin(
         command: what starts `golive`, for drills on another build of it.
         extra_environ: further variables for the server's process.
         speed: how fast time goes in it.
+        dead_tools: names under which the asked agent has stand-ins, and nothing of its own; other agents are left out.
 
     Raises:
         TargetUnusable: the configuration has nothing to ask.
@@ -174,13 +198,13 @@ async def twin(
         sweep(FOLDER_PREFIX)
         folder = (scratch := Scratch(FOLDER_PREFIX)).path
         stack.callback(scratch.remove)
-        provider_key = f"sk-check-{chance.token(24).hex()}"
+        keys = {name: f"sk-check-{chance.token(24).hex()}" for name in twin_config.key_names(loaded.config)}
         http = await stack.enter_async_context(Http(clock))
-        provider = SimulatorProcess(clock, api_keys=(provider_key,), speed=speed)
+        provider = SimulatorProcess(clock, api_keys=tuple(keys.values()), speed=speed)
         stack.push_async_callback(provider.stop)
         base_url = await provider.start()
-        path = await asyncio.to_thread(twin_config.write, loaded, folder, base_url)
-        environment = twin_config.environment(environ, loaded.agents, provider_key)
+        path = await asyncio.to_thread(_write, loaded, folder, base_url, asked, dead_tools)
+        environment = twin_config.environment(environ, loaded.agents, keys)
         mine = load(path, environment)
         made = await create_key(mine, "check", "admin", environment)
         revocable = await create_key(mine, "check, to be revoked", "admin", environment)
@@ -189,11 +213,9 @@ async def twin(
         stack.push_async_callback(process.stop)
         await process.start()
 
-        async def another(speed: float) -> Twin:
-            made = twin(
-                loaded, environ, clock=clock, chance=chance, agent=agent, command=command,
-                extra_environ=extra_environ, speed=speed,
-            )  # fmt: skip
+        async def another(dead_tools: Sequence[str]) -> Twin:
+            made = twin(loaded, environ, clock=clock, chance=chance, agent=agent, command=command,
+                        extra_environ=extra_environ, speed=SPEED, dead_tools=dead_tools)  # fmt: skip
             return await stack.enter_async_context(made)
 
         models = [target.partition("/")[2] for target in twin_config.targets(mine.config, mine.agents)]
@@ -205,7 +227,7 @@ async def twin(
             simulator=SimulatorControl(http, base_url, models),
             key=made.secret,
             revocable=(revocable.row.id, revocable.secret),
-            provider_key=provider_key,
+            provider_keys=tuple(keys.values()),
             speed=speed,
             another=another,
         )

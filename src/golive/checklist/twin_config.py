@@ -1,8 +1,8 @@
 """A twin's folder: the user's own configuration, with simulated providers, a store of its own and no real secret.
 
 Agents, tools, prompts, chains, limits, prices and timeouts stay as they are. Every provider's address leads to the
-simulator and its credential to one that only the simulator knows; what must not touch the original (store, pepper,
-port) lies in the folder.
+simulator and its credentials to as many that only the simulator knows; what must not touch the original (store,
+pepper, port) lies in the folder.
 """
 
 import json
@@ -19,7 +19,7 @@ from golive.releases.digest import IGNORED, LOCKS
 from golive.sim.server import PLACES
 
 PROVIDER_KEY = "CHECK_PROVIDER_KEY"
-"""Environment variable that holds the simulated providers' credential."""
+"""Environment variable that holds the simulated providers' credential; those of further ones end in _2, _3 …"""
 STORE_FILE = "golive.db"
 PEPPER_FILE = "pepper"
 
@@ -51,13 +51,21 @@ def derived(config: GoliveConfig, base_url: str) -> dict[str, Any]:
     data["store"] = {"url": f"sqlite:{STORE_FILE}"}
     data["secrets"] = {"pepper": f"file:{PEPPER_FILE}"}
     data["agents"] = {"path": "agents"}
+    first, *further = (f"env:{name}" for name in key_names(config))
     for name, provider in config.providers.items():
         address = f"{base_url.removesuffix('/v1')}{PLACES}{name}{_VERSIONS.get(provider.dialect, '/v1')}"
-        data["providers"][name] |= {"base_url": address, "api_key": f"env:{PROVIDER_KEY}", "more_api_keys": ()}
+        keys = {"api_key": first, "more_api_keys": further[: len(provider.more_api_keys)]}
+        data["providers"][name] |= {"base_url": address, **keys}
         listed = price_provider(provider)
         if listed is not None:
             data["providers"][name]["price_as"] = listed
     return data
+
+
+def key_names(config: GoliveConfig) -> tuple[str, ...]:
+    """The variables of the simulated providers' credentials: as many as the provider with the most of them has."""
+    most = 1 + max((len(provider.more_api_keys) for provider in config.providers.values()), default=0)
+    return (PROVIDER_KEY, *(f"{PROVIDER_KEY}_{number}" for number in range(2, most + 1)))
 
 
 def price_provider(provider: ProviderConfig) -> str | None:
@@ -75,10 +83,12 @@ def price_provider(provider: ProviderConfig) -> str | None:
         return None
 
 
-def environment(environ: Mapping[str, str], agents: Mapping[str, LoadedAgent], provider_key: str) -> dict[str, str]:
+def environment(
+    environ: Mapping[str, str], agents: Mapping[str, LoadedAgent], provider_keys: Mapping[str, str]
+) -> dict[str, str]:
     """What the twin's server sees: little, to keep the user's secrets out; and what workers ask for."""
     names = [*_KEPT, *(name for agent in agents.values() for name in agent.config.worker.env)]
-    return {name: environ[name] for name in names if name in environ} | {PROVIDER_KEY: provider_key}
+    return {name: environ[name] for name in names if name in environ} | dict(provider_keys)
 
 
 def targets(config: GoliveConfig, agents: Mapping[str, LoadedAgent]) -> list[str]:

@@ -1,20 +1,20 @@
 """What does the user see when an answer hangs, stalls, breaks off, or is reported wrongly?"""
 
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple, get_args
 
 from golive.checklist.drill import (
     WORK_S,
     Course,
-    Heard,
     course,
-    hear,
-    hear_chat,
     noted,
     saw,
     scale,
+    shown,
     timed,
     too_long,
 )
+from golive.checklist.faces import CHAT, MESSAGES, RESPONSES, Face, Heard, hear
 from golive.checklist.http import Unreachable
 from golive.checklist.registry import check
 from golive.checklist.results import Finding, Result
@@ -25,6 +25,12 @@ from golive.sim.script import FOREVER, Cut, Script
 
 CUT_AFTER = 10
 """Tokens, after which an answer breaks off."""
+KINDS: tuple[Cut, ...] = get_args(Cut)
+PARTS = (
+    "clients that cannot take anything back were left with a part, and told so: a target with `prefill = true` in "
+    "[capabilities] goes on where the text stops"
+)
+"""What may be made better where the promise held."""
 STALL_AFTER = 8
 PACE_MS = 2.0
 """Between tokens, so that what was said is out before the answer breaks off."""
@@ -85,6 +91,7 @@ async def _silenced(twin: Twin, way: Course, silence: _Silence) -> Result:
     if way.alone and not way.retries:
         return found.unknown(f"{way.alone}; and it is not asked again (retries = 0)")
     await twin.simulator.play(Script(text=way.text))
+    usual_s = timed(twin, (await hear(twin, "Is all well?")).reply)
     found.saw(await twin.simulator.play(silence.script, times=1, models=[way.primary]))
     try:
         heard = await hear(twin, f"Is anybody there? ({silence.setting})")
@@ -98,8 +105,9 @@ async def _silenced(twin: Twin, way: Course, silence: _Silence) -> Result:
     _, events = await twin.journal(heard.reply.headers.get("x-request-id", ""))
     codes = [str(event["body"].get("code")) for event in events if event["kind"] == "model.failed"]
     found.measured = (
-        f"1 of 1 answered: {heard.ending} after {seconds:.1f} s, {heard.resets} resets, attempts failed: "
-        f"{codes}; {scale(twin)}"
+        f"{heard.answered:d} of 1 answered: {heard.ending} after {seconds:.1f} s, {seconds - usual_s:.1f} s later than "
+        f"when all is well, {heard.resets} resets, attempts failed: {', '.join(codes) or 'none'}; {shown(heard)}; "
+        f"{scale(twin)}"
     )
     if wrong := _wrong_text(way, heard, broke=silence.script.stall_after is not None):
         return found.failed(wrong)
@@ -140,45 +148,95 @@ async def cut(target: Target) -> Result:
     twin = target.twin
     way = course(twin)
     found = Finding("native clients: the whole text and nothing else; chat: the whole text, or never `stop`")
-    await twin.simulator.play(Script(text=way.text, pace_ms=PACE_MS))
-    whole = await hear(twin, "With nothing broken.")
+    usual_s = await _usual_s(twin, way)
     faults: list[str] = []
-    counts = {"native": 0, "chat": 0, "partial": 0}
-    slowest_s = 0.0
-    kinds = get_args(Cut)
-    for kind in kinds:
-        script = Script(text=way.text, pace_ms=PACE_MS, cut_after=CUT_AFTER, cut=kind)
-        await twin.simulator.play(script, times=1, models=[way.primary])
-        native = await hear(twin, f"Does it break off? ({kind})")
-        await twin.simulator.play(script, times=1, models=[way.primary])
-        chat = await hear_chat(twin, f"Does it break off? ({kind}, chat)")
-        found.saw(saw(twin, native, f"native, cut by {kind}"))
-        found.saw(saw(twin, chat, f"chat, cut by {kind}"))
-        slowest_s = max(slowest_s, native.reply.seconds - whole.reply.seconds)
-        wrong = {"native": _wrong_text(way, native, broke=True), "chat": _wrong_chat(way, chat)}
-        faults += [f"{face}, cut by {kind}: {fault}" for face, fault in wrong.items() if fault]
-        counts["native"] += not wrong["native"]
-        counts["chat"] += chat.answered and not wrong["chat"]
-        counts["partial"] += not chat.answered and not wrong["chat"]
+    right, slowest_s, last = 0, 0.0, ""
+    for kind in KINDS:
+        heard = await _broken(twin, way, kind, hear)
+        found.saw(saw(twin, heard, f"native, cut by {kind}"))
+        slowest_s, last = max(slowest_s, heard.reply.seconds - usual_s), shown(heard)
+        wrong = _wrong_text(way, heard, broke=True)
+        right += not wrong
+        faults += [f"native, cut by {kind}: {wrong}"] if wrong else []
+    on_chat, wrong_chat, note = await _on_face(twin, way, CHAT, found)
     found.measured = (
-        f"native: {counts['native']} of {len(kinds)} as promised, at most {slowest_s:.3f} s later than unbroken; chat: "
-        f"{counts['chat']} whole, {counts['partial']} ended as partial, of {len(kinds)}"
+        f"native: {right} of {len(KINDS)} as promised, at most {slowest_s * 1000:.0f} ms later than unbroken, {last}; "
+        f"chat: {on_chat}; {scale(twin)}"
     )
-    return found.failed("; ".join(faults[:4])) if faults else found.passed()
+    if faults or wrong_chat:
+        return found.failed("; ".join(faults[:2] + wrong_chat[:2]))
+    return found.passed(note)
 
 
-def _wrong_chat(way: Course, heard: Heard) -> str:
-    if heard.ending == "stop":
+def _cut_on(end: str, face: Face) -> None:
+    @check(
+        f"MD-2.cut-{end}",
+        row="MD-2",
+        title=f"The same on the face of {face.name}: each character once, or `{face.part}` or an error at the end",
+        phase="resilience",
+        severity="blocker",
+        needs={"inject", "golive", "agent"},
+        remediation="Keep on_break at continue; say `prefill = true` in [capabilities] for targets that continue.",
+    )
+    async def cut_on(target: Target) -> Result:
+        twin = target.twin
+        found = Finding(f"the whole text, once; or a part of it that ends as `{face.part}` or an error, never as whole")
+        found.measured, faults, note = await _on_face(twin, course(twin), face, found)
+        found.measured += f"; {scale(twin)}"
+        return found.failed("; ".join(faults)) if faults else found.passed(note)
+
+
+_cut_on("responses", RESPONSES)
+_cut_on("messages", MESSAGES)
+
+
+async def _on_face(twin: Twin, way: Course, face: Face, found: Finding) -> tuple[str, list[str], str]:
+    """Each way of breaking off, on a face whose clients cannot take anything back: measured, faults, and a note."""
+    usual_s = await _usual_s(twin, way, face)
+    faults: list[str] = []
+    whole = part = error = 0
+    slowest_s, last = 0.0, ""
+    for kind in KINDS:
+        heard = await _broken(twin, way, kind, face.hear)
+        found.saw(saw(twin, heard, f"{face.name}, cut by {kind}"))
+        slowest_s, last = max(slowest_s, heard.reply.seconds - usual_s), shown(heard)
+        wrong = _wrong_end(way, face, heard)
+        faults += [f"{face.name}, cut by {kind}: {wrong}"] if wrong else []
+        whole += not wrong and heard.ending == face.whole
+        part += not wrong and heard.ending == face.part
+        error += not wrong and heard.ending.startswith("error")
+    measured = (
+        f"{whole} whole, {part} ended as partial, {error} as an error, of {len(KINDS)}, at most "
+        f"{slowest_s * 1000:.0f} ms later than unbroken, {last}"
+    )
+    return measured, faults, PARTS if part + error else ""
+
+
+async def _usual_s(twin: Twin, way: Course, face: Face | None = None) -> float:
+    await twin.simulator.play(Script(text=way.text, pace_ms=PACE_MS))
+    return (await (face.hear if face else hear)(twin, "With nothing broken.")).reply.seconds
+
+
+async def _broken(twin: Twin, way: Course, kind: Cut, hearing: Callable[[Target, str], Awaitable[Heard]]) -> Heard:
+    """An answer that breaks off, once, at the first target."""
+    script = Script(text=way.text, pace_ms=PACE_MS, cut_after=CUT_AFTER, cut=kind)
+    await twin.simulator.play(script, times=1, models=[way.primary])
+    return await hearing(twin, f"Does it break off? ({kind})")
+
+
+def _wrong_end(way: Course, face: Face, heard: Heard) -> str:
+    """What is wrong with what a client was left with that can take nothing back; empty: nothing."""
+    if heard.ending == face.whole:
         if way.text is not None and heard.text != way.text:
-            return f"`stop` after {len(heard.text)} characters that are not the {len(way.text)} of the answer"
-        return "" if heard.text else "`stop` after nothing"
+            return f"`{face.whole}` after {len(heard.text)} characters that are not the {len(way.text)} of the answer"
+        return "" if heard.text else f"`{face.whole}` after nothing"
     if way.text is not None and not way.text.startswith(heard.text):
         return "the text is spliced of two answers"
-    if heard.ending == "length":
+    if heard.ending == face.part:
         return ""
     if not heard.ending.startswith("error"):
-        return f"it ended as {heard.ending or 'nothing'}, neither `length` nor an error"
-    return "[DONE] after an error" if heard.done else ""
+        return f"it ended as {heard.ending or 'nothing'}, neither `{face.part}` nor an error"
+    return "after an error the stream was closed as a whole one is" if heard.done else ""
 
 
 # ---- wrong usage ----------------------------------------------------------------------------------------------------

@@ -8,13 +8,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from golive.checklist.drill import course
+from golive.checklist.drill import course, in_words, scale, timed
 from golive.checklist.registry import check
 from golive.checklist.results import Finding, Result
 from golive.checklist.target import Target, need_agent
 from golive.checklist.twin import Twin
 from golive.core.words import WAYS
-from golive.runtime.words import say
+from golive.runtime.words import Messages, say
 from golive.sim.script import FOREVER, Script, ToolUse
 
 MOST_LANGUAGES = 4
@@ -91,9 +91,10 @@ FALLS: dict[str, Fall] = {
 async def _fall(target: Target, fall: Fall) -> Result:
     """Provokes it once for each language of the agent."""
     messages = target.twin.loaded.agents[need_agent(target)].config.messages
-    languages = ["", *(key for key, words in messages.items() if not isinstance(words, str))]
+    languages = variants(messages)
     found = Finding(f"outcome {' or '.join(fall.outcomes)}, the words for it, and the missing parts by name")
     faults: list[str] = []
+    heard: list[str] = []
     for language in languages[:MOST_LANGUAGES]:
         twin = await target.twin.fast()
         if why := _hasty(twin, fall):
@@ -101,14 +102,32 @@ async def _fall(target: Target, fall: Fall) -> Result:
         found.saw(await twin.simulator.play(fall.script))
         asked: dict[str, Any] = {"language": language, "deadline_s": _least(twin, fall), "max_steps": fall.max_steps}
         reply, run = await twin.run("Hello?", **{name: value for name, value in asked.items() if value})
-        found.saw(twin.http.evidence(reply, f"time goes {twin.speed:g} times as fast there"))
+        found.saw(twin.http.evidence(reply, scale(twin)))
         faults += [f"{language}: {fault}".removeprefix(": ") for fault in _faults(fall, run, messages, language, twin)]
-        found.measured = f"outcome {run.get('outcome')}, reason {run.get('reason')}, “{run.get('message')}”"
+        ended = f"{run.get('outcome')} ({run.get('reason')}) after {timed(twin, reply):.1f} s"
+        heard.append(f"{named(language)}{ended}, {_told(run)}")
+    found.measured = f"{'; '.join(heard)}; {scale(twin)}"
     if faults:
         return found.failed("; ".join(faults))
     if len(languages) > MOST_LANGUAGES:
         return found.warned(f"shortened: {MOST_LANGUAGES} of the agent's {len(languages)} variants were tried")
     return found.passed()
+
+
+def variants(messages: Messages) -> list[str]:
+    """The agent's languages; "" is the one of the words that belong to no variant."""
+    return ["", *(key for key, words in messages.items() if not isinstance(words, str))]
+
+
+def named(language: str) -> str:
+    """Begins what is told of one language."""
+    return f"{language}: " if language else ""
+
+
+def _told(run: dict[str, Any]) -> str:
+    """What user and programs are told, in a line."""
+    parts = [f"{part.get('name') or part.get('kind')} ({part.get('code')})" for part in run.get("missing") or ()]
+    return f"missing {', '.join(parts) or 'nothing'}, {in_words(str(run.get('text') or ''), str(run.get('message')))}"
 
 
 def _least(twin: Twin, fall: Fall) -> float | None:
@@ -186,11 +205,11 @@ async def partial(target: Target) -> Result:
     found = Finding("outcome partial, the text so far, and run.finished in the journal with the same missing parts")
     found.saw(await twin.simulator.play(fall.script))
     reply, run = await twin.run("Hello?", deadline_s=_least(twin, fall))
-    found.saw(twin.http.evidence(reply, f"time goes {twin.speed:g} times as fast there"))
+    found.saw(twin.http.evidence(reply, scale(twin)))
     journal, events = await twin.journal(str(run.get("run")))
     found.saw(journal)
     text, missing = str(run.get("text") or ""), run.get("missing") or []
-    found.measured = f"outcome {run.get('outcome')}, {len(text)} characters kept, missing {missing}"
+    found.measured = f"{run.get('outcome')} after {timed(twin, reply):.1f} s, {_told(run)}; {scale(twin)}"
     if run.get("outcome") != "partial":
         return found.failed(f"the run ended as {run.get('outcome')} ({run.get('reason')})")
     if not text or not WORDS.startswith(text.rstrip()):

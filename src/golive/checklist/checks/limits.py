@@ -1,5 +1,6 @@
 """Do a run's limits hold? A model that calls tools for ever, and a provider that never answers."""
 
+from golive.checklist.drill import in_words
 from golive.checklist.http import Unreachable
 from golive.checklist.registry import check
 from golive.checklist.results import Finding, Result
@@ -81,8 +82,10 @@ async def deadline(target: Target) -> Result:
         found.measured = f"more than {longest + GIVE_UP_S:g} s"
         return found.failed(f"no answer within {longest + GIVE_UP_S:g} s")
     found.saw(target.http.evidence(reply))
-    outcome, message = run.get("outcome"), str(run.get("message") or "")
-    found.measured = f"{reply.seconds:.2f} s, outcome {outcome}, reason {run.get('reason')}"
+    outcome, message, text = run.get("outcome"), str(run.get("message") or ""), str(run.get("text") or "")
+    found.measured = (
+        f"{outcome} ({run.get('reason')}) after {reply.seconds:.2f} s; {in_words(text, message)}; in real time"
+    )
     if reply.seconds > longest:
         return found.failed(f"the run ended {reply.seconds - DEADLINE_S:.1f} s after its deadline")
     if outcome not in ("partial", "failed"):

@@ -5,6 +5,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from golive.checklist.drill import in_words
 from golive.checklist.http import Reply
 from golive.checklist.registry import check
 from golive.checklist.results import Evidence, Finding, Result
@@ -201,8 +202,13 @@ async def chain(target: Target) -> Result:
     found.saw(journal)
     failed = _targets(events, "model.failed")
     answered = _targets(events, "model.finished")
-    found.measured = f"outcome {run.get('outcome')}; refused: {failed}; answered: {answered}"
-    if run.get("outcome") != "completed" or not run.get("text"):
+    whole = run.get("outcome") == "completed"
+    found.measured = (
+        f"{whole:d} of 1 answered: {run.get('outcome')} after {reply.seconds:.3f} s; refused by {', '.join(failed)}, "
+        f"answered by {', '.join(answered)}; {in_words(str(run.get('text') or ''), str(run.get('message') or ''))}; "
+        "in real time"
+    )
+    if not whole or not run.get("text"):
         return found.failed(f"the run ended as {run.get('outcome')} ({run.get('reason')})")
     if failed != [first] or answered != [second]:
         return found.failed(f"{first} was to refuse and {second} to answer")

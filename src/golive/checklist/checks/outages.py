@@ -1,14 +1,26 @@
 """What does the user see while providers are out, overloaded, slow or talk nonsense, and when are they asked again?"""
 
-import asyncio
 import statistics
 from itertools import pairwise
 from typing import Any
+from urllib.parse import quote
 
-from golive.checklist.drill import WORK_S, Heard, course, hear, saw, scale, timed, too_long
+from golive.checklist.drill import (
+    ROUNDING_S,
+    WORK_S,
+    asking,
+    course,
+    of,
+    saw,
+    scale,
+    shown,
+    timed,
+    too_long,
+)
+from golive.checklist.faces import Heard, hear
 from golive.checklist.http import Reply
 from golive.checklist.registry import check
-from golive.checklist.results import Evidence, Finding, Result, evidence
+from golive.checklist.results import Evidence, Finding, Result
 from golive.checklist.simulator import Asked
 from golive.checklist.target import Target
 from golive.checklist.twin import Twin
@@ -24,14 +36,8 @@ ADDED_S = 1.0
 """What a dead first target may add to an answer, seconds of the machine; on an idle one it is milliseconds."""
 PAUSE_S = 12.0
 """Retry-After of the overloaded provider, seconds of the server's clock."""
-BREAKERS_CLOSED = b"golive_breakers_not_closed 0.0"
-"""A line of /metrics."""
 STORM = 2.25
 """How many pauses the overload lasts."""
-ASK_EVERY_S = 0.1
-"""Seconds of the machine between two users who ask during an outage."""
-ROUNDING_S = 0.5
-"""By how much, of the server's clock, we may be mistaken about a moment."""
 
 
 @check(
@@ -46,7 +52,8 @@ ROUNDING_S = 0.5
 async def down(target: Target) -> Result:
     """One after the other until the breaker opens, then many at once; compared with runs before the outage."""
     twin = target.twin
-    way, failures = course(twin), twin.loaded.config.breaker.failures
+    way = course(twin)
+    failures = twin.loaded.config.breaker.failures * way.credentials  # each credential has a breaker of its own
     found = Finding(f"100 % answered, at most {ADDED_S:g} s later than before; an open breaker's target is not asked")
     if way.alone:
         return found.unknown(f"{way.alone}; with that one out, nobody answers")
@@ -57,7 +64,7 @@ async def down(target: Target) -> Result:
     async with Tasks("runs") as tasks:
         started = [tasks.start(hear(twin, f"Still down? ({n})"), f"run {n}") for n in range(AFTERWARDS)]
     after = [task.result() for task in started]
-    asked = _of(await twin.simulator.received(), way.primary)
+    asked = of(await twin.simulator.received(), way.primary)
     heard = learning + after
     answered = sum(each.answered for each in heard)
     added = [max(0.0, _worst(group) - _middle(well)) for group in (learning, after)]
@@ -66,7 +73,7 @@ async def down(target: Target) -> Result:
     found.measured = (
         f"{answered} of {len(heard)} answered; added latency at most {added[0] * 1000:.0f} ms while the breaker "
         f"learned, {added[1] * 1000:.0f} ms after, {AFTERWARDS} at once; the first target was then asked {len(asked)} "
-        f"times; {scale(twin)}"
+        f"times; {shown(heard[-1])}; {scale(twin)}"
     )
     if answered < len(heard):
         lost = next(each for each in heard if not each.answered)
@@ -100,21 +107,23 @@ async def all_down(target: Target) -> Result:
         f"failed or partial within {latest_s:g} s, with a message; with its breaker open a model answers at once, with "
         f"a Retry-After of 1 to {breaker.open_s:g} s"
     )
-    if why := too_long(twin, latest_s):
+    failures = breaker.failures * way.credentials
+    if why := _too_many(failures) or too_long(twin, latest_s):
         return found.unknown(why)
     twin.worn = True
     found.saw(await twin.simulator.begin_outage(Outage()))
     heard = await hear(twin, "Is anybody there?")
     seconds = timed(twin, heard.reply)
     found.saw(saw(twin, heard, f"all targets are out; the run ended after {seconds:.1f} s of the server's time"))
-    told = await _until_open(twin, way.primary, min(breaker.failures, MOST_LEARNING))
+    told = await _until_open(twin, way.primary, failures)
     found.saw(twin.http.evidence(told, "a client of the model itself"))
     again = await hear(twin, "And now?")
     found.saw(saw(twin, again, "a run when the breakers have learned"))
     after = told.headers.get("retry-after", "none")
     found.measured = (
         f"0 of 2 answered; outcome {heard.ending} after {seconds:.1f} s, then {again.ending} after "
-        f"{timed(twin, again.reply):.1f} s; the model's client: {told.status}, Retry-After {after}; {scale(twin)}"
+        f"{timed(twin, again.reply):.1f} s; {shown(heard)}; the model's client: {told.status}, Retry-After {after}; "
+        f"{scale(twin)}"
     )
     for each in (heard, again):
         if each.ending not in ("failed", "partial"):
@@ -157,7 +166,11 @@ async def slow(target: Target) -> Result:
     _, events = await twin.journal(heard.reply.headers.get("x-request-id", ""))
     seconds = timed(twin, heard.reply)
     found.saw(saw(twin, heard, f"a first token after {first_s:g} s, then one every {pace_s:g} s"))
-    found.measured = f"{heard.ending} after {seconds:.1f} s, {heard.resets} resets; {scale(twin)}"
+    found.measured = (
+        f"{heard.answered:d} of 1 answered: {heard.ending} after {seconds:.1f} s, the first token due after "
+        f"{first_s:.1f} s and each further one after {pace_s:.1f} s; {heard.resets} resets; {shown(heard)}; "
+        f"{scale(twin)}"
+    )
     failed = [f"{event['body'].get('code')}" for event in events if event["kind"] == "model.failed"]
     if failed or heard.resets:
         return found.failed(f"the provider was given up ({', '.join(failed)}) though it kept every limit")
@@ -189,12 +202,12 @@ async def malformed(target: Target) -> Result:
         "nan": Script(text=text, usage="nan"),
     }
     await twin.simulator.play(Script(text=text))
-    faults, answered, latest_s = [], 0, 0.0
+    faults, answered, latest_s, last = [], 0, 0.0, ""
     for kind, script in nonsense.items():
         await twin.simulator.play(script, times=1, models=[way.primary])
         heard = await hear(twin, f"Do you make sense? ({kind})")
         found.saw(saw(twin, heard, f"once {kind}, then well"))
-        latest_s = max(latest_s, timed(twin, heard.reply))
+        latest_s, last = max(latest_s, timed(twin, heard.reply)), shown(heard)
         broken = way.tier.on_break == "fail" and heard.ending == "partial" and kind in ("json", "utf8", "nan")
         if not heard.answered and not broken:
             faults.append(f"{kind}: the run ended as {heard.ending or 'nothing'} ({heard.reason})")
@@ -204,7 +217,7 @@ async def malformed(target: Target) -> Result:
             answered += 1
     found.measured = (
         f"{answered} of {len(nonsense)} answered, the latest after {latest_s:.1f} s (the first target is asked again, "
-        f"after a pause, where no other stands behind it); {scale(twin)}"
+        f"after a pause, where no other stands behind it); {last}; {scale(twin)}"
     )
     return found.failed("; ".join(faults)) if faults else found.passed()
 
@@ -223,25 +236,25 @@ async def retry_after(target: Target) -> Result:
     """A storm of 429 over two pauses with users asking all the while; alone, one 429, which a run waits for."""
     twin = await target.twin.fast()
     way = course(twin)
-    found = Finding(f"100 % answered; {PAUSE_S:g} s or more between two requests to the overloaded target")
+    found = Finding(f"100 % answered; {PAUSE_S:g} s or more between two requests to the overloaded target's credential")
     script = Script(status=429, retry_after=PAUSE_S)
     await twin.simulator.forget()
     if way.alone:
         if not way.retries or twin.loaded.config.retry.most_s < PAUSE_S or way.deadline_s <= PAUSE_S:
             return found.unknown(f"{way.alone}; and a run does not wait {PAUSE_S:g} s for it")
-        found.saw(await twin.simulator.play(script, times=1, models=[way.primary]))
+        found.saw(await twin.simulator.play(script, times=way.credentials, models=[way.primary]))
         heard = [await hear(twin, "Are you busy?")]
     else:
         found.saw(await twin.simulator.play(script, models=[way.primary]))
-        heard = await _asking(twin, PAUSE_S * STORM)
-    asked = _of(await twin.simulator.received(), way.primary)
-    gaps = [later.at - earlier.at for earlier, later in pairwise(asked)]
+        heard, _ = await asking(twin, PAUSE_S * STORM)
+    asked = of(await twin.simulator.received(), way.primary)
+    gaps = [gap for each in _by_credential(asked) for gap in _gaps(each)]
     answered = sum(each.answered for each in heard)
     slowest_s = max(timed(twin, each.reply) for each in heard)
     found.saw(saw(twin, heard[-1], f"{way.primary} was asked {len(asked)} times, seconds apart: {_told(gaps)}"))
     found.measured = (
         f"{answered} of {len(heard)} answered, the slowest after {slowest_s:.1f} s; the overloaded target was asked "
-        f"{len(asked)} times, {_told(gaps)} s apart; {scale(twin)}"
+        f"{len(asked)} times, {_told(gaps)} s apart; {shown(heard[-1])}; {scale(twin)}"
     )
     if min(gaps, default=PAUSE_S) < PAUSE_S - ROUNDING_S:
         return found.failed(
@@ -271,31 +284,33 @@ async def recovery(target: Target) -> Result:
     twin = await target.twin.fast()
     way, breaker = course(twin), twin.loaded.config.breaker
     latest_s = breaker.open_s + WORK_S * twin.speed
+    failures = breaker.failures * way.credentials  # each credential has a breaker of its own
     found = Finding(
-        f"open after {breaker.failures} failures, asked again after {breaker.open_s:g} to {latest_s:g} s, closed after "
+        f"open after {failures} failures, asked again after {breaker.open_s:g} to {latest_s:g} s, closed after "
         f"{breaker.successes} successes"
     )
-    if breaker.failures > MOST_LEARNING or (why := too_long(twin, latest_s)):
-        return found.unknown(f"{breaker.failures} failures are too many" if breaker.failures > MOST_LEARNING else why)
+    if why := _too_many(failures) or too_long(twin, latest_s):
+        return found.unknown(why)
     await twin.simulator.forget()
     found.saw(await twin.simulator.play(Script(refuse=True), models=[way.primary]))
-    await _until_open(twin, way.primary, breaker.failures)
-    learned = _of(await twin.simulator.received(), way.primary)
+    await _until_open(twin, way.primary, failures)
+    learned = of(await twin.simulator.received(), way.primary)
     found.saw(await twin.simulator.play(Script(text=way.text), models=[way.primary]))
-    heard = await _asking(twin, latest_s, until=(way.primary, len(learned)))
-    asked = _of(await twin.simulator.received(), way.primary)
-    away_s = asked[len(learned)].at - learned[-1].at if len(asked) > len(learned) else None
+    well_at = twin.clock.monotonic()
+    heard, received = await asking(twin, latest_s, lambda received: len(of(received, way.primary)) > len(learned))
+    away_s = _away(learned, of(received, way.primary)[len(learned) :])
     heard += [await hear(twin, f"And again? ({number})") for number in range(breaker.successes)]
-    closed = await _breakers_closed(twin)
+    normal_s = (twin.clock.monotonic() - well_at) * twin.speed
+    seen, closed = await _is_closed(twin, way.primary)
     answered = sum(each.answered for each in heard)
     found.saw(saw(twin, heard[-1], "the last run, with the target well again"))
-    found.saw(closed[0])
+    found.saw(seen)
     found.measured = (
-        f"{len(learned)} failures; asked again after {'never' if away_s is None else f'{away_s:.1f} s'}; "
-        f"breakers {'closed' if closed[1] else 'not closed'} after {breaker.successes} more; "
-        f"{answered} of {len(heard)} runs answered meanwhile; {scale(twin)}"
+        f"{len(learned)} failures; asked again after {'never' if away_s is None else f'{away_s:.1f} s'}; its breaker "
+        f"{'closed' if closed else 'not closed'} after {breaker.successes} more, {normal_s:.1f} s after the target was "
+        f"well; {answered} of {len(heard)} runs answered meanwhile; {shown(heard[-1])}; {scale(twin)}"
     )
-    if len(learned) > breaker.failures:
+    if len(learned) > failures:
         return found.failed(f"{way.primary} was asked {len(learned)} times, all in vain, and no breaker opened")
     if away_s is None:
         return found.failed(f"{way.primary} is well, and was not asked again within {latest_s:g} s")
@@ -303,11 +318,18 @@ async def recovery(target: Target) -> Result:
         return found.failed(
             f"{way.primary} was asked again after {away_s:.1f} s, its breaker open for {breaker.open_s:g}"
         )
-    if not closed[1]:
+    if not closed:
         return found.failed(f"a breaker is not closed after {breaker.successes} successes")
     if not way.alone and answered < len(heard):
         return found.failed(f"{len(heard) - answered} runs were not answered though another target was well")
     return found.passed()
+
+
+def _too_many(failures: int) -> str:
+    """Why a breaker's opening is not waited for; empty where it is."""
+    return (
+        f"{failures} failures until nobody asks any more are too many to wait for" if failures > MOST_LEARNING else ""
+    )
 
 
 async def _until_open(twin: Twin, ref: str, failures: int) -> Reply:
@@ -326,27 +348,30 @@ def _code(reply: Reply) -> str:
     return str(error.get("code")) if isinstance(error, dict) else ""
 
 
-async def _asking(twin: Twin, seconds: float, until: tuple[str, int] | None = None) -> list[Heard]:
-    """Users ask, one after the other, for so long by the server's clock, or until a target was asked more often."""
-    heard: list[Heard] = []
-    end = twin.clock.monotonic() + seconds / twin.speed
-    while twin.clock.monotonic() < end:
-        heard.append(await hear(twin, f"Can you answer? ({len(heard)})"))
-        if until is not None and len(_of(await twin.simulator.received(), until[0])) > until[1]:
-            break
-        await asyncio.sleep(ASK_EVERY_S)
-    return heard
+async def _is_closed(twin: Twin, ref: str) -> tuple[Evidence, bool]:
+    """Whether a breaker of the target, that of the credential in use, is closed."""
+    reply = await twin.send("GET", f"/v1/breakers?target={quote(ref, safe='')}")
+    found: Any = reply.json()
+    cards = found.get("data") if isinstance(found, dict) else None
+    return twin.http.evidence(reply), any(card.get("state") == "closed" for card in cards or ())
 
 
-async def _breakers_closed(twin: Twin) -> tuple[Evidence, bool]:
-    reply = await twin.send("GET", "/metrics")
-    lines = [line for line in reply.body.splitlines() if b"golive_breakers_not_closed" in line]
-    shown = b"\n".join(lines).decode()
-    return evidence(twin.http.curl(reply.sent), reply.body, reply.sent.at, shown=shown), BREAKERS_CLOSED in lines
+def _by_credential(asked: list[Asked]) -> list[list[Asked]]:
+    """The calls of each credential, in order."""
+    return [
+        [one for one in asked if one.credential == name] for name in dict.fromkeys(each.credential for each in asked)
+    ]
 
 
-def _of(asked: list[Asked], ref: str) -> list[Asked]:
-    return [each for each in asked if each.target == ref]
+def _gaps(asked: list[Asked]) -> list[float]:
+    return [later.at - earlier.at for earlier, later in pairwise(asked)]
+
+
+def _away(learned: list[Asked], again: list[Asked]) -> float | None:
+    """For how long the credential that was used first, after the outage, had been left alone; None: none was used."""
+    if not again:
+        return None
+    return again[0].at - max((each.at for each in learned if each.credential == again[0].credential), default=0.0)
 
 
 def _told(gaps: list[float]) -> str:

@@ -1,0 +1,45 @@
+"""Stand-ins for an agent's tools: the same names in the same workers, and code of ours that dies in place of theirs.
+
+Nothing of the agent's own tools.py is imported or called where they stand. Its settings of each tool (`[tools.NAME]`)
+stay, so that limits and what is critical are the user's.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+from golive.config.agents import TOOLS_FILE
+
+Death = Literal["raises", "hangs", "dies"]
+"""raises: a ConnectionError; hangs: a thread that never returns; dies: the worker process ends at once."""
+ARGUMENT = "death"
+"""By which the scripted model says how the tool is to die."""
+
+_HEAD = f'''"""Stand-ins that `golive check` wrote: each dies as its argument says."""
+
+import os as _os
+import time as _time
+import typing as _typing
+
+_Death = _typing.Literal{list(get_args(Death))!r}
+
+
+def _die(death: _Death) -> str:
+    if death == "dies":
+        _os._exit(70)
+    while death == "hangs":
+        _time.sleep(3600)
+    raise ConnectionError("golive check: this tool is out")
+'''
+_TOOL = '''
+
+def {name}({argument}: _Death = "raises") -> str:
+    """Dies in place of the agent's own {name}."""
+    return _die({argument})
+'''
+
+
+def write(folder: Path, names: Sequence[str]) -> None:
+    """Puts a tools.py of stand-ins into the agent's folder, in place of whatever is there."""
+    text = _HEAD + "".join(_TOOL.format(name=name, argument=ARGUMENT) for name in names)
+    (folder / TOOLS_FILE).write_text(text, encoding="utf-8")
