@@ -123,6 +123,26 @@ async def test_a_provider_of_the_same_dialect_is_sent_what_the_client_wrote(pair
     assert answer.id != f"resp_{answer._request_id}"
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_chain_of_calls_goes_through_to_a_provider_of_the_dialect(server: Server, *, stream: bool) -> None:
+    """The provider stores what it answers, and the second call sends nothing but what is new."""
+    async with server.openai() as sdk:
+        first = await sdk.responses.create(model="openai/sim-echo", input="one two three four")
+        ask: Any = {"model": "openai/sim-echo", "input": "five", "previous_response_id": first.id}
+        alone = await sdk.responses.create(model="openai/sim-echo", input="five")
+        if stream:
+            events = await events_of(server, **ask)
+            second = openai.types.responses.Response.model_validate(events[-1]["response"])
+        else:
+            second = await sdk.responses.create(**ask)
+    assert (second.status, second.output_text) == ("completed", "five")
+    assert second.usage is not None
+    assert alone.usage is not None
+    assert second.usage.input_tokens > alone.usage.input_tokens
+    assert server.sent()[-1]["input"] == "five"
+    assert server.sent()[-1]["previous_response_id"] == first.id
+
+
 async def test_previous_response_id_is_the_providers_affair(pair: tuple[Server, Server]) -> None:
     """A provider that keeps its responses goes on from them, with the ids that it gave out itself."""
     outer, inner = pair

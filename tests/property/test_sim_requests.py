@@ -14,12 +14,14 @@ from golive.sim.gemini.request import read_generate
 from golive.sim.openai.chat_request import read_chat
 from golive.sim.openai.embeddings import read_embedding
 from golive.sim.openai.responses_request import read_responses
+from golive.sim.openai.stored import StoredResponses
 from golive.sim.protocol import Request
 from golive.sim.request import ChatRequest, Rejected
 from golive.sim.seals import Seals
 from golive.sim.vendor import Embedding
 
 SEALS = Seals("property")
+STORED = StoredResponses()
 _NAMES = (
     "model messages role content type text input tools tool_calls function name arguments tool_call_id id call_id "
     "output max_tokens system tool_choice thinking signature tool_use_id source data url media_type image_url stop "
@@ -27,7 +29,7 @@ _NAMES = (
     "functionResponse args response thoughtSignature generationConfig responseSchema toolConfig functionCallingConfig "
     "mode inlineData fileData fileUri functionDeclarations parameters systemInstruction encrypted_content summary "
     "instructions reasoning include requests dimensions encoding_format outputDimensionality input_schema "
-    "output_config format"
+    "output_config format previous_response_id store"
 )
 _WORDS = (
     "user assistant tool model system text tool_use tool_result thinking image image_url function function_call "
@@ -54,7 +56,7 @@ def embed_content(body: bytes) -> Embedding:
 READERS: dict[str, tuple[Callable[[bytes], ChatRequest | Embedding], dict[str, Any]]] = {
     "chat": (read_chat, {"model": "sim-text", "messages": ITEMS}),
     "messages": (lambda body: read_messages(body, SEALS), {"model": "sim-text", "max_tokens": 9, "messages": ITEMS}),
-    "responses": (lambda body: read_responses(body, SEALS), {"model": "sim-text", "input": ITEMS}),
+    "responses": (lambda body: read_responses(body, SEALS, STORED, "me"), {"model": "sim-text", "input": ITEMS}),
     "gemini": (lambda body: read_generate(body, "sim-text", SEALS, streamed=False), {"contents": ITEMS}),
     "embeddings": (read_embedding, {"model": "sim-embed", "input": ANYTHING}),
     "embedContent": (embed_content, {"content": ANYTHING, "requests": ITEMS}),

@@ -1,5 +1,6 @@
 """What every dialect reads a request into, and the refusal that any of them may answer instead."""
 
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -66,6 +67,10 @@ class ChatRequest(Struct, frozen=True):
     """Tool calls after reasoning must be handed back with the sealed state that came with them."""
     thinks: bool = True
     """False: the client wants to see no reasoning."""
+    previous: str | None = None
+    """The stored answer that the request goes on with."""
+    keep: Callable[[str, Sequence[Any]], None] | None = None
+    """Stores what was asked together with an answer's items, under the answer's id; None: nothing is to be stored."""
 
     def rounds(self) -> int:
         """How many rounds of tool results came since the last user message."""

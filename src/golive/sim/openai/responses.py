@@ -10,6 +10,7 @@ import msgspec
 
 from golive.sim.compose import Answer, Call
 from golive.sim.openai.responses_request import read_responses
+from golive.sim.openai.stored import StoredResponses
 from golive.sim.protocol import Request
 from golive.sim.request import ChatRequest, Rejected
 from golive.sim.script import Script
@@ -42,6 +43,7 @@ class ResponseEvents(Events):
             self._say(answer, reply)
         for index, call in enumerate(answer.calls):
             self._call(call, index, reply)
+        _keep(reply, script, self._output)
         status = _status(answer)
         final = with_usage(
             _encode(_response(reply, status, self._output, answer)), b"usage", _usage(answer, script), script
@@ -133,8 +135,12 @@ class Responses:
     marks = False
     continues = False
 
+    def __init__(self) -> None:
+        self._stored = StoredResponses()
+
     def read(self, request: Request, model: str, seals: Seals) -> ChatRequest:
-        return read_responses(request.body, seals)
+        owner = f"{request.place}\0{request.headers.get('authorization', '')}"
+        return read_responses(request.body, seals, self._stored, owner)
 
     def stream(self, answer: Answer, script: Script, reply: Reply) -> ResponseEvents:
         return ResponseEvents(answer, script, reply)
@@ -144,6 +150,7 @@ class Responses:
         if answer.text or answer.refusal or not (answer.calls or answer.reasoning):
             output.append(message_item(answer, reply))
         output += [call_item(call, index, reply) for index, call in enumerate(answer.calls)]
+        _keep(reply, script, output)
         response = _encode(_response(reply, _status(answer), output, answer))
         return with_usage(response, b"usage", _usage(answer, script), script)
 
@@ -176,6 +183,16 @@ def call_item(call: Call, index: int, reply: Reply) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _keep(reply: Reply, script: Script, output: list[dict[str, Any]]) -> None:
+    """Stores the response, where that was not declined; one that is to break off never gets so far."""
+    if reply.request.keep is not None and script.cut_after is None:
+        reply.request.keep(_name(reply), output)
+
+
+def _name(reply: Reply) -> str:
+    return f"{Responses.reply_prefix}sim{reply.number}"
+
+
 def _status(answer: Answer) -> str:
     return "incomplete" if answer.finish_reason in _CUT_SHORT else "completed"
 
@@ -184,13 +201,13 @@ def _response(reply: Reply, status: str, output: list[dict[str, Any]], answer: A
     reason = None if answer is None else _CUT_SHORT.get(answer.finish_reason)
     asked = reply.request
     return {
-        "id": f"{Responses.reply_prefix}sim{reply.number}", "object": "response", "created_at": reply.created,
+        "id": _name(reply), "object": "response", "created_at": reply.created,
         "status": status, "background": False, "error": None,
         "incomplete_details": None if reason is None else {"reason": reason}, "instructions": None,
         "max_output_tokens": asked.max_tokens, "model": asked.model, "output": output,
-        "parallel_tool_calls": asked.parallel, "previous_response_id": None,
-        "reasoning": {"effort": None, "summary": None}, "service_tier": "default", "store": False, "temperature": 1.0,
-        "text": {"format": {"type": "text"}}, "tool_choice": "auto", "tools": [], "top_p": 1.0,
+        "parallel_tool_calls": asked.parallel, "previous_response_id": asked.previous,
+        "reasoning": {"effort": None, "summary": None}, "service_tier": "default", "store": asked.keep is not None,
+        "temperature": 1.0, "text": {"format": {"type": "text"}}, "tool_choice": "auto", "tools": [], "top_p": 1.0,
         "truncation": "disabled", "metadata": {},
     }  # fmt: skip
 

@@ -1,9 +1,10 @@
 """Reads a Responses request as the vendor would: what is accepted, and the vendor's own words for what is not.
 
-Nothing is stored, so earlier responses and items cannot be referred to.
+Earlier responses can be gone on with; single items cannot be referred to.
 Source: https://platform.openai.com/docs/api-reference/responses/create and the errors the service answers, as of 2026.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -19,6 +20,7 @@ from golive.sim.openai.checks import (
     token_limit,
     typed,
 )  # fmt: skip
+from golive.sim.openai.stored import StoredResponses
 from golive.sim.prompt_cache import MIN_TOKENS, Segment
 from golive.sim.request import TOKENS_A_MESSAGE, TOKENS_AN_IMAGE, ChatRequest, Offered, Rejected, Turn
 from golive.sim.seals import Seals
@@ -35,11 +37,12 @@ _MIN_OUTPUT = 16
 ENCRYPTED = "reasoning.encrypted_content"
 
 
-def read_responses(body: bytes, seals: Seals) -> ChatRequest:
+def read_responses(body: bytes, seals: Seals, stored: StoredResponses, owner: str) -> ChatRequest:
     """The request in a body.
 
     Args:
         seals: judge the encrypted reasoning that comes back.
+        stored: earlier responses, of which those of `owner` can be gone on with.
 
     Raises:
         Rejected: with the status and the error the vendor answers.
@@ -48,10 +51,9 @@ def read_responses(body: bytes, seals: Seals) -> ChatRequest:
     for name in raw:
         if name not in _FIELDS:
             raise Rejected(400, f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
-    if raw.get("previous_response_id") is not None:
-        message = f"Previous response with id '{raw['previous_response_id']}' not found."
-        raise Rejected(400, message, param="previous_response_id", code="previous_response_not_found")
-    turns, parts = _input(raw, seals)
+    previous = raw.get("previous_response_id")
+    earlier, own = _earlier(previous, stored, owner), _items(raw)
+    turns, parts = _input(raw.get("instructions"), earlier, own, seals)
     tools, tool_parts = _tools(raw)
     output, output_tokens = _output(raw.get("text"))
     sampling(raw)
@@ -73,10 +75,33 @@ def read_responses(body: bytes, seals: Seals) -> ChatRequest:
         prompt=tuple(parts) if used >= MIN_TOKENS else (),
         sealed=ENCRYPTED in include,
         thinks=reasoning.get("effort") != "none",
+        previous=previous,
+        keep=_keeper(raw, [*earlier, *own], stored, owner),
     )
 
 
-def _input(raw: dict[str, Any], seals: Seals) -> tuple[tuple[Turn, ...], list[Segment]]:
+def _earlier(previous: Any, stored: StoredResponses, owner: str) -> list[Any]:
+    """What was said up to the response that the request goes on with; its instructions do not count."""
+    if previous is None:
+        return []
+    name = typed(previous, str, "previous_response_id", "a string")
+    items = stored.items(owner, name)
+    if items is None:
+        message = f"Previous response with id '{name}' not found."
+        raise Rejected(400, message, param="previous_response_id", code="previous_response_not_found")
+    return items
+
+
+def _keeper(
+    raw: dict[str, Any], items: list[Any], stored: StoredResponses, owner: str
+) -> Callable[[str, Sequence[Any]], None] | None:
+    store = raw.get("store")
+    if store is not None and not typed(store, bool, "store", "a boolean"):
+        return None
+    return lambda response, output: stored.keep(owner, response, [*items, *output])
+
+
+def _items(raw: dict[str, Any]) -> list[Any]:
     given = raw.get("input")
     if given is None:
         raise missing("input")
@@ -84,10 +109,20 @@ def _input(raw: dict[str, Any], seals: Seals) -> tuple[tuple[Turn, ...], list[Se
     typed(items, list, "input", "one of a string or array of input items")
     if not items:
         raise Rejected(400, "Invalid 'input': empty array.", param="input", code="empty_array")
-    if raw.get("instructions") is not None:
-        text = typed(raw["instructions"], str, "instructions", "a string")
-        items = [{"role": "system", "content": text}, *items]
-    read = [_item(item, f"input[{position}]", seals) for position, item in enumerate(items)]
+    return list(items)
+
+
+def _input(
+    instructions: Any, earlier: list[Any], own: list[Any], seals: Seals
+) -> tuple[tuple[Turn, ...], list[Segment]]:
+    """Turns and parts of the whole conversation; only `own` items are the request's, and named in its errors."""
+    before = list(earlier)
+    if instructions is not None:
+        text = typed(instructions, str, "instructions", "a string")
+        before.insert(0, {"role": "system", "content": text})
+    read = [_item(item, "previous_response_id", seals) for item in before]
+    read += [_item(item, f"input[{position}]", seals) for position, item in enumerate(own)]
+    items = before + own
     _check_reasoning(items, seals)
     _check_pairs(items)
     segments = [Segment(msgspec.json.encode(item), cost) for item, (_, cost) in zip(items, read, strict=True)]
