@@ -1,7 +1,9 @@
 """Whole chat completions: assembled from model events, or made from an agent's result."""
 
+from typing import Any
+
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from golive.core.messages import Usage
 from golive.gateway.openai_chunks import top_level, usage_json
@@ -19,10 +21,18 @@ from golive.models.call import (
 from golive.runtime.api import RunResult
 
 _encode = msgspec.json.Encoder().encode
-_logprobs = msgspec.json.Decoder(dict[str, dict[str, list[Raw] | None] | None]).decode
 
 FINISH_OF_OUTCOME = {"completed": "stop", "escalated": "stop", "partial": "length", "refused": "content_filter"}
 """How an agent's outcome reads on the OpenAI face; `failed` and `cancelled` are errors."""
+
+
+class _Extra(Struct):
+    """What of a vendor's further fields on a text has a place in a whole answer."""
+
+    logprobs: Any = None
+
+
+_extra = msgspec.json.Decoder(_Extra).decode
 
 
 class _Call:
@@ -81,13 +91,12 @@ class _Choice:
 
     def logprobs(self) -> bytes:
         """The log probabilities of all pieces, joined."""
-        if not self.extras:
-            return b"null"
-        joined: dict[str, list[Raw]] = {}
+        joined: dict[str, list[Any]] = {}
         for extra in self.extras:
-            for name, values in (_logprobs(extra).get("logprobs") or {}).items():
-                joined.setdefault(name, []).extend(values or ())
-        return _encode({name: values or None for name, values in joined.items()})
+            found = _extra(extra).logprobs
+            for name, values in found.items() if isinstance(found, dict) else ():
+                joined.setdefault(name, []).extend(values if isinstance(values, list) else ())
+        return _encode({name: values or None for name, values in joined.items()} or None)
 
 
 class WholeAnswer:

@@ -7,6 +7,8 @@ object taken.
 Source: https://platform.openai.com/docs/api-reference/responses-streaming (November 2026).
 """
 
+from typing import Any
+
 import msgspec
 from msgspec import Raw, Struct
 
@@ -20,6 +22,7 @@ from golive.gateway.responses_output import (
     Item,
     MessageItem,
     Part,
+    ProviderItem,
     ReasoningItem,
     ResponseObject,
     Status,
@@ -51,22 +54,35 @@ class _FrameText(Struct):
     text: Raw
 
 
+class _Extra(Struct):
+    """What of a vendor's further fields on a text has a place here; events have logprobs in Chat Completions' words."""
+
+    logprobs: Any = None
+    annotations: Any = None
+
+
+class _Kind(Struct):
+    type: str = ""
+
+
 _frame_text = msgspec.json.Decoder(_FrameText).decode
-_logprobs = msgspec.json.Decoder(dict[str, dict[str, list[Raw] | None] | None]).decode
+_extra = msgspec.json.Decoder(_Extra).decode
+_kind = msgspec.json.Decoder(_Kind).decode
 
 
 class ResponseStream:
     """Writes the events of one response; see `face.Streamed`."""
 
     __slots__ = (
-        "_begun", "_calls", "_delta_head", "_finish", "_items", "_message", "_out", "_part", "_reasoning", "_response",
-        "_run", "_sequence", "last",
+        "_begun", "_calls", "_delta_head", "_finish", "_items", "_message", "_native", "_out", "_part", "_reasoning",
+        "_response", "_run", "_sequence", "last",
     )  # fmt: skip
     heartbeat = HEARTBEAT
 
-    def __init__(self, response: ResponseObject, run: str) -> None:
-        """`run` makes the ids of the items."""
+    def __init__(self, response: ResponseObject, run: str, *, native: bool = False) -> None:
+        """`run` makes the ids of the items; `native`: the provider speaks this dialect, and its state is items."""
         self._response = response
+        self._native = native
         self._run = run.removeprefix("run_")
         self._sequence = 0
         self._begun = False
@@ -138,12 +154,16 @@ class ResponseStream:
         part = self._part
         if part is None or part.refuses:
             part = self._open_part(refuses=False)
-        part.text.add(text_json)
         logprobs = b"[]"
         if extra is not None:
-            new = _logprobs_of(extra)
+            more = _extra(extra)
+            new = _list(more.logprobs.get("content")) if isinstance(more.logprobs, dict) else []
             part.logprobs += new
             logprobs = _encode(new)
+            if not new and text_json == b'""':
+                self._annotate(part, _list(more.annotations))
+                return
+        part.text.add(text_json)
         self._out.append(
             b'%b%b,"logprobs":%b,"sequence_number":%d}\n\n' % (self._delta_head, text_json, logprobs, self._sequence)
         )
@@ -211,6 +231,16 @@ class ResponseStream:
         )  # fmt: skip
         return part
 
+    def _annotate(self, part: Part, notes: list[Any]) -> None:
+        """Notes on the text before; they come apart from any text."""
+        message = self._message
+        assert message is not None
+        for note in notes:
+            index = len(part.annotations)
+            part.annotations.append(note)
+            members = b',"annotation_index":%d,"annotation":%b' % (index, _encode(note))
+            self._tell("response.output_text.annotation.added", _place(message, part) + members)
+
     def _refuse(self, text_json: bytes) -> None:
         part = self._part
         if part is None or not part.refuses:
@@ -235,7 +265,14 @@ class ResponseStream:
         return item
 
     def _keep(self, event: StateReported) -> None:
-        """The provider's state goes into the reasoning item that it ends."""
+        """The provider's state goes into the reasoning item that it ends; what else is an item here stays one."""
+        if self._native and event.call is None and _kind(event.state.data).type not in ("", "reasoning"):
+            self._close_message("completed")
+            self._close_reasoning()
+            item_of_provider = ProviderItem(bytes(event.state.data), len(self._items))
+            self._open(item_of_provider)
+            self._close(item_of_provider, "completed")
+            return
         call = None
         if event.call is not None:
             known = self._calls.get(event.call)
@@ -323,10 +360,9 @@ class ResponseStream:
         return self._taken()
 
 
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def _place(message: MessageItem, part: Part) -> bytes:
     return b'"item_id":"%b","output_index":%d,"content_index":%d' % (message.id.encode(), message.index, part.index)
-
-
-def _logprobs_of(extra: Raw) -> list[Raw]:
-    """The log probabilities of a piece, which events have in the words of Chat Completions."""
-    return (_logprobs(extra).get("logprobs") or {}).get("content") or []

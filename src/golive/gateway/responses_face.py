@@ -97,7 +97,8 @@ class ResponsesAsked:
         response_id = opened.response_id if self._dialect == NATIVE and opened.response_id else f"resp_{run}"
         created = opened.created or int(now)
         settings = {**self._settings(), **more(opened.extra)}
-        return ResponseStream(ResponseObject(response_id, created, opened.response_model or self.model, settings), run)
+        response = ResponseObject(response_id, created, opened.response_model or self.model, settings)
+        return ResponseStream(response, run, native=self._dialect == NATIVE)
 
     def collected(self) -> CollectedResponse:
         return CollectedResponse(self.streamed)

@@ -6,7 +6,7 @@ Source: https://platform.openai.com/docs/api-reference/responses/object (Novembe
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Raw, Struct
@@ -39,21 +39,22 @@ class Text:
 
 
 class Part:
-    """A part of a message: what it says, or its refusal."""
+    """A part of a message: what it says, with notes such as where it is quoted from, or its refusal."""
 
-    __slots__ = ("index", "logprobs", "refuses", "text")
+    __slots__ = ("annotations", "index", "logprobs", "refuses", "text")
 
     def __init__(self, index: int, *, refuses: bool) -> None:
         self.index = index
         self.refuses = refuses
         self.text = Text()
-        self.logprobs: list[Raw] = []
+        self.logprobs: list[Any] = []
+        self.annotations: list[Any] = []
 
     def json(self) -> bytes:
         if self.refuses:
             return b'{"type":"refusal","refusal":%b}' % self.text.json()
-        return b'{"type":"output_text","annotations":[],"logprobs":%b,"text":%b}' % (
-            _encode(self.logprobs), self.text.json(),
+        return b'{"type":"output_text","annotations":%b,"logprobs":%b,"text":%b}' % (
+            _encode(self.annotations), _encode(self.logprobs), self.text.json(),
         )  # fmt: skip
 
 
@@ -121,7 +122,20 @@ class CallItem(_Placed):
         )  # fmt: skip
 
 
-Item = MessageItem | ReasoningItem | CallItem
+class ProviderItem(_Placed):
+    """What a tool of the provider's own did, as the provider of the same dialect said it."""
+
+    __slots__ = ("_raw",)
+
+    def __init__(self, raw: bytes, index: int) -> None:
+        super().__init__("", index)
+        self._raw = raw
+
+    def json(self, status: Status) -> bytes:
+        return self._raw
+
+
+Item = MessageItem | ReasoningItem | CallItem | ProviderItem
 
 
 # ---- the response object --------------------------------------------------------------------------------------------

@@ -105,10 +105,6 @@ _TRANSLATED = frozenset({
 })  # fmt: skip
 """What a provider of another dialect is told in its own words. `max_tool_calls` limits built-in tools, and there are
 none."""
-_UNHEARD = frozenset({
-    "custom", "local_shell", "shell", "apply_patch", "computer", "computer_use_preview", "image_generation",
-})  # fmt: skip
-"""Tools whose calls or results are items of their own; an answer here has messages, reasoning and function calls."""
 _CONTINUED = frozenset({"previous_response_id", "conversation"})
 _NO_EFFECT: dict[str, Any] = {
     "background": False, "truncation": "disabled", "top_logprobs": 0, "tools": [], "tool_choice": "auto",
@@ -232,20 +228,8 @@ def _guessed(given: str | list[Raw] | None) -> tuple[Message, ...]:
 
 
 def _as_it_stands(asked: ResponsesBody, fields: dict[str, Raw]) -> dict[str, Raw]:
-    """The client's own fields for a provider of the same dialect, which keeps the answer unless told otherwise.
-
-    Raises:
-        InvalidRequest: a tool whose calls would be lost on the way back; `field` names it.
-    """
+    """The client's own fields for a provider of the same dialect, which keeps the answer unless told otherwise."""
     extra = {"store": Raw(b"true")} | {name: raw for name, raw in fields.items() if name not in ("model", "stream")}
-    for index, raw in enumerate(asked.tools or ()):
-        kind = placed(f"tools[{index}]", kind_of, raw)
-        if kind in _UNHEARD:
-            raise InvalidRequest(
-                f"tools[{index}].type is {kind!r}, which answers with items that golive cannot hand on.",
-                remedy="Send a tool of type function, or ask the provider itself.", field=f"tools[{index}].type",
-                value=kind,
-            )  # fmt: skip
     if isinstance(asked.input, list):
         provider, _, model = asked.model.partition("/")
         extra["input"] = Raw(_encode(unsealed(asked.input, provider, model)))

@@ -211,6 +211,8 @@ class StreamDecoder(Streamed, _Decoder):
                 act = self._items.added if kind.endswith("added") else self._items.done
                 act(item, _index(wire.output_index), events)
                 self.began = self.began or len(events) != before
+        elif kind == "response.output_text.annotation.added":
+            self._said(self._items.annotation(_key(wire), wire.annotation), events)
         elif kind in _OPENING:
             self._open(_response(wire), events)
         elif kind in _ENDING:

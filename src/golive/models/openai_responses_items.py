@@ -2,8 +2,11 @@
 
 The same text comes up to four times on the wire: in deltas, at the end of its part, at the end of its item, and in the
 final response; servers leave any of these out. Whatever comes later is held against what was said before, and only what
-is new goes on. Servers also number and name items wrongly: LiteLLM gives one index to several, and a new id with every
-delta, so that an item is looked for by id, by index, and then by its place.
+is new goes on. Items of other kinds (a web search, a call of an MCP server, an image) go on whole, as state: nothing in
+them is read, a client of the same dialect is handed them as they came, and the provider sees them again.
+
+Servers also number and name items wrongly: LiteLLM gives one index to several, and a new id with every delta, so that
+an item is looked for by id, by index, and then by its place.
 """
 
 from collections import deque
@@ -22,6 +25,7 @@ _SEPARATORS = {"summary": "\n\n"}
 _CALL = "call_id"
 """Stands beside a call's own id where items are found by id."""
 _KINDS = frozenset({"message", "reasoning", "function_call"})
+"""Kinds that are read."""
 
 
 class _Said:
@@ -71,9 +75,10 @@ class _Said:
 
 
 class _Item:
-    """One output item. The last three are a function call's: its number among them, what it is called by and whom."""
+    """One output item. `annotated` counts the notes on its text that have come; the last three are a function call's:
+    its number among them, what it is called by and whom."""
 
-    __slots__ = ("_said", "call_id", "done", "id", "index", "kept", "kind", "name", "number", "shown")
+    __slots__ = ("_said", "annotated", "call_id", "done", "id", "index", "kept", "kind", "name", "number", "shown")
 
     def __init__(self, kind: str, index: int | None, item_id: str) -> None:
         self.kind = kind
@@ -81,6 +86,7 @@ class _Item:
         self.id = item_id
         self.done = False
         self.kept = False
+        self.annotated = 0
         self.shown = False
         self.call_id = self.name = ""
         self.number = 0
@@ -138,8 +144,16 @@ class OutputItems:
         item = self._find(kind, *key) or self._new(kind, *key)
         return _event(item, what, item.said(what).rest_of_part(part, text))
 
+    def annotation(self, key: tuple[int | None, str], note: Any) -> ModelEvent | None:
+        """The event for a note on a message's text, such as where it is quoted from; `key` as in `delta`."""
+        if not isinstance(note, dict):
+            return None
+        item = self._find("message", *key) or self._new("message", *key)
+        item.annotated += 1
+        return _annotated([note])
+
     def added(self, wire: dict[str, Any], index: int | None, events: list[ModelEvent]) -> None:
-        """An item begins."""
+        """An item begins; of a kind that is not read, it is waited for until it is whole."""
         kind, item_id, call_id = _of(wire, "type"), _of(wire, "id"), _of(wire, "call_id")
         if kind not in _KINDS:
             return
@@ -156,13 +170,14 @@ class OutputItems:
     def done(self, wire: dict[str, Any], index: int | None, events: list[ModelEvent]) -> None:
         """An item is whole."""
         kind, item_id = _of(wire, "type"), _of(wire, "id")
-        if kind in _KINDS:
-            item = self._named((_CALL, _of(wire, "call_id")), index) or self._find(kind, index, item_id)
+        if kind:
+            item = self._named((_CALL, _of(wire, "call_id")), index) if kind in _KINDS else None
+            item = item or self._find(kind, index, item_id)
             self._complete(item or self._new(kind, index, item_id), wire, self.calls, events)
 
     def finish(self, output: Iterable[Any], events: list[ModelEvent]) -> None:
         """The whole output, as the final response has it: what of it was never sent comes now."""
-        wires = [wire for wire in output if isinstance(wire, dict) and _of(wire, "type") in _KINDS]
+        wires = [wire for wire in output if isinstance(wire, dict) and _of(wire, "type")]
         named = {(wire["type"], name) for wire in wires for name in _names(wire) if name}
         by_name: dict[tuple[str, str], deque[_Item]] = {}
         others: dict[str, deque[_Item]] = {}
@@ -216,6 +231,9 @@ class OutputItems:
 
     def _complete(self, item: _Item, wire: dict[str, Any], before: int, events: list[ModelEvent]) -> None:
         item.done = True
+        if item.kind not in _KINDS:
+            self._keep(item, wire, before, events)
+            return
         if item.kind == "function_call":
             item.call_id, item.name = item.call_id or _of(wire, "call_id"), item.name or _of(wire, "name")
             self._show(item, events)
@@ -231,7 +249,17 @@ class OutputItems:
             event = _event(item, what, item.said(what).rest(parts))
             if event is not None:
                 events.append(event)
-        if item.kind == "reasoning" and not item.kept and _of(wire, "encrypted_content"):
+        if item.kind == "message":
+            notes = _annotations(content)
+            if len(notes) > item.annotated:
+                events.append(_annotated(notes[item.annotated :]))
+                item.annotated = len(notes)
+        if item.kind == "reasoning" and _of(wire, "encrypted_content"):
+            self._keep(item, wire, before, events)
+
+    def _keep(self, item: _Item, wire: dict[str, Any], before: int, events: list[ModelEvent]) -> None:
+        """Reports a whole item as state, once."""
+        if not item.kept:
             item.kept = True
             events.append(StateReported(Opaque(self._provider, Raw(_encode(wire)), before, self._model)))
 
@@ -257,6 +285,18 @@ def _event(item: _Item, what: str, text: str) -> ModelEvent | None:
     if what == "arguments":
         return ToolCallDelta(item.number, None, None, text) if item.shown else None
     return ReasoningDelta(text)
+
+
+def _annotated(notes: list[dict[str, Any]]) -> TextDelta:
+    """No text, and the notes on what came before it."""
+    return TextDelta("", extra=Raw(_encode({"annotations": notes})))
+
+
+def _annotations(parts: Any) -> list[dict[str, Any]]:
+    """The notes on all texts of a message."""
+    texts = (part for part in parts if isinstance(part, dict)) if isinstance(parts, list) else ()
+    lists = (notes for part in texts if isinstance(notes := part.get("annotations"), list))
+    return [note for notes in lists for note in notes if isinstance(note, dict)]
 
 
 def as_text(value: Any) -> str:

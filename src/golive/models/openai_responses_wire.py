@@ -52,6 +52,7 @@ class WireEvent(Struct, gc=False):
     text: Any = None
     refusal: Any = None
     arguments: Any = None
+    annotation: Any = None
     logprobs: Any = None
     item: Raw = Raw()
     response: Raw = Raw()
@@ -65,6 +66,7 @@ decode_response = msgspec.json.Decoder(WireResponse).decode
 _encode = msgspec.json.Encoder().encode
 _KEPT = frozenset({"model", "stream"})
 """Keys golive itself answers for; `extra` cannot replace them."""
+_BLOCKS = frozenset({"thinking", "redacted_thinking"})
 _MERGED = ("text", "reasoning")
 """Objects of which `extra` may give a part: its keys stand above ours."""
 
@@ -158,11 +160,12 @@ def _split(messages: tuple[Message, ...]) -> tuple[str, tuple[Message, ...]]:
 
 
 def _items(message: Message, target: Target) -> Iterator[dict[str, Any] | Raw]:
-    """The input items of one message: reasoning stands before the text or the call it led to."""
+    """The input items of one message: reasoning, and what tools of the provider's own did, stand before the text or the
+    call they led to."""
     if message.role == "tool":
         yield {"type": "function_call_output", "call_id": message.tool_call_id or "", "output": _content(message)}
         return
-    states = [state for state in message.state if _is_for(state, target) and _is_reasoning(state.data)]
+    states = [state for state in message.state if _is_for(state, target) and _is_item(_kind(state.data))]
     yield from (state.data for state in states if state.before == 0)
     if message.content or not message.tool_calls:
         yield {"type": "message", "role": message.role, "content": _content(message)}
@@ -178,10 +181,17 @@ def _is_for(state: Opaque, target: Target) -> bool:
     return state.is_for(target.provider, target.model)
 
 
-def _is_reasoning(data: Raw) -> bool:
-    """Whether this is a reasoning item. The provider may have spoken another dialect when the state was kept."""
+def _kind(data: Raw) -> str:
+    """The type of an item; "" where it has none."""
     item = msgspec.json.decode(data)
-    return isinstance(item, dict) and item.get("type") == "reasoning"
+    kind = item.get("type") if isinstance(item, dict) else None
+    return kind if isinstance(kind, str) else ""
+
+
+def _is_item(kind: str) -> bool:
+    """Whether state is an item of this dialect. The provider may have spoken another one when it was kept: Gemini's
+    parts have no type, Anthropic's blocks those that are left out here."""
+    return bool(kind) and kind not in _BLOCKS and not kind.endswith(("_tool_result", "_tool_use"))
 
 
 def _content(message: Message) -> str | list[dict[str, Any]]:
@@ -223,4 +233,5 @@ def _reasons(request: ModelRequest, target: Target) -> bool:
     """Whether the model is known to reason: it was asked to, or has."""
     if request.reasoning_effort is not None:
         return request.reasoning_effort != "none"
-    return any(_is_for(state, target) for message in request.messages for state in message.state)
+    states = (state for message in request.messages for state in message.state)
+    return any(_is_for(state, target) and _kind(state.data) == "reasoning" for state in states)

@@ -109,6 +109,26 @@ def sse(*events: dict[str, Any]) -> bytes:
     return b"".join(b"event: " + name.encode() + b"\ndata: " + data + b"\n\n" for name, data in blocks)
 
 
+SEARCH = {
+    "id": "ws_1", "type": "web_search_call", "status": "completed",
+    "action": {"type": "search", "query": "é", "queries": ["é"], "sources": [{"type": "url", "url": "https://a.test"}]},
+}  # fmt: skip
+CITED = {"type": "url_citation", "start_index": 0, "end_index": 4, "url": "https://a.test", "title": "A"}
+
+
+def cited(text: str, *notes: dict[str, Any], item_id: str = "msg_1") -> dict[str, Any]:
+    """A message with notes on its text."""
+    content = [{"type": "output_text", "text": text, "annotations": list(notes), "logprobs": []}]
+    return message(text, item_id, content=content)
+
+
+def annotated(note: dict[str, Any], number: int = 0, index: int = 0, item_id: str = "msg_1") -> dict[str, Any]:
+    return {
+        "type": "response.output_text.annotation.added", "item_id": item_id, "output_index": index,
+        "content_index": 0, "annotation_index": number, "annotation": note,
+    }  # fmt: skip
+
+
 REFUSED = message("", content=[{"type": "refusal", "refusal": "I cannot."}])
 FIND, PAY = call("find", '{"q":"é"}', "call_a"), call("pay", "{}", "call_b")
 HALF = (created(), added(message("")), part(), delta("half"))
@@ -142,6 +162,13 @@ OPENAI_RESPONSES = Speaker(
             created(), added(message("")), part(), delta("to be con"),
             incomplete("max_output_tokens", message("to be con", status="incomplete")),
         ),
+        "search": sse(
+            created(), added(reasoning()), done(reasoning("hm", encrypted_content="x")), added(SEARCH, 1),
+            {"type": "response.web_search_call.searching", "item_id": "ws_1", "output_index": 1}, done(SEARCH, 1),
+            added(message(""), 2), part(index=2), delta("Paris", index=2), annotated(CITED, index=2),
+            done(cited("Paris", CITED), 2),
+            completed(reasoning("hm", encrypted_content="x"), SEARCH, cited("Paris", CITED)),
+        ),
         "unknown end": sse(
             created(), added(message("")), part(), delta("to be con"), incomplete("sunspots", message("to be con")),
         ),
@@ -162,6 +189,7 @@ OPENAI_RESPONSES = Speaker(
                 incomplete_details={"reason": "max_output_tokens"},
             )
         ),
+        "search": msgspec.json.encode(response([reasoning("hm"), SEARCH, cited("Paris", CITED)])),
         "unknown end": msgspec.json.encode(incomplete("sunspots", message("to be con"))["response"]),
         "unknown end of nothing": msgspec.json.encode(incomplete("sunspots")["response"]),
         "broken": b'{"id": "resp_1", "output": [',
