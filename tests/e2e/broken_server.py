@@ -325,6 +325,50 @@ def doubt() -> None:
     supervisor.decided = lambda text: Decision("direct", "supervisor")
 
 
+def yes_man() -> None:
+    """Whatever the judge says, the answer passes."""
+    from golive.runtime import supervisor
+    from golive.runtime.judging import Verdict
+
+    supervisor.judged = lambda text: Verdict(True, "judge")
+
+
+def leak() -> None:
+    """What is to be judged is shown as it comes."""
+    from golive.runtime.supervisor import Supervisor
+
+    Supervisor.holds = lambda self, routed: False  # type: ignore[method-assign]
+
+
+def forgetful() -> None:
+    """All earlier turns are condensed, the newest as well."""
+    from golive.memory.history import Past
+
+    Past.older = lambda self, over: self.runs if self.chars > over else ()  # type: ignore[method-assign]
+
+
+def careless() -> None:
+    """The older part of a conversation goes, whether or not there is a summary of it."""
+    from golive.runtime.supervisor import Supervisor
+
+    real = Supervisor.condense
+
+    async def condense(self: Any, step: int, past: Any) -> Any:
+        over = self._agent.routing.summarise_over
+        older = past.older(over)
+        after = await real(self, step, past)
+        return past.condensed(older, "") if after is past else after
+
+    Supervisor.condense = condense  # type: ignore[method-assign]
+
+
+def diligent() -> None:
+    """No run begins with the summary of the one before it."""
+    from golive.runtime.loop import RunLoop
+
+    RunLoop.summarises = False  # type: ignore[assignment]
+
+
 SABOTAGES: dict[str, Callable[[], None]] = {
     function.__name__: function
     for function in (
@@ -332,6 +376,7 @@ SABOTAGES: dict[str, Callable[[], None]] = {
         inline_tools, hold, words, nameless, patience, haste, breaker_never_opens, breaker_never_closes, retry_after,
         splice, truncation, bound, doubt, critical, fragile, tool_timeout, rotation,
         blind_join,
+        yes_man, leak, forgetful, careless, diligent,
     )
 }  # fmt: skip
 

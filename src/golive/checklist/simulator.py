@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from golive.checklist.http import Http, Reply
 from golive.checklist.results import Evidence
 from golive.sim.bill import Totals
@@ -78,6 +80,15 @@ class SimulatorControl:
             Asked(request["at"], _target(request), request["credential"])
             for request in requests
             if request["path"].endswith(_ANSWERING)
+        ]
+
+    async def bodies(self, target: str) -> list[str]:
+        """What the target was sent, the JSON of each model call, oldest first (the newest 1,000 are remembered)."""
+        requests = (await self._ask("GET", "/sim/requests")).json()["requests"]
+        return [
+            msgspec.json.encode(request["body"]).decode()
+            for request in requests
+            if request["path"].endswith(_ANSWERING) and _target(request) == target
         ]
 
     async def forget(self) -> None:
