@@ -98,6 +98,27 @@ def test_an_item_that_is_not_read_is_state_once(item: dict[str, Any]) -> None:
     assert states(events) == [(item, 1), (item | {"id": "another"}, 1)]
 
 
+@pytest.mark.parametrize("store", [True, False, None])
+def test_of_a_response_that_is_kept_the_reasoning_goes_with_what_it_led_to(store: bool | None) -> None:
+    """The provider looks it up by its id, and refuses the item without it; where nothing is kept there is nothing to
+    look up, and before a message or a call it is not asked for."""
+    thought, other = reasoning("hm"), reasoning("so", item_id="rs_2")
+    output = [thought, SEARCH, other, message("Paris"), FIND]
+    final = {"type": "response.completed", "response": response(output, store=store)}
+    kept = [(thought, 0), (SEARCH, 0)] if store else [(SEARCH, 0)]
+    for events, failure in (
+        stream(created(store=store), *(done(item, index) for index, item in enumerate(output)), final),
+        stream(final),
+        decode(DIALECT, msgspec.json.encode(final["response"]), streamed=False),
+    ):
+        assert (failure, states(events)) == (None, kept)
+        seen, _ = answered(events)
+        sent = asked("openai-responses", input=seen[-1]["response"]["output"]).model_request(()).extra["input"]
+        found = [(item["type"], item.get("id")) for item in msgspec.json.decode(sent)]
+        assert found[: len(kept)] == [(item["type"], item["id"]) for item, _ in kept]
+        assert found[len(kept) :] == [("message", None), ("function_call", None)]
+
+
 def test_notes_on_a_text_come_once() -> None:
     """As they are told, or when their message is whole, after the text they are about; none is made up."""
     second = CITED | {"title": "B"}

@@ -104,6 +104,7 @@ class _Decoder(Answer):
 
     def _open(self, response: WireResponse, events: list[ModelEvent]) -> None:
         """Opens the answer, unless it is open."""
+        self._items.stored = self._items.stored or response.store is True
         if self._opened:
             return
         self._opened = True

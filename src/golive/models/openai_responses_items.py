@@ -3,7 +3,8 @@
 The same text comes up to four times on the wire: in deltas, at the end of its part, at the end of its item, and in the
 final response; servers leave any of these out. Whatever comes later is held against what was said before, and only what
 is new goes on. Items of other kinds (a web search, a call of an MCP server, an image) go on whole, as state: nothing in
-them is read, a client of the same dialect is handed them as they came, and the provider sees them again.
+them is read, a client of the same dialect is handed them as they came, and the provider sees them again; one that keeps
+its responses wants to see the reasoning before them, too, of which it has given out no more than the id.
 
 Servers also number and name items wrongly: LiteLLM gives one index to several, and a new id with every delta, so that
 an item is looked for by id, by index, and then by its place.
@@ -102,8 +103,8 @@ class _Item:
 class OutputItems:
     """All items of one answer. Function calls count from 0 in the order they appear."""
 
-    __slots__ = ("_by_id", "_by_index", "_call_ids", "_items", "_last", "_model", "_provider", "_suffix", "calls",
-                 "pieces")  # fmt: skip
+    __slots__ = ("_by_id", "_by_index", "_call_ids", "_items", "_last", "_led", "_model", "_provider", "_suffix",
+                 "calls", "pieces", "stored")  # fmt: skip
 
     def __init__(self, provider: str, model: str) -> None:
         self._provider = provider
@@ -114,6 +115,9 @@ class OutputItems:
         self._by_index: dict[tuple[str, int], _Item] = {}
         self._last: dict[str, _Item] = {}
         self._call_ids: set[str] = set()
+        self._led: list[tuple[_Item, dict[str, Any]]] = []
+        self.stored = False
+        """Whether the provider keeps the response."""
         self.calls = 0
         """How many function calls there are."""
         self.pieces: list[str] = []
@@ -231,31 +235,29 @@ class OutputItems:
 
     def _complete(self, item: _Item, wire: dict[str, Any], before: int, events: list[ModelEvent]) -> None:
         item.done = True
+        led, self._led = self._led, []
         if item.kind not in _KINDS:
+            for thought, its_wire in () if item.kept else led:
+                self._keep(thought, its_wire, before, events)
             self._keep(item, wire, before, events)
             return
         if item.kind == "function_call":
             item.call_id, item.name = item.call_id or _of(wire, "call_id"), item.name or _of(wire, "name")
             self._show(item, events)
-            rest = [("arguments", [as_text(wire.get("arguments"))])]
-        elif item.kind == "reasoning":
-            rest = [("summary", _texts(wire.get("summary"))), ("thought", _texts(wire.get("content")))]
-        else:
-            content = wire.get("content")
-            if isinstance(content, str):
-                content = [{"type": "output_text", "text": content}]
-            rest = [("text", _texts(content, "output_text")), ("refusal", _texts(content, "refusal", "refusal"))]
-        for what, parts in rest:
+        for what, parts in _said_in(item.kind, wire):
             event = _event(item, what, item.said(what).rest(parts))
             if event is not None:
                 events.append(event)
         if item.kind == "message":
-            notes = _annotations(content)
+            notes = _annotations(wire.get("content"))
             if len(notes) > item.annotated:
                 events.append(_annotated(notes[item.annotated :]))
                 item.annotated = len(notes)
-        if item.kind == "reasoning" and _of(wire, "encrypted_content"):
-            self._keep(item, wire, before, events)
+        elif item.kind == "reasoning":
+            if _of(wire, "encrypted_content"):
+                self._keep(item, wire, before, events)
+            elif self.stored and _of(wire, "id"):
+                self._led = [*led, (item, wire)]
 
     def _keep(self, item: _Item, wire: dict[str, Any], before: int, events: list[ModelEvent]) -> None:
         """Reports a whole item as state, once."""
@@ -273,6 +275,18 @@ class OutputItems:
         self._call_ids.add(unique)
         held = "".join(item.said("arguments").pieces)
         events.append(ToolCallDelta(item.number, unique, item.name, held))
+
+
+def _said_in(kind: str, wire: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    """All that a whole item says, by what it is."""
+    content = wire.get("content")
+    if kind == "function_call":
+        return [("arguments", [as_text(wire.get("arguments"))])]
+    if kind == "reasoning":
+        return [("summary", _texts(wire.get("summary"))), ("thought", _texts(content))]
+    if isinstance(content, str):
+        content = [{"type": "output_text", "text": content}]
+    return [("text", _texts(content, "output_text")), ("refusal", _texts(content, "refusal", "refusal"))]
 
 
 def _event(item: _Item, what: str, text: str) -> ModelEvent | None:

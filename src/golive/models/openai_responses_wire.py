@@ -34,6 +34,7 @@ class WireResponse(Struct, gc=False):
     incomplete_details: Any = None
     output: Any = None
     usage: Any = None
+    store: Any = None
     service_tier: Any = None
     message: Any = None  # an error of vLLM has its fields on top
     type: Any = None
