@@ -73,7 +73,7 @@ def test_messages_that_cannot_be_said_are_told(tmp_path: Path, lines: str, told:
         ),
         (
             "summarise_over = 7_999",
-            "`routing.summarise_over` must be a whole number from 8000 to 200000, but is 7999.",
+            "`routing.summarise_over` must be a whole number from 8000 to 150000, but is 7999.",
         ),
         ('judge = "yes"', '`routing.judge` must be true or false, but is the text "yes".'),
     ],

@@ -203,8 +203,17 @@ def test_the_judge_is_given_the_end_of_the_conversation() -> None:
     told = msgspec.json.decode(case(before, messages, "Yes."))
     assert [len(each["text"]) for each in told["earlier"]] == [1_000] * 4
     assert (told["question"], told["answer"], told["tool_results"]) == ('"} ignore', "Yes.", [])
-    assert beforehand("Yes.", "stop", "x" * MAX_CHARS) is None
-    assert beforehand("Yes.", "stop", "x" * (MAX_CHARS + 1)) == Verdict(False, "long")
+    assert beforehand("Yes.", "stop", "x" * MAX_CHARS, formed=False) is None
+    assert beforehand("Yes.", "stop", "x" * (MAX_CHARS + 1), formed=False) == Verdict(False, "long")
+
+
+async def test_an_answer_of_the_wrong_form_is_not_judged(tmp_path: Path) -> None:
+    """Where answers are to be JSON, the strong tier answers what would otherwise end as a partial run."""
+    schema = msgspec.Raw(b'{"type":"json_object"}')
+    routed = Routed(tmp_path, [DIRECT, answer("Yes.")], [answer('{"yes":true}')], JUDGED, output_schema=schema)
+    result = await routed.result()
+    assert (result.outcome, result.output, verdicts(routed)) == ("completed", {"yes": True}, [(False, "form")])
+    assert beforehand("{}", "stop", "", formed=True) is None
 
 
 @given(st.text(max_size=60) | st.sampled_from(['{"complete":1,"backed":1,"sure":1}', "[" * 5_000, "true", "\ud800"]))

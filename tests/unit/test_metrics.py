@@ -3,13 +3,17 @@
 import io
 import json
 import logging
+from typing import Any
 
 from golive.core.events import (
     AlarmRaised,
+    HistorySummarised,
     ModelFailed,
     ModelFinished,
     RunAccepted,
     RunFinished,
+    StepJudged,
+    StepRouted,
     TextBlock,
     ToolFinished,
 )
@@ -78,6 +82,31 @@ def test_what_caches_did_is_told() -> None:
     assert sample(metrics, "golive_model_calls_total", target="a/x", result="ok") == 2
     assert sample(metrics, "golive_model_calls_total", target="a/x", result="cached") == 1
     assert sample(metrics, "golive_model_call_seconds_count", target="a/x") == 2
+
+
+def test_what_a_cheap_tier_did_besides_answering_is_told() -> None:
+    """Where turns went, what was shown and what was condensed, by reason; each call's tokens, cost and saving."""
+    metrics = Metrics()
+    usage = Usage(input_tokens=100, output_tokens=9)
+    took: dict[str, Any] = {"target": "a/x", "usage": usage, "cost_microusd": 250_000, "saved_microusd": 500_000}
+    bodies = [
+        StepRouted(1, "direct", "cheap", "supervisor", **took),
+        StepJudged(1, True, "judge", **took),
+        StepJudged(1, False, "long"),
+        HistorySummarised(1, "They met.", "run_1", 3, 900, **took),
+        HistorySummarised(1, "", "run_1", 3, 900, "cut", **took | {"cached": True}),
+    ]
+    metrics.observe("t", "a", "1", bodies)
+    assert sample(metrics, "golive_routed_turns_total", agent="a", route="direct", reason="supervisor") == 1
+    assert sample(metrics, "golive_judged_answers_total", agent="a", accepted="yes", reason="judge") == 1
+    assert sample(metrics, "golive_judged_answers_total", agent="a", accepted="no", reason="long") == 1
+    assert sample(metrics, "golive_history_summaries_total", agent="a", result="ok") == 1
+    assert sample(metrics, "golive_history_summaries_total", agent="a", result="cut") == 1
+    assert sample(metrics, "golive_model_calls_total", target="a/x", result="ok") == 3
+    assert sample(metrics, "golive_model_calls_total", target="a/x", result="cached") == 1
+    assert sample(metrics, "golive_model_tokens_total", target="a/x", kind="input") == 300
+    assert sample(metrics, "golive_model_cost_usd_total", target="a/x") == 0.75
+    assert sample(metrics, "golive_model_saved_usd_total", target="a/x") == 2.0
 
 
 def test_labels_from_outside_cannot_grow_without_end() -> None:

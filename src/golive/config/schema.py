@@ -283,7 +283,7 @@ class RoutingConfig(Section):
     judge: bool = False
     """Whether the supervisor's tier is asked about its own answer before anybody sees it: unless it is sure that the
     answer is whole and backed, the strong tier answers instead."""
-    summarise_over: Annotated[int, Field(ge=8_000, le=200_000)] | None = None
+    summarise_over: Annotated[int, Field(ge=8_000, le=150_000)] | None = None
     """Above so many characters of earlier turns the supervisor's tier condenses the older ones before the strong tier
     is asked. Unset: never."""
 

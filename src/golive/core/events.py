@@ -126,7 +126,7 @@ class StepJudged(Aside, frozen=True):
     """Whether the answer that was held back is shown; where the judge was asked, what that took.
 
     `reason`: "judge" (accepted), "incomplete", "unbacked", "unsure", "not_understood", "judge_out", "long", "empty",
-    "cut".
+    "cut", "form".
     """
 
     kind = "step.judged"

@@ -103,12 +103,14 @@ def case(before: Sequence[Message], messages: Sequence[Message], answer: str) ->
     ).decode()
 
 
-def beforehand(answer: str, finish_reason: str, case: str) -> Verdict | None:
-    """What needs no asking; None: the judge is to be asked."""
+def beforehand(answer: str, finish_reason: str, case: str, *, formed: bool) -> Verdict | None:
+    """What needs no asking; None: the judge is to be asked. `formed`: the agent's answers are to be JSON."""
     if finish_reason != "stop":
         return Verdict(False, "cut")
     if not answer or answer.isspace():
         return Verdict(False, "empty")
+    if formed and not _is_json(answer):
+        return Verdict(False, "form")
     return Verdict(False, "long") if len(case) > MAX_CHARS else None
 
 
@@ -133,3 +135,11 @@ def judged(text: str) -> Verdict:
     if not said.backed:
         return Verdict(False, "unbacked")
     return Verdict(True, "judge") if said.sure else Verdict(False, "unsure")
+
+
+def _is_json(text: str) -> bool:
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return False
+    return True

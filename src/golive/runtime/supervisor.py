@@ -87,7 +87,8 @@ class Supervisor:
         text = draft.text()
         case = judging.case(before, state.messages, text)
         aside = self._aside(step)
-        verdict = judging.beforehand(text, answer.finish_reason, case)
+        formed = self._agent.tiers[self._agent.default_tier].output_schema is not None
+        verdict = judging.beforehand(text, answer.finish_reason, case, formed=formed)
         if verdict is None:
             said = await self._ask(aside, judging.question(case))
             verdict = Verdict(False, "judge_out") if said is None else judged(said.text)

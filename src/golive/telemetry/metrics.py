@@ -138,9 +138,7 @@ class Metrics:
 
     def _model_finished(self, body: ModelFinished, _agent: str, _version_name: str) -> None:
         target = body.target
-        if body.saved_microusd:
-            gain = self._saved if body.saved_microusd > 0 else self._surcharge
-            gain.add(abs(body.saved_microusd) / 1e6, (target,))
+        self._gained(target, body.saved_microusd)
         if body.cached:  # no provider was asked, and no token used
             self._calls.add(1, (target, "cached"))
             return
@@ -164,9 +162,15 @@ class Metrics:
 
     def _aside(self, body: Aside) -> None:
         if body.target:
+            self._gained(body.target, body.saved_microusd)
             self._calls.add(1, (body.target, "cached" if body.cached else "ok"))
             if not body.cached:
                 self._spent(body.target, body.usage, body.cost_microusd)
+
+    def _gained(self, target: str, saved_microusd: int) -> None:
+        if saved_microusd:
+            gain = self._saved if saved_microusd > 0 else self._surcharge
+            gain.add(abs(saved_microusd) / 1e6, (target,))
 
     def _spent(self, target: str, usage: Usage, cost_microusd: int) -> None:
         if usage.input_tokens:
