@@ -21,6 +21,10 @@ ANTHROPIC_BOTH = (
 )
 GEMINI = "The input token count (1200293) exceeds the maximum number of tokens allowed (1048576)."
 GEMINI_BARE = "The input token count exceeds the maximum number of tokens allowed (1048576)."
+VERTEX = (
+    "Unable to submit request because the input token count is 1251952 but model only supports up to 1048576. Reduce "
+    "the input token count and try again."
+)
 VLLM = (
     "This model's maximum context length is 16384 tokens. However, you requested 122946 tokens (112946 in the "
     "messages, 10000 in the completion). Please reduce the length of the messages or completion."
@@ -62,6 +66,7 @@ CHAT, RESPONSES = OpenAIChat(), OpenAIResponses()
     [
         (Anthropic(), anthropic(ANTHROPIC)), (Anthropic(), anthropic(ANTHROPIC_BOTH)),
         (Gemini(), google(GEMINI)), (Gemini(), google(GEMINI_BARE)), (Gemini(), [google(GEMINI)]),
+        (Gemini(), google(VERTEX)),
         (CHAT, [google(GEMINI_BARE)]), (CHAT, anthropic(ANTHROPIC)),
         (CHAT, openai(VLLM)), (CHAT, flat(VLLM)), (CHAT, openai(VLLM_16)), (RESPONSES, openai(VLLM_16)),
         (CHAT, openai(VLLM, "invalid_request_error", "invalid_request_error")),
@@ -74,7 +79,7 @@ def test_what_vendors_say_of_a_context_that_is_too_long(dialect: Dialect, body: 
     """Each sentence as it was answered, in its vendor's own body; the words are kept."""
     found = refused(dialect, body)
     assert type(found) is ContextTooLong
-    assert "tokens" in found.fields["vendor_message"]
+    assert "token" in found.fields["vendor_message"]
     assert "larger context window" in found.remedy
 
 

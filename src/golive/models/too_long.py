@@ -44,6 +44,11 @@ SENTENCES = (
         "Gemini", "INVALID_ARGUMENT",
         r"The input token count (?:\(\d+\) )?exceeds the maximum number of tokens allowed",
     ),
+    # Vertex AI: https://github.com/google-gemini/gemini-cli/issues/19727
+    _sentence(
+        "Gemini", "INVALID_ARGUMENT",
+        r"Unable to submit request because the input token count is \d+ but model only supports up to \d+",
+    ),
     # vLLM, whose sentence OpenAI's was (and still is for embeddings), and DeepSeek, which serves with the same words:
     # https://github.com/vllm-project/vllm/issues/20409, https://github.com/evalstate/fast-agent/issues/621
     _sentence("vLLM", "BadRequestError invalid_request_error", r"This model's maximum context length is \d+ tokens"),
