@@ -3,12 +3,14 @@
 docs/check.md names these sabotages in a table, which `test_check.py` compares with the register.
 """
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from golive.checklist.drill import ROUNDING_S
 from golive.checklist.engine import prove
 from golive.checklist.registry import load as load_checks
 from golive.checklist.twin import SPEED, Twin
@@ -188,12 +190,16 @@ async def test_further_credentials_are_drilled_as_well(tmp_path: Path) -> None:
     assert recovery.measured.startswith("10 failures; ")
 
 
-async def test_rotation_passes_with_the_time_of_the_first(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dialect", ["openai-chat", "openai-responses", "anthropic", "gemini"])
+async def test_rotation_passes_with_the_time_of_the_first(tmp_path: Path, dialect: str) -> None:
     """The first credential is left alone until its time, and every user answered by the second."""
-    async with twin_of(project(tmp_path, golive=FURTHER + PRICES)) as sound:
+    golive = FURTHER.replace("[providers.first]", f'[providers.first]\ndialect = "{dialect}"') + PRICES
+    async with twin_of(project(tmp_path, golive=golive)) as sound:
         found = await hold("MD-3.rotation", sound)
     assert (found.status, found.why) == ("pass", "")
-    assert "with 2 of 2 credentials, with the first again after 12." in found.measured
+    told = re.search(r"with 2 of 2 credentials, with the first again after ([0-9.]+) s", found.measured)
+    assert told is not None
+    assert float(told[1]) >= 12 - ROUNDING_S
     used = found.evidence[-1].got.partition("their use: ")[2].partition(";")[0].split(", ")
     assert used[:2] == ["1", "2"]
     assert set(used[2:-1]) <= {"2"}

@@ -81,8 +81,8 @@ async def stall(target: Target) -> Result:
 async def _silenced(twin: Twin, way: Course, silence: _Silence) -> Result:
     latest_s = silence.limit_s + way.longest_backoff_s + WORK_S * twin.speed
     found = Finding(
-        f"answered after {silence.setting} = {silence.limit_s:g} s and before {latest_s:g} s (of which "
-        f"{WORK_S * twin.speed:g} s for work in a machine that time makes slower)"
+        f"answered after {silence.setting} = {silence.limit_s:g} s and before {latest_s:g} s (this machine may work "
+        f"{WORK_S:g} s, which count as {WORK_S * twin.speed:g} s there)"
     )
     if silence.limit_s >= way.deadline_s:
         return found.unknown(f"the run's limits.deadline_s ({way.deadline_s:g} s) is over first")

@@ -72,6 +72,9 @@ FALLS: dict[str, Fall] = {
         way="max_output_tokens", script=Script(text=WORDS, finish_reason="length"), outcomes=("partial",),
         reasons=("max_output_tokens",), text=True,
     ),
+    "model-empty": Fall(
+        way="model_empty", script=Script(text=""), outcomes=("failed",), reasons=("model.empty",)
+    ),
     "refused": Fall(
         way="refused", script=Script(text="", refusal="I will not."), outcomes=("refused",),
         reasons=("refusal", "content_filter"),
@@ -111,12 +114,21 @@ async def _fall(target: Target, fall: Fall) -> Result:
         return found.failed("; ".join(faults))
     if len(languages) > MOST_LANGUAGES:
         return found.warned(f"shortened: {MOST_LANGUAGES} of the agent's {len(languages)} variants were tried")
-    return found.passed()
+    return found.passed(unsaid(messages, fall.way))
 
 
 def variants(messages: Messages) -> list[str]:
     """The agent's languages; "" is the one of the words that belong to no variant."""
     return ["", *(key for key, words in messages.items() if not isinstance(words, str))]
+
+
+def unsaid(messages: Messages, way: str) -> str:
+    """A note on the agent's languages that have no words for this, and whose readers are told others; empty: none."""
+    lacking = [key for key, words in messages.items() if not isinstance(words, str) and way not in words]
+    if not lacking:
+        return ""
+    tables = ", ".join(f"[messages.{key}]" for key in lacking)
+    return f"{tables} without `{way}`: readers of {', '.join(lacking)} are told it in the words without a language"
 
 
 def named(language: str) -> str:

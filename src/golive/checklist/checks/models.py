@@ -192,7 +192,10 @@ async def chain(target: Target) -> Result:
     tiers: dict[str, list[str]] = (await target.card())["tiers"]
     targets = tiers.get("default") or next(iter(tiers.values()))
     if len(targets) < 2:
-        return found.unknown(f"the agent's chain has one target ({targets[0]}): with that one out, nobody answers")
+        return found.unknown(
+            f"the agent's chain has one target ({targets[0]}): add a second, best at another provider; with that one "
+            "out, nobody answers"
+        )
     first, second = targets[0], targets[1]
     script = Script(refuse=True)
     found.saw(await target.twin.simulator.play(script, times=1, models=[first.partition("/")[2]]))

@@ -4,9 +4,10 @@ No tool of the user's is called, or even imported: in the twin used here stand-i
 in the same worker processes, under the same [tools.NAME].
 """
 
+import asyncio
 from typing import Any, NamedTuple
 
-from golive.checklist.checks.degrading import MOST_LANGUAGES, named, variants
+from golive.checklist.checks.degrading import MOST_LANGUAGES, named, unsaid, variants
 from golive.checklist.drill import WORK_S, course, in_words, noted, scale, timed, too_long
 from golive.checklist.http import Reply, Unreachable
 from golive.checklist.registry import check
@@ -21,6 +22,9 @@ from golive.sim.script import Script, ToolUse
 
 CODES: dict[Death, str] = {"raises": ToolRaised.code, "hangs": ToolTimeout.code, "dies": WorkerCrashed.code}
 """By which the run names the tool as missing."""
+RESTART_S = 10.0
+"""Longest wait for a worker's successor, seconds of the machine, in which processes start as slowly as ever."""
+LOOK_S = 0.1
 GIVE_UP_S = 5.0
 """Beyond what a run may take, seconds of the machine: then we stop waiting."""
 
@@ -80,6 +84,17 @@ async def _fallen(twin: Twin, name: str, death: Death, *, language: str = "", li
     longest_s = limit_s / twin.speed + WORK_S + GIVE_UP_S
     reply, body = await twin.run("Please use your tool.", timeout_s=longest_s, **fields)
     return _Run(reply, body)
+
+
+async def _again(twin: Twin, name: str) -> _Run:
+    """The next run that calls the tool; again, as long as there is no new worker."""
+    end = twin.clock.monotonic() + RESTART_S
+    while True:
+        run = await _fallen(twin, name, "raises")
+        lost = {code for _, _, code in run.missing} & {CODES["hangs"], CODES["dies"]}
+        if not lost or twin.clock.monotonic() >= end:
+            return run
+        await asyncio.sleep(LOOK_S)
 
 
 async def _dying(target: Target, tools: _Tools, found: Finding) -> Twin:
@@ -143,7 +158,9 @@ async def _dies(target: Target, death: Death) -> Result:
         return found.unknown(why)
     try:
         run = await _fallen(twin, name, death, limit_s=limit_s)
-        again = await _fallen(twin, name, "raises")
+        over_at = twin.clock.monotonic()
+        again = await _again(twin, name)
+        restart_s = twin.clock.monotonic() - over_at
     except Unreachable as error:
         found.measured = f"0 of 1 answered: {error.message} {scale(twin)}"
         await twin.restart()
@@ -155,11 +172,11 @@ async def _dies(target: Target, death: Death) -> Result:
     journal, events = await twin.journal(str(run.body.get("run")))
     found.saw(journal)
     found.saw(twin.http.evidence(again.reply, f"the next call of {name}; {scale(twin)}"))
-    ended = run.body.get("outcome")
+    ended, text = run.body.get("outcome"), str(run.body.get("text") or "")
     found.measured = (
         f"{ended == outcome:d} of 1 answered: {ended} after {seconds:.1f} s, missing {_named(run)}; "
-        f"{in_words(str(run.body.get('text')), run.words)}; the run after it, with a call of the same tool, took "
-        f"{timed(twin, again.reply):.1f} s; {scale(twin)}"
+        f"{in_words(text, run.words)}; the tool's next call was over {restart_s:.1f} s later, by this machine's clock; "
+        f"all else {scale(twin)}"
     )
     faults = _faults(twin, run, outcome, name, CODES[death])
     last = events[-1] if events else {}
@@ -241,11 +258,11 @@ async def _told(target: Target, tools: _Tools, way: str, outcome: str, names: li
         faults += [f"{language}: {fault}".removeprefix(": ") for fault in wrong]
         told.append(
             f"{named(language)}{run.body.get('outcome')} after {timed(twin, run.reply):.1f} s, missing {_named(run)}, "
-            f"{in_words(str(run.body.get('text')), run.words)}"
+            f"{in_words(str(run.body.get('text') or ''), run.words)}"
         )
     found.measured = f"{'; '.join(told)}; {scale(twin)}"
     if faults:
         return found.failed("; ".join(faults))
     if len(languages) > MOST_LANGUAGES:
         return found.warned(f"shortened: {MOST_LANGUAGES} of the agent's {len(languages)} variants were tried")
-    return found.passed()
+    return found.passed(unsaid(messages, way))
