@@ -25,7 +25,7 @@ from golive.gateway.problems import Headers
 from golive.gateway.routes import forbidden
 from golive.gateway.runs import sim_headers
 from golive.gateway.watch import Watch
-from golive.models.call import Metered, ModelEvent, ModelRequest, Opened, UsageReported
+from golive.models.call import Metered, ModelEvent, ModelRequest, Opened, TextDelta, UsageReported
 from golive.runtime.api import RunRequest, RunResult
 from golive.runtime.relay import Relay, RelayCall
 from golive.runtime.service import Runtime
@@ -160,6 +160,8 @@ class Tail:
         """Takes in a batch."""
         for event in events:
             kind = type(event)
+            if kind is TextDelta:
+                continue
             if kind is Opened:
                 self.opened = self.opened or event  # type: ignore[assignment]
             elif kind is UsageReported or (kind is Metered and self.usage is None):

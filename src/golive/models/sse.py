@@ -101,13 +101,14 @@ class Splitter:
     def _events(self, whole: bytes) -> list[ServerEvent | bytes]:
         found: list[ServerEvent | bytes] = []
         for block in whole.split(b"\n\n"):
-            end = block.find(b"\n")
-            if end < 0 and block.startswith(b"data: "):
+            if block.startswith(b"data: ") and b"\n" not in block:
                 found.append(block[6:])
             elif (
-                block.startswith(b"event: ") and block.startswith(b"data: ", end + 1) and block.find(b"\n", end + 7) < 0
+                block.startswith(b"event: ")
+                and block.startswith(b"data: ", end := block.find(b"\n") + 1)
+                and block.find(b"\n", end) < 0
             ):
-                found.append(ServerEvent(block[end + 7 :], block[7:end]))
+                found.append(ServerEvent(block[end + 6 :], block[7 : end - 1]))
             elif block:
                 event = _parse(block)
                 if event is not None:

@@ -259,6 +259,9 @@ class RelayCall:
         """Notes what the journal is to say; False where nothing in it is for the reader."""
         told = False
         for event in batch:
+            if type(event) is TextDelta:
+                told = True
+                continue
             if isinstance(event, AttemptStarted):
                 self._attempt = event.attempt
                 continue
@@ -266,8 +269,6 @@ class RelayCall:
                 self._note_failed(event.error, wait_s=event.wait_s)
                 continue
             told = True
-            if type(event) is TextDelta:
-                continue
             if isinstance(event, Finished):
                 self._finish_reason = event.reason
             elif isinstance(event, Opened):
