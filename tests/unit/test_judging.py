@@ -1,7 +1,9 @@
 """What the cheap tier answers is shown once it was judged, and never otherwise."""
 
 import asyncio
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -9,13 +11,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from golive.core.errors import ModelBadRequest, ModelUnreachable
-from golive.core.events import StepJudged, StepRouted, TextHeld, decode_body
+from golive.core.events import Event, StepJudged, StepRouted, TextHeld, decode_body
+from golive.core.frames import Cursor
 from golive.core.messages import Message, ToolCall, Usage
-from golive.models.call import Finished, ReasoningDelta, RefusalDelta, Retracted, TextDelta
+from golive.models.call import (
+    CallContext,
+    Finished,
+    ModelEvent,
+    ModelRequest,
+    ReasoningDelta,
+    RefusalDelta,
+    Retracted,
+    TextDelta,
+)
+from golive.runtime.agent import Tier
 from golive.runtime.judging import MAX_CHARS, Verdict, beforehand, case, judged
 from golive.runtime.routing import Routing
 from golive.runtime.state import RunState
-from tests.unit.routing_kit import DIRECT, STRONG, TOOL, Routed
+from golive.store.ports import Lease
+from tests.unit.routing_kit import DIRECT, PLAIN, STRONG, TOOL, Routed
 from tests.unit.runtime_kit import Item, answer, asks, drain, shown
 
 JUDGED = Routing("cheap", "default", judge=True)
@@ -149,6 +163,39 @@ async def test_an_answer_begun_anew_is_held_as_it_stands(tmp_path: Path) -> None
     assert not any(frame.event == "text.reset" for frame in frames)
 
 
+async def test_verdict_and_answer_become_durable_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No crash leaves an accepted answer without its text."""
+    routed = Routed(tmp_path, [DIRECT, answer("Hi."), GOOD], [], JUDGED)
+    written: list[list[str]] = []
+    append = routed.world.store.append
+
+    async def watched(lease: Lease, expected: int, events: Sequence[Event], **rest: Any) -> None:
+        written.append([event.kind for event in events])
+        await append(lease, expected, events, **rest)
+
+    monkeypatch.setattr(routed.world.store, "append", watched)
+    assert (await routed.result()).text == "Hi."
+    assert ["step.judged", "text.block"] in [kinds[-2:] for kinds in written]
+
+
+@pytest.mark.parametrize(("policy", "retracts"), [(JUDGED, "all"), (PLAIN, "tools")])
+async def test_what_nobody_sees_can_be_begun_anew(tmp_path: Path, policy: Routing, retracts: str) -> None:
+    """Also where the reader could take back no text that was shown."""
+    routed = Routed(tmp_path, [DIRECT, answer("Hi."), GOOD], [], policy)
+    asked: list[str] = []
+    version = routed.world.agents.get("default", "helper")
+
+    async def watched(request: ModelRequest, ctx: CallContext) -> AsyncGenerator[list[ModelEvent], None]:
+        asked.append(ctx.retracts)
+        async for batch in routed.cheap(request, ctx):
+            yield batch
+
+    tiers = {**version.tiers, "cheap": Tier(call=watched, targets=("sim/small",))}
+    routed.world.agents.put("default", msgspec.structs.replace(version, tiers=tiers))
+    assert (await routed.result(unbroken=True)).text == "Hi."
+    assert asked[:2] == ["all", retracts]
+
+
 async def test_a_run_cancelled_while_its_answer_is_judged_shows_nothing(tmp_path: Path) -> None:
     """Neither to the reader nor to the next run of the conversation; the judge's call is counted."""
     asked, never = asyncio.Event(), asyncio.Event()
@@ -220,3 +267,16 @@ async def test_an_answer_of_the_wrong_form_is_not_judged(tmp_path: Path) -> None
 def test_whatever_else_the_judge_says_is_a_doubt(text: str) -> None:
     """Only its form, filled with true, lets an answer pass."""
     assert judged(text) == Verdict(False, "not_understood")
+
+
+@pytest.mark.parametrize("turn", [GOOD, verdict(sure=False)])
+async def test_a_late_reader_sees_the_same_stream(tmp_path: Path, turn: list[Item]) -> None:
+    """Live and out of the journal each frame has the same place, so that Last-Event-ID works around what was held."""
+    routed = Routed(tmp_path, [DIRECT, answer("Draft."), turn], [answer("Right.")], JUDGED)
+    run = await routed.world.start("Hello")
+    live = await drain(await routed.world.runtime.subscribe("default", run))
+    late = await drain(await routed.world.runtime.subscribe("default", run))
+    assert [(frame.pos, frame.event) for frame in live] == [(frame.pos, frame.event) for frame in late]
+    for place in (frame.pos for frame in live):
+        rest = await drain(await routed.world.runtime.subscribe("default", run, Cursor(1, place)))
+        assert [frame.event for frame in rest] == [frame.event for frame in live if frame.pos > place]

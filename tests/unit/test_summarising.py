@@ -12,6 +12,7 @@ from golive.core.errors import ContextTooLong
 from golive.core.events import HistorySummarised
 from golive.core.messages import ImagePart, Message, TextPart, ToolCall
 from golive.memory.history import SUMMARY_MARK, EarlierRun, Past
+from golive.models.call import Finished, RefusalDelta, TextDelta
 from golive.runtime.routing import Routing
 from golive.runtime.state import RunState
 from golive.runtime.summarising import fault, question
@@ -88,6 +89,7 @@ async def test_the_next_run_begins_with_the_summary(tmp_path: Path) -> None:
     [
         ([ContextTooLong("too long")], "summariser_out"),
         (answer("They m", reason="length"), "cut"),
+        ([TextDelta("I cannot."), RefusalDelta("No."), Finished("stop")], "cut"),
         (answer(" "), "empty"),
         (answer("x" * 1_050), "longer"),
     ],
@@ -123,6 +125,29 @@ async def test_without_the_policy_the_turns_themselves_count(tmp_path: Path) -> 
     routed.world.agents.put("default", plain)
     await routed.result("and four?", conversation="c")
     assert shown_to(routed)[:2] == ["one" * 50, "A" * 900]
+
+
+async def test_what_was_accepted_later_and_ended_sooner_is_not_told_twice(tmp_path: Path) -> None:
+    """Two runs are cancelled in the queue; one of them is condensed by the run before it: what is older stays away."""
+    gate = asyncio.Event()
+    cheap = [STRONG, STRONG, STRONG, answer("They met."), STRONG]
+    strong = [answer("A" * 900), [gate.wait, *answer("two")], answer("three"), answer("last")]
+    routed = Routed(tmp_path, cheap, strong, BRIEF)
+    await routed.result("one" * 50, conversation="c")
+    second, third, bee, sea = [
+        await routed.world.start(text, conversation="c") for text in ("and two", "and three", "bee", "C" * 600)
+    ]
+    for run in (bee, sea):
+        await routed.world.runtime.cancel("default", run, "key_1", "enough")
+    gate.set()
+    assert (await routed.world.runtime.wait("default", third)).text == "three"
+    assert shown_to(routed) == [SUMMARY_MARK + "They met.", "C" * 600, "and three"]
+    assert [body.through for body in summaries(routed)] == [bee]
+    await routed.result("the last", conversation="c")
+    summary, *rest = shown_to(routed)
+    assert summary == SUMMARY_MARK + "They met."
+    assert rest == ["and three", "three", "bee", "C" * 600, "the last"]
+    assert (await routed.world.runtime.result("default", second)).text == "two"
 
 
 async def test_a_run_cancelled_while_it_is_condensed_ends(tmp_path: Path) -> None:
