@@ -34,7 +34,7 @@ RUNTIME := .venv/.runtime-installed
 DEV := .venv/.dev-installed
 LOCAL := .venv/.local-installed
 
-.PHONY: help setup demo demo-local test test-all check lint format bench bench-faults docs sim lock clean
+.PHONY: help setup demo demo-local test test-all check lint format bench bench-pairs bench-faults docs sim lock clean
 
 help: ## List the tasks
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ format: $(DEV) ## Format the code and mend what can be mended by rule
 
 bench: $(DEV) ## Measure golive beside its peers (bench/README.md)
 	@$(BIN)/python bench/run.py
+
+bench-pairs: $(DEV) ## Measure this tree beside the revision of the main job: what has become dearer
+	@$(BIN)/python bench/pairs.py
 
 bench-faults: $(DEV) ## What users see while a provider fails, beside a peer
 	@$(BIN)/python bench/faults.py

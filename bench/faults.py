@@ -22,12 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+import report
 from processes import Process, cores, free_port, json_output
 from servers import PEERS, STATE, Missing, _package, _python
 
 TEXT = "Your parcel left Ghent on Monday and will be with you on Thursday, between nine and noon. " * 4
 QUESTION = "Where is my parcel?"
-README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
 LIMIT_S = 60.0
 
@@ -231,9 +231,7 @@ def main() -> None:
     told = f"{head}\n\n{table(found)}\n"
     print(told)
     if options.write:
-        page = README.read_text()
-        before, _, rest = page.partition(BEGIN)
-        README.write_text(f"{before}{BEGIN}\n{told}{END}{rest.partition(END)[2]}")
+        report.put(BEGIN, END, told)
 
 
 if __name__ == "__main__":

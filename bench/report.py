@@ -145,9 +145,8 @@ def _most_open(run: Run) -> float:
     return max((figures.get("open_streams", 0.0) for figures in run.found.values()), default=0.0)
 
 
-def write(run: Run) -> None:
-    """Puts the tables into README.md, between the markers."""
-    text = README.read_text()
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    README.write_text(f"{before}{BEGIN}\n{tables(run)}{END}{after}")
+def put(begin: str, end: str, written: str) -> None:
+    """Puts what was written into README.md, between the markers."""
+    before, _, rest = README.read_text().partition(begin)
+    _, _, after = rest.partition(end)
+    README.write_text(f"{before}{begin}\n{written}{end}{after}")

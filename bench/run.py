@@ -67,7 +67,7 @@ def main() -> int:
     (STATE / "figures.json").write_text(json.dumps({"provider": run.provider, **run.found}, indent=1))
     print(report.tables(run))
     if args.write:
-        report.write(run)
+        report.put(report.BEGIN, report.END, report.tables(run))
     return 0
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from processes import Process, cores, free_port
-from servers import AGENTS, STATE, Ask, Contender, Missing, Running
+from servers import AGENTS, HERE, STATE, Ask, Contender, Missing, Running
 
 WHOLE = "sim-text?tokens=20"
 BURST = "sim-text?tokens=200&burst=20"
@@ -222,9 +222,9 @@ def measure_provider(provider: Running, effort: Effort) -> Figures:
     return found
 
 
-def measure_starts(effort: Effort) -> Figures:
+def measure_starts(effort: Effort, golive: Path = HERE) -> Figures:
     """Seconds of `golive --help`, and of `golive dev` in a new project until it answers; medians."""
-    command = str(Path(sys.executable).with_name("golive"))
+    command = str(golive)
     helps, devs = [], []
     for _ in range(effort.starts):
         began = time.perf_counter()

@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PEERS = ROOT / "bench" / "peers"
 STATE = ROOT / ".bench"
 """Environments of the peers, and what the servers write (on a real disk: golive's journal is measured durable)."""
+HERE = Path(sys.executable).with_name("golive")
+"""The command of this working tree."""
 QUESTION = "Where is my parcel, please? I ordered a kettle and two lanterns a week ago."
 PROMPT = "You are the support agent of a shop. Answer in two sentences."
 CONTENT = r'"content": ?"[^"]'
@@ -131,11 +133,10 @@ AGENTS = {
 
 
 @contextlib.contextmanager
-def golive(sim_port: int) -> Iterator[Running]:
+def golive(sim_port: int, command: Path = HERE) -> Iterator[Running]:
     """`golive serve` as it is: keys checked, journal durable on SQLite (synchronous=FULL), usage metered, logs on."""
     root = golive_project(sim_port, AGENTS)
-    command = str(Path(sys.executable).with_name("golive"))
-    made = json_output([command, "keys", "create", "--name", "bench", "--json"], cwd=root)
+    made = json_output([str(command), "keys", "create", "--name", "bench", "--json"], cwd=root)
     headers = {"authorization": f"Bearer {made['key']}"}
     names = {model: name for name, model in AGENTS.items()}
 
@@ -145,13 +146,13 @@ def golive(sim_port: int) -> Iterator[Running]:
         return Ask(f"/v1/agents/{names[model]}/runs", body, headers, first="event: text.delta", last=done)
 
     port = free_port()
-    with Process([command, "serve", "--port", str(port)], cpu=cores()[0], log=root / "log", cwd=root) as process:
+    with Process([str(command), "serve", "--port", str(port)], cpu=cores()[0], log=root / "log", cwd=root) as process:
         process.wait_ready(port, "/health/ready")
         yield Running(process, port, lambda model, stream: chat_ask(f"sim/{model}", stream, headers), agent)
 
 
 def _golive_version() -> str:
-    return output([str(Path(sys.executable).with_name("golive")), "--version"]).split()[-1]
+    return output([str(HERE), "--version"]).split()[-1]
 
 
 # ---- peers -----------------------------------------------------------------------------------------------------------
