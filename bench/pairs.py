@@ -86,8 +86,9 @@ def table(pairs: list[tuple[Figures, Figures]], asked: str, base: str) -> str:
         medians[key] = statistics.median(ratios)
         digits = max(rows[key].digits, 1)
         before, now = (statistics.median(pair[side][key] for pair in pairs) for side in (0, 1))
+        what = rows[key].text.removeprefix("added ")
         lines.append(
-            f"| {rows[key].text.removeprefix('added ')} | {before:,.{digits}f} | {now:,.{digits}f} | {medians[key]:.2f} "
+            f"| {what} | {before:,.{digits}f} | {now:,.{digits}f} | {medians[key]:.2f} "
             f"| {ratios[0]:.2f} to {ratios[-1]:.2f} |"
         )
     cpu = statistics.median(medians[key] for key in CPU)
