@@ -120,10 +120,12 @@ async def _target(
             yield remote, None
         return
     from golive.checklist.twin import twin
+    from golive.cli.idle import tell_idle
     from golive.config.load import load as load_config
 
     environ = dict(os.environ)
     loaded = load_config(config, environ)
+    tell_idle(loaded.idle)
     async with twin(loaded, environ, clock=clock, chance=SystemChance(), agent=agent) as found:
         yield found, str(loaded.root / "golive.toml")
 

@@ -9,10 +9,12 @@ from typing import Annotated
 import msgspec
 import typer
 
+from golive.cli.idle import tell_idle
 from golive.cli.options import ConfigOption, KeyOption
 from golive.cli.show import Column, table
 from golive.config.explain import DEFAULT, Value, as_json, select
 from golive.config.load import load
+from golive.config.problems import Problem
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -39,12 +41,13 @@ def explain(
     A secret is shown as the reference it is, with whether it is there; its value is never shown.
     """
     ignored: Sequence[str] = ()
+    idle: Sequence[Problem] = ()
     present: dict[str, bool] = {}
     if url is not None:
         values = _served(url, api_key)
     else:
         loaded = load(config, os.environ)
-        values, ignored = list(loaded.values), loaded.ignored
+        values, ignored, idle = list(loaded.values), loaded.ignored, loaded.idle
         present = {value.key: _there(str(value.value), loaded.root) for value in values if value.secret and value.value}
         present.pop("secrets.pepper", None)  # golive makes that file itself
     values = select(values, key)
@@ -57,6 +60,8 @@ def explain(
         _lines(values, present)
     if ignored and key is None:
         typer.echo(f"No settings of golive, and ignored: {', '.join(ignored)}", err=True)
+    if key is None:
+        tell_idle(idle)
 
 
 def _served(url: str, api_key: str | None) -> list[Value]:

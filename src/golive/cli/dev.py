@@ -20,6 +20,7 @@ def dev(
 
     from golive.cli.client import Address
     from golive.cli.hosting import DRAIN_S, announced, own_key, serving, simulated, with_defaults
+    from golive.cli.idle import tell_idle
     from golive.cli.reloading import look, reload_on_change, stopped
     from golive.config.load import load
     from golive.gateway.listen import run_loop
@@ -31,6 +32,7 @@ def dev(
         async with simulated(loaded) as simulator, serving(loaded, environ, inline=inline, dev=True) as (server, http):
             key = own_key(server, "dev")
             async with announced(loaded.root, Address(http.url, key, os.getpid())), stopped() as stop:
+                tell_idle(loaded.idle)
                 _greet(http.url, key, sorted(loaded.agents), simulator)
                 await reload_on_change(server, config, environ, seen, stop)
 

@@ -13,6 +13,7 @@ from types import TracebackType
 import typer
 
 from golive.app import DEFAULT_TENANT, Server
+from golive.cli.idle import tell_idle
 from golive.cli.main import tell
 from golive.config.load import CONFIG_FILE, Loaded, load_around
 from golive.core.errors import GoliveError
@@ -61,6 +62,8 @@ class Reloader:
         of_agents = _by_agent(paths, before)
         if self._told.pop(CONFIG_FILE, "") or CONFIG_FILE in paths:
             _say(f"{CONFIG_FILE} reloaded")
+        known = {setting.message for setting in before.idle}
+        tell_idle([setting for setting in loaded.idle if setting.message not in known])
         every = self._server.adopt(loaded)
         for name in before.agents.keys() - loaded.agents.keys():
             self._forget(name)

@@ -46,6 +46,11 @@ def serve(
         listener = bind(loaded.config.server.host, loaded.config.server.port)
         server = Server(loaded, environ, clock=fast or SystemClock())
         try:
+            for idle in loaded.idle:
+                server.log.warning(
+                    "setting.without_effect", setting=idle.key, origin=idle.origin, message=idle.message,
+                    remedy=idle.remedy,
+                )  # fmt: skip
             await server.start()
             http = HttpServer(server.gateway, listener)
 

@@ -7,6 +7,7 @@ from msgspec import Struct
 from pydantic import ValidationError
 
 from golive.config import json_schema, problems
+from golive.config.contradictions import agent_contradictions
 from golive.config.environment import PREFIX
 from golive.config.files import Toml, Unreadable, read_text, read_toml
 from golive.config.messages import message_problems
@@ -75,6 +76,7 @@ def load_agent(folder: Path, config: GoliveConfig, root: Path) -> tuple[LoadedAg
         + _chains(agent, config, toml)
         + _worker_env(agent, config, toml)
         + _routing(agent, toml)
+        + agent_contradictions(agent, config, toml)
         + list(message_problems(agent.messages, toml))
     )
     schemas: dict[str, dict[str, Any]] = {}
@@ -115,7 +117,7 @@ def _tiers(agent: AgentConfig, toml: Toml) -> list[Problem]:
 
 
 def _routing(agent: AgentConfig, toml: Toml) -> list[Problem]:
-    """What [routing] names that is no tier of the agent, or twice the same; and what it asks of a supervisor it lacks."""
+    """What [routing] names that is no tier of the agent, or twice the same; and work for a supervisor that it lacks."""
     routing, found = agent.routing, []
     if routing.supervisor is None:
         return [

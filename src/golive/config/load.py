@@ -14,9 +14,11 @@ from pydantic import ValidationError
 
 from golive.config import environment, problems
 from golive.config.agents import LoadedAgent, folders, load_agent
+from golive.config.contradictions import config_contradictions
 from golive.config.environment import Overrides
 from golive.config.explain import DEFAULT, Value, expand
 from golive.config.files import Toml, Unreadable, read_toml
+from golive.config.idle import idle_settings
 from golive.config.problems import Problem
 from golive.config.schema import GoliveConfig
 from golive.config.tree import KeyPath
@@ -29,7 +31,8 @@ class Loaded(Struct, frozen=True):
     """Everything that was read, once.
 
     `root`: folder of golive.toml, absolute; paths in it are relative to this. `values`: each setting with its origin,
-    the agents' as `agent.NAME.…`. `ignored`: GOLIVE_ variables of the environment that are no settings.
+    the agents' as `agent.NAME.…`. `ignored`: GOLIVE_ variables of the environment that are no settings. `idle`: what
+    was set and has no effect.
     """
 
     config: GoliveConfig
@@ -37,6 +40,7 @@ class Loaded(Struct, frozen=True):
     agents: dict[str, LoadedAgent]
     values: list[Value]
     ignored: tuple[str, ...] = ()
+    idle: tuple[Problem, ...] = ()
 
     @property
     def store_path(self) -> Path:
@@ -85,7 +89,9 @@ def _load(
     values = list(expand(config, origin_of))
     for name, agent in agents.items():
         values += expand(agent.config, _agent_origin(agent), ("agent", name))
-    return Loaded(config, root, agents, values, tuple(overrides.ignored)), faults
+    return Loaded(
+        config, root, agents, values, tuple(overrides.ignored), idle_settings(config, agents, origin_of)
+    ), faults  # fmt: skip
 
 
 def load_config(path: Path | None, environ: Mapping[str, str]) -> tuple[Path, GoliveConfig]:
@@ -138,6 +144,8 @@ def _read_config(file: Path, environ: Mapping[str, str]) -> tuple[Toml, Override
             return _set_at(path, toml, overrides) or toml.origin(path)
 
         found += problems.of_validation(error, GoliveConfig, origin_of)
+    if config is not None:
+        found += config_contradictions(config, lambda path: _origin(path, toml, overrides))
     problems.raise_all(ConfigError, found)
     assert config is not None
     return toml, overrides, config
