@@ -220,6 +220,13 @@ IDLE = [
         "or say how the provider bills."),
     ),
     (
+        '[capabilities."openai/*"]\ntools = false\n', AGENT,
+        (
+            'golive.toml:3: `capabilities."openai/*"` is for no provider: there is no [providers.openai]. Remove it, or '
+            "add the provider."
+        ),
+    ),
+    (
         "", BOTH,
         (f"{FILE}:5: `models.cheap` is a tier that is never asked: the loop uses `default`, and [routing] does not "
         "name this one. Remove it, or route to it."),

@@ -9,7 +9,7 @@ from golive.config.agents import LoadedAgent
 from golive.config.contradictions import Origin, idle, is_set
 from golive.config.problems import Problem
 from golive.config.schema import GoliveConfig
-from golive.config.suggest import did_you_mean
+from golive.config.suggest import nearest
 from golive.config.tree import KeyPath
 
 _WILD = "*?["
@@ -46,7 +46,8 @@ def _patterns(config: GoliveConfig, origin_of: Origin) -> Iterator[Problem]:
             if provider in config.providers or any(sign in provider for sign in _WILD):
                 continue
             why = f"is for no provider: there is no [providers.{provider}]."
-            remedy = did_you_mean(provider, config.providers) or "Remove it, or add the provider."
+            near = nearest(provider, config.providers)
+            remedy = f"Did you mean `{near}`?" if near else "Remove it, or add the provider."
             yield idle((kind, pattern), None, origin_of, why, remedy)
 
 
