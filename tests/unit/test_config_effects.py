@@ -222,8 +222,8 @@ IDLE = [
     (
         '[capabilities."openai/*"]\ntools = false\n', AGENT,
         (
-            'golive.toml:3: `capabilities."openai/*"` is for no provider: there is no [providers.openai]. Remove it, or '
-            "add the provider."
+            'golive.toml:3: `capabilities."openai/*"` is for no provider: there is no [providers.openai]. Remove it, '
+            "or add the provider."
         ),
     ),
     (
