@@ -1,155 +1,344 @@
-"""What a supervisor on a cheap tier saves, and what it costs: the same questions with and without `[routing]`.
+"""What a cheap tier saves, and what it costs in quality: the same questions under each policy of `[routing]`.
 
-    python bench/tiering.py [--questions 40] [--seed 1]
+    python bench/tiering.py [--questions 40] [--seed 1] [--local]
 
-A whole runtime (`app.Server`, tools inline) against the simulator. Answers, decisions and first tokens are scripted, so
-this measures money and added latency as golive counts them, under the prices below, and NOT how well a model answers or
-routes. What quality depends on is shown as a count: hard questions that a cheap model answered, because the supervisor
-was scripted to be wrong about so many of them.
+A whole runtime (`app.Server`, tools inline) against the simulator, on the workload of `tiering_workload.py`. Money and
+waits are as golive counts them, under the prices below. Quality is the share of answers that hold the expected fact.
+What the models say is scripted: the strong tier is right, the cheap one right on simple questions and wrong on hard
+ones, supervisor and judge as wrong as each line says. So these lines show what follows from a model's mistakes, and NOT
+how many it makes.
+
+`--local` shows that of one real model: SmolLM2-135M on this machine is the cheap tier (answers, decisions, verdicts and
+summaries are its own), beside the simulated strong one.
 """
 
 import argparse
 import asyncio
 import os
 import random
+import re
 import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
+
+import msgspec
+from tiering_local import MODEL, bound_model
+from tiering_workload import PROMPT, QUESTIONS, SMALL_TALK, TOLD, WRONG, Question, mixed, right
 
 from golive.app import DEFAULT_TENANT, Server
 from golive.config.load import load
 from golive.core.clock import SystemClock
+from golive.core.events import Event
 from golive.core.messages import Message
 from golive.runtime.api import RunRequest
 from golive.sim.script import Script
 from golive.sim.server import Simulator
 from golive.tenants.authorize import Principal
 
-PRICES = {"large": (2.50, 10.00), "small": (0.15, 0.60)}
+PRICES = {"mock/large": (2.50, 10.00), "mock/large-cached": (2.50, 10.00), "*/small": (0.15, 0.60)}
 """US dollars for a million input and output tokens: assumed, in the ratio that vendors' large and small models have."""
+CACHED_USD = 0.25
+"""The same for input that the provider had in its cache, of `large-cached`; `large` gives no discount."""
 PROMPT_WORDS = 600
-"""Length of the agent's prompt, which every call but the supervisor's carries."""
-ANSWER_TOKENS = {"simple": 60, "hard": 400}
-FIRST_TOKEN_MS = {"large": 400.0, "small": 200.0}
-SIMPLE = (
-    "Hello!",
-    "Thanks a lot.",
-    "When do you open on Sunday?",
-    "Where is my order A-1042?",
-    "Do you ship to Malta?",
-)
-HARD = (
-    "My desk came with a scratch, two screws are missing and I fly tomorrow. What are my options, and what do I pay?",
-    "I was charged twice, once in euros. Work out what I am owed with the rate of that day and the fees.",
-    "Compare the oak and the birch shelf for a damp cellar, 40 kg of books and a budget of 120 dollars.",
-    "You refused my refund because of the date. Read your own terms again and tell me why that is wrong.",
-)
+"""Length of the scripted agents' prompt, which every call but the supervisor's carries."""
+ANSWER_WORDS = {False: 40, True: 280}
+"""Of the strong tier's answer to a simple and to a hard question; the cheap tier's are of the first kind."""
+FIRST_TOKEN_MS = {"large": 400.0, "large-cached": 400.0, "small": 200.0}
+TURNS = 30
+"""Of the long conversation."""
 AGENT = """
 name = "{name}"
 version = "1.0.0"
 [models.default]
-chain = ["mock/large"]
+chain = ["{strong}"]
+temperature = 0.0
+max_output_tokens = {most}
 [models.cheap]
-chain = ["mock/small"]
+chain = ["{cheap}"]
+temperature = 0.0
+max_output_tokens = 120
 {routing}
 """
+ROUTED = '[routing]\nsupervisor = "cheap"'
+POLICIES = {
+    "strong": "",
+    "routed": ROUTED,
+    "judged": f"{ROUTED}\njudge = true",
+    "long": ROUTED,
+    "long-cached": ROUTED,
+    "brief8": f"{ROUTED}\nsummarise_over = 8_000",
+    "brief8-cached": f"{ROUTED}\nsummarise_over = 8_000",
+    "brief16": f"{ROUTED}\nsummarise_over = 16_000",
+    "brief16-cached": f"{ROUTED}\nsummarise_over = 16_000",
+}
 PRINCIPAL = Principal(DEFAULT_TENANT, "bench", "user")
 
 
-class Ask(NamedTuple):
-    """One question: `hard` as labelled, `taken_for_hard` as the supervisor is scripted to say."""
+class Mistakes(NamedTuple):
+    """Every n-th of a kind goes wrong; 0: none. `missed`: hard questions that the supervisor takes for simple;
+    `let_through`: wrong answers that the judge accepts; `refused`: right ones that it does not."""
 
+    missed: int = 0
+    let_through: int = 0
+    refused: int = 0
+
+
+class Outcome(NamedTuple):
+    """One question's run."""
+
+    question: Question
     text: str
-    hard: bool
-    taken_for_hard: bool
-
-
-class Sum(NamedTuple):
-    """What a workload took: money, the mean wait for the first word of hard questions, wrongly cheap answers."""
-
     microusd: int
-    hard_first_word_s: float
-    hard_by_cheap: int
+    first_word_s: float
+    route: str
+    """Where the supervisor sent it, and why; "" without one."""
+    verdict: str
+    """`accepted`, or why not; "" where nobody judged."""
+    draft: str
+    cheap: bool
+    """Whether the answer shown is the cheap tier's."""
 
 
-def workload(count: int, simple: float, wrong: float, chance: random.Random) -> list[Ask]:
-    """`simple` is the share of simple questions, `wrong` that of hard ones which the supervisor takes for simple."""
-    easy = round(count * simple)
-    missed = round((count - easy) * wrong)
-    asks = [Ask(chance.choice(SIMPLE), hard=False, taken_for_hard=False) for _ in range(easy)]
-    asks += [Ask(chance.choice(HARD), hard=True, taken_for_hard=n >= missed) for n in range(count - easy)]
-    chance.shuffle(asks)
-    return asks
+class Stage:
+    """A runtime with one agent a policy, the simulator behind it, and perhaps a real small model."""
+
+    def __init__(self, server: Server, simulator: Simulator, *, local: bool) -> None:
+        self.server, self.simulator, self.local = server, simulator, local
+
+    def script(self, model: str, text: str, words: int = 0, times: int | None = None) -> None:
+        """What the model says next: `text`, filled up to so many words."""
+        filled = " ".join([text, *["indeed"] * max(0, words - len(text.split()))])
+        self.simulator.scripts.install(model, Script(text=filled, first_token_ms=FIRST_TOKEN_MS[model]), times)
+
+    async def run(self, agent: str, text: str, conversation: str | None = None) -> tuple[float, list[Event], int]:
+        """Seconds to the first word, the journal, and the cost."""
+        request = RunRequest(
+            agent=agent, input=(Message("user", text),), principal=PRINCIPAL, conversation=conversation
+        )
+        begun, first = time.perf_counter(), 0.0
+        run = await self.server.runtime.start(request)
+        subscription = await self.server.runtime.subscribe(DEFAULT_TENANT, run)
+        while (frames := await subscription.next(60.0)) is not None:
+            if not first and any(frame.event == "text.delta" for frame in frames):
+                first = time.perf_counter() - begun
+        subscription.close()
+        result = await self.server.runtime.result(DEFAULT_TENANT, run)
+        assert result.outcome == "completed" or self.local, result.reason
+        return first, await self.server.runtime.events(DEFAULT_TENANT, run, 0, 1_000), result.cost_microusd
 
 
-def project(folder: Path, base_url: str) -> Path:
-    """The same agent twice, with and without routing."""
-    prices = "\n".join(
-        f'[prices."mock/{model}"]\ninput_usd_per_mtok = {put}\noutput_usd_per_mtok = {got}'
-        for model, (put, got) in PRICES.items()
-    )
-    (folder / "golive.toml").write_text(
-        f'[log]\nlevel = "error"\n[providers.mock]\nbase_url = "{base_url}"\n{prices}\n'
-    )
-    for name, routing in (("one", ""), ("two", '[routing]\nsupervisor = "cheap"')):
-        agent = folder / "agents" / name
-        agent.mkdir(parents=True)
-        (agent / "agent.toml").write_text(AGENT.format(name=name, routing=routing))
-        (agent / "prompt.md").write_text("You help customers of a shop. " * (PROMPT_WORDS // 6) + "\n")
-    return folder
-
-
-async def carry_out(server: Server, simulator: Simulator, agent: str, asks: list[Ask]) -> Sum:
-    """All questions, one after the other."""
-    cost, waits, missed = 0, [], 0
-    for ask in asks:
-        simulator.scripts.clear()
-        tokens = ANSWER_TOKENS["hard" if ask.hard else "simple"]
-        if agent == "two":
-            route = '{"route":"strong","sure":true}' if ask.taken_for_hard else '{"route":"direct","sure":true}'
-            simulator.scripts.install("small", Script(text=route, first_token_ms=FIRST_TOKEN_MS["small"]), 1)
-        for model, wait in FIRST_TOKEN_MS.items():
-            simulator.scripts.install(model, Script(mode="text", tokens=tokens, first_token_ms=wait))
-        request = RunRequest(agent=agent, input=(Message("user", ask.text),), principal=PRINCIPAL)
-        run = await server.runtime.start(request)
-        result = await server.runtime.wait(DEFAULT_TENANT, run)
-        assert result.outcome == "completed", result.reason
-        cost += result.cost_microusd
-        events = await server.runtime.events(DEFAULT_TENANT, run, 0, 1_000)
-        if ask.hard:
-            accepted = next(event.at for event in events if event.kind == "run.accepted")
-            finished = next(event.at for event in events if event.kind == "text.block")
-            waits.append(finished - accepted)
-            missed += agent == "two" and not ask.taken_for_hard
-    return Sum(cost, sum(waits) / len(waits) if waits else 0.0, missed)
-
-
-async def main(count: int, seed: int) -> None:
-    """Prints the table."""
+@asynccontextmanager
+async def stage(seed: int, local_url: str = "") -> AsyncIterator[Stage]:
+    """Sets it up and takes it away."""
     simulator = Simulator(seed=seed, clock=SystemClock())
     base_url = await simulator.start()
     with tempfile.TemporaryDirectory(prefix="golive-bench-") as folder:
-        server = Server(load(project(Path(folder), base_url), {}), os.environ, inline=True)
+        server = Server(load(_project(Path(folder), base_url, local_url), {}), os.environ, inline=True)
         await server.start()
-        print(f"{count} questions, seed {seed}; USD per million tokens (in, out): {PRICES}")
-        print("| simple | hard taken for simple | without, USD | with, USD | change | later, hard | hard by cheap |")
-        print("|---|---|---|---|---|---|---|")
-        for simple, wrong in ((0.9, 0.0), (0.6, 0.0), (0.6, 0.125), (0.3, 0.0), (0.0, 0.0)):
-            asks = workload(count, simple, wrong, random.Random(seed))
-            one = await carry_out(server, simulator, "one", asks)
-            two = await carry_out(server, simulator, "two", asks)
-            later = two.hard_first_word_s - one.hard_first_word_s
-            print(
-                f"| {simple:.0%} | {wrong:.1%} | {one.microusd / 1e6:.4f} | {two.microusd / 1e6:.4f} "
-                f"| {two.microusd / one.microusd - 1:+.1%} | {later * 1e3:+.0f} ms | {two.hard_by_cheap} |"
-            )
-        await server.close()
-    await simulator.stop()
+        try:
+            yield Stage(server, simulator, local=bool(local_url))
+        finally:
+            await server.close()
+            await simulator.stop()
+
+
+def _project(folder: Path, base_url: str, local_url: str) -> Path:
+    prices = "\n".join(
+        f'[prices."{pattern}"]\ninput_usd_per_mtok = {put}\noutput_usd_per_mtok = {got}'
+        + (f"\ncached_input_usd_per_mtok = {CACHED_USD}" if "cached" in pattern else "")
+        for pattern, (put, got) in {**PRICES, f"local/{MODEL}": PRICES["*/small"]}.items()
+    )
+    # On a busy machine the model is slow, which is not what is measured.
+    patience = "first_token_s = 250\nbetween_tokens_s = 250\ncall_s = 280\n"
+    local = f'[providers.local]\nbase_url = "{local_url}"\n{patience}' if local_url else ""
+    (folder / "golive.toml").write_text(
+        f'[log]\nlevel = "error"\n[providers.mock]\nbase_url = "{base_url}"\n{local}{prices}\n'
+    )
+    cheap = f"local/{MODEL}" if local_url else "mock/small"
+    for name, routing in {**POLICIES, **({"cheap": ""} if local_url else {})}.items():
+        strong = "mock/large-cached" if "cached" in name else cheap if name == "cheap" else "mock/large"
+        agent = folder / "agents" / name
+        agent.mkdir(parents=True)
+        most = 120 if name == "cheap" else 2_000
+        # A last step that would be judged is the strong tier's: where only summaries count, nobody is asked to route.
+        alone = "\njudge = true\n[limits]\nmax_steps = 1" if local_url and name.startswith(("long", "brief")) else ""
+        settings = AGENT.format(name=name, strong=strong, cheap=cheap, routing=routing + alone, most=most)
+        (agent / "agent.toml").write_text(settings)
+        filler = "" if local_url else "Be friendly to every customer. " * ((PROMPT_WORDS - len(PROMPT.split())) // 5)
+        (agent / "prompt.md").write_text(f"{name}: {PROMPT}{filler}\n")  # of its own in the provider's cache
+    return folder
+
+
+async def ask(on: Stage, agent: str, question: Question, says: tuple[str, str, str]) -> Outcome:
+    """One question; `says`: the cheap tier's decision, answer and verdict, where they are scripted."""
+    on.simulator.scripts.clear()
+    if not on.local:
+        decision, answer, verdict = says
+        words = (0, ANSWER_WORDS[False], 0)
+        for text, length in zip((decision, answer, verdict), words, strict=True):
+            on.script("small", text, length, times=1)
+    on.script("large", question.answer, ANSWER_WORDS[question.hard])
+    first, events, cost = await on.run(agent, question.text)
+    bodies = [(event.kind, msgspec.json.decode(event.body)) for event in events]
+    routed = next((body for kind, body in bodies if kind == "step.routed"), None)
+    judged = next((body for kind, body in bodies if kind == "step.judged"), None)
+    text = "".join(body["text"] for kind, body in bodies if kind == "text.block" and body["channel"] == "answer")
+    return Outcome(
+        question, text, cost, first,
+        "" if routed is None else routed["route"] if routed["route"] != "strong" else routed["reason"],
+        "" if judged is None else "accepted" if judged["accepted"] else judged["reason"],
+        next((body["text"] for kind, body in bodies if kind == "text.held"), ""),
+        [body["target"] for kind, body in bodies if kind == "model.finished"][-1:] != ["mock/large"],
+    )  # fmt: skip
+
+
+def scripted(questions: list[Question], mistakes: Mistakes) -> list[tuple[str, str, str]]:
+    """What the cheap tier says to each question: decision, answer, verdict."""
+    says: list[tuple[str, str, str]] = []
+    seen: Counter[str] = Counter()
+
+    def every(kind: str, nth: int) -> bool:
+        seen[kind] += 1
+        return nth > 0 and seen[kind] % nth == 0
+
+    for question in questions:
+        simple = not question.hard or every("missed", mistakes.missed)
+        if question.hard:
+            good = simple and every("let_through", mistakes.let_through)
+        else:
+            good = not every("refused", mistakes.refused)
+        route = msgspec.json.encode({"route": "direct" if simple else "strong", "sure": True}).decode()
+        verdict = msgspec.json.encode({"complete": True, "backed": good, "sure": True}).decode()
+        says.append((route, WRONG if question.hard else question.answer, verdict))
+    return says
+
+
+def share(outcomes: list[Outcome]) -> str:
+    return f"{sum(right(one.question, one.text) for one in outcomes) / len(outcomes):.0%}" if outcomes else "-"
+
+
+def line(title: str, outcomes: list[Outcome], whole: int) -> str:
+    """A row: money, quality of simple and hard questions, the wait for the first word."""
+    cost = sum(one.microusd for one in outcomes)
+    wait = sum(one.first_word_s for one in outcomes) / len(outcomes)
+    simple = [one for one in outcomes if not one.question.hard]
+    hard = [one for one in outcomes if one.question.hard]
+    return (
+        f"| {title} | {cost / 1e6:.4f} | {cost / whole - 1:+.1%} | {share(outcomes)} | {share(simple)} | {share(hard)} "
+        f"| {sum(one.cheap for one in outcomes)} | {wait:.2f} s |"
+    )
+
+
+HEAD = (
+    "| policy | USD | change | right | simple ones | hard ones | by the cheap tier | first word |\n"
+    "|---|---|---|---|---|---|---|---|"
+)
+LINES = (
+    ("strong tier alone", "strong", Mistakes()),
+    ("routing, supervisor right", "routed", Mistakes()),
+    ("routing, 1 hard question in 4 taken for simple", "routed", Mistakes(missed=4)),
+    ("… and a judge who is right", "judged", Mistakes(missed=4)),
+    ("… who accepts 1 wrong answer in 2, refuses 1 right one in 8", "judged", Mistakes(4, 2, 8)),
+)
+
+
+async def questions_scripted(on: Stage, count: int, seed: int) -> None:
+    """Prints a table for each mix."""
+    for simple in (0.8, 0.5, 0.2):
+        asks = mixed(count, simple, random.Random(seed))
+        print(f"\n{simple:.0%} of {count} questions are simple:\n\n{HEAD}")
+        whole = 0
+        for title, agent, mistakes in LINES:
+            says = scripted(asks, mistakes)
+            outcomes = [await ask(on, agent, one, say) for one, say in zip(asks, says, strict=True)]
+            whole = whole or sum(one.microusd for one in outcomes)
+            print(line(title, outcomes, whole), flush=True)
+
+
+async def questions_local(on: Stage) -> None:
+    """Prints the same with the real model, and what it decided."""
+    print(f"\n{MODEL} as the cheap tier, each of {len(QUESTIONS)} questions once:\n\n{HEAD}")
+    whole, seen = 0, {}
+    titles = {
+        "strong": "strong tier alone",
+        "cheap": "cheap tier alone",
+        "routed": "routing",
+        "judged": "… and its judge",
+    }
+    for agent, title in titles.items():
+        seen[agent] = [await ask(on, agent, one, ("", "", "")) for one in QUESTIONS]
+        whole = whole or sum(one.microusd for one in seen[agent])
+        print(line(title, seen[agent], whole), flush=True)
+    print("\nIts decisions (labelled, decided: how often):", dict(Counter(
+        ("hard" if one.question.hard else "simple", one.route) for one in seen["routed"]
+    )))  # fmt: skip
+    print("Its verdicts (answer, verdict: how often):", dict(Counter(
+        ("right" if right(one.question, one.draft) else "wrong", one.verdict) for one in seen["judged"] if one.verdict
+    )))  # fmt: skip
+
+
+async def conversation(on: Stage, agent: str, forgets: int) -> str:
+    """A row: a long conversation; `forgets`: of what was told, every n-th is not in the scripted summary."""
+    on.simulator.scripts.clear()
+    kept = [said for n, (said, _) in enumerate(TOLD, 1) if not forgets or n % forgets]
+    model = "large-cached" if agent.endswith("-cached") else "large"
+    cost, summaries, failed = 0, 0, 0
+    for number in range(TURNS):
+        on.simulator.scripts.clear()
+        if not on.local:
+            on.script("small", '{"route":"strong","sure":true}', times=1)
+            on.script("small", " ".join(kept))
+        on.script(model, "I see, and I have written that down for you.", 150)
+        said = TOLD[number][0] if number < len(TOLD) else f"{SMALL_TALK}is it number {number}?"
+        _, events, spent = await on.run(agent, said, f"long-{agent}-{forgets}")
+        cost += spent
+        made = [msgspec.json.decode(event.body) for event in events if event.kind == "history.summarised"]
+        summaries += sum(not body.get("reason") for body in made)
+        failed += sum(bool(body.get("reason")) for body in made)
+    given = [entry for entry in on.simulator.requests.entries() if b'"model":"large' in bytes(entry.body)]
+    last = bytes(given[-1].body).decode()
+    known = sum(re.search(pattern, last) is not None for _, pattern in TOLD)
+    return f"{cost / 1e6:.4f} | {summaries} | {failed} | {known} of {len(TOLD)} | {len(last):,} |"
+
+
+async def conversations(on: Stage) -> None:
+    """Prints the table of long conversations."""
+    print(f"\nA conversation of {TURNS} turns, all for the strong tier; what it was told in the first {len(TOLD)}:\n")
+    print("| history | USD | condensed | failed | known at the end | last request, bytes |\n|---|---|---|---|---|---|")
+    rows = [("whole", "long", 0), ("over 8,000 characters condensed", "brief8", 0)]
+    if not on.local:
+        rows += [
+            ("over 16,000 characters condensed", "brief16", 0),
+            ("over 8,000, by a model that forgets every other fact", "brief8", 2),
+            ("whole, cached input at a tenth", "long-cached", 0),
+            ("over 8,000, cached input at a tenth", "brief8-cached", 0),
+            ("over 16,000, cached input at a tenth", "brief16-cached", 0),
+        ]
+    for title, agent, forgets in rows:
+        print(f"| {title} | {await conversation(on, agent, forgets)}", flush=True)
+
+
+async def main(count: int, seed: int, *, local: bool) -> None:
+    """Prints the tables."""
+    print(f"seed {seed}; USD per million tokens (in, out): {PRICES}")
+    if local:
+        async with bound_model() as url, stage(seed, url) as on:
+            await questions_local(on)
+            await conversations(on)
+        return
+    async with stage(seed) as on:
+        await questions_scripted(on, count, seed)
+        await conversations(on)
 
 
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--questions", type=int, default=40)
     arguments.add_argument("--seed", type=int, default=1)
+    arguments.add_argument("--local", action="store_true")
     chosen = arguments.parse_args()
-    asyncio.run(main(chosen.questions, chosen.seed))
+    asyncio.run(main(chosen.questions, chosen.seed, local=chosen.local))
