@@ -30,6 +30,13 @@ TEXT = "Your parcel left Ghent on Monday and will be with you on Thursday, betwe
 QUESTION = "Where is my parcel?"
 BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
 LIMIT_S = 60.0
+PACE_MS = 15.0
+"""Between two tokens: a stream lasts longer than a wave takes to begin, so that all are open at once."""
+SPREAD_S = 1.0
+"""Over so long the streams of a wave begin. All in one instant would wait for each other's CPU, and hide what a failed
+attempt adds."""
+WAVES = 3
+"""Of each state that lasts; while a breaker learns there is but one."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ async def tell(session: aiohttp.ClientSession, port: int, method: str, path: str
 
 
 async def script(session: aiohttp.ClientSession, port: int, **fields: object) -> None:
-    wanted = {"text": TEXT, "pace_ms": 5.0, "prefill": "continue", **fields}
+    wanted = {"text": TEXT, "pace_ms": PACE_MS, "prefill": "continue", **fields}
     await tell(session, port, "POST", "scripts", {"model": "*", "script": wanted})
 
 
@@ -167,9 +174,27 @@ async def stream(session: aiohttp.ClientSession, server: Server) -> Seen:
     return Seen("partial" if reason == "length" else "error", first)
 
 
-async def wave(session: aiohttp.ClientSession, server: Server, streams: int) -> list[Seen]:
-    tasks = [asyncio.ensure_future(stream(session, server)) for _ in range(streams)]
-    return [await task for task in tasks]
+async def wave(session: aiohttp.ClientSession, server: Server, streams: int, times: int = 1) -> list[Seen]:
+    seen = []
+    for _ in range(times):
+        tasks = []
+        for _ in range(streams):
+            tasks.append(asyncio.ensure_future(stream(session, server)))
+            await asyncio.sleep(SPREAD_S / streams)
+        seen += [await task for task in tasks]
+    return seen
+
+
+async def refused(port: int) -> float:
+    """Seconds that one connect to a port takes which nobody listens on: p95 of 50."""
+    times = []
+    for _ in range(50):
+        began = time.perf_counter()
+        with contextlib.suppress(OSError):
+            await asyncio.open_connection("127.0.0.1", port)
+        times.append(time.perf_counter() - began)
+        await asyncio.sleep(0.01)
+    return _p95(sorted(times))
 
 
 async def measure(server: Server, primary: int, backup: int, streams: int) -> dict[str, list[Seen]]:
@@ -179,10 +204,10 @@ async def measure(server: Server, primary: int, backup: int, streams: int) -> di
         for port in (primary, backup):
             await script(session, port)
         await wave(session, server, 5)
-        found["healthy"] = await wave(session, server, streams)
+        found["healthy"] = await wave(session, server, streams, WAVES)
         await tell(session, primary, "POST", "outage", {"kind": "refuse"})
         found["primary out, learning"] = await wave(session, server, streams)
-        found["primary out, after"] = await wave(session, server, streams)
+        found["primary out, after"] = await wave(session, server, streams, WAVES)
         await tell(session, primary, "DELETE", "outage")
         await script(session, primary, cut_after=10, cut="reset")
         await asyncio.sleep(31)  # breakers and cool-downs end: the primary is asked again
@@ -200,10 +225,10 @@ def table(found: dict[str, dict[str, list[Seen]]]) -> str:
         ):  # fmt: skip
             counts = [sum(seen.how == how for seen in waves_of[name]) for waves_of in found.values()]
             if how == "whole" or any(counts):
-                shares = [f"{count / len(next(iter(found.values()))[name]):.0%}" for count in counts]
+                shares = [f"{count / len(next(iter(found.values()))[name]):.1%}" for count in counts]
                 lines.append(f"| {name}: {words} | " + " | ".join(shares) + " |")
         times = [sorted(seen.first_s for seen in one[name] if seen.first_s is not None) for one in found.values()]
-        cells = [f"{statistics.median(each) * 1e3:.0f}, {_p95(each) * 1e3:.0f}" if each else "-" for each in times]
+        cells = [f"{statistics.median(each) * 1e3:.1f}, {_p95(each) * 1e3:.1f}" if each else "-" for each in times]
         lines.append(f"| {name}: time to first token p50, p95, ms | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -228,7 +253,8 @@ def main() -> None:
     version = _package("litellm", "litellm")() if "LiteLLM" in found else "not installed"
     at = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
     head = f"Measured {at} UTC with `python bench/faults.py --streams {options.streams}`; LiteLLM {version}."
-    told = f"{head}\n\n{table(found)}\n"
+    connect_ms = asyncio.run(refused(free_port())) * 1e3
+    told = f"{head} One refused connect took {connect_ms:.1f} ms here (p95).\n\n{table(found)}\n"
     print(told)
     if options.write:
         report.put(BEGIN, END, told)
