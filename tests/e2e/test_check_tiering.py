@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
-from tests.e2e.check_kit import hold, project, twin_of
+from golive.checklist.engine import prove
+from golive.checklist.registry import load as load_checks
+from tests.e2e.check_kit import FURTHER, PRICES, hold, project, twin_of
+
+ELSEWHERE = ("GW-1.first", "GW-1.proxy", "RT-2.partial", "RT-2.tool-raises", "MD-2.cut", "MD-3", "MD-4", "MD-7")
 
 
 def tiered(folder: Path, *lines: str, steps: int = 4) -> Path:
@@ -13,6 +17,18 @@ def tiered(folder: Path, *lines: str, steps: int = 4) -> Path:
     text = settings.read_text().replace("max_steps = 4", f"max_steps = {steps}")
     settings.write_text(f'{text}[models.cheap]\nchain = ["second/tiny"]\n[routing]\n{policy}\n')
     return made
+
+
+async def test_everything_else_is_checked_at_the_strong_tier(tmp_path: Path) -> None:
+    """With routing, a judge and a second credential, a sound server passes: what is drilled is not routed."""
+    golive = FURTHER.replace("[providers.first]", '[providers.first]\ndialect = "anthropic"') + PRICES
+    made = tiered(tmp_path, "judge = true", "summarise_over = 8_000")
+    (made / "golive.toml").write_text(golive)
+    async with twin_of(made) as sound:
+        report = await prove(load_checks().select(ELSEWHERE), sound)
+    found = {check.id: check.status for check in report.checks}
+    assert set(found.values()) == {"pass"}, [(check.id, check.why) for check in report.checks if check.why]
+    assert {"MD-2.cut", "MD-2.cut-messages", "MD-3.rotation", "MD-7.usage", "RT-2.tool-raises"} <= found.keys()
 
 
 async def test_routing_sees_a_doubt_that_does_not_count(tmp_path: Path) -> None:

@@ -67,9 +67,10 @@ class Course(NamedTuple):
 
 
 def course(twin: Twin) -> Course:
-    """The course of the agent's default tier."""
+    """The course of the agent's default tier; with `[routing]`, of the strong one."""
     agent = twin.loaded.agents[str(twin.agent)].config
-    tier = agent.models.get("default") or next(iter(agent.models.values()))
+    name = "default" if agent.routing.supervisor is None else agent.routing.strong
+    tier = agent.models.get(name) or next(iter(agent.models.values()))
     config = twin.loaded.config
     provider: ProviderConfig = config.providers[tier.chain[0].partition("/")[0]]
     return Course(

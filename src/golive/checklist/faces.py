@@ -65,7 +65,7 @@ class _Ended(Struct):
 async def hear(target: Target, text: str) -> Heard:
     """A run of the agent, heard by a client that obeys `text.reset`."""
     items: dict[str, str] = {}
-    body = {"input": text, "stream": True}
+    body = {"input": target.question(text), "stream": True}
     async with _heard(target, f"/v1/agents/{target.agent}/runs", body) as (stream, heard):
         async for event in stream.events():
             if event.event in ("text.delta", "text.reset"):
@@ -82,7 +82,10 @@ async def hear(target: Target, text: str) -> Heard:
 
 async def hear_chat(target: Target, text: str) -> Heard:
     """The same by chat completions."""
-    async with _heard(target, "/v1/chat/completions", target.chat(text, stream=True)) as (stream, heard):
+    async with _heard(target, "/v1/chat/completions", target.chat(text, stream=True)) as (
+        stream,
+        heard,
+    ):
         async for event in stream.events():
             if event.data == b"[DONE]":
                 heard.done = True
@@ -101,7 +104,7 @@ def _chat_ending(data: bytes) -> str:
 
 async def hear_response(target: Target, text: str) -> Heard:
     """The same by Responses."""
-    body = {"model": target.model, "input": text, "stream": True}
+    body = {"model": target.model, "input": target.question(text), "stream": True}
     async with _heard(target, "/v1/responses", body) as (stream, heard):
         async for event in stream.events():
             told: Any = msgspec.json.decode(event.data)
@@ -119,7 +122,7 @@ async def hear_response(target: Target, text: str) -> Heard:
 
 async def hear_message(target: Target, text: str) -> Heard:
     """The same by Messages."""
-    asked = {"messages": [{"role": "user", "content": text}], "max_tokens": MAX_TOKENS}
+    asked = {"messages": [{"role": "user", "content": target.question(text)}], "max_tokens": MAX_TOKENS}
     async with _heard(target, "/v1/messages", {"model": target.model, "stream": True} | asked) as (stream, heard):
         async for event in stream.events():
             told: Any = msgspec.json.decode(event.data)

@@ -88,9 +88,13 @@ class Target:
             method, self.url + path, headers=self.authorized(headers), body=body, timeout_s=timeout_s
         )
 
+    def question(self, text: str) -> str:
+        """The text, so put that the tier answers it which drills are about."""
+        return text
+
     def chat(self, text: str, **fields: object) -> dict[str, object]:
         """The body of a chat completion of the target's model."""
-        return {"model": self.model, "messages": [{"role": "user", "content": text}], **fields}
+        return {"model": self.model, "messages": [{"role": "user", "content": self.question(text)}], **fields}
 
     async def run(self, text: str, *, timeout_s: float = TIMEOUT_S, **fields: object) -> tuple[Reply, dict[str, Any]]:
         """A run of the agent, waited for: the answer and its JSON ({} where it is none)."""

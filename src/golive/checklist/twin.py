@@ -25,6 +25,7 @@ from golive.checklist.target import Target, TargetUnusable
 from golive.config.load import Loaded, load
 from golive.core.chance import Chance
 from golive.core.clock import Clock
+from golive.runtime import routing
 from golive.sim.process import SimulatorProcess
 from golive.workers.scratch import Scratch, sweep
 
@@ -33,6 +34,7 @@ SPEED = 10.0
 """How fast time goes in the twin in which drills wait out what the user configured: 30 s of an open breaker are 3.
 
 Faster would be quicker, and a busy machine would miss limits such as connect_s that it keeps in real time."""
+AT_LENGTH = "Never mind these words, which only make the question long. " * (routing.MAX_CHARS // 50)
 COMMAND = (sys.executable, "-m", "golive.cli.main")
 """How `golive` is started."""
 
@@ -91,6 +93,12 @@ class Twin(Target):
     @property
     def twin(self) -> "Twin":
         return self
+
+    def question(self, text: str) -> str:
+        """Where the agent has `[routing]`, at such length that its strong tier answers and no supervisor is asked."""
+        if self.agent is None or self.loaded.agents[self.agent].config.routing.supervisor is None:
+            return text
+        return f"{text} {AT_LENGTH}"
 
     async def reset(self) -> None:
         """The providers are well again, and the server remembers no failure of theirs."""

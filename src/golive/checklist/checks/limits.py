@@ -75,7 +75,7 @@ async def deadline(target: Target) -> Result:
     found = Finding(f"{DEADLINE_S:g} s and at most {MARGIN_S:g} s more; partial or failed, with a message")
     found.saw(await target.twin.simulator.play(Script(hang_ms=FOREVER)))
     try:
-        reply, run = await target.run("Hello?", deadline_s=DEADLINE_S, timeout_s=longest + GIVE_UP_S)
+        reply, run = await target.run(target.question("Hello?"), deadline_s=DEADLINE_S, timeout_s=longest + GIVE_UP_S)
     except Unreachable as error:
         if not error.fields.get("timed_out"):
             raise

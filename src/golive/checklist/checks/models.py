@@ -5,7 +5,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from golive.checklist.drill import in_words
+from golive.checklist.drill import course, in_words
 from golive.checklist.http import Reply
 from golive.checklist.registry import check
 from golive.checklist.results import Evidence, Finding, Result
@@ -189,8 +189,7 @@ async def chain(target: Target) -> Result:
     """The first target's connection is reset once; the user must see one answer, and the journal both attempts."""
     need_agent(target)
     found = Finding("outcome completed, answered by the second target")
-    tiers: dict[str, list[str]] = (await target.card())["tiers"]
-    targets = tiers.get("default") or next(iter(tiers.values()))
+    targets = course(target.twin).tier.chain
     if len(targets) < 2:
         return found.unknown(
             f"the agent's chain has one target ({targets[0]}): add a second, best at another provider; with that one "
@@ -199,7 +198,7 @@ async def chain(target: Target) -> Result:
     first, second = targets[0], targets[1]
     script = Script(refuse=True)
     found.saw(await target.twin.simulator.play(script, times=1, models=[first.partition("/")[2]]))
-    reply, run = await target.run("Is anybody there?")
+    reply, run = await target.run(target.question("Is anybody there?"))
     found.saw(target.http.evidence(reply))
     journal, events = await target.journal(str(run.get("run")))
     found.saw(journal)

@@ -2,12 +2,18 @@
 
 from typing import Any
 
+from golive.checklist.drill import course
 from golive.checklist.registry import check
 from golive.checklist.results import Evidence, Finding, Result
 from golive.checklist.target import Target
 from golive.checklist.twin import Twin
 from golive.config.schema import PriceConfig
-from golive.sim.bill import CACHED_CENTIMICROUSD, INPUT_CENTIMICROUSD, OUTPUT_CENTIMICROUSD
+from golive.sim.bill import (
+    CACHE_WRITE_CENTIMICROUSD,
+    CACHED_CENTIMICROUSD,
+    INPUT_CENTIMICROUSD,
+    OUTPUT_CENTIMICROUSD,
+)
 
 MOST_TARGETS = 24
 """Targets of a configuration that are asked; more are named as not asked."""
@@ -90,7 +96,8 @@ async def _ask(
         return run, f"{model}: golive counts {counted} tokens in and out, the provider bills {billed}", seen
     owed = after.cost_microusd - before.cost_microusd
     paid = run["cost_microusd"]
-    if _priced_alike(twin, model) and abs(paid - owed) > ROUNDING_MICROUSD:
+    wrote = after.cache_write_tokens > before.cache_write_tokens
+    if _priced_alike(twin, model, wrote=wrote) and abs(paid - owed) > ROUNDING_MICROUSD:
         found.saw(bill)
         return run, f"{model}: golive says {paid} micro-USD, the provider bills {owed}", seen
     return run, "", seen
@@ -104,20 +111,20 @@ async def _alarm(target: Target, run: str, found: Finding) -> str:
 
 
 def _own(twin: Twin, model: str) -> PriceConfig | None:
-    """The operator's own price of a target, if an entry names exactly it or its provider; of an agent, of its first."""
+    """The operator's own price of a target, or of the agent's first, if an entry names exactly it or its provider."""
     if "/" not in model:
-        tiers = twin.loaded.agents[model].config.models
-        model = (tiers.get("default") or next(iter(tiers.values()))).chain[0]
+        model = course(twin).primary
     prices = twin.loaded.config.prices
     return prices.get(model) or prices.get(f"{model.partition('/')[0]}/*")
 
 
-def _priced_alike(twin: Twin, model: str) -> bool:
-    """Whether the configuration prices the target exactly as the simulator bills it."""
+def _priced_alike(twin: Twin, model: str, *, wrote: bool) -> bool:
+    """Whether the configuration prices the target exactly as the simulator bills it; `wrote`: to its cache, too."""
     price = _own(twin, model)
     if price is None:
         return False
     cached = price.cached_input_usd_per_mtok
     own = (price.input_usd_per_mtok, price.output_usd_per_mtok, price.input_usd_per_mtok if cached is None else cached)
     theirs = (INPUT_CENTIMICROUSD / 100, OUTPUT_CENTIMICROUSD / 100, CACHED_CENTIMICROUSD / 100)
-    return own == theirs
+    writes = price.input_usd_per_mtok if price.cache_write_usd_per_mtok is None else price.cache_write_usd_per_mtok
+    return own == theirs and (not wrote or writes == CACHE_WRITE_CENTIMICROUSD / 100)

@@ -44,7 +44,11 @@ async def resumes(target: Target) -> Result:
     if "inject" in target.handles:
         await target.twin.simulator.play(Script(text=TEXT, pace_ms=PACE_MS))
     heard = _Heard()
-    body = {"input": "Tell me of the ferry, at some length.", "stream": True, "on_disconnect": "continue"}
+    body = {
+        "input": target.question("Tell me of the ferry, at some length."),
+        "stream": True,
+        "on_disconnect": "continue",
+    }
     path = f"/v1/agents/{agent}/runs"
     first = await _read(target, heard, "POST", path, body, stop_after=CUT_AFTER[0])
     run = first.headers.get("x-request-id", "")

@@ -72,7 +72,7 @@ async def _while_it_pauses(target: Target) -> Result:
     found.saw(await simulator.play(Script(tokens=40, stall_after=4, stall_ms=PAUSE_S * 1000)))
     faces: list[tuple[str, dict[str, object]]] = [("/v1/chat/completions", target.chat(ASK, stream=True))]
     if target.agent is not None:
-        faces.append((f"/v1/agents/{target.agent}/runs", {"input": ASK, "stream": True}))
+        faces.append((f"/v1/agents/{target.agent}/runs", {"input": target.question(ASK), "stream": True}))
     measured, late = [], []
     for path, body in faces:
         before = await simulator.calls()

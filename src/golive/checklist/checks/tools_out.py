@@ -82,7 +82,7 @@ async def _fallen(twin: Twin, name: str, death: Death, *, language: str = "", li
     await twin.simulator.play(Script(turns=(call, Script(text=course(twin).text))))
     fields = {"language": language} if language else {}
     longest_s = limit_s / twin.speed + WORK_S + GIVE_UP_S
-    reply, body = await twin.run("Please use your tool.", timeout_s=longest_s, **fields)
+    reply, body = await twin.run(twin.question("Please use your tool."), timeout_s=longest_s, **fields)
     return _Run(reply, body)
 
 
