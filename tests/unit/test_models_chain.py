@@ -30,6 +30,7 @@ from golive.models.call import (
     AttemptFailed,
     AttemptStarted,
     CallContext,
+    ModelCall,
     ModelRequest,
     Opened,
     Skipped,
@@ -296,6 +297,32 @@ async def test_refused_content_goes_to_targets_of_its_own(world: World) -> None:
         world.target("a/m", refusing), world.target("b/m", backup), content_refused=(world.target("c/m", bold),)
     )
     assert (started(await world.ask(chain)), backup.asked) == (["a/m", "c/m"], 0)
+
+
+async def test_a_target_that_declined_is_not_asked_again_by_another_chain(world: World) -> None:
+    """Neither where it stands in both, nor where the two special chains send a call to each other; a target of theirs
+    that cannot do what the request needs is passed over."""
+    long, refusing = Provider(ContextTooLong("too long")), Provider(ContentRefused("no"))
+    blind, large = Provider(GOOD), Provider(GOOD)
+    special = (world.target("a/m", long), world.target("b/m", blind, images=False), world.target("l/m", large))
+    chain = world.chain(world.target("a/m", long), context_too_long=special)
+    pictures = ModelRequest(messages=(Message("user", (ImagePart("https://x/y.png"),)),))
+    events = await world.ask(chain, pictures)
+    assert (started(events), blind.asked) == (["a/m", "l/m"], 0)
+    again = world.chain(
+        world.target("a/m", long), content_refused=(world.target("l/m", Provider(ContextTooLong("too long"))),),
+        context_too_long=(world.target("r/m", refusing), world.target("l/m", large)),
+    )  # fmt: skip
+    asked: list[Any] = []
+    with pytest.raises(ContextTooLong):
+        await listed(again, world, asked)
+    assert started(asked) == ["a/m", "r/m", "l/m"]
+
+
+async def listed(chain: ModelCall, world: World, into: list[Any]) -> None:
+    """Asks, and keeps what came before the error."""
+    async for batch in chain(ModelRequest(messages=()), CallContext(Deadline.after(world.time, 300.0, "test"))):
+        into += batch
 
 
 async def test_a_target_to_be_avoided_comes_last(world: World) -> None:

@@ -75,14 +75,17 @@ class Course:
     """Made for one call, used up by it."""
 
     __slots__ = (
+        "_along",
         "_budget",
         "_chain",
         "_chance",
+        "_declined",
         "_failed",
         "_fresh",
         "_last",
         "_over",
         "_policy",
+        "_request",
         "_retries",
         "_unable",
     )
@@ -93,6 +96,8 @@ class Course:
     ) -> None:  # fmt: skip
         """`avoid`: targets to be asked last, since they broke off in the middle of this very answer."""
         self._chain = chain
+        self._along = chain.targets
+        self._request = request
         self._policy = policy
         self._budget = budget
         self._chance = chance
@@ -104,6 +109,8 @@ class Course:
         if avoid:
             self._fresh.sort(key=lambda step: step.target.ref in avoid)
         self._failed: list[Step] = []
+        self._declined: set[str] = set()
+        """Targets to which the request is too long, or whose policy it is against: never asked again."""
         self._last: Step | None = None
         self._retries = 0
         self._over = False
@@ -202,9 +209,12 @@ class Course:
             chosen = self._chain.content_refused
         else:
             return
-        if chosen and step.target not in chosen:
+        self._declined.add(step.target.ref)
+        if chosen and chosen is not self._along:
+            self._along = chosen
             self._failed.clear()
-            self._fresh = list(_steps(chosen))
+            left = [target for target in chosen if target.ref not in self._declined]
+            self._fresh = list(_steps([target for target in left if self._is_able(target, self._request)]))
 
     def _is_able(self, target: ChainTarget, request: ModelRequest) -> bool:
         can = target.can
