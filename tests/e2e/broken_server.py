@@ -251,7 +251,7 @@ def breaker_never_closes() -> None:
     """Circuit breakers stay half-open for good."""
     from golive.core.breaker import Breaker
 
-    def succeeded(self: Any, ticket: Any, now: float) -> None:
+    def succeeded(self: Any, ticket: Any) -> None:
         self._counts(ticket)
 
     Breaker.succeeded = succeeded  # type: ignore[method-assign]
