@@ -232,7 +232,7 @@ class Http:
 
     def evidence(self, reply: Reply, note: str = "") -> Evidence:
         """The exchange as evidence; `note` says in words what it shows."""
-        head = [f"HTTP {reply.status} after {reply.seconds:.3f} s"]
+        head = [f"HTTP {reply.status} after {reply.seconds:.3f} s by this machine's clock"]
         head += [f"{name}: {reply.headers[name]}" for name in _SHOWN if name in reply.headers]
         text = "\n".join([*([note] if note else []), *head, "", reply.body.decode("utf-8", "replace")])
         return evidence(self.curl(reply.sent), reply.body, reply.sent.at, shown=self.clean(text))

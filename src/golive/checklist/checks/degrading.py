@@ -105,7 +105,7 @@ async def _fall(target: Target, fall: Fall) -> Result:
         found.saw(await twin.simulator.play(fall.script))
         asked: dict[str, Any] = {"language": language, "deadline_s": _least(twin, fall), "max_steps": fall.max_steps}
         reply, run = await twin.run(twin.question("Hello?"), **{name: value for name, value in asked.items() if value})
-        found.saw(twin.http.evidence(reply, scale(twin)))
+        found.saw(twin.http.evidence(reply, f"over after {timed(twin, reply):.1f} s {scale(twin)}"))
         faults += [f"{language}: {fault}".removeprefix(": ") for fault in _faults(fall, run, messages, language, twin)]
         ended = f"{run.get('outcome')} ({run.get('reason')}) after {timed(twin, reply):.1f} s"
         heard.append(f"{named(language)}{ended}, {_told(run)}")
@@ -217,7 +217,7 @@ async def partial(target: Target) -> Result:
     found = Finding("outcome partial, the text so far, and run.finished in the journal with the same missing parts")
     found.saw(await twin.simulator.play(fall.script))
     reply, run = await twin.run(twin.question("Hello?"), deadline_s=_least(twin, fall))
-    found.saw(twin.http.evidence(reply, scale(twin)))
+    found.saw(twin.http.evidence(reply, f"over after {timed(twin, reply):.1f} s {scale(twin)}"))
     journal, events = await twin.journal(str(run.get("run")))
     found.saw(journal)
     text, missing = str(run.get("text") or ""), run.get("missing") or []

@@ -168,10 +168,10 @@ async def _dies(target: Target, death: Death) -> Result:
             return found.failed(f"{name} {death}, and the run is not over in time")
         return found.failed(f"{name} {death}, and the server is gone with it")
     seconds = timed(twin, run.reply)
-    found.saw(twin.http.evidence(run.reply, f"{name} {death}; {scale(twin)}"))
+    found.saw(twin.http.evidence(run.reply, f"{name} {death}; over after {seconds:.1f} s {scale(twin)}"))
     journal, events = await twin.journal(str(run.body.get("run")))
     found.saw(journal)
-    found.saw(twin.http.evidence(again.reply, f"the next call of {name}; {scale(twin)}"))
+    found.saw(twin.http.evidence(again.reply, f"the next call of {name}"))
     ended, text = run.body.get("outcome"), str(run.body.get("text") or "")
     found.measured = (
         f"{ended == outcome:d} of 1 answered: {ended} after {seconds:.1f} s, missing {_named(run)}; "
@@ -250,14 +250,15 @@ async def _told(target: Target, tools: _Tools, way: str, outcome: str, names: li
     languages, faults, told = variants(messages), [], []
     for language in languages[:MOST_LANGUAGES]:
         run = await _fallen(twin, name, "raises", language=language)
-        found.saw(twin.http.evidence(run.reply, f"{name} raised; {scale(twin)}"))
+        seconds = timed(twin, run.reply)
+        found.saw(twin.http.evidence(run.reply, f"{name} raised; over after {seconds:.1f} s {scale(twin)}"))
         wrong = _faults(twin, run, outcome, name, code)
         wanted = say(messages, language, way, tools=name)
         if run.words != wanted:
             wrong.append(f"the user is told “{run.words}” instead of “{wanted}”")
         faults += [f"{language}: {fault}".removeprefix(": ") for fault in wrong]
         told.append(
-            f"{named(language)}{run.body.get('outcome')} after {timed(twin, run.reply):.1f} s, missing {_named(run)}, "
+            f"{named(language)}{run.body.get('outcome')} after {seconds:.1f} s, missing {_named(run)}, "
             f"{in_words(str(run.body.get('text') or ''), run.words)}"
         )
     found.measured = f"{'; '.join(told)}; {scale(twin)}"
