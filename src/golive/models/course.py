@@ -71,6 +71,13 @@ def _steps(targets: Iterable[ChainTarget]) -> tuple[Step, ...]:
     return tuple([Step(target, lane) for target in targets for lane in target.lanes])
 
 
+def _of_larger_windows(steps: list[Step], than: ChainTarget) -> list[Step]:
+    """Those whose window is larger than that of `than`, or may be."""
+    window = than.can.context_window
+    windows = [(step, step.target.can.context_window) for step in steps]
+    return [step for step, larger in windows if window is None or larger is None or larger > window]
+
+
 class Course:
     """Made for one call, used up by it."""
 
@@ -199,12 +206,8 @@ class Course:
         """Too long a context and a refusal of the content choose other targets than an outage does."""
         if isinstance(error, ContextTooLong):
             chosen = self._chain.context_too_long
-            window = step.target.can.context_window
-            if not chosen and window is not None:
-                self._fresh = [
-                    other for other in self._fresh
-                    if other.target.can.context_window is None or other.target.can.context_window > window
-                ]  # fmt: skip
+            self._fresh = _of_larger_windows(self._fresh, step.target)
+            self._failed = _of_larger_windows(self._failed, step.target)
         elif isinstance(error, ContentRefused):
             chosen = self._chain.content_refused
         else:

@@ -67,8 +67,6 @@ class Gate:
 
     def closed_s(self) -> float:
         """Seconds until the breaker lets an attempt through."""
-        if self._breaker.state == "closed":
-            return 0.0
         wait_s = self._breaker.wait_s(self._clock.monotonic())
         return PROBE_WAIT_S if not wait_s and self._breaker.probing else wait_s
 
@@ -128,5 +126,5 @@ class Gate:
     def _tell(self, before: State, error: GoliveError | None = None) -> None:
         if self._breaker.state != before:
             self._moved(self, before)
-            if self._breaker.state == "open" and error is not None:
+            if error is not None:  # a failure that moves it opens it
                 error.fields["breaker"] = "opened"
