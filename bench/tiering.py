@@ -1,6 +1,6 @@
 """What a cheap tier saves, and what it costs in quality: the same questions under each policy of `[routing]`.
 
-    python bench/tiering.py [--questions 40] [--seed 1] [--local]
+    python bench/tiering.py [--questions 40] [--seed 1] [--local] [--only questions|conversations]
 
 A whole runtime (`app.Server`, tools inline) against the simulator, on the workload of `tiering_workload.py`. Money and
 waits are as golive counts them, under the prices below. Quality is the share of answers that hold the expected fact.
@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -322,17 +322,14 @@ async def conversations(on: Stage) -> None:
         print(f"| {title} | {await conversation(on, agent, forgets)}", flush=True)
 
 
-async def main(count: int, seed: int, *, local: bool) -> None:
+async def main(count: int, seed: int, only: str, *, local: bool) -> None:
     """Prints the tables."""
     print(f"seed {seed}; USD per million tokens (in, out): {PRICES}")
-    if local:
-        async with bound_model() as url, stage(seed, url) as on:
-            await questions_local(on)
+    async with bound_model() if local else nullcontext("") as url, stage(seed, url) as on:
+        if only != "conversations":
+            await (questions_local(on) if local else questions_scripted(on, count, seed))
+        if only != "questions":
             await conversations(on)
-        return
-    async with stage(seed) as on:
-        await questions_scripted(on, count, seed)
-        await conversations(on)
 
 
 if __name__ == "__main__":
@@ -340,5 +337,6 @@ if __name__ == "__main__":
     arguments.add_argument("--questions", type=int, default=40)
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("--local", action="store_true")
+    arguments.add_argument("--only", choices=("questions", "conversations"), default="")
     chosen = arguments.parse_args()
-    asyncio.run(main(chosen.questions, chosen.seed, local=chosen.local))
+    asyncio.run(main(chosen.questions, chosen.seed, chosen.only, local=chosen.local))

@@ -76,7 +76,7 @@ TOLD = (
     ("The third screw of the left frame is missing.", r"screw"),
     ("I cannot take calls before 17:30.", r"17:30|5:30"),
     ("Please send it to Valletta, not to Sliema.", r"Valletta"),
-    ("You promised me 25 dollars for the trouble.", r"\b25\b"),
+    ("You promised me 25 dollars for the trouble.", r"\b25 dollars"),
 )
 """What a customer says at the beginning of a long conversation, and the pattern by which it is known again."""
 SMALL_TALK = "By the way, about the shelf in the hall, the one next to the door that we spoke of: "
