@@ -13,8 +13,8 @@ from golive.core.events import Body
 from golive.core.ids import Ids
 from golive.core.messages import Message
 from golive.models.call import ModelRequest
-from golive.runtime.relay import Relay
 from golive.runtime import service
+from golive.runtime.relay import Relay
 from golive.runtime.state import RunState
 from golive.store.ports import RunFilter
 from golive.store.sqlite.store import SqliteStore
