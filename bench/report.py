@@ -11,7 +11,10 @@ from scenarios import Figures
 README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 NONE = "-"
-EVERYTHING = "keys, durable journal, metering and prices, metrics, log with redaction, a worker process"
+EVERYTHING = (
+    "keys, durable journal, metering and prices, circuit breakers, retries, mid-stream recovery, metrics, log with "
+    "redaction, a worker process"
+)
 """What is switched on in `golive serve`; a feature that comes is named here, and measured from then on."""
 
 
