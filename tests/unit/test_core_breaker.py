@@ -64,6 +64,21 @@ def test_a_failed_probe_opens_it_for_the_whole_time_again() -> None:
     assert admitted(breaker, 162.0).probe
 
 
+def test_each_state_counts_from_nothing() -> None:
+    """Closed again it takes as many failures as ever to open, and after a failed probe as many successes to close."""
+    breaker = opened()
+    breaker.succeeded(admitted(breaker, 130.0))
+    breaker.succeeded(admitted(breaker, 131.0))
+    breaker.failed(admitted(breaker, 132.0), 132.0)
+    for _ in range(2):
+        breaker.succeeded(admitted(breaker, 162.0))
+    assert breaker.state == "half_open"
+    breaker.succeeded(admitted(breaker, 162.0))
+    for _ in range(4):
+        breaker.failed(admitted(breaker, 163.0), 163.0)
+    assert breaker.state == "closed"
+
+
 def test_a_probe_that_is_given_up_makes_room_for_the_next() -> None:
     breaker = opened()
     breaker.given_up(admitted(breaker, 130.0))

@@ -9,7 +9,7 @@ import pytest
 from golive.core.backoff import RetryBudget
 from golive.core.clock import SystemClock
 from golive.core.deadline import Deadline
-from golive.core.errors import GoliveError, ModelUnavailable
+from golive.core.errors import CircuitOpen, GoliveError, ModelUnavailable, Outrun
 from golive.core.messages import Usage
 from golive.models.call import (
     AttemptFailed,
@@ -20,8 +20,10 @@ from golive.models.call import (
     ModelEvent,
     ModelRequest,
     TextDelta,
+    UsageReported,
 )
 from golive.models.hedge import FIRST_ATTEMPT, MIN_SAMPLES, Hedged, Lateness
+from tests.sim.loop import VirtualClock, simulate
 from tests.unit.chain_kit import ASKED, text
 
 CLOCK = SystemClock()
@@ -155,13 +157,116 @@ async def test_where_both_fail_the_failure_goes_up() -> None:
     assert target.closed == 1
 
 
-async def test_a_reader_that_leaves_closes_both_and_is_told_what_both_cost() -> None:
+@pytest.mark.parametrize("listens", [True, False])
+async def test_a_reader_that_leaves_closes_both_and_is_told_what_both_cost(listens: bool) -> None:
     target = Target(("slow", asyncio.Event()), ("slower", asyncio.Event()))
     told: list[Any] = []
-    asking = asyncio.ensure_future(ask(hedged(target), told.append))
+    asking = asyncio.ensure_future(ask(hedged(target), told.append if listens else None))
     while len(target.contexts) < 2:
         await asyncio.sleep(0)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    assert (target.closed, sorted(metered.attempt for metered in told)) == (2, [1, FIRST_ATTEMPT + 1])
+    numbers = [1, FIRST_ATTEMPT + 1] if listens else []
+    assert (target.closed, sorted(metered.attempt for metered in told)) == (2, numbers)
+
+
+class Timed:
+    """In virtual time: begins its attempt after 0.25 s, says the text (or fails) `seconds` later, ends 10 s later."""
+
+    def __init__(self, *script: tuple[float, str | GoliveError]) -> None:
+        self.script = list(script)
+        self.contexts: list[CallContext] = []
+
+    async def __call__(self, request: ModelRequest, ctx: CallContext) -> AsyncGenerator[list[ModelEvent], None]:
+        self.contexts.append(ctx)
+        seconds, what = self.script.pop(0)
+        number = ctx.attempts + 1
+        await asyncio.sleep(0.25)
+        if isinstance(what, CircuitOpen):
+            raise what
+        yield [AttemptStarted(number, f"t{number}/m")]
+        await asyncio.sleep(seconds)
+        metered = Metered(number, f"t{number}/m", Usage(1, 0, number), 5, True, False, 1.0, 1.0)
+        if isinstance(what, Outrun):  # moves on by itself, and waits
+            yield [metered]
+            yield [AttemptFailed(number, f"t{number}/m", what, 1.0, 50.0)]
+            await asyncio.sleep(50.0)
+        if isinstance(what, GoliveError):
+            yield [metered]
+            raise what
+        if not what:
+            yield [UsageReported(metered.usage), metered]
+            return
+        yield [TextDelta(what)]
+        await asyncio.sleep(10.0)
+        yield [Finished("stop"), metered]
+
+
+def timed(target: Timed) -> list[tuple[float, ModelEvent | GoliveError]]:
+    """What a call gives after 20 quick ones, whose first token came after 1.25 s; and when, from its beginning."""
+    target.script[:0] = [(1.0, "quick")] * MIN_SAMPLES
+
+    async def main(clock: VirtualClock) -> list[tuple[float, ModelEvent | GoliveError]]:
+        call = Hedged(target, RetryBudget(), clock)
+        ctx = CallContext(Deadline.after(clock, 1_000.0, "test"))
+        for _ in range(MIN_SAMPLES):
+            async for _ in call(ASKED, ctx):
+                pass
+        began, got = clock.monotonic(), list[tuple[float, ModelEvent | GoliveError]]()
+        try:
+            async for batch in call(ASKED, ctx):
+                got += [(clock.monotonic() - began, event) for event in batch]
+        except GoliveError as error:
+            got.append((clock.monotonic() - began, error))
+        return got
+
+    return simulate(main)
+
+
+def short(got: list[tuple[float, ModelEvent | GoliveError]]) -> list[tuple[float, str]]:
+    """When, and what: the kind of the event or error, with the attempt's number."""
+    return [(at, f"{type(event).__name__} {getattr(event, 'attempt', '')}".strip()) for at, event in got]
+
+
+def test_what_is_late_is_learnt_and_the_answer_is_shown_as_it_comes() -> None:
+    """The second request is sent when the first token is later than 95 in 100 were, and not before."""
+    assert short(timed(Timed((100.0, "slow"), (0.5, "quick")))) == [
+        (0.25, "AttemptStarted 1"), (1.5, "AttemptStarted 11"), (2.0, "AttemptFailed 1"), (2.0, "TextDelta"),
+        (12.0, "Finished"), (12.0, "Metered 11"),
+    ]  # fmt: skip
+
+
+def test_two_that_fail_at_the_same_moment_are_both_told_each_with_its_cost() -> None:
+    """What the one cost is never taken for the other's: it stands before its own failure."""
+    down = ModelUnavailable("down")
+    got = timed(Timed((4.75, down), (3.5, ModelUnavailable("down too"))))
+    assert short(got)[2:] == [
+        (5.0, "Metered 1"), (5.0, "AttemptFailed 1"), (5.0, "Metered 11"), (5.0, "ModelUnavailable"),
+    ]  # fmt: skip
+    assert str(got[-1][1]) == "down too"
+
+
+def test_one_that_fails_as_the_other_answers_is_told_with_its_cost() -> None:
+    down = ModelUnavailable("down")
+    got = timed(Timed((4.75, "hello"), (3.5, down)))
+    assert short(got)[2:5] == [(5.0, "Metered 11"), (5.0, "AttemptFailed 11"), (5.0, "TextDelta")]
+    assert [event.error for _, event in got if isinstance(event, AttemptFailed)] == [down]
+
+
+def test_a_second_request_that_asked_nobody_failed_at_nothing() -> None:
+    """Every other breaker is open, or the first answers before it asked somebody: no attempt is told of."""
+    for seconds in (4.75, 1.125):
+        got = timed(Timed((seconds, "hello"), (3.5, CircuitOpen("nobody"))))
+        assert [what for _, what in short(got)] == ["AttemptStarted 1", "TextDelta", "Finished", "Metered 1"]
+
+
+def test_an_answer_of_nothing_ends() -> None:
+    got = timed(Timed((0.5, "")))
+    assert short(got) == [(0.25, "AttemptStarted 1"), (0.75, "UsageReported"), (0.75, "Metered 1")]
+
+
+def test_one_between_two_attempts_of_its_own_is_told_of_once() -> None:
+    """It had failed by itself when the other one answered."""
+    got = timed(Timed((10.0, "hello"), (1.0, Outrun("by itself"))))
+    assert [what for _, what in short(got)][1:5] == ["AttemptStarted 11", "Metered 11", "AttemptFailed 11", "TextDelta"]

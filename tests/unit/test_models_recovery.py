@@ -1,11 +1,13 @@
 """Answers that break off in the middle: what is continued, what is begun anew, what fails; for every kind of reader."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
 from msgspec import Raw
 
+from golive.core.backoff import RetryBudget
 from golive.core.deadline import Deadline
 from golive.core.errors import (
     ContentRefused,
@@ -18,6 +20,7 @@ from golive.core.errors import (
 )
 from golive.models.call import (
     AttemptFailed,
+    AttemptStarted,
     CallContext,
     Finished,
     ModelEvent,
@@ -29,8 +32,10 @@ from golive.models.call import (
     TextDelta,
     ToolCallDelta,
 )
+from golive.models.hedge import MIN_SAMPLES, Hedged
 from golive.models.joining import anchor
 from golive.models.recovery import MAX_BREAKS, MAX_RESETS, Recovering, Ways
+from tests.sim.loop import VirtualClock, simulate
 from tests.unit.chain_kit import ASKED, Provider, Time, World, seen, started
 
 WHOLE = "The shop is open from nine to five, and on Saturdays from ten to two. Please call before you come."
@@ -205,12 +210,58 @@ async def test_text_before_half_a_tool_call_stands_where_it_can_be_continued(wor
     backup = Provider(calls("find", "{}", [Finished("tool_calls")]))
     events = await world.ask(recovering(world, broken, backup, prefill=(1,)), retracts="tools")
     assert (seen(events), retracted(events)) == ("Let me look. ", [len("Let me look. ")])
+    with pytest.raises(ModelCut):  # a reader that cannot take back would be left with two calls
+        await world.ask(recovering(world, broken, backup, prefill=(1,)), retracts="nothing")
 
 
 async def test_a_refusal_in_words_is_not_continued(world: World) -> None:
     broken = Provider([[RefusalDelta("I will ")], CUT])
     with pytest.raises(ModelCut):
         await world.ask(recovering(world, broken, Provider(says(REST)), prefill=(1,)), retracts="tools")
+
+
+async def test_begun_anew_an_answer_that_breaks_off_again_may_be_continued(world: World) -> None:
+    """What could not be continued before is forgotten with it."""
+    backup = Provider(says(HALF, CUT), says(REST))
+    call = recovering(world, Provider([[RefusalDelta("I will ")], CUT]), backup, prefill=(1,))
+    events = await world.ask(call, retracts="all")
+    assert (seen(events), retracted(events)) == (WHOLE, [0])
+
+
+async def test_a_short_end_that_stands_in_the_text_already_is_not_lost(world: World) -> None:
+    """It is held back until it is clear that it repeats nothing, at the latest until the answer ends."""
+    text = "On Mondays we are open from nine to five. On Tuesdays from nine "
+    call = recovering(world, Provider(says(text, CUT)), Provider(says("to five")), prefill=(1,))
+    assert seen(await world.ask(call)) == text + "to five"
+
+
+def test_of_two_requests_the_one_that_answered_is_blamed_for_the_break() -> None:
+    """Also where it is the first of them: the second's target is not avoided for what it did not do."""
+
+    async def main(clock: VirtualClock) -> tuple[list[CallContext], list[ModelEvent]]:
+        contexts: list[CallContext] = []
+
+        async def call(request: ModelRequest, ctx: CallContext) -> AsyncGenerator[list[ModelEvent], None]:
+            contexts.append(ctx)
+            number = ctx.attempts + 1
+            yield [AttemptStarted(number, f"t{number}/m")]
+            await asyncio.sleep(5.0 if number == 1 else 50.0 if number == 11 else 0.0)
+            yield [TextDelta("Half ")]
+            if number == 1:
+                raise CUT
+            yield [Finished("stop")]
+
+        hedged = Hedged(call, RetryBudget(), clock)
+        for _ in range(MIN_SAMPLES):
+            hedged._lateness.saw(1.0)
+        ctx = CallContext(Deadline.after(clock, 300.0, "test"), retracts="all")
+        answer = Recovering(hedged, Ways("reset"))(ASKED, ctx)
+        return contexts, [event async for batch in answer for event in batch]
+
+    contexts, events = simulate(main)
+    failed = [(event.attempt, event.target) for event in events if isinstance(event, AttemptFailed)]
+    assert failed == [(11, "t11/m"), (1, "t1/m")]
+    assert (contexts[2].avoid, contexts[2].attempts) == (("t1/m",), 11)
 
 
 async def test_reasoning_alone_is_begun_anew(world: World) -> None:

@@ -51,7 +51,7 @@ class Lateness:
         """The 95th percentile, seconds; None while too few were seen."""
         if len(self._seen) < MIN_SAMPLES:
             return None
-        return sorted(self._seen)[min(int(len(self._seen) * SHARE), len(self._seen) - 1)]
+        return sorted(self._seen)[int(len(self._seen) * SHARE)]
 
 
 class Hedged:
@@ -70,40 +70,43 @@ class Hedged:
         tasks = Tasks("hedge")
         first = _Racer(self._call, request, ctx, tasks)
         second: _Racer | None = None
+        racing = [first]
         winner: _Racer | None = None
         try:
             while winner is None:
-                wait_s = None if late_s is None or second else max(begun + late_s - self._clock.monotonic(), 0.0)
-                done = await _any_of([racer for racer in (first, second) if racer and not racer.out], wait_s)
+                wait_s = None if late_s is None else max(begun + late_s - self._clock.monotonic(), 0.0)
+                done = await _any_of(racing, wait_s)
                 if done is None:
+                    late_s = None
                     if self._budget.take():
                         avoid = (*ctx.avoid, first.target)
                         again = msgspec.structs.replace(ctx, avoid=avoid, attempts=ctx.attempts + FIRST_ATTEMPT)
                         second = _Racer(self._call, request, again, tasks)
-                    late_s = None
+                        racing.append(second)
                     continue
-                for events in done.take():
-                    yield events
-                if done.out:
-                    other = first if done is second else second
-                    if other is None or other.out:
-                        assert done.error is not None
-                        raise done.error
-                    yield [AttemptFailed(done.attempt, done.target, done.error or _lost(done), 0.0)]
+                told = done.take()
+                if done.error is not None:
+                    racing.remove(done)
+                    told += done.failed(done.error) if racing else []
                 elif done.content or done.ended:
                     winner = done
+                if told:
+                    yield told
+                if done.error is not None and not racing:
+                    raise done.error
             self._lateness.saw(self._clock.monotonic() - begun)
-            loser = first if winner is second else second
-            if loser is not None and not loser.out:
-                yield await loser.give_up()
-            for events in winner.held():
-                yield events
+            racing.remove(winner)
+            for loser in racing:
+                if told := await loser.give_up():
+                    yield told
             async for events in winner.rest():
                 yield events
         finally:
-            await first.close()
-            if second is not None:
-                await second.close()
+            try:
+                await first.close()
+            finally:
+                if second is not None:
+                    await second.close()
 
 
 class _Racer:
@@ -116,12 +119,12 @@ class _Racer:
         self._metered: Metered | None = None
         self._losing = False
         self._held: list[list[ModelEvent]] = []
-        self.attempt = ctx.attempts + 1
+        self.attempt = 0
         self.target = ""
+        self.asking = False
+        """An attempt is under way."""
         self.content = False
         self.ended = False
-        self.out = False
-        """It failed."""
         self.error: GoliveError | None = None
         self.task: asyncio.Task[list[ModelEvent]] | None = None
 
@@ -132,50 +135,58 @@ class _Racer:
         return self.task
 
     async def _read(self) -> list[ModelEvent]:
-        """The next batch; empty when there is none, `ended` or `error` saying why."""
+        """The next batch; `ended` or `error` say why there is no other.
+
+        What an attempt cost comes with what follows: nothing of the other call is told between the two.
+        """
+        read: list[ModelEvent] = []
         try:
-            return await anext(self._stream)
+            while all(type(event) is Metered for event in read):
+                read += await anext(self._stream)
         except StopAsyncIteration:
             self.ended = True
         except GoliveError as error:
-            self.error, self.out = error, True
-        return []
+            self.error = error
+        return read
 
-    def take(self) -> list[list[ModelEvent]]:
+    def take(self) -> list[ModelEvent]:
         """Takes in what was read; gives what may be told at once: the beginnings and ends of attempts."""
         task, self.task = self.task, None
         assert task is not None
         events = task.result()
-        if not events:
-            return []
         for event in events:
             if isinstance(event, AttemptStarted):
-                self.attempt, self.target = event.attempt, event.target
+                self.attempt, self.target, self.asking = event.attempt, event.target, True
+            elif isinstance(event, AttemptFailed):
+                self.asking = False
         if all(isinstance(event, AttemptStarted | AttemptFailed | Metered) for event in events):
-            return [events]
+            return events
         self.content = any(not isinstance(event, _NOT_CONTENT) for event in events)
         self._held.append(events)
         return []
 
-    def held(self) -> list[list[ModelEvent]]:
-        """What was kept back until it was known who answers."""
-        held, self._held = self._held, []
-        return held
-
     async def rest(self) -> AsyncGenerator[list[ModelEvent], None]:
-        """What follows."""
-        if not self.ended:
-            async for events in self._stream:
-                yield events
+        """What was kept back until it was known who answers, and what follows."""
+        for events in self._held:
+            yield events
+        async for events in self._stream:
+            yield events
 
     async def give_up(self) -> list[ModelEvent]:
         """Closes the loser; the events that say so, with what it cost."""
         self._losing = True
+        told: list[ModelEvent] = []
         if self.task is not None and self.task.done():
-            self.take()
+            told += self.take()
         await self.close()
-        lost: list[ModelEvent] = [AttemptFailed(self.attempt, self.target, _lost(self), 0.0)]
-        return [self._metered, *lost] if self._metered is not None else lost
+        if self._metered is not None:
+            told.append(self._metered)
+        error = self.error or Outrun(f"{self.target} was slower than another request for the same answer.")
+        return [*told, *self.failed(error)]
+
+    def failed(self, error: GoliveError) -> list[ModelEvent]:
+        """The event of the attempt under way; none where nobody is asked."""
+        return [AttemptFailed(self.attempt, self.target, error, 0.0)] if self.asking else []
 
     async def close(self) -> None:
         """Ends the reading and the call."""
@@ -190,10 +201,6 @@ class _Racer:
             self._metered = metered
         elif self._report is not None:
             self._report(metered)
-
-
-def _lost(racer: _Racer) -> Outrun:
-    return Outrun(f"{racer.target} was slower than another request for the same answer.")
 
 
 async def _any_of(racers: list[_Racer], wait_s: float | None) -> _Racer | None:

@@ -61,7 +61,7 @@ class Joiner:
         if self._joined and not self._blank:
             return piece
         self._held += piece
-        return self._after_blank(last=False) if self._joined else self._decide(last=False)
+        return self._after_blank() if self._joined else self._decide(last=False)
 
     def end(self) -> str:
         """What is left when the continuation is over.
@@ -69,12 +69,12 @@ class Joiner:
         Raises:
             NotJoined: as above.
         """
-        return self._after_blank(last=True) if self._joined else self._decide(last=True)
+        return "" if self._joined else self._decide(last=True)
 
     def _decide(self, *, last: bool) -> str:
         said = _plain(self._held.lstrip())
         before = self._before.text.rstrip()
-        if not last and _may_grow(before, said.text):
+        if not last and said.text in before:  # more of it may repeat the end
             return ""
         cut = self._repeated(before, said.text)
         if cut is None:
@@ -84,7 +84,7 @@ class Joiner:
             lead = len(self._held) - len(self._held.lstrip())
             self._held = self._held[lead + said.ends[cut - 1] :]
         self._joined = True
-        return self._after_blank(last=last)
+        return self._after_blank()
 
     def _repeated(self, before: str, said: str) -> int | None:
         """How many characters of `said` repeat the end of `before`, the most there are; None: too few to tell."""
@@ -100,29 +100,13 @@ class Joiner:
     def _begins_again(self, before: str, said: str) -> bool:
         return len(said) >= AGAIN_CHARS and said[:AGAIN_CHARS] in before
 
-    def _after_blank(self, *, last: bool) -> str:
+    def _after_blank(self) -> str:
         """What is held, the blank between text and continuation standing once, whoever wrote it."""
         blank, held = self._blank, self._held
-        if blank and not last and len(held) < len(blank) and blank.startswith(held):
+        if blank.startswith(held):
             return ""
         self._blank = self._held = ""
-        if not blank:
-            return held
         return held[len(blank) :] if held.startswith(blank) else held.lstrip()
-
-
-def _may_grow(before: str, said: str) -> bool:
-    """Whether more of the continuation could still turn out to repeat the end of the text."""
-    if not said.strip():
-        return True
-    if len(said) < AGAIN_CHARS:
-        return said in before
-    at = before.find(said[:AGAIN_CHARS])
-    while at >= 0:
-        if before[at:].startswith(said) and len(said) <= len(before) - at:
-            return True
-        at = before.find(said[:AGAIN_CHARS], at + 1)
-    return False
 
 
 def _plain(text: str) -> _Plain:

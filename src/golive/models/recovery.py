@@ -94,7 +94,7 @@ class Recovering:
                 answer.broken[answer.target], broke = None, error
             if rung is None:
                 raise broke or error
-            yield [AttemptFailed(answer.attempts, answer.target, error, 0.0)]
+            yield [AttemptFailed(answer.attempt, answer.target, error, 0.0)]
             if (stands := answer.void(rung)) is not None:
                 yield [Retracted(stands)]
             then = msgspec.structs.replace(ctx, avoid=tuple(answer.broken), attempts=answer.attempts)
@@ -135,12 +135,18 @@ class Recovering:
 class _Answer:
     """What the reader has been handed so far."""
 
-    __slots__ = ("_pieces", "attempts", "began", "broken", "other", "resets", "target", "tools", "tried")
+    __slots__ = (
+        "_pieces", "_under_way", "attempt", "attempts", "began", "broken", "other", "resets", "target", "tools",
+        "tried",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
         self.attempts = 0
+        """Made so far, of which this one answers, or did last."""
+        self.attempt = 0
         self.target = ""
+        self._under_way: dict[int, str] = {}
         self.broken: dict[str, None] = {}
         """Targets that broke off; not those that merely would not continue."""
         self.began = False
@@ -167,7 +173,9 @@ class _Answer:
                 if self.tried and event.text:  # type: ignore[union-attr]
                     self.tried.clear()
             elif kind is AttemptStarted:
-                self.attempts, self.target = event.attempt, event.target  # type: ignore[union-attr]
+                self._asked(event)  # type: ignore[arg-type]
+            elif kind is AttemptFailed:
+                self._moved_on(event)  # type: ignore[arg-type]
             elif kind is ToolCallDelta:
                 self.began = self.tools = True
             elif kind is ReasoningDelta:
@@ -177,9 +185,21 @@ class _Answer:
         if len(self._pieces) > COMPACT_PIECES:
             self.text()
 
+    def _asked(self, event: AttemptStarted) -> None:
+        self.attempt, self.target = event.attempt, event.target
+        self.attempts = max(self.attempts, event.attempt)
+        self._under_way[event.attempt] = event.target
+
+    def _moved_on(self, event: AttemptFailed) -> None:
+        """Of two under way at the same time (`hedge.py`) the other one answers."""
+        self._under_way.pop(event.attempt, None)
+        if self._under_way:
+            self.attempt, self.target = next(reversed(self._under_way.items()))
+
     def void(self, rung: Rung) -> int | None:
         """Notes that `rung` is taken; how much of the text stands, where something is taken back."""
         self.tried.add(rung)
+        self._under_way.clear()
         had_tools, self.tools = self.tools, False
         if rung == "reset":
             self._pieces.clear()
