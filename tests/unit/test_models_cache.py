@@ -101,6 +101,11 @@ def test_an_answer_is_kept_for_its_time_and_not_longer() -> None:
         await asyncio.sleep(0.1)
         await world.ask(ttl_s=60)
         assert (world.model.calls, len(world.cache)) == (2, 1)
+        await asyncio.sleep(60)
+        world.model.error = lambda: ModelCut("broke off")
+        with pytest.raises(ModelCut):
+            await world.ask(ttl_s=60)
+        assert (len(world.cache), world.cache.bytes) == (0, 0), "nothing is kept of what is over"
 
     played(scene)
 

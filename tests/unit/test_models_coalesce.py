@@ -33,6 +33,7 @@ class World:
         self, key: bytes = b"key", name: str = "", seconds: float = 300.0
     ) -> AsyncGenerator[list[ModelEvent], None]:
         def tell(metered: Metered) -> None:
+            assert name not in self.told
             self.told[name] = metered
 
         ctx = context(self.clock, seconds=seconds, told=tell)
@@ -169,7 +170,26 @@ def test_all_that_a_leaving_payer_owes_is_told_in_one_figure() -> None:
         await anext(payer)
         await batches(world.stream(name="other"))
         await payer.aclose()
-        assert world.told["payer"] == structs.replace(COST, usage=Usage(17, 0, 5), cost_microusd=59)
+        both = structs.replace(COST, usage=Usage(17, 0, 5), cost_microusd=59, estimated=True)
+        assert world.told["payer"] == both
+
+    played(scene)
+
+
+def test_the_last_one_who_leaves_has_been_told_all_when_it_has_left() -> None:
+    """An earlier attempt's cost, which it did not read, and that of the attempt under way: once, in one figure. And
+    the provider's connection is closed by then, however long that takes."""
+
+    async def scene(world: World) -> None:
+        failed = Metered(1, "a/m", Usage(7, 0, 1), 9, True, False, None, 1.0)
+        world.model.answer = [[AttemptStarted(1, "a/m")], [failed], [TextDelta("x")], [TextDelta("y")]]
+        world.model.closing_s = 0.5
+        last = world.stream(name="last")
+        await anext(last)
+        await asyncio.sleep(2.5)
+        await last.aclose()
+        assert (world.model.given_up, world.model.running) == (1, 0)
+        assert world.told == {"last": structs.replace(COST, usage=Usage(17, 0, 5), cost_microusd=59)}
 
     played(scene)
 
@@ -279,13 +299,19 @@ def test_when_the_server_stops_readers_are_told() -> None:
 
 
 def test_past_the_maximum_calls_go_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are answered and pay for themselves."""
+    """They are answered, pay for themselves, and end with their reader."""
     monkeypatch.setattr(coalesce, "MAX_FLIGHTS", 1)
 
     async def scene(world: World) -> None:
         reads = await together(world.read(key=b"a"), world.read(key=b"b"), world.read(key=b"b"), world.read(key=b"a"))
         assert [read[-1] for read in reads] == [[COST], [COST], [COST], [SHARED]]
         assert world.model.calls == 3
+        world.model.closing_s = 0.5
+        shared, alone = world.stream(key=b"a"), world.stream(key=b"b", name="alone")
+        await together(anext(shared), anext(alone))
+        await alone.aclose()
+        assert (world.model.running, world.told) == (1, {"alone": COST})
+        await shared.aclose()
 
     played(scene)
 

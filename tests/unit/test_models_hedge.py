@@ -83,10 +83,12 @@ def failed(events: list[ModelEvent]) -> list[tuple[int, str]]:
 
 async def test_a_late_first_token_sends_a_second_request_and_the_quicker_answers() -> None:
     target = Target(("slow", asyncio.Event()), ("quick", opened()))
-    events = await ask(hedged(target))
+    told: list[Metered] = []
+    events = await ask(hedged(target), told.append)
     assert (text(events), failed(events), target.closed) == ("quick", [(1, "t1/m")], 2)
     metered = [event for event in events if isinstance(event, Metered)]
     assert [event.attempt for event in metered] == [1, FIRST_ATTEMPT + 1], "what the loser cost is told"
+    assert told == [], "and told once"
     assert target.contexts[1].avoid == ("t1/m",)
 
 
@@ -167,8 +169,8 @@ async def test_a_reader_that_leaves_closes_both_and_is_told_what_both_cost(liste
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    numbers = [1, FIRST_ATTEMPT + 1] if listens else []
-    assert (target.closed, sorted(metered.attempt for metered in told)) == (2, numbers)
+    both = Metered(FIRST_ATTEMPT + 1, f"t{FIRST_ATTEMPT + 1}/m", Usage(2, 0, 12), 10, True, False, 1.0, 1.0)
+    assert (target.closed, told) == (2, [both] if listens else [])
 
 
 class Timed:

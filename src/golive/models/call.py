@@ -4,7 +4,7 @@ One batch is what one network read brought, so that wrappers cost per read and n
 (and later cache, breaker, retry, hedge) all have the shape `ModelCall` and know nothing of each other.
 """
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -73,7 +73,7 @@ class CallContext(Struct, frozen=True):
     run: str = ""
     tenant: str = ""
     on_abandoned: "Callable[[Metered], None] | None" = None
-    """Told what a call cost that was given up (cancelled, closed) while it ran: its stream can say no more."""
+    """Told once what a call cost that was given up (cancelled, closed) while it ran: its stream can say no more."""
     version: str = ""
     """Digest of the agent's version; "" for a relayed call."""
     retracts: Literal["nothing", "tools", "all"] = "nothing"
@@ -202,6 +202,20 @@ class Metered(Struct, frozen=True, gc=False):
     saved_microusd: int = 0
     """What the same answer would have cost more without any cache, the provider's or ours; below 0 where the provider
     charged for writing to its cache, and later calls are to gain by it."""
+
+
+def total(metered: Sequence[Metered]) -> Metered:
+    """What several attempts (at least one) used and cost, in one figure; all else is the last one's."""
+    last = metered[-1]
+    usage = last.usage
+    for before in metered[:-1]:
+        usage += before.usage
+    return msgspec.structs.replace(
+        last, usage=usage,
+        cost_microusd=sum(each.cost_microusd for each in metered),
+        saved_microusd=sum(each.saved_microusd for each in metered),
+        priced=all(each.priced for each in metered), estimated=any(each.estimated for each in metered),
+    )  # fmt: skip
 
 
 ModelEvent = (

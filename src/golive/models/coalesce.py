@@ -15,7 +15,7 @@ from golive.core.clock import Clock
 from golive.core.deadline import Deadline
 from golive.core.errors import GoliveError, ShuttingDown
 from golive.core.tasks import Tasks, uncancelled
-from golive.models.call import CallContext, Metered, ModelEvent
+from golive.models.call import CallContext, Metered, ModelEvent, total
 
 MAX_FLIGHTS = 10_000
 """Most shared calls at once; further ones go alone."""
@@ -127,9 +127,9 @@ class _Flight:
 
     def abandoned(self, metered: Metered) -> None:
         """The meter's figure for a call that was given up."""
-        told = self._last or next(iter(self._readers), None)
-        if told is not None and told.ctx.on_abandoned is not None:
-            told.ctx.on_abandoned(metered)
+        payer = self._last or next(iter(self._readers), None)
+        if payer is not None:
+            payer.owed.append(metered)
 
     def _wake(self) -> None:
         for reader in self._readers:
@@ -142,6 +142,8 @@ class _Reader:
     def __init__(self, flight: _Flight, ctx: CallContext) -> None:
         self.ctx = ctx
         self._flight = flight
+        self.owed: list[Metered] = []
+        """Of the call that was given up while this one read it."""
         self._read = 0
         self._news: asyncio.Future[None] | None = None
 
@@ -167,17 +169,13 @@ class _Reader:
             self._news.set_result(None)
 
     def owe(self) -> None:
-        """Tells the cost of what this reader pays for and did not read to the end."""
+        """Tells the cost of what this reader pays for and did not read to the end, in one figure."""
         unread = [
             event for events, payer in self._flight.log[self._read :] if payer is self for event in events
             if isinstance(event, Metered)
         ]  # fmt: skip
-        if unread and self.ctx.on_abandoned is not None:
-            total = unread[-1]
-            for metered in unread[:-1]:
-                cost = total.cost_microusd + metered.cost_microusd
-                total = structs.replace(total, usage=total.usage + metered.usage, cost_microusd=cost)
-            self.ctx.on_abandoned(total)
+        if self.ctx.on_abandoned is not None and (owed := [*unread, *self.owed]):
+            self.ctx.on_abandoned(total(owed))
 
 
 def free_of_cost(metered: Metered) -> Metered:

@@ -6,7 +6,7 @@ The loser is closed at once; what it cost is told and counted.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 import msgspec
 
@@ -24,6 +24,7 @@ from golive.models.call import (
     ModelRequest,
     Opened,
     UsageReported,
+    total,
 )
 
 SAMPLES = 100
@@ -69,8 +70,7 @@ class Hedged:
         late_s = self._lateness.late_s()
         tasks = Tasks("hedge")
         first = _Racer(self._call, request, ctx, tasks)
-        second: _Racer | None = None
-        racing = [first]
+        racers, racing = [first], [first]
         winner: _Racer | None = None
         try:
             while winner is None:
@@ -82,6 +82,7 @@ class Hedged:
                         avoid = (*ctx.avoid, first.target)
                         again = msgspec.structs.replace(ctx, avoid=avoid, attempts=ctx.attempts + FIRST_ATTEMPT)
                         second = _Racer(self._call, request, again, tasks)
+                        racers.append(second)
                         racing.append(second)
                     continue
                 told = done.take()
@@ -102,11 +103,7 @@ class Hedged:
             async for events in winner.rest():
                 yield events
         finally:
-            try:
-                await first.close()
-            finally:
-                if second is not None:
-                    await second.close()
+            await _close(racers, ctx.on_abandoned)
 
 
 class _Racer:
@@ -114,10 +111,9 @@ class _Racer:
 
     def __init__(self, call: ModelCall, request: ModelRequest, ctx: CallContext, tasks: Tasks) -> None:
         self._tasks = tasks
-        self._report = ctx.on_abandoned
-        self._stream = call(request, msgspec.structs.replace(ctx, on_abandoned=self._abandoned))
-        self._metered: Metered | None = None
-        self._losing = False
+        self.left: list[Metered] = []
+        """What was given up cost, until it is told."""
+        self._stream = call(request, msgspec.structs.replace(ctx, on_abandoned=self.left.append))
         self._held: list[list[ModelEvent]] = []
         self.attempt = 0
         self.target = ""
@@ -174,13 +170,12 @@ class _Racer:
 
     async def give_up(self) -> list[ModelEvent]:
         """Closes the loser; the events that say so, with what it cost."""
-        self._losing = True
         told: list[ModelEvent] = []
         if self.task is not None and self.task.done():
             told += self.take()
         await self.close()
-        if self._metered is not None:
-            told.append(self._metered)
+        told += self.left
+        self.left.clear()
         error = self.error or Outrun(f"{self.target} was slower than another request for the same answer.")
         return [*told, *self.failed(error)]
 
@@ -196,11 +191,17 @@ class _Racer:
             await asyncio.wait([task])
         await self._stream.aclose()
 
-    def _abandoned(self, metered: Metered) -> None:
-        if self._losing:
-            self._metered = metered
-        elif self._report is not None:
-            self._report(metered)
+
+async def _close(racers: list[_Racer], report: Callable[[Metered], None] | None) -> None:
+    """Ends what is under way, and tells what that cost in one figure."""
+    try:
+        await racers[0].close()
+    finally:
+        for second in racers[1:]:
+            await second.close()
+    left = [metered for racer in racers for metered in racer.left]
+    if left and report is not None:
+        report(total(left))
 
 
 async def _any_of(racers: list[_Racer], wait_s: float | None) -> _Racer | None:
