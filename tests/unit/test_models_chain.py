@@ -240,10 +240,11 @@ async def test_a_deadline_ends_it(world: World) -> None:
     ("request_", "lacks"),
     [
         (ModelRequest(messages=ASKED.messages, tools=(ToolSpec("t", "", Raw(b"{}")),)), "tools"),
+        (ModelRequest(messages=ASKED.messages, extra={"tools": Raw(b"[{}]")}), "tools"),
         (ModelRequest(messages=ASKED.messages, output_schema=Raw(b"{}")), "structured_output"),
         (ModelRequest(messages=(Message("user", (TextPart("x"), ImagePart("https://x/y.png"))),)), "images"),
     ],
-    ids=["tools", "schema", "images"],
+    ids=["tools", "verbatim tools", "schema", "images"],
 )
 async def test_a_target_that_cannot_do_it_is_passed_over(world: World, request_: ModelRequest, lacks: Any) -> None:
     poor = Provider(GOOD)

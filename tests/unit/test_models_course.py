@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from golive.core.backoff import RetryBudget
 from golive.core.deadline import Deadline
 from golive.core.errors import (
     CircuitOpen,
@@ -90,12 +91,35 @@ async def test_too_long_a_context_leaves_out_every_window_that_is_no_larger(worl
 
 
 async def test_a_pause_is_waited_out_for_one_attempt(world: World) -> None:
-    """Whatever comes of it, the same credential is not asked twice in a row."""
+    """Whatever comes of it, the same credential is not asked twice in a row; it is no retry, and takes nothing of the
+    budget."""
+    world.budget = RetryBudget(share=0.0, reserve=0.0)
     provider = Provider(ModelAuthFailed("no"))
     chain = world.chain(world.target("a/m", provider))
     world.gate("a/m").pause(5.0)
     targets, error = await asked(world, chain)
     assert (targets, type(error), provider.asked, world.time.slept) == (["a/m"], ModelAuthFailed, 1, [5.0])
+
+
+async def test_of_equals_the_last_of_the_chain_is_tried_again(world: World) -> None:
+    chain = world.chain(world.target("a/m", Provider(DOWN)), world.target("b/m", Provider(DOWN, GOOD)))
+    assert await asked(world, chain) == (["a/m", "b/m", "b/m"], None)
+
+
+async def test_where_nobody_can_be_asked_the_error_says_whether_all_are_merely_paused(world: World) -> None:
+    """And when the first of them can be."""
+    chain = world.chain(world.target("a/m", Provider(GOOD)), world.target("b/m", Provider(GOOD)))
+    for ref, seconds in (("a/m", 100.0), ("b/m", 90.0)):
+        world.gate(ref).pause(seconds)
+    _, limited = await asked(world, chain)
+    for _ in range(5):
+        gate = world.gate("c/m")
+        gate.failed(gate.admit() or pytest.fail("closed"), DOWN)
+    _, mixed = await asked(world, world.chain(world.target("a/m", Provider(GOOD)), world.target("c/m", Provider(GOOD))))
+    assert limited is not None
+    assert mixed is not None
+    assert (type(limited), limited.fields["retry_after_s"]) == (ModelRateLimited, 90.0)
+    assert (type(mixed), mixed.fields["retry_after_s"]) == (CircuitOpen, 30.0)
 
 
 async def test_one_that_is_tried_again_and_out_for_good_leaves_the_others_their_turn(world: World) -> None:
@@ -184,6 +208,13 @@ async def test_what_is_content_commits_the_call_and_nothing_else_does(
         events = await world.ask(chain)
         assert (started(events), events[-3:]) == (["a/m", "b/m"], [event for batch in GOOD for event in batch])
         assert sum(isinstance(event, Opened) for event in events) == 1
+
+
+async def test_an_answer_of_nothing_is_handed_on(world: World) -> None:
+    said: list[Any] = [[Opened()], [UsageReported(USAGE), COST]]
+    assert (await world.ask(world.chain(world.target("a/m", Provider(said)))))[1:] == [
+        event for b in said for event in b
+    ]
 
 
 async def test_what_a_failed_attempt_cost_is_told_under_its_number_with_its_time(world: World) -> None:

@@ -220,6 +220,33 @@ async def test_a_refusal_in_words_is_not_continued(world: World) -> None:
         await world.ask(recovering(world, broken, Provider(says(REST)), prefill=(1,)), retracts="tools")
 
 
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        (ModelRequest(messages=ASKED.messages, only_there=("documents",)), TextDelta(HALF)),
+        (ASKED, TextDelta(HALF, choice=1)), (ASKED, TextDelta(HALF, extra=Raw(b'{"logprobs":[]}'))),
+    ],
+    ids=["one vendor's own request", "a second choice", "what belongs to each token"],
+)  # fmt: skip
+async def test_what_another_cannot_be_given_is_begun_anew(
+    world: World, request_: ModelRequest, said: TextDelta
+) -> None:
+    """It could not be put into a continuation's words."""
+    call = recovering(world, Provider([[said], CUT]), Provider(says(WHOLE)), prefill=(1,), instructed=True)
+    events = await world.ask(call, request_, retracts="all")
+    assert retracted(events) == [0]
+
+
+async def test_a_continuation_states_the_conversation_anew(world: World) -> None:
+    """What a relayed request said of it verbatim is left out, all else stands; a prefill ends in no blank."""
+    verbatim = {"messages": Raw(b"[]"), "system": Raw(b'""'), "top_k": Raw(b"3")}
+    backup = Provider(says(REST))
+    call = recovering(world, Provider(says(f"{HALF} ", CUT)), backup, prefill=(1,))
+    await world.ask(call, ModelRequest(messages=ASKED.messages, extra=verbatim))
+    asked = backup.requests[0]
+    assert (asked.extra, asked.messages[-1].content) == ({"top_k": Raw(b"3")}, HALF)
+
+
 async def test_begun_anew_an_answer_that_breaks_off_again_may_be_continued(world: World) -> None:
     """What could not be continued before is forgotten with it."""
     backup = Provider(says(HALF, CUT), says(REST))
@@ -286,9 +313,10 @@ async def test_a_filter_in_the_middle_sends_the_answer_elsewhere(world: World) -
 
 
 async def test_where_nobody_is_left_the_last_failure_goes_up(world: World) -> None:
-    broken = Provider(says(HALF, CUT), ModelUnavailable("down"))
+    broken, down = Provider(says(HALF, CUT), ModelUnavailable("down")), Provider(ModelUnavailable("down"))
     with pytest.raises(ModelUnavailable):
-        await world.ask(recovering(world, broken, Provider(ModelUnavailable("down"))), retracts="all")
+        await world.ask(recovering(world, broken, down), retracts="all")
+    assert (broken.asked, down.asked) == (2, 1), "it is begun anew once"
 
 
 async def test_what_did_not_begin_is_the_chains_own_business(world: World) -> None:
