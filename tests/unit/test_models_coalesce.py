@@ -70,6 +70,26 @@ def test_every_reader_is_given_every_event_and_the_provider_is_asked_once() -> N
     played(scene)
 
 
+def test_no_reader_can_change_what_another_is_given() -> None:
+    """A wrapper may put other events into a batch that it was handed. And what the provider's own cache saved counts to
+    what the others had for nothing."""
+
+    async def scene(world: World) -> None:
+        world.model.answer = [*ANSWER, [structs.replace(COST, saved_microusd=7)]]
+        first, second = world.stream(), world.stream()
+        for expected in ANSWER:
+            batch = await anext(first)
+            assert batch == expected
+            batch.clear()
+            assert await anext(second) == expected
+        told = [await anext(second) for _ in range(2)]
+        assert told == [[structs.replace(SHARED, saved_microusd=57)], [SHARED]]
+        await first.aclose()
+        await second.aclose()
+
+    played(scene)
+
+
 def test_a_hundred_readers_are_served_at_the_pace_of_one() -> None:
     """The answer takes as long as a single one's, and exactly one of them pays."""
 

@@ -101,6 +101,13 @@ async def test_a_pause_is_waited_out_for_one_attempt(world: World) -> None:
     assert (targets, type(error), provider.asked, world.time.slept) == (["a/m"], ModelAuthFailed, 1, [5.0])
 
 
+async def test_an_account_whose_quota_is_used_up_is_not_waited_for(world: World) -> None:
+    """No wait brings it back, as one does where only the rate was too high."""
+    used_up = Provider(ModelRateLimited("no credit", quota_exhausted=True))
+    targets, error = await asked(world, world.chain(world.target("a/m", used_up)))
+    assert (targets, type(error), world.time.slept) == (["a/m"], ModelRateLimited, [])
+
+
 async def test_of_equals_the_last_of_the_chain_is_tried_again(world: World) -> None:
     chain = world.chain(world.target("a/m", Provider(DOWN)), world.target("b/m", Provider(DOWN, GOOD)))
     assert await asked(world, chain) == (["a/m", "b/m", "b/m"], None)
