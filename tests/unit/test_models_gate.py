@@ -72,6 +72,14 @@ def test_the_failure_that_opened_it_says_so() -> None:
     assert [error.fields.get("breaker") for error in errors] == [*[None] * 4, "opened", None, "opened"]
 
 
+@pytest.mark.parametrize("error", [ModelUnavailable, ModelRateLimited])
+def test_a_time_to_come_back_is_kept_whatever_was_wrong(error: type[GoliveError]) -> None:
+    """Also by a provider that is overloaded, and whose breaker counts that."""
+    gate = World(Time()).gate("a/m")
+    gate.failed(admitted(gate), error("not now", retry_after_s=7.0))
+    assert (gate.pause_s(), gate.state.state, gate.admit()) == (7.0, "closed", None)
+
+
 def test_it_says_how_long_it_is_to_be_waited_for() -> None:
     """The longer of pause and breaker; a second while a probe is under way, nothing before the probe."""
     world = World(Time())

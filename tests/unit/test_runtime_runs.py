@@ -8,14 +8,14 @@ import pytest
 from msgspec import Raw
 
 from golive.core.errors import InvalidRequest, ModelCut, ModelUnavailable, NotFound, Overloaded, ShuttingDown
-from golive.core.events import AlarmRaised, ModelFinished, RunFinished, decode_body
+from golive.core.events import AlarmRaised, ModelFailed, ModelFinished, RunFinished, decode_body
 from golive.core.frames import Cursor
 from golive.core.messages import Message
-from golive.models.call import TextDelta
+from golive.models.call import AttemptFailed, AttemptStarted, TextDelta
 from golive.runtime.api import RunRequest
 from golive.store.ports import RunFilter
 from golive.tools.toolset import ToolInvocation, ToolOutcome
-from tests.unit.runtime_kit import PRINCIPAL, ScriptedModel, Tools, World, answer, asks, drain, shown
+from tests.unit.runtime_kit import PRINCIPAL, TARGET, Item, ScriptedModel, Tools, World, answer, asks, drain, shown
 
 
 async def test_an_answer_streams_and_is_remembered(tmp_path: Path) -> None:
@@ -313,3 +313,14 @@ async def test_model_finished_carries_what_a_span_needs(tmp_path: Path) -> None:
         1.0,
         2.0,
     )
+
+
+async def test_the_failure_of_the_request_that_won_is_its_own(tmp_path: Path) -> None:
+    """Of two that were sent (`hedge`) the first answered and broke off: the journal does not blame the second."""
+    outrun = AttemptFailed(11, "b/m", ModelUnavailable("outrun"), 1.0)
+    turn: list[Item] = [AttemptStarted(11, "b/m"), outrun, TextDelta("par"), ModelCut("cut", provider="sim")]
+    world = World(tmp_path, ScriptedModel(turn))
+    run = await world.start()
+    await world.runtime.wait("default", run)
+    failed = [(body.attempt, body.target) for body in world.bodies if isinstance(body, ModelFailed)]
+    assert failed == [(11, "b/m"), (1, TARGET)]

@@ -1,7 +1,7 @@
 """What stands before one model of one provider, asked with one credential: its circuit breaker and its pauses.
 
-A provider that says "not before" (429 with Retry-After, or a limit header that is down to nothing) is not broken: it is
-left alone until then, and its breaker stays as it was.
+A provider that says "not before" (Retry-After, or a limit header that is down to nothing) is left alone until then. One
+that says so with a 429 is not broken, and its breaker stays as it was.
 """
 
 from collections.abc import Callable
@@ -93,8 +93,9 @@ class Gate:
         """
         before, now = self._breaker.state, self._clock.monotonic()
         wait_s = error.fields.get("retry_after_s")
-        if isinstance(error, ModelRateLimited) and wait_s:
+        if wait_s:
             self.pause(wait_s)
+        if isinstance(error, ModelRateLimited) and wait_s:
             self._breaker.given_up(ticket)
         elif blames_provider(error):
             self._breaker.failed(ticket, now)

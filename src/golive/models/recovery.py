@@ -28,6 +28,7 @@ from golive.models.call import (
     ToolCallDelta,
 )
 from golive.models.joining import MIN_TEXT_CHARS, Joiner, NotJoined, anchor
+from golive.models.under_way import UnderWay
 
 MAX_BREAKS = 4
 """Breaks of one answer, and continuations that do not fit, that are recovered from; one more goes up."""
@@ -83,7 +84,7 @@ class Recovering:
                         yield fitting
                 return
             except NotJoined:
-                error = NotContinued(f"{answer.target} did not go on with the answer that had broken off.")
+                error = NotContinued(f"{answer.under_way.target} did not go on with the answer that had broken off.")
             except GoliveError as raised:
                 error = raised
             finally:
@@ -91,10 +92,10 @@ class Recovering:
             breaks += 1
             rung = self._next(answer, request, error, ctx) if breaks <= MAX_BREAKS else None
             if failures.of(error).moves:
-                answer.broken[answer.target], broke = None, error
+                answer.broken[answer.under_way.target], broke = None, error
             if rung is None:
                 raise broke or error
-            yield [AttemptFailed(answer.attempt, answer.target, error, 0.0)]
+            yield [AttemptFailed(answer.under_way.attempt, answer.under_way.target, error, 0.0)]
             if (stands := answer.void(rung)) is not None:
                 yield [Retracted(stands)]
             then = msgspec.structs.replace(ctx, avoid=tuple(answer.broken), attempts=answer.attempts)
@@ -136,17 +137,14 @@ class _Answer:
     """What the reader has been handed so far."""
 
     __slots__ = (
-        "_pieces", "_under_way", "attempt", "attempts", "began", "broken", "other", "resets", "target", "tools",
-        "tried",
+        "_pieces", "attempts", "began", "broken", "other", "resets", "tools", "tried", "under_way",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
         self.attempts = 0
-        """Made so far, of which this one answers, or did last."""
-        self.attempt = 0
-        self.target = ""
-        self._under_way: dict[int, str] = {}
+        """Made so far."""
+        self.under_way = UnderWay()
         self.broken: dict[str, None] = {}
         """Targets that broke off; not those that merely would not continue."""
         self.began = False
@@ -173,9 +171,10 @@ class _Answer:
                 if self.tried and event.text:  # type: ignore[union-attr]
                     self.tried.clear()
             elif kind is AttemptStarted:
-                self._asked(event)  # type: ignore[arg-type]
+                self.under_way.started(event)  # type: ignore[arg-type]
+                self.attempts = max(self.attempts, event.attempt)  # type: ignore[union-attr]
             elif kind is AttemptFailed:
-                self._moved_on(event)  # type: ignore[arg-type]
+                self.under_way.moved_on(event)  # type: ignore[arg-type]
             elif kind is ToolCallDelta:
                 self.began = self.tools = True
             elif kind is ReasoningDelta:
@@ -185,21 +184,10 @@ class _Answer:
         if len(self._pieces) > COMPACT_PIECES:
             self.text()
 
-    def _asked(self, event: AttemptStarted) -> None:
-        self.attempt, self.target = event.attempt, event.target
-        self.attempts = max(self.attempts, event.attempt)
-        self._under_way[event.attempt] = event.target
-
-    def _moved_on(self, event: AttemptFailed) -> None:
-        """Of two under way at the same time (`hedge.py`) the other one answers."""
-        self._under_way.pop(event.attempt, None)
-        if self._under_way:
-            self.attempt, self.target = next(reversed(self._under_way.items()))
-
     def void(self, rung: Rung) -> int | None:
         """Notes that `rung` is taken; how much of the text stands, where something is taken back."""
         self.tried.add(rung)
-        self._under_way.clear()
+        self.under_way.clear()
         had_tools, self.tools = self.tools, False
         if rung == "reset":
             self._pieces.clear()

@@ -20,6 +20,7 @@ from golive.models.call import (
     Retracted,
     TextDelta,
 )
+from golive.models.under_way import UnderWay
 from golive.runtime.interrupt import Interruptible
 from golive.runtime.journal import RunJournal
 from golive.runtime.model_failure import failed_attempt, price_alarm
@@ -41,8 +42,7 @@ class AsideCall:
         self._journal = journal
         self._interruptible = interruptible
         self._step = step
-        self._attempt = 1
-        self._target = ""
+        self._under_way = UnderWay()
         self._text = ""
         self._whole = False
         self._refused = False
@@ -64,8 +64,8 @@ class AsideCall:
                     for event in batch:
                         await self._take(event)
         except BaseException as error:
-            if self._target:
-                self._note_failed(self._attempt, self._target, error)
+            if self._under_way.target:
+                self._note_failed(self._under_way.attempt, self._under_way.target, error)
             if not isinstance(error, ModelError | ConfigError):
                 raise
             return None
@@ -91,11 +91,12 @@ class AsideCall:
             case Metered():
                 self._metered = event
             case AttemptStarted():
-                self._attempt, self._target = event.attempt, event.target
+                self._under_way.started(event)
                 skipped: dict[str, str] = {passed.target: passed.reason for passed in event.skipped}
                 self._journal.note(ModelStarted(self._step, event.attempt, event.target, skipped))
                 await self._journal.flush()
             case AttemptFailed():
+                self._under_way.moved_on(event)
                 self._note_failed(event.attempt, event.target, event.error, event.latency_ms, event.wait_s)
             case _:
                 pass

@@ -22,6 +22,7 @@ from golive.models.call import (
     TextDelta,
     ToolCallDelta,
 )
+from golive.models.under_way import UnderWay
 from golive.runtime.interrupt import Interruptible
 from golive.runtime.journal import RunJournal
 from golive.runtime.model_failure import failed_attempt, price_alarm
@@ -66,8 +67,7 @@ class ModelTurn:
         self._interruptible = interruptible
         self._step = step
         self._item = f"msg_{step}"
-        self._attempt = 1
-        self._target = ""
+        self._under_way = UnderWay()
         self._held: list[str] | None = [] if held else None
         self._held_thoughts: list[str] = []
         self._begun = False
@@ -95,7 +95,7 @@ class ModelTurn:
         except BaseException as error:
             if self._finish_reason:  # the answer is whole; what was waited for is no more than its usage
                 self._note_answer()
-            elif self._target:
+            elif self._under_way.target:
                 self._note_failed(error)
             raise
         self._note_answer()
@@ -162,12 +162,13 @@ class ModelTurn:
         self._journal.text("answer", self._item, text)
 
     async def _started(self, event: AttemptStarted) -> None:
-        self._attempt, self._target = event.attempt, event.target
+        self._under_way.started(event)
         skipped: dict[str, str] = {passed.target: passed.reason for passed in event.skipped}
         self._journal.note(ModelStarted(self._step, event.attempt, event.target, skipped))
         await self._journal.flush()
 
     def _moved_on(self, event: AttemptFailed) -> None:
+        self._under_way.moved_on(event)
         failed = (event.attempt, event.target)
         self._note_failed(event.error, failed=failed, latency_ms=event.latency_ms, wait_s=event.wait_s)
 
@@ -191,9 +192,9 @@ class ModelTurn:
         latency_ms: float = 0.0,
         wait_s: float = 0.0,
     ) -> None:
-        """`failed`: attempt and target, where it is not the last one that was begun."""
+        """`failed`: attempt and target, where it is not the one that answers."""
         metered, self._metered = self._metered, None
-        attempt, target = failed or (self._attempt, self._target)
+        attempt, target = failed or (self._under_way.attempt, self._under_way.target)
         body, *alarms = failed_attempt(
             self._step, attempt, target, error, metered, latency_ms=latency_ms, wait_s=wait_s
         )
@@ -209,8 +210,8 @@ class ModelTurn:
         self._journal.note(
             ModelFinished(
                 step=self._step,
-                attempt=metered.attempt if metered else self._attempt,
-                target=metered.target if metered and not metered.cached else self._target,
+                attempt=metered.attempt if metered else self._under_way.attempt,
+                target=metered.target if metered and not metered.cached else self._under_way.target,
                 item=self._item,
                 finish_reason="refusal" if self._refused else self._finish_reason or "stop",
                 usage=metered.usage if metered else Usage(),
