@@ -23,18 +23,18 @@ from golive.core.ids import Ids
 from golive.core.tasks import Tasks
 from golive.gateway.server import Gateway
 from golive.guards.redact import Redactor
-from golive.models.call import response_format
 from golive.models.gate import Gate
 from golive.models.plane import ModelPlane
 from golive.models.transport_http import HttpTransport
 from golive.releases.digest import version_digest
 from golive.releases.registry import dev_name, register
-from golive.runtime.agent import Agents, AgentVersion, Limits, Tier
+from golive.runtime.agent import Agents, AgentVersion, Limits
 from golive.runtime.relay import Relay
 from golive.runtime.restart import end_open_runs
 from golive.runtime.routing import routing
 from golive.runtime.service import Runtime, RuntimeSettings
 from golive.runtime.state import RunState
+from golive.runtime.tiers import tier_of
 from golive.store.sqlite.exclusive import ServerLock
 from golive.store.sqlite.store import SqliteStore
 from golive.telemetry.logs import Log, configure
@@ -140,6 +140,7 @@ class Server:
         self.plane = self._new_plane()
         self._stack.push_async_callback(self._close_plane)
         self.metrics = Metrics(self._open_runs)
+        self.metrics.follow_targets(lambda ref: self.plane.configured(ref))  # noqa: PLW0108 - likewise
         self.metrics.follow_breakers(lambda: self.plane.open_breakers())  # noqa: PLW0108 - it may be another by then
         ended = await end_open_runs(self.store, self._clock, self.holder, self._observe, self._fault)
         if ended:
@@ -270,23 +271,13 @@ class Server:
         self._planes[agent.name] = self.plane
         return AgentVersion(
             name=agent.name, version_name=name, digest=content, description=config.description, prompt=agent.prompt,
-            tiers={
-                tier: Tier(
-                    call=self.plane.chain(settings),
-                    targets=settings.chain,
-                    temperature=settings.temperature,
-                    max_output_tokens=settings.max_output_tokens,
-                    reasoning_effort=settings.reasoning_effort,
-                    output_schema=response_format(agent.output_schemas.get(tier), tier),
-                )
-                for tier, settings in config.models.items()
-            },
+            tiers={name: tier_of(agent, name, self.plane) for name in config.models},
             toolset=toolset,
             limits=Limits(config.limits.max_steps, config.limits.deadline_s, config.limits.max_tool_calls_per_step),
             on_disconnect=config.on_disconnect,
             messages=config.messages,
             critical=frozenset(name for name, settings in config.tools.items() if settings.critical),
-            routing=routing(rules.supervisor, rules.strong, rules.judge, rules.summarise_over),
+            routing=routing(rules.supervisor, rules.strong, rules.judge, rules.summarise_over, rules.wait_s),
         )  # fmt: skip
 
     def _toolset(self, agent: LoadedAgent) -> Toolset:

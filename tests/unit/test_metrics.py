@@ -5,6 +5,8 @@ import json
 import logging
 from typing import Any
 
+import pytest
+
 from golive.core.events import (
     AlarmRaised,
     HistorySummarised,
@@ -116,6 +118,48 @@ def test_labels_from_outside_cannot_grow_without_end() -> None:
         metrics.observe("t", "a", "1", [AlarmRaised(f"alarm-{number}", "")])
     assert sample(metrics, "golive_alarms_total", alarm="other") == 5
     assert sample(metrics, "golive_alarms_total", alarm="alarm-0") == 1
+
+
+def test_names_that_clients_invent_take_no_series_from_configured_targets() -> None:
+    """A name that is no model is counted under `other`, with its code; a configured target has its series always."""
+    metrics = Metrics()
+    metrics.follow_targets(lambda target: target in ("a/x", "a/gone"))
+
+    def fail(target: str, code: str) -> None:
+        metrics.observe("t", "", "", [ModelFailed(1, 1, target, code, "", latency_ms=1.0)])
+
+    fail("a/nup", "model.not_found")
+    fail("a/nap", "model.not_found")
+    fail("a/gone", "model.not_found")
+    assert sample(metrics, "golive_model_calls_total", target="other", result="model.not_found") == 2
+    assert sample(metrics, "golive_model_calls_total", target="a/nup", result="model.not_found") is None
+    assert sample(metrics, "golive_model_calls_total", target="a/gone", result="model.not_found") == 1
+    for number in range(metrics_module.MAX_SERIES):
+        fail(f"a/nup-{number}", "model.unreachable")
+        metrics.breaker(f"a/nup-{number}", "open")
+    fail("a/x", "model.unreachable")
+    fail("a/late", "model.unreachable")
+    metrics.breaker("a/x", "open")
+    metrics.observe("t", "", "", [ModelFinished(1, 1, "a/x", "", "stop", Usage(1, 2), 5, True, first_token_ms=9.0)])
+    assert sample(metrics, "golive_model_calls_total", target="a/x", result="model.unreachable") == 1
+    assert sample(metrics, "golive_model_calls_total", target="a/x", result="ok") == 1
+    assert sample(metrics, "golive_model_calls_total", target="a/late", result="model.unreachable") is None
+    assert sample(metrics, "golive_model_calls_total", target="other", result="other") == 3
+    assert sample(metrics, "golive_breaker_changes_total", target="a/x", state="open") == 1
+
+
+def test_a_configured_target_has_a_histogram_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where others have taken all the room."""
+    monkeypatch.setattr(metrics_module, "MAX_SERIES", 1)
+    metrics = Metrics()
+    metrics.follow_targets(lambda target: target == "a/x")
+    for target in ("a/first", "a/second", "a/x"):
+        metrics.observe("t", "", "", [ModelFinished(1, 1, target, "", "stop", Usage(), 0, True, first_token_ms=9.0)])
+    told = [
+        sample(metrics, "golive_model_first_token_seconds_count", target=target)
+        for target in ("a/first", "a/second", "a/x", "other")
+    ]
+    assert told == [1, None, 1, 1]
 
 
 def test_a_bucket_counts_what_is_at_its_bound_and_below() -> None:

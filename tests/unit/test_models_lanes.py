@@ -15,7 +15,7 @@ from tests.unit.chain_kit import GOOD, Provider, Time
 
 PROVIDERS = {
     "a": ProviderConfig(base_url="http://a/v1", api_key="env:A_ONE", more_api_keys=("env:A_TWO",)),
-    "ab": ProviderConfig(base_url="http://ab/v1"),
+    "ab": ProviderConfig(base_url="http://ab/v1", models=("listed",)),
 }
 
 
@@ -25,10 +25,12 @@ class World:
     def __init__(self) -> None:
         self.made: list[tuple[str, str | None, Any]] = []
         self.moved: list[tuple[str, str, str]] = []
+        self.gone: list[str] = []
         self.time = Time()
         self.lanes = Lanes(
             PROVIDERS, BreakerConfig(failures=2, open_s=7.0), Capabilities({"a/m": CapabilityConfig(images=False)}),
             self._make, self.time, lambda gate, before: self.moved.append((gate.target, gate.credential, before)),
+            self.gone.append,
         )  # fmt: skip
 
     def _make(self, ref: str, reference: str | None, limits: Any, gate: Gate) -> Provider:
@@ -89,12 +91,51 @@ def test_gates_are_closed_by_hand_of_one_target_or_of_all() -> None:
     assert (world.lanes.reset(None), world.lanes.reset(None)) == (2, 0)
 
 
-def test_past_the_maximum_a_gate_is_its_callers_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Callers name models freely: what is kept of them is bounded, and what was kept before stays shared."""
-    monkeypatch.setattr(lanes, "MAX_GATES", 1)
+def test_the_longest_unused_gate_makes_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Callers name models freely: what is kept of them is bounded, a model asked after a flood of invented names has a
+    lasting breaker, and one that was asked again is not the longest unused."""
+    monkeypatch.setattr(lanes, "MAX_NAMED", 3)
     world = World()
-    for ref in ("ab/m", "ab/n"):
-        world.open(world.lanes.target(ref))
-    assert world.lanes.target("ab/m").lanes[0].gate.wait_s() == 7.0
-    assert world.lanes.target("ab/n").lanes[0].gate.wait_s() == 0.0
-    assert world.states("ab") == [("ab/m", "", "open", 7.0)]
+    for number in range(20):
+        world.lanes.target(f"ab/nup-{number}")
+    world.open(world.lanes.target("ab/real"))
+    assert world.lanes.target("ab/real").lanes[0].gate.wait_s() == 7.0
+    world.lanes.used("ab/nup-18")
+    world.lanes.gates("ab/more")
+    assert world.states("ab") == [
+        ("ab/more", "", "closed", 0.0), ("ab/nup-18", "", "closed", 0.0), ("ab/real", "", "open", 7.0),
+    ]  # fmt: skip
+    assert world.gone == [f"ab/nup-{number}" for number in (*range(18), 19)]
+
+
+def test_a_gate_that_is_shut_stays_before_one_that_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An open breaker, one that is due for its probe and a pause are not lost to invented names; only where all are
+    shut does the longest unused of them go."""
+    monkeypatch.setattr(lanes, "MAX_NAMED", 3)
+    world = World()
+    world.open(world.lanes.target("ab/open"))
+    world.open(world.lanes.target("a/second"), lane=1)
+    world.time.at += 8.0
+    world.lanes.target("ab/paused").lanes[0].gate.pause(30.0)
+    for number in range(5):
+        world.lanes.target(f"ab/nup-{number}")
+    assert world.gone == ["ab/open", "ab/nup-0", "ab/nup-1", "ab/nup-2", "ab/nup-3"]
+    assert world.states("a")[1] == ("a/second", "env:A_TWO", "open", 0.0)
+    assert world.states("ab") == [("ab/nup-4", "", "closed", 0.0), ("ab/paused", "", "closed", 30.0)]
+
+
+def test_gates_of_configured_targets_never_make_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that a provider lists, and those of agents' chains, also one that a client asked first; they take no room
+    from the others. A provider that does not exist has no gates."""
+    monkeypatch.setattr(lanes, "MAX_NAMED", 2)
+    world = World()
+    early = world.lanes.target("ab/chained").lanes[0].gate
+    world.lanes.keep("ab/chained")
+    listed = world.lanes.target("ab/listed").lanes[0].gate
+    for number in range(9):
+        world.lanes.target(f"ab/nup-{number}"), world.lanes.gates(f"nobody/{number}")
+    assert world.lanes.target("ab/chained").lanes[0].gate is early
+    assert world.lanes.target("ab/listed").lanes[0].gate is listed
+    assert [state[0] for state in world.states("ab")] == ["ab/chained", "ab/listed", "ab/nup-7", "ab/nup-8"]
+    assert world.states("nobody") == []
+    assert [world.lanes.configured(ref) for ref in ("ab/chained", "ab/listed", "ab/nup-8")] == [True, True, False]

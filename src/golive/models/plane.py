@@ -4,7 +4,7 @@ Owns which wrapper goes around which, and what is remembered per provider (healt
 alone.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from difflib import get_close_matches
 from functools import partial
 
@@ -12,14 +12,16 @@ from msgspec.structs import replace
 
 from golive.config.schema import GoliveConfig, ProviderConfig, TierConfig
 from golive.core.backoff import BackoffPolicy, RetryBudget
+from golive.core.breaker import BreakerPolicy
 from golive.core.chance import Chance, SystemChance
 from golive.core.clock import Clock
 from golive.core.errors import GoliveError, ModelError, ModelIncapable, NotFound
 from golive.core.health import BreakerInfo, Dependency
 from golive.core.tasks import Tasks
 from golive.models.anthropic import Anthropic
+from golive.models.bounded import Bounded
 from golive.models.cache import CachedCall, KeptAnswers
-from golive.models.call import ModelCall
+from golive.models.call import CallContext, ModelCall, ModelEvent, ModelRequest
 from golive.models.capabilities import Capabilities
 from golive.models.chain import Chain
 from golive.models.coalesce import Flights
@@ -44,7 +46,7 @@ from golive.models.transport import Transport
 from golive.models.vendor_errors import Origin
 
 MAX_TARGETS_KEPT = 1_000
-"""Targets kept ready; callers name models freely, so that more of them are made anew for each call."""
+"""Targets kept ready; callers name models freely, so that the oldest makes way, and is made anew when asked again."""
 
 _DIALECTS: dict[str, Callable[[Unrecognised], Dialect]] = {
     "anthropic": Anthropic,
@@ -75,9 +77,10 @@ class ModelPlane:
         self._health = {name: ProviderHealth(name, clock) for name in config.providers}
         self.prices = Prices(config.prices, config.providers, clock)
         self.capabilities = Capabilities(config.capabilities)
-        self._lanes = Lanes(config.providers, config.breaker, self.capabilities, self._make, clock, moved)
+        self._lanes = Lanes(config.providers, config.breaker, self.capabilities, self._make, clock, moved, self._forget)
         self._chance = chance or SystemChance()
         self._retry = config.retry
+        self._breaker_policy = BreakerPolicy(config.breaker.failures, config.breaker.open_s, config.breaker.successes)
         self._budget = RetryBudget(config.retry.share, config.retry.reserve)
         self._cache_ttl_s = config.cache.ttl_s
         self._answers = KeptAnswers(config.cache.max_bytes, clock)
@@ -95,28 +98,51 @@ class ModelPlane:
         call = self._targets.get(ref)
         if call is None:
             call = self._chain(Chained((self._lanes.target(ref),)), self._retry.relay_retries)
-            if len(self._targets) < MAX_TARGETS_KEPT:
-                self._targets[ref] = call
+            if len(self._targets) >= MAX_TARGETS_KEPT:
+                self._forget(next(iter(self._targets)))
+            self._targets[ref] = call
+        else:
+            self._lanes.used(ref)
         return self._cached(call, ref, cache_ttl_s)
 
-    def chain(self, tier: TierConfig) -> ModelCall:
+    def chain(self, tier: TierConfig, *, hands_over: bool = False) -> ModelCall:
         """A call along the tier's chains.
+
+        Args:
+            hands_over: another tier stands behind it, so that nothing is tried again before there is a word to save.
 
         Raises:
             NotFound: as `target`.
         """
-        main, context, content = (
-            tuple([self._lanes.target(ref, self._limits(ref, tier)) for ref in refs])
-            for refs in (tier.chain, tier.chain_context_too_long, tier.chain_content_refused)
-        )
+        for ref in (*tier.chain, *tier.chain_context_too_long, *tier.chain_content_refused):
+            self._lanes.keep(ref)
+        chained = self._chained(tier)
         retries = self._retry.retries if tier.retries is None else tier.retries
-        prefilled = tuple([target for target in main if target.can.prefill])
+        prefilled = tuple([target for target in chained.targets if target.can.prefill])
         ways = Ways(
             tier.on_break, self._chain(Chained(prefilled), retries) if prefilled else None, tier.continue_instructed
         )
-        plain = self._chain(Chained(main, context, content), retries)
+        again = self._chain(chained, retries)
+        plain = _Impatient(self._chain(chained, 0), again) if hands_over else again
         call = Recovering(Hedged(plain, self._budget, self._clock) if tier.hedge else plain, ways)
         return self._cached(call, tier.model_dump_json(), tier.cache_ttl_s)
+
+    def bounded(self, tier: TierConfig) -> Bounded:
+        """A call along the tier's chains that can be done without: each target is asked once, and nothing is mended.
+
+        Raises:
+            NotFound: as `target`.
+        """
+        call = self._cached(self._chain(self._chained(tier), 0), tier.model_dump_json(), tier.cache_ttl_s)
+        return Bounded(call, " and ".join(tier.chain), self._breaker_policy, self._clock)
+
+    def _chained(self, tier: TierConfig) -> Chained:
+        refs = (tier.chain, tier.chain_context_too_long, tier.chain_content_refused)
+        return Chained(*[tuple([self._lanes.target(ref, self._limits(ref, tier)) for ref in part]) for part in refs])
+
+    def configured(self, ref: str) -> bool:
+        """Whether an agent's chain, or a provider's `models`, names `provider/model`."""
+        return self._lanes.configured(ref)
 
     def gates(self, provider: str) -> list[GateState]:
         """The circuit breakers of a provider, as they stand."""
@@ -196,6 +222,9 @@ class ModelPlane:
         if all(gate.state == "open" for gate in gates):
             return replace(seen, state="down", detail=seen.detail or "circuit breaker open", breakers=tuple(shown))
         return replace(seen, breakers=tuple(shown))
+
+    def _forget(self, ref: str) -> None:
+        self._targets.pop(ref, None)
 
     async def close(self) -> None:
         """Closes every connection."""
@@ -315,6 +344,19 @@ class ModelPlane:
         provider, _, model = ref.partition("/")
         price = self.prices.price(provider, model)
         return describe(ref, self._providers[provider].dialect, price, self.capabilities.of(provider, model))
+
+
+class _Impatient:
+    """Asks by `first`, and by `again` to go on with an answer of which something had come."""
+
+    __slots__ = ("_again", "_first")
+
+    def __init__(self, first: ModelCall, again: ModelCall) -> None:
+        self._first = first
+        self._again = again
+
+    def __call__(self, request: ModelRequest, ctx: CallContext) -> AsyncGenerator[list[ModelEvent], None]:
+        return (self._again if ctx.attempts else self._first)(request, ctx)
 
 
 def _limits_of(config: ProviderConfig) -> Limits:

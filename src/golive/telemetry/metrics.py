@@ -2,7 +2,7 @@
 
 Owns names, labels and buckets; how series are kept is `series.py`'s. One observer is called after each append with the
 bodies that became durable. Texts from outside (a model's name in a request) become labels, hence the maximum of series
-per family.
+per family; configured targets have theirs beyond it, and a name that no provider knows gets none.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,6 +10,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 
+from golive.core.errors import ModelIncapable, ModelNotFound
 from golive.core.events import (
     AlarmRaised,
     Aside,
@@ -28,7 +29,10 @@ from golive.telemetry.series import Counters, Gauge, Histograms, Labels
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 MAX_SERIES = 2_000
-"""Most label sets of one family; what comes later is counted under `other`."""
+"""Most label sets of one family; what comes later is counted under `other`, unless it is of a configured target."""
+OTHER = "other"
+_NO_MODEL = frozenset({ModelNotFound.code, ModelIncapable.code})
+"""Codes that say that a name is no model, or none that could be asked: clients invent such names without end."""
 
 _RUN_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
 _FIRST_TOKEN_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3, 5, 10, 20)
@@ -40,6 +44,7 @@ class Metrics:
 
     def __init__(self, open_runs: Callable[[], int] = lambda: 0) -> None:
         self.registry = CollectorRegistry()
+        self._configured: Callable[[str], bool] = lambda target: False
         run = ("agent", "version")
         self._accepted = self._counters("golive_runs_accepted", "Runs accepted", run)
         self._runs = self._counters("golive_runs", "Runs finished, by outcome", (*run, "outcome"))
@@ -95,14 +100,22 @@ class Metrics:
         }
 
     def _counters(self, name: str, text: str, labels: Labels) -> Counters:
-        counters = Counters(name, text, labels, MAX_SERIES)
+        counters = Counters(name, text, labels, MAX_SERIES, self._always if labels[0] == "target" else None)
         self.registry.register(counters)
         return counters
 
     def _histograms(self, name: str, text: str, labels: Labels, buckets: Sequence[float]) -> Histograms:
-        histograms = Histograms(name, text, labels, buckets, MAX_SERIES)
+        always = self._always if labels[0] == "target" else None
+        histograms = Histograms(name, text, labels, buckets, MAX_SERIES, always)
         self.registry.register(histograms)
         return histograms
+
+    def _always(self, target: str) -> bool:
+        return self._configured(target)
+
+    def follow_targets(self, configured: Callable[[str], bool]) -> None:
+        """Sets what says whether the configuration names a target; asked when a series would be new."""
+        self._configured = configured
 
     def follow_open_runs(self, open_runs: Callable[[], int]) -> None:
         """Sets where the number of open runs is read whenever metrics are."""
@@ -133,8 +146,10 @@ class Metrics:
             self._run_cost.add(body.cost_microusd / 1e6, (agent, version_name))
 
     def _model_failed(self, body: ModelFailed, _agent: str, _version_name: str) -> None:
-        self._calls.add(1, (body.target, body.code))
-        self._spent(body.target, body.usage, body.cost_microusd)
+        invented = body.code in _NO_MODEL and not self._configured(body.target)
+        target = OTHER if invented else body.target
+        self._calls.add(1, (target, body.code))
+        self._spent(target, body.usage, body.cost_microusd)
 
     def _model_finished(self, body: ModelFinished, _agent: str, _version_name: str) -> None:
         target = body.target

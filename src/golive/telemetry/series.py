@@ -17,19 +17,27 @@ S = TypeVar("S")
 
 
 class _Family(Collector, Generic[S]):
-    """Series by their labels' values; past `most` of them, what is new is kept together under `other`."""
+    """Series by their labels' values; past `most` of them, what is new is kept together under `other`.
 
-    def __init__(self, name: str, text: str, labels: Labels, most: int) -> None:
+    `always` says which values of the first label get a series of their own all the same.
+    """
+
+    def __init__(
+        self, name: str, text: str, labels: Labels, most: int, always: Callable[[str], bool] | None = None
+    ) -> None:
         self._name = name
         self._text = text
         self._labels = labels
         self._most = most
+        self._always = always
         self._series: dict[Labels, S] = {}
 
     def _admitted(self, labels: Labels) -> Labels:
         """The labels under which a series that is not there yet is kept."""
         assert len(labels) == len(self._labels)
-        return labels if len(self._series) < self._most else ("other",) * len(labels)
+        if len(self._series) < self._most or (self._always is not None and self._always(labels[0])):
+            return labels
+        return ("other",) * len(labels)
 
 
 class Counters(_Family[float]):
@@ -55,12 +63,15 @@ class Counters(_Family[float]):
 class Histograms(_Family[list[float]]):
     """One histogram for each set of labels: a list of how many fell into each bucket, then the sum of all values."""
 
-    def __init__(self, name: str, text: str, labels: Labels, buckets: Sequence[float], most: int) -> None:
+    def __init__(
+        self, name: str, text: str, labels: Labels, buckets: Sequence[float], most: int,
+        always: Callable[[str], bool] | None = None,
+    ) -> None:  # fmt: skip
         """
         Args:
             buckets: upper bounds, ascending, each still part of its bucket; what is above falls into `+Inf`.
         """
-        super().__init__(name, text, labels, most)
+        super().__init__(name, text, labels, most, always)
         self._bounds = tuple(buckets)
         self._names = [*(str(float(bound)) for bound in buckets), "+Inf"]
 
