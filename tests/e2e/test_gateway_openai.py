@@ -237,14 +237,16 @@ async def test_the_sdk_raises_its_own_classes(server: Server) -> None:
 async def test_a_providers_refusal_passes_with_status_and_words(
     server: Server, status: int, raised: type[openai.APIStatusError], stream: bool
 ) -> None:
-    """A relayed call's refusal keeps the vendor's status, message and code, also when a stream was asked for."""
+    """A relayed call's refusal keeps the vendor's status, message and code, also when a stream was asked for. Of what
+    was not found it is told what that was."""
     server.script("sim-text", status=status, error_message="Vendor says no.", error_code="vendor_code", retry_after=7)
     async with server.openai() as sdk:
         with pytest.raises(raised) as refused:
             await sdk.chat.completions.create(model="sim/sim-text", messages=HI, stream=stream)
     error = refused.value
     assert error.status_code == status
-    assert error.body["message"] == "Vendor says no."  # type: ignore[index]
+    asked = " (sim/sim-text)" if status == 404 else ""
+    assert error.body["message"] == f"Vendor says no.{asked}"  # type: ignore[index]
     assert error.code == "vendor_code"
     assert error.request_id is not None
     assert error.request_id.startswith("run_")

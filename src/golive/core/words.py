@@ -45,7 +45,8 @@ WAYS: dict[str, Way] = {
         "the model said nothing", "The model ended without an answer. Please try again."
     ),
     "max_output_tokens": Way(
-        "the answer reached `max_output_tokens`", "My answer reached its length limit and is not complete."
+        "the answer was cut short: at `max_output_tokens`, or for a reason that the provider calls by an unknown word",
+        "My answer was cut short here and is not complete.",
     ),
     "output_invalid": Way(
         "the answer does not follow `output_schema`", "The model's answer was not the JSON that was asked for."

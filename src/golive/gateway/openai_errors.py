@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from golive.core.errors import GoliveError, ModelAuthFailed, ModelBadRequest, ModelError
+from golive.core.errors import GoliveError, ModelAuthFailed, ModelBadRequest, ModelError, ModelNotFound
 from golive.gateway.problems import TABLE, Headers, headers_of, status_of
 from golive.runtime.api import RunResult
 
@@ -64,6 +64,8 @@ def words_of(error: ModelError) -> str:
     """What a caller is told of a failed model call: the vendor's words and what `explain` adds to them, or ours. The
     remedy is the operator's, except where golive itself refused the request before anybody was asked."""
     words = error.fields.get("vendor_message")
+    if words and isinstance(error, ModelNotFound) and (model := str(error.fields.get("model"))) not in words:
+        return f"{words} ({error.fields.get('provider')}/{model})"  # "Not found" alone says neither what nor where
     if words:
         return f"{words} {error.fields.get('aside', '')}".rstrip()
     ours = isinstance(error, ModelBadRequest) and error.fields.get("sent") is False
