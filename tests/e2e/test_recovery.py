@@ -64,6 +64,20 @@ async def test_it_is_told_what_to_take_back_where_none_can(server: Server) -> No
     assert (events[-1][2]["outcome"], events[-1][2]["text"]) == ("completed", OTHER)
 
 
+@pytest.mark.parametrize(("on_break", "resets"), [("continue", []), ("reset", [0])])
+async def test_what_it_was_shown_stands_where_every_target_breaks_off(
+    server: Server, on_break: Any, resets: list[int]
+) -> None:
+    server.script("sim-prefill", text=TEXT, prefill="continue", cut_after=5)
+    serve(server, "sim-prefill", on_break=on_break)
+    events = await follow(server)
+    end = events[-1][2]
+    assert (end["outcome"], end["reason"], end["text"]) == ("partial", "model.cut", shown(events))
+    assert [data["length"] for _, name, data in events if name == "text.reset"] == resets
+    assert shown(events)
+    assert TEXT.startswith(shown(events))
+
+
 async def test_who_comes_back_anywhere_sees_the_same_text(server: Server) -> None:
     server.script("sim-other", text=OTHER)
     serve(server, "sim-other")

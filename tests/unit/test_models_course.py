@@ -10,6 +10,7 @@ from golive.core.backoff import RetryBudget
 from golive.core.deadline import Deadline
 from golive.core.errors import (
     CircuitOpen,
+    ContentRefused,
     ContextTooLong,
     GoliveError,
     ModelAuthFailed,
@@ -21,11 +22,13 @@ from golive.core.messages import Usage
 from golive.models.call import (
     AttemptFailed,
     CallContext,
+    Finished,
     Metered,
     ModelCall,
     ModelEvent,
     ModelRequest,
     Opened,
+    RefusalDelta,
     TextDelta,
     UsageReported,
 )
@@ -242,6 +245,77 @@ async def test_what_a_failed_attempt_cost_is_told_under_its_number_with_its_time
             events += batch
     assert [event.attempt for event in events if isinstance(event, Metered)] == [1, 2, 3]
     assert [event.latency_ms for event in events if isinstance(event, AttemptFailed)] == [250.0, 250.0]
+
+
+FILTERED: list[Any] = [[Opened()], [Finished("content_filter"), UsageReported(USAGE)], [COST]]
+
+
+@pytest.mark.parametrize(
+    "explained", [[], [RefusalDelta("It is against the policy.")]], ids=["by its reason", "and in words"]
+)
+async def test_a_filter_that_speaks_by_the_finish_reason_is_a_refusal_too(world: World, explained: list[Any]) -> None:
+    """Nothing of it is handed on but what it cost, under the attempt that failed; it speaks against nobody."""
+    filtered: list[Any] = [FILTERED[0], [*explained, *FILTERED[1]], FILTERED[2]]
+    backup = Provider(GOOD)
+    chain = world.chain(
+        world.target("a/m", Provider(filtered)), world.target("b/m", backup),
+        content_refused=(world.target("c/m", Provider(filtered)), world.target("d/m", Provider(GOOD))),
+    )  # fmt: skip
+    for _ in range(6):
+        events = await world.ask(chain)
+        assert (started(events), text(events), backup.asked) == (["a/m", "c/m", "d/m"], "hello", 0)
+    kinds = [type(event).__name__ for event in events[:6]]
+    assert kinds == ["AttemptStarted", "Metered", "AttemptFailed"] * 2
+    assert [(e.attempt, e.cost_microusd) for e in events if isinstance(e, Metered)] == [(1, 50), (2, 50)]
+    assert [type(event.error) for event in events if isinstance(event, AttemptFailed)] == [ContentRefused] * 2
+    assert world.moves == []
+
+
+@pytest.mark.parametrize(
+    ("said", "own"),
+    [
+        (FILTERED, ()), (FILTERED, ("a/m",)),
+        ([[Opened()], [TextDelta("hel")], *FILTERED[1:]], ("c/m",)),
+        ([[Opened()], [TextDelta("hel"), *FILTERED[1]]], ("c/m",)),
+        ([[Opened()], [Finished("stop"), UsageReported(USAGE)]], ("c/m",)),
+        ([[Opened()], [Finished("content_filter"), Finished("stop", 1)]], ("c/m",)),
+    ],
+    ids=["nobody else", "itself alone", "after text", "with text", "another end", "another choice"],
+)  # fmt: skip
+async def test_any_other_answer_is_handed_on_as_it_is(world: World, said: list[Any], own: tuple[str, ...]) -> None:
+    bold = Provider(GOOD)
+    chain = world.chain(
+        world.target("a/m", Provider(said)), world.target("b/m", bold),
+        content_refused=tuple([world.target(ref, bold) for ref in own]),
+    )  # fmt: skip
+    events = await world.ask(chain)
+    assert (events[1:], bold.asked) == ([event for batch in said for event in batch], 0)
+
+
+async def test_the_last_that_may_be_asked_for_refused_content_has_the_last_word(world: World) -> None:
+    """An answer that a filter ended, and not the failure of a call."""
+    chain = world.chain(
+        world.target("a/m", Provider(FILTERED)), content_refused=(world.target("c/m", Provider(FILTERED)),)
+    )
+    events = await world.ask(chain)
+    assert (started(events), Finished("content_filter") in events) == (["a/m", "c/m"], True)
+
+
+async def test_one_that_broke_off_and_declines_is_asked_with_no_further_credential(world: World) -> None:
+    first, second = Provider(ContentRefused("no")), Provider(ContentRefused("no"))
+    with pytest.raises(ContentRefused):
+        await world.ask(world.chain(world.target("a/m", first, second)), broken=("a/m",))
+    assert first.asked + second.asked == 1
+
+
+async def test_those_that_broke_off_and_are_out_are_named(world: World) -> None:
+    """With the time at which the first of them is back."""
+    for _ in range(5):
+        gate = world.gate("a/m")
+        gate.failed(gate.admit() or pytest.fail("closed"), DOWN)
+    with pytest.raises(CircuitOpen, match="a/m failed too often") as caught:
+        await world.ask(world.chain(world.target("a/m", Provider(GOOD))), broken=("a/m",))
+    assert caught.value.fields["retry_after_s"] == 30.0
 
 
 async def test_a_probe_that_is_given_up_makes_way_for_the_next(world: World) -> None:

@@ -79,7 +79,10 @@ class CallContext(Struct, frozen=True):
     retracts: Literal["nothing", "tools", "all"] = "nothing"
     """What the reader can take back once it was handed it: fragments of tool calls, or text as well."""
     avoid: tuple[str, ...] = ()
-    """Targets to be asked last: they broke off in the middle of the very answer that this call is to go on with."""
+    """Targets to be asked last: they are slow to answer this very request."""
+    broken: tuple[str, ...] = ()
+    """Targets that broke off in the middle of the very answer that this call is to go on with: asked again only after a
+    wait, as those that have failed."""
     attempts: int = 0
     """Attempts that were made before; those of this call are counted on from there."""
     received: Received | None = None
@@ -161,7 +164,7 @@ class ToolCallDelta(Struct, frozen=True, gc=False):
 
 class Retracted(Struct, frozen=True, gc=False):
     """The attempt broke off: of the answer's text the first `stands` characters stand; the rest, and all fragments of
-    tool calls, are void. What follows takes their place."""
+    tool calls, are void. What follows takes their place: it comes with that, and not before."""
 
     stands: int
 

@@ -14,15 +14,17 @@ from golive.core.backoff import BackoffPolicy, RetryBudget
 from golive.core.breaker import Ticket
 from golive.core.chance import Chance
 from golive.core.clock import Clock
-from golive.core.errors import GoliveError
+from golive.core.errors import ContentRefused, GoliveError
 from golive.models.call import (
     AttemptFailed,
     AttemptStarted,
     CallContext,
+    Finished,
     Metered,
     ModelEvent,
     ModelRequest,
     Opened,
+    RefusalDelta,
     UsageReported,
 )
 from golive.models.course import Chained, Course, Step
@@ -56,7 +58,7 @@ class Chain:
             CircuitOpen, ModelRateLimited, ModelIncapable: nobody was asked.
             ModelError, DeadlineExceeded: as the last one asked.
         """
-        course = Course(self._chain, request, ctx.avoid, self._policy, self._budget, self._chance)
+        course = Course(self._chain, request, ctx, self._policy, self._budget, self._chance)
         failed: list[dict[str, Any]] = []
         error: GoliveError | None = None
         last: _Attempt | None = None
@@ -72,7 +74,7 @@ class Chain:
                 last = None
                 continue
             number += 1
-            last = _Attempt(step, ticket, number, self._clock)
+            last = _Attempt(step, ticket, number, self._clock, rerouted=course.reroutes_refused())
             yield [AttemptStarted(number, step.target.ref, course.skipped())]
             stream = step.lane.call(request, _for_attempt(ctx, number))
             try:
@@ -81,6 +83,7 @@ class Chain:
                         yield last.numbered(events)
                     elif last.hold(events):
                         yield last.held
+                last.decline()
                 last.ends(None)
                 if last.held and not last.delivered:
                     yield last.held
@@ -105,9 +108,12 @@ class Chain:
 class _Attempt:
     """One target, asked once. What comes before its first token is held back until then."""
 
-    __slots__ = ("_clock", "_error", "_gate", "_number", "_started", "_target", "_ticket", "delivered", "held")
+    __slots__ = (
+        "_clock", "_error", "_gate", "_number", "_rerouted", "_started", "_target", "_ticket", "delivered", "held",
+    )  # fmt: skip
 
-    def __init__(self, step: Step, ticket: Ticket, number: int, clock: Clock) -> None:
+    def __init__(self, step: Step, ticket: Ticket, number: int, clock: Clock, *, rerouted: bool) -> None:
+        """`rerouted`: others are there to be asked for what its filter refuses."""
         self.held: list[ModelEvent] = []
         self.delivered = False
         self._target = step.target.ref
@@ -115,14 +121,27 @@ class _Attempt:
         self._ticket: Ticket | None = ticket
         self._error: GoliveError | None = None
         self._number = number
+        self._rerouted = rerouted
         self._clock = clock
         self._started = clock.monotonic()
 
     def hold(self, events: list[ModelEvent]) -> bool:
         """Adds to what is held; True once that says something, and may be handed on."""
         self.held += self.numbered(events)
-        self.delivered = _has_content(events)
+        self.delivered = _has_content(events) and not (self._rerouted and _is_filtered(self.held))
         return self.delivered
+
+    def decline(self) -> None:
+        """Looks at the whole answer.
+
+        Raises:
+            ContentRefused: it is none: the provider's filter ended it before anything was said, and others may answer.
+        """
+        if self._rerouted and not self.delivered and _is_filtered(self.held):
+            provider, _, model = self._target.partition("/")
+            raise ContentRefused(
+                f"{self._target} said nothing: its filter ended the answer.", provider=provider, model=model, sent=True
+            )
 
     def numbered(self, events: list[ModelEvent]) -> list[ModelEvent]:
         """The same, what was metered bearing the attempt's number."""
@@ -165,6 +184,19 @@ _NOT_CONTENT = (Opened, UsageReported, Metered)
 
 def _has_content(events: list[ModelEvent]) -> bool:
     return type(events[-1]) not in _NOT_CONTENT or any(type(event) not in _NOT_CONTENT for event in events)
+
+
+def _is_filtered(events: list[ModelEvent]) -> bool:
+    """Whether a filter ended the answer in the place of all content; its reason, in words, is none."""
+    filtered = False
+    for event in events:
+        if isinstance(event, Finished):
+            if event.reason != "content_filter":
+                return False
+            filtered = True
+        elif not isinstance(event, (*_NOT_CONTENT, RefusalDelta)):
+            return False
+    return filtered
 
 
 def _for_attempt(ctx: CallContext, attempt: int) -> CallContext:

@@ -1,7 +1,8 @@
 """The way of one call along its chain: whom to ask next, after how long, or that it is over. Decides; asks nobody.
 
 Where another target stands in the chain, the call moves on at once; it waits (backs off) only when every target has
-failed or is not to be asked, as long as deadline, number of retries and the budget of all retries allow.
+failed (in this call, or before it in the middle of the same answer) or is not to be asked, as long as deadline, number
+of retries and the budget of all retries allow.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,10 +18,11 @@ from golive.core.errors import (
     ModelError,
     ModelIncapable,
     ModelRateLimited,
+    NotContinued,
 )
 from golive.core.messages import ImagePart
 from golive.models import failures
-from golive.models.call import ModelCall, ModelRequest, Skipped, SkipReason
+from golive.models.call import CallContext, ModelCall, ModelRequest, Skipped, SkipReason
 from golive.models.capabilities import ModelCapabilities
 from golive.models.gate import Gate
 
@@ -98,10 +100,10 @@ class Course:
     )
 
     def __init__(
-        self, chain: Chained, request: ModelRequest, avoid: Sequence[str], policy: BackoffPolicy, budget: RetryBudget,
+        self, chain: Chained, request: ModelRequest, ctx: CallContext, policy: BackoffPolicy, budget: RetryBudget,
         chance: Chance,
     ) -> None:  # fmt: skip
-        """`avoid`: targets to be asked last, since they broke off in the middle of this very answer."""
+        """Of `ctx`: `avoid` and `broken`."""
         self._chain = chain
         self._along = chain.targets
         self._request = request
@@ -113,9 +115,12 @@ class Course:
             self._fresh = list(chain.steps)
         else:
             self._fresh = list(_steps([target for target in chain.targets if self._is_able(target, request)]))
-        if avoid:
-            self._fresh.sort(key=lambda step: step.target.ref in avoid)
         self._failed: list[Step] = []
+        if ctx.avoid:
+            self._fresh.sort(key=lambda step: step.target.ref in ctx.avoid)
+        if ctx.broken:
+            self._failed = [step for step in self._fresh if step.target.ref in ctx.broken]
+            self._fresh = [step for step in self._fresh if step.target.ref not in ctx.broken]
         self._declined: set[str] = set()
         """Targets to which the request is too long, or whose policy it is against: never asked again."""
         self._last: Step | None = None
@@ -160,9 +165,21 @@ class Course:
             return
         if not found.rotates:  # what is wrong is not the credential
             self._fresh = [other for other in self._fresh if other.target is not step.target]
+            if not found.retries:
+                self._failed = [other for other in self._failed if other.target is not step.target]
         self._reroute(error, step)
         if found.retries:
             self._failed.append(step)
+
+    def reroutes_refused(self) -> bool:
+        """Whether content that the last one asked refuses goes to targets of its own."""
+        step, own = self._last, self._chain.content_refused
+        assert step is not None
+        if not own:
+            return False
+        if own is self._along:
+            return any(other.target is not step.target for other in self._fresh)
+        return any(target.ref != step.target.ref and target.ref not in self._declined for target in own)
 
     def not_now(self) -> None:
         """The one that was to be asked must not be any more; it stays in question for later."""
@@ -171,11 +188,14 @@ class Course:
 
     def nobody(self) -> GoliveError:
         """The error where nobody was asked at all."""
-        if not self._fresh:
+        left = [*self._fresh, *self._failed]
+        if not left:
             return _incapable(self._unable)
-        wait_s = round(min(step.lane.gate.wait_s() for step in self._fresh), 1)
-        refs = ", ".join(dict.fromkeys(step.target.ref for step in self._fresh))
-        paused = all(step.lane.gate.pause_s() for step in self._fresh)
+        wait_s = round(min(step.lane.gate.wait_s() for step in left), 1)
+        refs = ", ".join(dict.fromkeys(step.target.ref for step in left))
+        if any(not step.lane.gate.wait_s() for step in self._failed):  # retries, their budget or the deadline forbid it
+            return NotContinued(f"{refs} broke off in this very answer, and may not be asked again for it.", sent=False)
+        paused = all(step.lane.gate.pause_s() for step in left)
         kind: type[ModelError] = ModelRateLimited if paused else CircuitOpen
         why = "asked to be left alone" if paused else "failed too often lately and is not asked"
         return kind(

@@ -1,16 +1,18 @@
 """Goes on when an answer breaks off in the middle: continues it, begins it anew, or lets the failure go up.
 
 What may be done depends on what the reader can take back (`CallContext.retracts`): a native client everything, an agent
-behind another vendor's face its tool calls alone, a relayed call nothing. Never are two answers spliced unseen: a
+behind another vendor's face its tool calls alone, a relayed call nothing. It is taken back with the first content of
+what takes its place: where nobody answers any more, what was shown stands. Never are two answers spliced unseen: a
 continuation is joined by `joining.py` or not at all. JSON and tool arguments are begun anew, never continued.
 """
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Literal, NamedTuple
 
 import msgspec
 
-from golive.core.errors import GoliveError, ModelError, NotContinued
+from golive.core.errors import GoliveError, ModelEmpty, ModelError, NotContinued
 from golive.core.messages import Message
 from golive.models import failures
 from golive.models.call import (
@@ -18,6 +20,7 @@ from golive.models.call import (
     AttemptStarted,
     CallContext,
     Finished,
+    Metered,
     ModelCall,
     ModelEvent,
     ModelRequest,
@@ -71,17 +74,14 @@ class Recovering:
         """Raises what the chain raises where nothing of the answer can be saved, or after `MAX_BREAKS` breaks."""
         answer = _Answer()
         stream = self._call(request, ctx)
-        joiner: Joiner | None = None
         breaks = 0
         broke: GoliveError | None = None
         while True:
             error: GoliveError
             try:
                 async for events in stream:
-                    fitting = events if joiner is None else _fitting(events, joiner)
-                    answer.take(fitting)
-                    if fitting:
-                        yield fitting
+                    answer.take(events)
+                    yield events
                 return
             except NotJoined:
                 error = NotContinued(f"{answer.under_way.target} did not go on with the answer that had broken off.")
@@ -96,10 +96,14 @@ class Recovering:
             if rung is None:
                 raise broke or error
             yield [AttemptFailed(answer.under_way.attempt, answer.under_way.target, error, 0.0)]
-            if (stands := answer.void(rung)) is not None:
-                yield [Retracted(stands)]
-            then = msgspec.structs.replace(ctx, avoid=tuple(answer.broken), attempts=answer.attempts)
+            stands = answer.void(rung)
+            then = msgspec.structs.replace(ctx, broken=tuple(answer.broken), attempts=answer.attempts)
             stream, joiner = self._go_on(rung, request, answer.text(), then)
+            if joiner is not None:
+                stream = _joined(stream, joiner)
+            if stands is not None:
+                lossy = rung == "reset" and bool(answer.other or answer.text())
+                stream = _in_its_place(stream, Retracted(stands), lossy=lossy)
 
     def _next(self, answer: "_Answer", request: ModelRequest, error: GoliveError, ctx: CallContext) -> Rung | None:
         """How to go on; None: not at all. What failed since the text last grew is not tried again."""
@@ -181,20 +185,77 @@ class _Answer:
                 self.began = True
             elif kind is RefusalDelta:
                 self.began = self.other = True
+            elif kind is Retracted:
+                self._retracted(event.stands)  # type: ignore[union-attr]
         if len(self._pieces) > COMPACT_PIECES:
             self.text()
 
     def void(self, rung: Rung) -> int | None:
-        """Notes that `rung` is taken; how much of the text stands, where something is taken back."""
+        """Notes that `rung` is taken; how much of the text will stand, where something is to be taken back."""
         self.tried.add(rung)
         self.under_way.clear()
-        had_tools, self.tools = self.tools, False
         if rung == "reset":
-            self._pieces.clear()
-            self.other = False
             self.resets += 1
             return 0
-        return len(self.text()) if had_tools else None
+        return len(self.text()) if self.tools else None
+
+    def _retracted(self, stands: int) -> None:
+        self._pieces = [self.text()[:stands]]
+        self.tools = self.other = False
+
+
+_OF_ATTEMPTS = (AttemptStarted, AttemptFailed, Metered)
+
+
+def _is_content(event: ModelEvent) -> bool:
+    if isinstance(event, TextDelta | ReasoningDelta | RefusalDelta):
+        return bool(event.text)
+    return isinstance(event, ToolCallDelta)
+
+
+async def _in_its_place(
+    stream: AsyncGenerator[list[ModelEvent], None], retracted: Retracted, *, lossy: bool
+) -> AsyncGenerator[list[ModelEvent], None]:
+    """Another answer, or the rest of one; `retracted` comes with its first content.
+
+    Args:
+        lossy: text is taken back.
+
+    Raises:
+        ModelEmpty: that text would be lost, for nothing takes its place.
+        GoliveError: what the stream raises.
+    """
+    held: list[ModelEvent] = []
+    async with aclosing(stream):
+        async for events in stream:
+            if any(_is_content(event) for event in events):
+                yield [retracted, *held, *events]
+                break
+            told: list[ModelEvent] = [event for event in events if isinstance(event, _OF_ATTEMPTS)]
+            if told:
+                yield told
+            held += [event for event in events if not isinstance(event, _OF_ATTEMPTS)]
+        else:
+            if lossy:
+                raise ModelEmpty("The answer that was to take the place of one that broke off has nothing in it.")
+            yield [retracted, *held]
+        async for events in stream:
+            yield events
+
+
+async def _joined(
+    stream: AsyncGenerator[list[ModelEvent], None], joiner: Joiner
+) -> AsyncGenerator[list[ModelEvent], None]:
+    """A continuation without what it repeats.
+
+    Raises:
+        NotJoined: it is none.
+        GoliveError: what the stream raises.
+    """
+    async with aclosing(stream):
+        async for events in stream:
+            if fitting := _fitting(events, joiner):
+                yield fitting
 
 
 def _fitting(events: list[ModelEvent], joiner: Joiner) -> list[ModelEvent]:
