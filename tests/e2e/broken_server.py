@@ -325,6 +325,13 @@ def doubt() -> None:
     supervisor.decided = lambda text: Decision("direct", "supervisor")
 
 
+def dawdle() -> None:
+    """The supervisor is waited for as long as its provider may take."""
+    from golive.runtime.loop import RunLoop
+
+    RunLoop._aside_context = lambda self, abandoned, seconds: self._context(abandoned)  # type: ignore[method-assign]
+
+
 def yes_man() -> None:
     """Whatever the judge says, the answer passes."""
     from golive.runtime import supervisor
@@ -369,6 +376,20 @@ def diligent() -> None:
     RunLoop.summarises = False  # type: ignore[assignment]
 
 
+def untold() -> None:
+    """Nobody is told when an agent may answer again."""
+    from golive.gateway import face
+
+    face.retry_headers = lambda result: []
+
+
+def timeless() -> None:
+    """A run does not know when a new one may be answered."""
+    from golive.runtime import step
+
+    step._retry_after_s = lambda error: None
+
+
 SABOTAGES: dict[str, Callable[[], None]] = {
     function.__name__: function
     for function in (
@@ -376,7 +397,7 @@ SABOTAGES: dict[str, Callable[[], None]] = {
         inline_tools, hold, words, nameless, patience, haste, breaker_never_opens, breaker_never_closes, retry_after,
         splice, truncation, bound, doubt, critical, fragile, tool_timeout, rotation,
         blind_join,
-        yes_man, leak, forgetful, careless, diligent,
+        dawdle, yes_man, leak, forgetful, careless, diligent, untold, timeless,
     )
 }  # fmt: skip
 

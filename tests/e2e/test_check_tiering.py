@@ -42,6 +42,15 @@ async def test_routing_sees_a_doubt_that_does_not_count(tmp_path: Path) -> None:
     )
 
 
+async def test_routing_sees_a_supervisor_that_is_waited_for(tmp_path: Path) -> None:
+    """It hangs, and the strong tier is asked only when the provider's own limit has passed."""
+    async with twin_of(tiered(tmp_path), "dawdle") as patient:
+        found = await hold("RT-5.routing", patient)
+    assert found.status == "fail"
+    assert found.why.startswith("hanging: it took ")
+    assert found.why.endswith(" s, and not 5 s (routing.wait_s)")
+
+
 async def test_routing_passes_with_its_saving(tmp_path: Path) -> None:
     """The same agent on a sound server passes, and both costs are told."""
     async with twin_of(tiered(tmp_path)) as sound:

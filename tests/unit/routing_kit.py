@@ -29,7 +29,7 @@ class Routed:
         self.cheap, self.strong = ScriptedModel(*cheap), ScriptedModel(*strong)
         self.world = World(path, self.strong, Tools(look=look), **options)
         version = self.world.agents.get("default", "helper")
-        tiers = {**version.tiers, "cheap": Tier(call=self.cheap, targets=("sim/small",))}
+        tiers = {**version.tiers, "cheap": Tier(call=self.cheap, targets=("sim/small",), aside=self.cheap)}
         routed = msgspec.structs.replace(version, tiers=tiers, routing=policy)
         self.world.agents.put("default", routed)
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from golive.config.schema import CapabilityConfig, GoliveConfig, PriceConfig, ProviderConfig, TierConfig
+from golive.config.schema import CapabilityConfig, GoliveConfig, PriceConfig, ProviderConfig, RetryConfig, TierConfig
 from golive.core.clock import SystemClock
 from golive.core.deadline import Deadline
 from golive.core.errors import (
@@ -18,6 +18,8 @@ from golive.core.errors import (
     ModelIncapable,
     ModelMalformed,
     ModelRateLimited,
+    ModelTimeout,
+    ModelUnavailable,
     ModelUnreachable,
     NotFound,
     SecretMissing,
@@ -38,6 +40,7 @@ from golive.models.call import (
 from golive.models.listing import ListedPrice, ModelInfo
 from golive.models.plane import ModelPlane
 from golive.models.transport_http import HttpTransport
+from golive.sim.script import Script
 from golive.sim.server import Simulator
 from tests.contract.test_dialect import calls, of_kind, text
 
@@ -70,6 +73,7 @@ async def plane(sim: Simulator) -> AsyncIterator[ModelPlane]:
             "dead": ProviderConfig(base_url="http://127.0.0.1:9/v1"),
         },
         prices={"*": PriceConfig(input_usd_per_mtok=1, output_usd_per_mtok=4, cached_input_usd_per_mtok=0.25)},
+        retry=RetryConfig(first_s=0.01),
     )
     built = ModelPlane(config, resolve, HttpTransport(), CLOCK)
     yield built
@@ -130,6 +134,48 @@ async def test_split_bytes_and_characters_change_nothing(plane: ModelPlane, size
     events, error = await ask(plane, "sim/sim-x", script=f'{{"text":"Grüße 👋 你好","bytes_per_write":{size}}}')
     assert error is None
     assert text(events) == "Grüße 👋 你好"
+
+
+BUSY = ModelRequest(messages=(Message("user", "Hi"),), headers=(("x-sim-script", '{"status":503}'),))
+
+
+async def test_what_can_be_done_without_is_asked_once(plane: ModelPlane) -> None:
+    """Each target of the tier, at once; the retries and the second request that the tier allows are for answers."""
+    tier = TierConfig(chain=("sim/sim-one", "sim/sim-two"), retries=3, hedge=True)
+    for call in (plane.bounded(tier), plane.chain(tier, hands_over=True)):
+        asked: list[str] = []
+        with pytest.raises(ModelUnavailable) as caught:
+            async for batch in call(BUSY, CallContext(Deadline.after(CLOCK, 30.0, "test"))):
+                asked += [event.target for event in batch if isinstance(event, AttemptStarted)]
+        assert asked == ["sim/sim-one", "sim/sim-two"]
+        assert [failed["target"] for failed in caught.value.fields["attempts"]] == asked
+
+
+async def test_what_hangs_and_can_be_done_without_is_given_up(plane: ModelPlane) -> None:
+    """At the caller's own limit, as the model's failure, and without a word against the target."""
+    request = ModelRequest(messages=(Message("user", "Hi"),), headers=(("x-sim-script", '{"hang_ms":-1}'),))
+    with pytest.raises(ModelTimeout, match=r"sim/sim-one did not answer within 0\.1 s \(routing\.wait_s\)"):
+        async for _ in plane.bounded(TierConfig(chain=("sim/sim-one",)))(
+            request, CallContext(Deadline.after(CLOCK, 0.1, "routing.wait_s"))
+        ):
+            pass
+    (gate,) = [gate for gate in plane.breakers() if gate.target == "sim/sim-one"]
+    assert (gate.state, gate.wait_s) == ("closed", 0)
+
+
+async def test_an_answer_that_broke_off_is_saved_by_every_means(plane: ModelPlane, sim: Simulator) -> None:
+    """A tier that hands over before its first word has its retries for what was shown already."""
+    for script in (Script(text="one two three four", cut_after=2), Script(text="All of it.")):
+        sim.scripts.install("sim-one", script, times=1)
+    tier = TierConfig(chain=("sim/sim-one",), retries=1)
+    request = ModelRequest(messages=(Message("user", "Hi"),))
+    events: list[ModelEvent] = []
+    async for batch in plane.chain(tier, hands_over=True)(
+        request, CallContext(Deadline.after(CLOCK, 30.0, "test"), retracts="all")
+    ):
+        events += batch
+    assert [event.attempt for event in of_kind(events, AttemptStarted)] == [1, 2]
+    assert text(events).endswith("All of it.")
 
 
 async def test_the_chain_moves_on_until_a_target_answers(plane: ModelPlane) -> None:

@@ -1,5 +1,6 @@
 """A cheap supervisor sends each turn to a tier; on any doubt the strong tier answers."""
 
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import msgspec
@@ -10,8 +11,8 @@ from hypothesis import strategies as st
 from golive.core.errors import ModelBadRequest, ModelUnreachable
 from golive.core.events import ModelFailed
 from golive.core.messages import ImagePart, Message, TextPart, ToolSpec, Usage
-from golive.models.call import TextDelta
-from golive.runtime.routing import MAX_CHARS, Decision, beforehand, decided, question
+from golive.models.call import CallContext, ModelCall, ModelEvent, ModelRequest, TextDelta
+from golive.runtime.routing import MAX_CHARS, Decision, Routing, beforehand, decided, question
 from tests.unit.routing_kit import DIRECT, STRONG, TOOL, Routed
 from tests.unit.runtime_kit import Item, answer, asks, drain, shown
 
@@ -69,6 +70,37 @@ async def test_on_any_doubt_the_strong_tier_answers(tmp_path: Path, turn: list[I
     failed = [body.code for body in routed.world.bodies if isinstance(body, ModelFailed)]
     assert len(failed) == (reason == "supervisor_out")
     assert result.cost_microusd == 60
+
+
+class Watched:
+    """A model that notes how long its word is waited for, seconds, by limit."""
+
+    def __init__(self, model: ModelCall) -> None:
+        self.model = model
+        self.waits: list[tuple[str, float]] = []
+
+    def __call__(self, request: ModelRequest, ctx: CallContext) -> AsyncGenerator[list[ModelEvent], None]:
+        self.waits.append((ctx.deadline.limit, ctx.deadline.seconds))
+        return self.model(request, ctx)
+
+
+@pytest.mark.parametrize(("deadline_s", "wait_s", "waited_s"), [(300.0, 3.5, 3.5), (10.0, 30.0, 2.0), (10.0, 1.0, 1.0)])
+async def test_its_word_is_waited_for_briefly(
+    tmp_path: Path, deadline_s: float, wait_s: float, waited_s: float
+) -> None:
+    """By `routing.wait_s`, and never for more than a fifth of what is left; the answer has all of it."""
+    policy = Routing("cheap", "default", wait_s=wait_s)
+    routed = Routed(tmp_path, [DIRECT, answer("Hi.")], [], policy, deadline_s=deadline_s)
+    version = routed.world.agents.get("default", "helper")
+    aside, whole = Watched(routed.cheap), Watched(routed.cheap)
+    tier = msgspec.structs.replace(version.tiers["cheap"], aside=aside, call=whole)
+    routed.world.agents.put("default", msgspec.structs.replace(version, tiers={**version.tiers, "cheap": tier}))
+    assert (await routed.result()).text == "Hi."
+    ((limit, seconds),) = aside.waits
+    assert limit == "routing.wait_s"
+    assert waited_s - 0.2 < seconds <= waited_s
+    ((limit, seconds),) = whole.waits
+    assert (limit, seconds) == ("limits.deadline_s", deadline_s)
 
 
 async def test_a_cheap_tier_that_is_out_makes_way(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from golive.core.errors import ContextTooLong
+from golive.core.errors import ContextTooLong, ModelTimeout
 from golive.core.events import HistorySummarised
 from golive.core.messages import ImagePart, Message, TextPart, ToolCall
 from golive.memory.history import SUMMARY_MARK, EarlierRun, Past
@@ -105,6 +105,31 @@ async def test_without_a_summary_all_of_it_is_sent(tmp_path: Path, turn: list[It
     assert [(body.text, body.reason) for body in summaries(routed)] == [("", reason)]
     await routed.result("and four?", conversation="c")
     assert shown_to(routed)[0] == SUMMARY_MARK + "They met."
+
+
+async def test_a_tier_that_was_out_is_not_asked_again(tmp_path: Path) -> None:
+    """No second wait in the same run: that there is no summary is noted; the next run asks."""
+    cheap: list[list[Item]] = [STRONG, STRONG, [ModelTimeout("late")], STRONG, answer("They met.")]
+    strong = [answer("A" * 900), answer("two"), answer("three"), answer("four")]
+    routed = Routed(tmp_path, cheap, strong, BRIEF)
+    for text in ("one" * 50, "and two", "and three?"):
+        await routed.result(text, conversation="c")
+    assert len(routed.cheap.requests) == 3
+    assert routed.events[-1] == ("strong", "default", "supervisor_out")
+    assert [(body.text, body.reason) for body in summaries(routed)] == [("", "summariser_out")]
+    await routed.result("and four?", conversation="c")
+    assert shown_to(routed)[0] == SUMMARY_MARK + "They met."
+
+
+async def test_a_tier_that_failed_to_answer_condenses_nothing(tmp_path: Path) -> None:
+    """It hands over, and the strong tier gets the whole history at once."""
+    cheap: list[list[Item]] = [STRONG, STRONG, DIRECT, [ModelTimeout("late")]]
+    routed = Routed(tmp_path, cheap, [answer("A" * 900), answer("two"), answer("three")], BRIEF)
+    for text in ("one" * 50, "and two", "and three?"):
+        result = await routed.result(text, conversation="c")
+    assert (result.text, len(routed.cheap.requests)) == ("three", 4)
+    assert routed.events[-1] == ("strong", "default", "cheap_failed")
+    assert [body.reason for body in summaries(routed)] == ["summariser_out"]
 
 
 async def test_the_cheap_tier_is_sent_all_of_it(tmp_path: Path) -> None:

@@ -112,10 +112,11 @@ def agent_contradictions(agent: AgentConfig, config: GoliveConfig, toml: Toml) -
         if longest_s is not None:
             found += _times(path, tier, ("first_token_s", "between_tokens_s"), longest_s, toml.origin)
     routing = agent.routing
-    if routing.supervisor is None and is_set(routing, "strong"):
-        why = "but without `routing.supervisor` nothing is routed."
-        remedy = "Name a cheap tier as `routing.supervisor`, or remove the setting."
-        found.append(idle(("routing", "strong"), routing.strong, toml.origin, why, remedy))
+    for key in ("strong", "wait_s") if routing.supervisor is None else ():
+        if is_set(routing, key):
+            why = "but without `routing.supervisor` nothing is routed."
+            remedy = "Name a cheap tier as `routing.supervisor`, or remove the setting."
+            found.append(idle(("routing", key), getattr(routing, key), toml.origin, why, remedy))
     return found
 
 

@@ -286,6 +286,9 @@ class RoutingConfig(Section):
     summarise_over: Annotated[int, Field(ge=8_000, le=150_000)] | None = None
     """Above so many characters of earlier turns the supervisor's tier condenses the older ones before the strong tier
     is asked. Unset: never."""
+    wait_s: Seconds = 5.0
+    """How long the supervisor's word and the judge's are waited for, each, and four times as long for a summary; never
+    more than a fifth of what is left of `limits.deadline_s`. Then the strong tier answers, from the whole history."""
 
 
 class LimitsConfig(Section):

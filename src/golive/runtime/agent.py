@@ -21,6 +21,8 @@ class Tier(Struct, frozen=True, kw_only=True):
     max_output_tokens: int | None = None
     reasoning_effort: str | None = None
     output_schema: Raw | None = None
+    aside: ModelCall | None = None
+    """The chain as it is asked by a supervisor whose word can be done without; None: the tier is no supervisor's."""
 
 
 class Limits(Struct, frozen=True):

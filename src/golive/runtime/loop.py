@@ -24,6 +24,9 @@ from golive.runtime.step import CallModel, CallTools, Finish, JudgeAnswer, after
 from golive.runtime.supervisor import Supervisor, tools_of
 from golive.tools.toolset import ToolInvocation
 
+ASIDE_SHARE = 0.2
+"""Of the time that is left, the most that one call aside may take."""
+
 FaultLog = Callable[[str, BaseException], None]
 """Takes (run, exception) for faults of golive's own, which users are not shown."""
 
@@ -59,7 +62,7 @@ class RunLoop:
         self._supervisor: Supervisor | None = None
         if routing is not None:
             self._supervisor = Supervisor(
-                agent, routing, journal, interruptible, self._context, limits.max_steps, headers
+                agent, routing, journal, interruptible, self._aside_context, limits.max_steps, headers
             )  # fmt: skip
 
     @property
@@ -183,6 +186,12 @@ class RunLoop:
             self._deadline, self._state.run, self._state.tenant, abandoned, version=self._state.version,
             retracts="tools" if self._state.unbroken and not unseen else "all",
         )  # fmt: skip
+
+    def _aside_context(self, abandoned: Callable[[Metered], None], seconds: float) -> CallContext:
+        """That of a call the answer can do without: most of the time that is left is the answer's."""
+        seconds = min(seconds, ASIDE_SHARE * self._deadline.remaining(self._clock))
+        deadline = Deadline.after(self._clock, seconds, "routing.wait_s")
+        return msgspec.structs.replace(self._context(abandoned), deadline=deadline)
 
     async def _call_tools(self, action: CallTools) -> None:
         first = len(self._state.effects) + 1

@@ -23,17 +23,21 @@ TOOL_CHARS = 120
 
 class Routing(Struct, frozen=True):
     """An agent's policy: the names of two tiers; whether the supervisor's own answers are judged before they are shown;
-    over how many characters of history it condenses the older part for the strong tier (None: never)."""
+    over how many characters of history it condenses the older part for the strong tier (None: never); how long its
+    word is waited for, seconds."""
 
     supervisor: str
     strong: str
     judge: bool = False
     summarise_over: int | None = None
+    wait_s: float = 5.0
 
 
-def routing(supervisor: str | None, strong: str, judge: bool, summarise_over: int | None) -> Routing | None:
+def routing(
+    supervisor: str | None, strong: str, judge: bool, summarise_over: int | None, wait_s: float
+) -> Routing | None:
     """The policy; None without a supervisor."""
-    return None if supervisor is None else Routing(supervisor, strong, judge, summarise_over)
+    return None if supervisor is None else Routing(supervisor, strong, judge, summarise_over, wait_s)
 
 
 class Decision(Struct, frozen=True):

@@ -1,6 +1,7 @@
 """What the cheap tier does besides answering: says where a turn goes, judges its own answer, condenses the past.
 
-Each is one call whose words are shown to nobody. Whatever goes wrong with it, the strong tier answers, and knows all.
+Each is one call whose words are shown to nobody. Whatever goes wrong with it, the strong tier answers, and knows all:
+so each is tried once, and waited for briefly, and a tier that gave no answer is asked nothing more in the run.
 """
 
 from collections.abc import Callable
@@ -19,8 +20,11 @@ from golive.runtime.journal import RunJournal
 from golive.runtime.judging import Verdict, judged
 from golive.runtime.routing import Decision, Routing, beforehand, decided, question
 
-Context = Callable[[Callable[[Metered], None]], CallContext]
-"""The context of a call, told what becomes of the meter's figure if the call is given up."""
+Context = Callable[[Callable[[Metered], None], float], CallContext]
+"""The context of a call, told what becomes of the meter's figure if the call is given up, and after how many seconds
+that is at the latest."""
+SUMMARY_WAITS = 4
+"""A summary may take so many times as long as a decision: it is longer."""
 
 
 class Supervisor:
@@ -49,6 +53,7 @@ class Supervisor:
         self._context = context
         self._max_steps = max_steps
         self._headers = headers
+        self._out = False
 
     async def route(self, step: int) -> StepRouted:
         """Where the step goes: the supervisor is asked once a run, before the first.
@@ -71,6 +76,7 @@ class Supervisor:
 
     def hand_over(self, step: int, reason: str) -> None:
         """From `step` on the strong tier answers."""
+        self._out = self._out or reason == "cheap_failed"
         self._note(self._aside(step), step, Decision("strong", reason))
 
     async def judge(self, before: tuple[Message, ...]) -> None:
@@ -110,7 +116,7 @@ class Supervisor:
             return past
         chars = len(past.summary) + sum(run.chars for run in older)
         aside = self._aside(step)
-        said = await self._ask(aside, summarising.question(past.summary, older))
+        said = await self._ask(aside, summarising.question(past.summary, older), SUMMARY_WAITS)
         text = "" if said is None else said.text.strip()
         reason = "summariser_out" if said is None else summarising.fault(text, said.whole, chars)
         kept = "" if reason else text
@@ -126,9 +132,15 @@ class Supervisor:
             decision = Decision("strong", "supervisor_out") if said is None else decided(said.text)
         self._note(aside, step, decision)
 
-    async def _ask(self, aside: AsideCall, request: ModelRequest) -> Said | None:
-        call = self._agent.tiers[self._routing.supervisor].call
-        return await aside.ask(call, replace(request, headers=self._headers), self._context(aside.abandoned))
+    async def _ask(self, aside: AsideCall, request: ModelRequest, waits: int = 1) -> Said | None:
+        if self._out:
+            return None
+        call = self._agent.tiers[self._routing.supervisor].aside
+        assert call is not None, "a supervisor's tier is made to be asked aside"
+        ctx = self._context(aside.abandoned, waits * self._routing.wait_s)
+        said = await aside.ask(call, replace(request, headers=self._headers), ctx)
+        self._out = said is None
+        return said
 
     def _aside(self, step: int) -> AsideCall:
         return AsideCall(self._journal, self._interruptible, step)

@@ -9,7 +9,7 @@ from golive.checklist.results import Evidence, Finding, Result
 from golive.checklist.target import Target, need_agent
 from golive.checklist.twin import Twin
 from golive.core.money import usd_text
-from golive.sim.script import Script
+from golive.sim.script import FOREVER, Script
 
 SIMPLE = '{"route":"direct","sure":true}'
 UNSURE = '{"route":"direct","sure":false}'
@@ -26,6 +26,8 @@ FILLER = "and the harbour is quiet tonight "
 SUMMARY = "They spoke of a quiet harbour."
 FACT = "My booking is HB-2041. "
 SHORT = "Which pier was it?"
+SLACK_S = 10.0
+"""By so much a turn may take longer than it should: a second of a busy machine."""
 QUESTION = "And when does it leave?"
 
 
@@ -41,22 +43,28 @@ class _Seen(NamedTuple):
     microusd: int
     routing_microusd: int
     priced: bool
+    seconds: float
+    """What it took, on the server's clock."""
     evidence: list[Evidence]
 
 
 @check(
     "RT-5.routing",
     row="RT-5",
-    title="The supervisor keeps simple turns on the cheap tier; in doubt, or when it is out, the strong tier answers",
+    title="The supervisor keeps simple turns on the cheap tier; in doubt, or when it is out or hangs, the strong tier "
+    "answers",
     phase="cost",
     severity="major",
     needs={"inject", "clock", "golive", "agent"},
     remediation="Name two tiers of different price in [routing] of agent.toml.",
 )
 async def routing(target: Target) -> Result:
-    """Three turns: the supervisor is sure, is unsure, and does not answer."""
+    """Four turns: the supervisor is sure, is unsure, does not answer, and says nothing for ever."""
     agent = target.twin.loaded.agents[need_agent(target)].config
-    found = Finding("direct on the cheap tier; unsure and out on the strong tier; the first for less money")
+    found = Finding(
+        "direct on the cheap tier; unsure, out and hanging on the strong tier, which need not wait long; the first for "
+        "less money"
+    )
     if agent.routing.supervisor is None:
         return found.unknown("the agent has no [routing]: one tier answers everything")
     cheap, strong = agent.models[agent.routing.supervisor].chain, agent.models[agent.routing.strong].chain
@@ -65,21 +73,25 @@ async def routing(target: Target) -> Result:
     twin = await target.twin.fast()
     sure = await _turn(twin, cheap, SIMPLE)
     unsure = await _turn(twin, cheap, UNSURE)
-    out = await _turn(twin, cheap, None)
-    for seen in (sure, unsure, out):
+    out = await _turn(twin, cheap, Script(refuse=True))
+    hangs = await _turn(twin, cheap, Script(hang_ms=FOREVER))
+    for seen in (sure, unsure, out, hangs):
         for each in seen.evidence:
             found.saw(each)
     alone = unsure.microusd - unsure.routing_microusd
     found.measured = (
         f"sure: {sure.routed} answered by {sure.answered}; unsure: {unsure.routed} by {unsure.answered}; "
-        f"out: {out.routed} by {out.answered}; {usd_text(sure.microusd)} instead of {usd_text(alone)}"
+        f"out: {out.routed} by {out.answered}; hanging: {hangs.routed} by {hangs.answered} in {hangs.seconds:.1f} s; "
+        f"{usd_text(sure.microusd)} instead of {usd_text(alone)}"
     )
     faults = [
         f"{what}: {fault}"
         for what, seen, tier, first in (("sure", sure, "direct", cheap[0]), ("unsure", unsure, "strong", strong[0]),
-                                        ("out", out, "strong", strong[0]))
+                                        ("out", out, "strong", strong[0]), ("hanging", hangs, "strong", strong[0]))
         for fault in _faults(seen, tier, first)
     ]  # fmt: skip
+    if hangs.seconds > agent.routing.wait_s + out.seconds + SLACK_S:
+        faults.append(f"hanging: it took {hangs.seconds:.1f} s, and not {agent.routing.wait_s:g} s (routing.wait_s)")
     if faults:
         return found.failed("; ".join(faults))
     if not (sure.priced and unsure.priced):
@@ -98,16 +110,18 @@ def _faults(seen: _Seen, route: str, answered: str) -> list[str]:
     return faults
 
 
-async def _turn(twin: Twin, cheap: tuple[str, ...], decision: str | None) -> _Seen:
-    """One turn; `decision` None: the supervisor's targets refuse every connection."""
+async def _turn(twin: Twin, cheap: tuple[str, ...], decision: str | Script) -> _Seen:
+    """One turn; the supervisor decides, or its targets do with every request as the script says."""
     await twin.reset()
     evidence = [await twin.simulator.play(Script(text=WORDS))]
-    if decision is None:
-        evidence.append(await twin.simulator.play(Script(refuse=True), models=cheap))
+    if isinstance(decision, Script):
+        evidence.append(await twin.simulator.play(decision, models=cheap))
     else:
         # The last where the agent judges; else it is never asked for.
         evidence += [await _once(twin, cheap[0], text) for text in (decision, WORDS, GOOD)]
+    began = twin.clock.monotonic()
     reply, run = await twin.run("Thank you!")
+    seconds = (twin.clock.monotonic() - began) * twin.speed
     evidence.append(twin.http.evidence(reply))
     journal, events = await twin.journal(str(run.get("run")))
     routed = [event["body"] for event in events if event["kind"] == "step.routed"]
@@ -118,6 +132,7 @@ async def _turn(twin: Twin, cheap: tuple[str, ...], decision: str | None) -> _Se
         _number(run.get("cost_microusd")),
         sum(_number(body.get("cost_microusd")) for body in routed),
         run.get("priced") is True,
+        seconds,
         [*evidence, journal],
     )
 
