@@ -274,22 +274,25 @@ async def test_a_filter_that_speaks_by_the_finish_reason_is_a_refusal_too(world:
 @pytest.mark.parametrize(
     ("said", "own"),
     [
-        (FILTERED, ()), (FILTERED, ("a/m",)),
+        (FILTERED, ()), (FILTERED, ("a/m",)), (FILTERED, ("long/m",)),
         ([[Opened()], [TextDelta("hel")], *FILTERED[1:]], ("c/m",)),
         ([[Opened()], [TextDelta("hel"), *FILTERED[1]]], ("c/m",)),
         ([[Opened()], [Finished("stop"), UsageReported(USAGE)]], ("c/m",)),
         ([[Opened()], [Finished("content_filter"), Finished("stop", 1)]], ("c/m",)),
     ],
-    ids=["nobody else", "itself alone", "after text", "with text", "another end", "another choice"],
+    ids=["nobody", "itself alone", "one that declined", "after text", "with text", "another end", "another choice"],
 )  # fmt: skip
 async def test_any_other_answer_is_handed_on_as_it_is(world: World, said: list[Any], own: tuple[str, ...]) -> None:
     bold = Provider(GOOD)
     chain = world.chain(
-        world.target("a/m", Provider(said)), world.target("b/m", bold),
+        world.target("long/m", Provider(ContextTooLong("too long"))),
+        context_too_long=(world.target("a/m", Provider(said)), world.target("b/m", bold)),
         content_refused=tuple([world.target(ref, bold) for ref in own]),
-    )  # fmt: skip
+    )
     events = await world.ask(chain)
-    assert (events[1:], bold.asked) == ([event for batch in said for event in batch], 0)
+    whole = [event for batch in said for event in batch if not isinstance(event, Metered)]
+    assert [event for event in events[3:] if not isinstance(event, Metered)] == whole
+    assert bold.asked == 0
 
 
 async def test_the_last_that_may_be_asked_for_refused_content_has_the_last_word(world: World) -> None:

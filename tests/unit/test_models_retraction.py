@@ -130,6 +130,39 @@ async def test_half_a_tool_call_stays_void_through_several_ways(world: World) ->
     assert [event.arguments for event in after if isinstance(event, ToolCallDelta)] == ["{}"]
 
 
+async def test_what_was_void_once_is_not_taken_back_again(patient: World) -> None:
+    """When what came in its place breaks off in its turn."""
+    broken = Provider([*says(HALF)[:-1], *calls("find", '{"q', CUT)])
+    backup = Provider(says(REST[:11], CUT), says(REST[11:]))
+    events, error = await told(patient, recovering(patient, broken, backup, prefill=(1,)), retracts="tools")
+    assert (error, seen(events), retracted(events)) == (None, WHOLE, [len(HALF)])
+
+
+async def test_what_is_continued_after_a_new_beginning_is_the_new_text_alone(patient: World) -> None:
+    backup = Provider(says(HALF, CUT), says(REST))
+    first = Provider([[TextDelta("With odds.", extra=Raw(b"{}"))], CUT])
+    events, error = await told(patient, recovering(patient, first, backup, prefill=(1,)), retracts="all")
+    assert (error, seen(events), retracted(events)) == (None, WHOLE, [0])
+    assert backup.requests[1].messages[-1].content == HALF.rstrip()
+
+
+@pytest.mark.parametrize("on_break", ["continue", "reset"])
+async def test_a_reader_that_leaves_what_takes_its_place_closes_its_provider(world: World, on_break: str) -> None:
+    backup = Provider(says(WHOLE))
+    call = recovering(world, Provider(says(HALF, CUT)), backup, on_break=on_break, prefill=(1,))
+    stream = call(ASKED, CallContext(Deadline.after(world.time, 9.0, "t"), retracts="all"))
+    before = [batch async for batch in _until_asked(stream, backup)]
+    await stream.aclose()
+    assert (bool(before), backup.asked, backup.closed) == (True, 1, 1)
+
+
+async def _until_asked(stream: Any, provider: Provider) -> Any:
+    async for batch in stream:
+        yield batch
+        if provider.asked:
+            return
+
+
 async def test_a_target_that_broke_off_is_asked_again_after_a_wait_alone(patient: World) -> None:
     """It goes on, where nobody else can: but a failure is no reason to ask at once."""
     single = Provider(says(HALF, CUT), says(REST[:11], CUT), says(REST[11:]))

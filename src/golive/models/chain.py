@@ -137,7 +137,7 @@ class _Attempt:
         Raises:
             ContentRefused: it is none: the provider's filter ended it before anything was said, and others may answer.
         """
-        if self._rerouted and not self.delivered and _is_filtered(self.held):
+        if self._rerouted and _is_filtered(self.held):
             provider, _, model = self._target.partition("/")
             raise ContentRefused(
                 f"{self._target} said nothing: its filter ended the answer.", provider=provider, model=model, sent=True
