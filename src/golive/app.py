@@ -27,7 +27,7 @@ from golive.models.gate import Gate
 from golive.models.plane import ModelPlane
 from golive.models.transport_http import HttpTransport
 from golive.releases.digest import version_digest
-from golive.releases.registry import dev_name, register
+from golive.releases.registry import Version, dev_name, register, unbound
 from golive.runtime.agent import Agents, AgentVersion, Limits
 from golive.runtime.relay import Relay
 from golive.runtime.restart import end_open_runs
@@ -148,6 +148,7 @@ class Server:
         self._warn_of_missing_secrets()
         self._stack.push_async_callback(self._tasks.close)
         self._stack.push_async_callback(self._close_toolsets)
+        await unbound(self.store.tenant(DEFAULT_TENANT), map(self._named, self.loaded.agents.values()))
         for agent in self.loaded.agents.values():
             self.agents.put(DEFAULT_TENANT, await self._version(agent))
         self.keyring = Keyring(self.store, pepper, self._clock)
@@ -256,21 +257,26 @@ class Server:
 
     # ---- agents ------------------------------------------------------------------------------------------------------
 
+    def _named(self, agent: LoadedAgent) -> Version:
+        content = version_digest(agent, self.loaded.config, self.loaded.root)
+        version = agent.config.version
+        return Version(agent.name, dev_name(version, content) if self._dev else version, content)
+
     async def _version(self, agent: LoadedAgent) -> AgentVersion:
         config, rules = agent.config, agent.config.routing
-        content = version_digest(agent, self.loaded.config, self.loaded.root)
-        name = dev_name(config.version, content) if self._dev else config.version
+        named = self._named(agent)
         toolset = self._toolset(agent)
         try:
             await toolset.start()
             # Only now: a name is not to be bound for good to content that could never be served.
-            await register(self.store.tenant(DEFAULT_TENANT), agent.name, name, content, self._clock.now())
+            await register(self.store.tenant(DEFAULT_TENANT), named, self._clock.now())
         except BaseException:
             await toolset.close()
             raise
         self._planes[agent.name] = self.plane
         return AgentVersion(
-            name=agent.name, version_name=name, digest=content, description=config.description, prompt=agent.prompt,
+            name=agent.name, version_name=named.name, digest=named.digest, description=config.description,
+            prompt=agent.prompt,
             tiers={name: tier_of(agent, name, self.plane) for name in config.models},
             toolset=toolset,
             limits=Limits(config.limits.max_steps, config.limits.deadline_s, config.limits.max_tool_calls_per_step),

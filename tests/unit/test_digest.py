@@ -11,7 +11,7 @@ from golive.core.clock import SystemClock
 from golive.core.errors import AgentError, VersionTaken
 from golive.releases import digest as releases
 from golive.releases.digest import digest, project_lock, resolved_chains, version_digest
-from golive.releases.registry import dev_name, register
+from golive.releases.registry import Version, dev_name, register, unbound
 from golive.store.sqlite.store import SqliteStore
 
 GOLIVE = '[providers.sim]\nbase_url = "http://127.0.0.1:8090/v1/"\napi_key = "env:SIM_KEY"\n'
@@ -161,15 +161,40 @@ async def test_a_name_is_bound_to_its_digest() -> None:
     store = SqliteStore.open(":memory:", clock=SystemClock(), inline=True)
     try:
         tenant = store.tenant("t")
-        first = await register(tenant, "a", "1.0.0", "sha256:aa", 1.0)
-        assert await register(tenant, "a", "1.0.0", "sha256:aa", 2.0) == first
+        first = await register(tenant, Version("a", "1.0.0", "sha256:aa"), 1.0)
+        assert await register(tenant, Version("a", "1.0.0", "sha256:aa"), 2.0) == first
         assert first.created_at == 1.0
         with pytest.raises(VersionTaken) as caught:
-            await register(tenant, "a", "1.0.0", "sha256:bb", 3.0)
-        assert caught.value.remedy == "Raise `version` in agents/a/agent.toml, or restore the content."
-        assert (await register(tenant, "a", "1.0.1", "sha256:bb", 3.0)).digest == "sha256:bb"
-        assert (await register(tenant, "b", "1.0.0", "sha256:bb", 3.0)).agent == "b"
+            await register(tenant, Version("a", "1.0.0", "sha256:bb"), 3.0)
+        assert caught.value.message == (
+            "version 1.0.0 of agent a was registered with other content: files of the agent, the lock of its "
+            "dependencies, or the addresses of its models' providers differ."
+        )
+        assert caught.value.remedy == "Raise `version` in agents/a/agent.toml, or restore what differs."
+        assert (await register(tenant, Version("a", "1.0.1", "sha256:bb"), 3.0)).digest == "sha256:bb"
+        assert (await register(tenant, Version("b", "1.0.0", "sha256:bb"), 3.0)).agent == "b"
         assert [row.name for row in await tenant.versions("a")] == ["1.0.0", "1.0.1"]
+    finally:
+        await store.close()
+
+
+async def test_every_name_that_is_taken_is_told_at_once() -> None:
+    """A provider's address may be that of several agents; names that are free or stand as they are, are no matter."""
+    store = SqliteStore.open(":memory:", clock=SystemClock(), inline=True)
+    try:
+        tenant = store.tenant("t")
+        for agent in ("a", "b", "c"):
+            await register(tenant, Version(agent, "1.0.0", f"sha256:{agent}"), 1.0)
+        await unbound(tenant, [Version("a", "1.0.0", "sha256:a"), Version("d", "1.0.0", "sha256:d")])
+        with pytest.raises(VersionTaken) as caught:
+            await unbound(tenant, [Version(agent, "1.0.0", "sha256:c") for agent in ("a", "b", "c")])
+        assert caught.value.message.startswith(
+            "version 1.0.0 of agent a, version 1.0.0 of agent b were registered with other content: "
+        )
+        assert caught.value.remedy == (
+            "Raise `version` in agents/a/agent.toml, agents/b/agent.toml, or restore what differs."
+        )
+        assert caught.value.fields["agent"] == "a, b"
     finally:
         await store.close()
 
