@@ -120,9 +120,10 @@ async def _silenced(twin: Twin, way: Course, silence: _Silence) -> Result:
 
 def _wrong_text(way: Course, heard: Heard, *, broke: bool) -> str:
     """What is wrong with what a native client was left with; empty: nothing."""
-    if broke and way.tier.on_break == "fail":
+    if broke and (way.tier.on_break == "fail" or (way.alone and not way.retries)):
         if heard.ending != "partial" or not heard.message:
-            return f"the run ended as {heard.ending}, not as partial with words for the user, as on_break = fail has it"
+            setting = "on_break = fail has it" if way.tier.on_break == "fail" else "one target with retries = 0 has it"
+            return f"the run ended as {heard.ending}, not as partial with words for the user, as {setting}"
         return "" if way.text is None or way.text.startswith(heard.text) else "the text is not what the provider said"
     if not heard.answered:
         return f"the run ended as {heard.ending or 'nothing'} ({heard.reason})"
