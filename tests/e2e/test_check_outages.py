@@ -77,6 +77,22 @@ async def test_all_down_sees_a_client_that_is_not_told_when_to_come_back(lax: Tw
     assert found.why == "a client of first/large is told 502, and not to come back later"
 
 
+@pytest.mark.parametrize(
+    ("sabotage", "why"),
+    [
+        ("untold", "a client of the agent is told 503, and not when to try again (Retry-After: none)"),
+        ("timeless", "a run that no model answered does not say when to try again, though the breakers know"),
+    ],
+)
+async def test_all_down_sees_an_agent_that_does_not_say_when_to_come_back(
+    tmp_path: Path, sabotage: str, why: str
+) -> None:
+    """Its own clients, and whoever looks at the run, need the time as much as a model's."""
+    async with twin_of(project(tmp_path / "mute"), sabotage) as twin:
+        found = await hold("MD-2.all-down", twin)
+    assert (found.status, found.why) == ("fail", why)
+
+
 async def test_retry_after_sees_a_provider_that_is_not_left_alone(lax: Twin) -> None:
     """Requests before the time are counted, with their distance."""
     found = await hold("MD-3.retry-after", lax)

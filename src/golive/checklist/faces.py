@@ -35,6 +35,8 @@ class Heard(Struct):
     """The stream was closed as its face closes a whole one: [DONE], response.completed, message_stop."""
     reason: str = ""
     message: str = ""
+    retry_after_s: float | None = None
+    """In how long to ask again, as a run says."""
 
     @property
     def answered(self) -> bool:
@@ -60,6 +62,7 @@ class _Ended(Struct):
     outcome: str = ""
     reason: str = ""
     message: str = ""
+    retry_after_s: float | None = None
 
 
 async def hear(target: Target, text: str) -> Heard:
@@ -76,6 +79,7 @@ async def hear(target: Target, text: str) -> Heard:
             elif event.event == "run.finished":
                 ended = msgspec.json.decode(event.data, type=_Ended)
                 heard.ending, heard.reason, heard.message = ended.outcome, ended.reason, ended.message
+                heard.retry_after_s = ended.retry_after_s
     heard.text = "".join(items.values())
     return heard
 

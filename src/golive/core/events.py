@@ -288,7 +288,7 @@ class AlarmRaised(Body, frozen=True):
 class RunFinished(Body, frozen=True):
     """The end. `reason` is a stable code ("done", "max_steps", "deadline", "interrupted", or an error's code);
     `message` says it in the user's words; `output` is the parsed answer where the agent declares a schema; `missing`
-    names the parts that are not given."""
+    names the parts that are not given; `retry_after_s`: in how long a new run may be answered, where that is known."""
 
     kind = "run.finished"
     outcome: Outcome
@@ -301,6 +301,7 @@ class RunFinished(Body, frozen=True):
     duration_ms: float = 0.0
     usage_estimated: bool = False
     missing: tuple[Missing, ...] = ()
+    retry_after_s: float | None = None
 
 
 BODIES: dict[str, type[Body]] = {

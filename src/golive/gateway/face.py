@@ -21,7 +21,7 @@ from golive.gateway.cache_header import cache_ttl_s
 from golive.gateway.exchange import Exchange
 from golive.gateway.language import languages
 from golive.gateway.other_names import explain
-from golive.gateway.problems import Headers
+from golive.gateway.problems import Headers, retry_headers
 from golive.gateway.routes import forbidden
 from golive.gateway.runs import sim_headers
 from golive.gateway.watch import Watch
@@ -270,9 +270,14 @@ class Face:
             async with Watch(exchange):
                 result = await self._runtime.wait(principal.tenant, run)
         except GoliveError as refused:
-            status, _, told = asked.refusal(refused, run)
+            status, further, told = asked.refusal(refused, run)
+            headers += further
         else:
-            status, told = (200, asked.run_answer(result)) if result.outcome in ANSWERED else asked.failed_run(result)
+            if result.outcome in ANSWERED:
+                status, told = 200, asked.run_answer(result)
+            else:
+                status, told = asked.failed_run(result)
+                headers += retry_headers(result)
         await exchange.answer(status, told, b"application/json", headers)
 
     async def _stream_run(self, exchange: Exchange, asked: Asked, run: str, headers: Headers) -> None:

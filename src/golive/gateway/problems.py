@@ -7,15 +7,28 @@ Source: RFC 9457, Problem Details for HTTP APIs (July 2023).
 """
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from golive.core.errors import GoliveError
+from golive.runtime.api import RunResult
 
 CONTENT_TYPE = b"application/problem+json"
 DEFAULT_RETRY_S = 1
 """Retry-After, seconds, where a retry helps and nobody said when."""
+MAX_RETRY_S = 86_400
+"""From here on nobody's word is passed on."""
+
+
+def _passing(kind: type[GoliveError]) -> Iterator[str]:
+    """The codes of an error and all its kinds after which a retry helps."""
+    if kind.retry_helps:
+        yield kind.code
+    for special in kind.__subclasses__():
+        yield from _passing(special)
+
 
 # code: (status, title); a code that is missing is a fault of golive's own.
 TABLE: dict[str, tuple[int, str]] = {
@@ -67,6 +80,8 @@ TABLE: dict[str, tuple[int, str]] = {
     "run.diverged": (500, "Replay diverged"),
 }
 
+_RETRY_HELPS = frozenset({"interrupted", *_passing(GoliveError)})
+"""Reasons of runs without an answer that a new run may not meet."""
 _RESERVED = frozenset({"type", "title", "status", "detail", "code", "remedy", "instance"})
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
@@ -98,11 +113,19 @@ def headers_of(error: GoliveError, *, basic: bool = False) -> Headers:
     """The headers an error asks for: Retry-After, WWW-Authenticate (Basic where a browser shall ask), Allow."""
     headers: Headers = []
     if error.retry_helps:
-        after = error.fields.get("retry_after_s")
-        seconds = math.ceil(after) if isinstance(after, int | float) and 0 < after < 86_400 else DEFAULT_RETRY_S
-        headers.append((b"retry-after", b"%d" % seconds))
+        headers.append(_retry_after(error.fields.get("retry_after_s")))
     if error.code == "auth.required":
         headers.append((b"www-authenticate", b'Basic realm="golive"' if basic else b'Bearer realm="golive"'))
     if error.code == "method.not_allowed":
         headers.append((b"allow", ", ".join(error.fields.get("allow", ())).encode()))
     return headers
+
+
+def retry_headers(result: RunResult) -> Headers:
+    """Retry-After of a run that ended without an answer, where a new one may have more luck."""
+    return [_retry_after(result.retry_after_s)] if result.reason in _RETRY_HELPS else []
+
+
+def _retry_after(seconds: object) -> tuple[bytes, bytes]:
+    whole = math.ceil(seconds) if isinstance(seconds, int | float) and 0 < seconds < MAX_RETRY_S else DEFAULT_RETRY_S
+    return b"retry-after", b"%d" % whole

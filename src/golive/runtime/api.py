@@ -37,6 +37,7 @@ class RunResult(Struct, frozen=True, kw_only=True):
     `estimated`: what a provider did not report (a call that was cut or given up) is in usage and cost at its bound.
     `saved_microusd`: what the run would have cost more without any cache, the providers' or ours.
     `missing`: what the run was to give and does not, named for programs; `message` says it in words.
+    `retry_after_s`: how long after its end a new run may be answered, where a provider or a circuit breaker said so.
     """
 
     run: str
@@ -62,6 +63,7 @@ class RunResult(Struct, frozen=True, kw_only=True):
     finished_at: float | None
     metadata: dict[str, str]
     missing: tuple[Missing, ...] = ()
+    retry_after_s: float | None = None
 
 
 class AgentInfo(Struct, frozen=True, kw_only=True):

@@ -112,6 +112,7 @@ class RunLoop:
                 round((self._clock.now() - state.created_at) * 1000, 3),
                 state.estimated,
                 missing(finish, state),
+                finish.retry_after_s,
             )
         )
 

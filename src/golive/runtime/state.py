@@ -325,6 +325,7 @@ class RunState:
             finished_at=self.finished_at,
             metadata=accepted.metadata,
             missing=done.missing if done else (),
+            retry_after_s=done.retry_after_s if done else None,
         )
 
     def _accepted(self) -> RunAccepted:

@@ -1,5 +1,7 @@
 """What a run does next: a pure function of its state and its limits."""
 
+from math import inf
+
 from msgspec import Struct
 
 from golive.core.errors import (
@@ -39,13 +41,14 @@ class JudgeAnswer(Struct, frozen=True):
 
 class Finish(Struct, frozen=True):
     """End the run. `reason` is a stable code; `way` the key of the words for the user (`core/words.py`), `values` what
-    stands in them; `message` somebody's own words instead."""
+    stands in them; `message` somebody's own words instead; `retry_after_s` in how long a new run may do better."""
 
     outcome: Outcome
     reason: str
     way: str = ""
     values: dict[str, str] = {}
     message: str = ""
+    retry_after_s: float | None = None
 
 
 Action = CallModel | CallTools | JudgeAnswer | Finish
@@ -108,5 +111,12 @@ def after_error(error: GoliveError, state: RunState, deadline_s: float) -> Finis
     if way is not None and not answer:
         return Finish("refused" if isinstance(error, ContentRefused) else ended, error.code, way)
     if isinstance(error, ModelError):
-        return Finish(ended, error.code, "model_cut" if answer else "model_out")
+        way = "model_cut" if answer else "model_out"
+        return Finish(ended, error.code, way, retry_after_s=_retry_after_s(error))
     return Finish(ended, error.code, "internal")
+
+
+def _retry_after_s(error: GoliveError) -> float | None:
+    """In how many seconds the same may succeed; None: nobody said, or it would not help."""
+    after = error.fields.get("retry_after_s")
+    return float(after) if error.retry_helps and isinstance(after, int | float) and 0 < after < inf else None

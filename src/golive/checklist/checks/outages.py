@@ -104,8 +104,8 @@ async def all_down(target: Target) -> Result:
     waits_s = sum(min(retry.most_s, retry.first_s * 2**number) * 1.5 for number in range(way.retries))
     latest_s = min(waits_s, way.deadline_s) + WORK_S * twin.speed
     found = Finding(
-        f"failed or partial within {latest_s:g} s, with a message; with its breaker open a model answers at once, with "
-        f"a Retry-After of 1 to {breaker.open_s:g} s"
+        f"failed or partial within {latest_s:g} s, with a message; with breakers open a model answers at once, and so "
+        f"does the agent, both with a Retry-After of 1 to {breaker.open_s:g} s"
     )
     failures = breaker.failures * way.credentials
     if why := _too_many(failures) or too_long(twin, latest_s):
@@ -117,13 +117,17 @@ async def all_down(target: Target) -> Result:
     found.saw(saw(twin, heard, f"all targets are out; the run ended after {seconds:.1f} s of the server's time"))
     told = await _until_open(twin, way.primary, failures)
     found.saw(twin.http.evidence(told, "a client of the model itself"))
+    for other in way.others:
+        await _until_open(twin, other, failures)
+    own = await twin.send("POST", "/v1/chat/completions", twin.chat("Will you answer?"))
+    found.saw(twin.http.evidence(own, "a client of the agent"))
     again = await hear(twin, "And now?")
     found.saw(saw(twin, again, "a run when the breakers have learned"))
-    after = told.headers.get("retry-after", "none")
+    after, own_after = (reply.headers.get("retry-after", "none") for reply in (told, own))
     found.measured = (
         f"0 of 2 answered; outcome {heard.ending} after {seconds:.1f} s, then {again.ending} after "
         f"{timed(twin, again.reply):.1f} s; {shown(heard)}; the model's client: {told.status}, Retry-After {after}; "
-        f"{scale(twin)}"
+        f"the agent's: {own.status}, Retry-After {own_after}; {scale(twin)}"
     )
     for each in (heard, again):
         if each.ending not in ("failed", "partial"):
@@ -136,6 +140,12 @@ async def all_down(target: Target) -> Result:
         return found.failed(f"a client of {way.primary} is told {told.status}, and not to come back later")
     if not after.isdigit() or not 1 <= int(after) <= breaker.open_s + 1:
         return found.failed(f"a client of {way.primary} is not told when to try again (Retry-After: {after})")
+    if own.status < 429 or not own_after.isdigit() or not 1 <= int(own_after) <= breaker.open_s + 1:
+        return found.failed(
+            f"a client of the agent is told {own.status}, and not when to try again (Retry-After: {own_after})"
+        )
+    if again.reason == "model.circuit_open" and again.retry_after_s is None:
+        return found.failed("a run that no model answered does not say when to try again, though the breakers know")
     return found.passed()
 
 
