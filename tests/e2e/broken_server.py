@@ -6,7 +6,6 @@ one thing it is about does not work.
 
 import os
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -390,21 +389,9 @@ def timeless() -> None:
     step._retry_after_s = lambda error: None
 
 
-SABOTAGES: dict[str, Callable[[], None]] = {
-    function.__name__: function
-    for function in (
-        step_cap, deadline, chain, meter, log, vendor_words, doors, revocation, health, readiness, worker_secrets,
-        inline_tools, hold, words, nameless, patience, haste, breaker_never_opens, breaker_never_closes, retry_after,
-        splice, truncation, bound, doubt, critical, fragile, tool_timeout, rotation,
-        blind_join,
-        dawdle, yes_man, leak, forgetful, careless, diligent, untold, timeless,
-    )
-}  # fmt: skip
-
-
 if __name__ == "__main__":
     for name in os.environ["SABOTAGE"].split(","):
-        SABOTAGES[name]()
+        globals()[name]()
     from golive.cli.main import main
 
     main()

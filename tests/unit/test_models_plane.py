@@ -25,8 +25,6 @@ from golive.core.errors import (
     SecretMissing,
 )
 from golive.core.messages import Message, ToolSpec
-from golive.models import lanes as lanes_module
-from golive.models import plane as plane_module
 from golive.models.call import (
     AttemptFailed,
     AttemptStarted,
@@ -373,43 +371,3 @@ async def test_a_model_that_makes_no_embeddings_is_not_asked_for_them(sim: Simul
     with pytest.raises(ModelIncapable, match="sim/sim-text makes no embeddings"):
         plane.embeddings("sim/sim-text")
     await plane.close()
-
-
-async def test_invented_names_take_no_breaker_from_a_model(plane: ModelPlane, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model first asked after a flood of names, each a 404, opens a breaker that stays; so does a configured one."""
-    monkeypatch.setattr(lanes_module, "MAX_NAMED", 5)
-    monkeypatch.setattr(plane_module, "MAX_TARGETS_KEPT", 4)
-    plane.chain(TierConfig(chain=("sim/chained",)))
-    request = ModelRequest(messages=(Message("user", "Hello"),))
-
-    async def once(ref: str) -> GoliveError:
-        with pytest.raises(GoliveError) as failed:
-            async for _ in plane.target(ref, 0)(request, CallContext(Deadline.after(CLOCK, 30.0, "test"))):
-                pass
-        return failed.value
-
-    assert {(await once(f"wrong/nup-{number}")).code for number in range(12)} == {"model.auth"}
-    assert [(await once("dead/real")).code for _ in range(6)] == ["model.unreachable"] * 5 + ["model.circuit_open"]
-    for number in range(4):
-        plane.target(f"sim/nup-{number}")
-    assert (await once("dead/real")).code == "model.circuit_open"
-    assert [(gate.target, gate.state) for gate in plane.gates("dead")] == [("dead/real", "open")]
-    assert [plane.configured(f"sim/{name}") for name in ("chained", "sim-text", "nup-1")] == [True, True, False]
-
-
-async def test_of_targets_kept_ready_the_oldest_makes_way(plane: ModelPlane, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was made is used again; and where a target's gates are no longer kept, it is made anew, with new ones."""
-    monkeypatch.setattr(plane_module, "MAX_TARGETS_KEPT", 2)
-    first, second = plane.target("sim/a", 0), plane.target("sim/b", 0)
-    assert plane.target("sim/a", 0) is first
-    third = plane.target("sim/c", 0)
-    assert (plane.target("sim/b", 0) is second, plane.target("sim/c", 0) is third) == (True, True)
-    assert plane.target("sim/a", 0) is not first
-    monkeypatch.setattr(lanes_module, "MAX_NAMED", 3)
-    plane.target("sim/a", 0)
-    plane.target("sim/c", 0)
-    plane.embeddings("sim/other")
-    assert plane.target("sim/c", 0) is third
-    for name in ("x", "y", "z"):
-        plane.embeddings(f"sim/{name}")
-    assert plane.target("sim/c", 0) is not third
