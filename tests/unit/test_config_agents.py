@@ -23,6 +23,9 @@ def test_messages_are_read_with_their_origin(tmp_path: Path) -> None:
         ('deadlin = "x"', "unknown key `messages.deadlin`. Did you mean `deadline`?"),
         ('de.deadlin = "x"', "unknown key `messages.de.deadlin`. Did you mean `deadline`?"),
         ("deadline = 3", "`messages.deadline` must be text, but is 3."),
+        ('german = { deadline = "x" }', "`messages.german` is no language. Use a tag such as `de` or `pt-BR`."),
+        ('jp = { deadline = "x" }', "`messages.jp` is no language. Use a tag such as `de` or `pt-BR`."),
+        ('language = "english"', "`messages.language` must be a language tag, such as `en` or `pt-BR`."),
         ('a_b = { deadline = "x" }', "`messages.a_b` is no language. Use a tag such as `de` or `pt-BR`."),
         ('language = "German!"', "`messages.language` must be a language tag, such as `en` or `pt-BR`."),
         (

@@ -131,6 +131,13 @@ AGENT_REFUSED = [
         ),
     ),
     (
+        TIER + "[routing]\nwait_s = 2\n",
+        (
+            "6: `routing.wait_s` is 2, but without `routing.supervisor` nothing is routed. Name a cheap tier as "
+            "`routing.supervisor`, or remove the setting."
+        ),
+    ),
+    (
         TIER + '[routing]\nstrong = "big"\n',
         (
             "6: `routing.strong` names big, but without `routing.supervisor` nothing is routed. Name a cheap tier as "
@@ -175,6 +182,10 @@ FINE = [
         "",
     ),
     ("[cache]\nmax_bytes = 100000\n", "cache_ttl_s = 0\n"),
+    ('[capabilities."s*"]\ntools = false\n[capabilities."sim*-x"]\ntools = false\n', ""),
+    ('[capabilities."?i[lm]*"]\ntools = false\n', ""),
+    ("[retry]\nshare = 3\n", ""),
+    ("[retry]\nshare = 5\n", "retries = 4\nhedge = true\n"),
 ]
 
 
@@ -225,6 +236,21 @@ IDLE = [
             'golive.toml:3: `capabilities."openai/*"` is for no provider: there is no [providers.openai]. Remove it, '
             "or add the provider."
         ),
+    ),
+    (
+        '[capabilities."sim"]\ntools = false\n', AGENT,
+        ("golive.toml:3: `capabilities.sim` is for no target: their names are `provider/model`. Write `sim/*` for all "
+        "of the provider's models."),
+    ),
+    (
+        '[prices."sim-*"]\ninput_usd_per_mtok = 1\noutput_usd_per_mtok = 1\n', AGENT,
+        ('golive.toml:3: `prices."sim-*"` is for no target: their names are `provider/model`. Write the provider '
+        "before it, such as `sim/sim-*`."),
+    ),
+    (
+        "[retry]\nshare = 5\n", AGENT,
+        ("golive.toml:4: `retry.share` is 5, but no call is tried again more than 3 times: it bounds nothing. Lower "
+        "it; 0.2 is the default."),
     ),
     (
         "", BOTH,

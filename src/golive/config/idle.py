@@ -4,11 +4,12 @@ What surely is a mistake is `contradictions.py`'s.
 """
 
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 
 from golive.config.agents import LoadedAgent
 from golive.config.contradictions import Origin, idle, is_set
 from golive.config.problems import Problem
-from golive.config.schema import GoliveConfig
+from golive.config.schema import GoliveConfig, TierConfig
 from golive.config.suggest import nearest
 from golive.config.tree import KeyPath
 
@@ -33,15 +34,27 @@ def _retry(config: GoliveConfig, agents: Mapping[str, LoadedAgent], origin_of: O
             if is_set(retry, name) and getattr(retry, name):  # 0 says "no retries" once more
                 why = "but nothing is tried again: `retry.retries`, `retry.relay_retries` and every tier say 0."
                 yield idle(("retry", name), getattr(retry, name), origin_of, why, "Remove it, or allow retries.")
+    elif (most := max(retry.retries, retry.relay_retries, *(_most_again(tier) for tier in tiers))) < retry.share:
+        why = f"but no call is tried again more than {most} times: it bounds nothing."
+        yield idle(("retry", "share"), retry.share, origin_of, why, "Lower it; 0.2 is the default.")
     elif not retry.share:
         why = f"so that after {retry.reserve:g} retries there is none until a restart."
         yield idle(("retry", "share"), retry.share, origin_of, why, "Set it above 0; 0.2 is the default.")
 
 
+def _most_again(tier: TierConfig) -> int:
+    """How often one of its calls may be sent again, a hedge included."""
+    return (tier.retries or 0) + tier.hedge
+
+
 def _patterns(config: GoliveConfig, origin_of: Origin) -> Iterator[Problem]:
-    """Sections for a provider that there is not."""
+    """Sections for a provider that there is not, or for no target at all."""
     for kind in ("capabilities", "prices"):
         for pattern in getattr(config, kind):
+            if "/" not in pattern:
+                if not any(_matches(pattern, provider) for provider in config.providers):
+                    yield _no_target(kind, pattern, config, origin_of)
+                continue
             provider = pattern.partition("/")[0]
             if provider in config.providers or any(sign in provider for sign in _WILD):
                 continue
@@ -49,6 +62,21 @@ def _patterns(config: GoliveConfig, origin_of: Origin) -> Iterator[Problem]:
             near = nearest(provider, config.providers)
             remedy = f"Did you mean `{near}`?" if near else "Remove it, or add the provider."
             yield idle((kind, pattern), None, origin_of, why, remedy)
+
+
+def _matches(pattern: str, provider: str) -> bool:
+    """Whether it is that of some target of the provider; `*` may stand for the `/` as well."""
+    starts = [end for end in range(1, len(pattern) + 1) if fnmatchcase(f"{provider}/", pattern[:end])]
+    return any(end < len(pattern) or pattern.endswith("*") for end in starts)
+
+
+def _no_target(kind: str, pattern: str, config: GoliveConfig, origin_of: Origin) -> Problem:
+    if pattern in config.providers:
+        remedy = f"Write `{pattern}/*` for all of the provider's models."
+    else:
+        remedy = f"Write the provider before it, such as `{next(iter(config.providers), 'PROVIDER')}/{pattern}`."
+    why = "is for no target: their names are `provider/model`."
+    return idle((kind, pattern), None, origin_of, why, remedy)
 
 
 def _batch(config: GoliveConfig, origin_of: Origin) -> Iterator[Problem]:

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from golive.config.files import Toml
+from golive.config.languages import may_be_spoken
 from golive.config.problems import Problem, shown
 from golive.config.suggest import did_you_mean
 from golive.config.tree import KeyPath, dotted
-from golive.core.words import WAYS, fault, is_language
+from golive.core.words import WAYS, fault
 
 _LANGUAGE_KEY = "language"
 
@@ -17,12 +18,12 @@ def message_problems(messages: Mapping[str, Any], toml: Toml) -> Iterator[Proble
     for key, value in messages.items():
         path: KeyPath = ("messages", key)
         if key == _LANGUAGE_KEY:
-            if not isinstance(value, str) or not is_language(value):
+            if not isinstance(value, str) or not may_be_spoken(value):
                 yield _problem(path, value, toml, "must be a language tag, such as `en` or `pt-BR`")
         elif key in WAYS:
             yield from _words(path, value, toml)
         elif isinstance(value, Mapping):
-            if is_language(key):
+            if may_be_spoken(key):
                 yield from _variant(path, value, toml)
             else:
                 yield _problem(path, value, toml, "is no language", "Use a tag such as `de` or `pt-BR`.")
