@@ -1,13 +1,11 @@
 """`golive check`: provoke what production brings, show the evidence, answer GO, CONDITIONAL or NO-GO."""
 
-import asyncio
 import os
-import signal
 import sys
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -19,15 +17,13 @@ from golive.checklist.target import Remote, Target
 from golive.checklist.terminal import Progress, listing, summary
 from golive.cli.lifeline import LifelineOption, end_with_stdin
 from golive.cli.options import ConfigOption
+from golive.cli.running import run
 from golive.core.chance import SystemChance
 from golive.core.clock import SystemClock
 from golive.core.errors import GoliveError
 
 EXIT_USAGE = 2
 """Nothing was checked: wrong options, an unusable configuration, or no server at the address."""
-
-EXIT_TERMINATED = 143
-"""Ended by SIGTERM, as shells count it."""
 
 
 def check(
@@ -66,25 +62,15 @@ def check(
             return
         checks = registry.select(only or ())
         left_out = len(registry) - len(checks)
-        report = asyncio.run(_interruptible(_prove(checks, left_out, console, target, key, agent, config, compact)))
+        report = run(_prove(checks, left_out, console, target, key, agent, config, compact))
     except GoliveError as error:
         from golive.cli.main import tell
 
         tell(error)
         raise typer.Exit(EXIT_USAGE) from None
-    except asyncio.CancelledError:
-        raise typer.Exit(EXIT_TERMINATED) from None
     summary(report, console, compact=compact)
     _write(report, json_, console)
     raise typer.Exit(report.exit_code)
-
-
-async def _interruptible(work: Coroutine[Any, Any, Report]) -> Report:
-    """Runs `work`; SIGTERM ends it like Ctrl-C, so that a twin is taken away in either case."""
-    task = asyncio.current_task()
-    assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await work
 
 
 async def _prove(

@@ -36,8 +36,9 @@ async def _interruptible(work: Coroutine[Any, Any, T], ended: list[int]) -> T:
             ended.append(number)
             task.cancel()
 
+    # Ctrl-C too between two callbacks of the loop: in the middle of one it may cancel what that one is about to set.
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` has it
             loop.add_signal_handler(number, end, number)
     return await work
