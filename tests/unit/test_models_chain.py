@@ -40,13 +40,6 @@ from tests.unit.chain_kit import ASKED, GOOD, Provider, Time, World, started, te
 
 
 @pytest.fixture
-def time(monkeypatch: pytest.MonkeyPatch) -> Time:
-    time = Time()
-    monkeypatch.setattr(asyncio, "sleep", time.sleep)
-    return time
-
-
-@pytest.fixture
 def world(time: Time) -> World:
     return World(time)
 

@@ -40,13 +40,6 @@ COST = Metered(1, "a/m", USAGE, 50, True, False, 1.0, 3.0)
 
 
 @pytest.fixture
-def time(monkeypatch: pytest.MonkeyPatch) -> Time:
-    time = Time()
-    monkeypatch.setattr(asyncio, "sleep", time.sleep)
-    return time
-
-
-@pytest.fixture
 def world(time: Time) -> World:
     return World(time)
 

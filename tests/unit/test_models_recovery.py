@@ -40,21 +40,8 @@ from tests.unit.recovery_kit import CUT, HALF, REST, WHOLE, calls, recovering, r
 
 
 @pytest.fixture
-def time(monkeypatch: pytest.MonkeyPatch) -> Time:
-    time = Time()
-    monkeypatch.setattr(asyncio, "sleep", time.sleep)
-    return time
-
-
-@pytest.fixture
 def world(time: Time) -> World:
     return World(time, retries=0)
-
-
-@pytest.fixture
-def patient(time: Time) -> World:
-    """One in which a target may be asked again after a wait."""
-    return World(time)
 
 
 @pytest.mark.parametrize("retracts", ["nothing", "tools", "all"])

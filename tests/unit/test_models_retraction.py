@@ -1,7 +1,6 @@
 """What was shown and broke off is taken back when something takes its place, and not before; who broke off is asked
 again after a wait, and not at once."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -30,21 +29,8 @@ from tests.unit.recovery_kit import CUT, HALF, REST, WHOLE, calls, recovering, r
 
 
 @pytest.fixture
-def time(monkeypatch: pytest.MonkeyPatch) -> Time:
-    time = Time()
-    monkeypatch.setattr(asyncio, "sleep", time.sleep)
-    return time
-
-
-@pytest.fixture
 def world(time: Time) -> World:
     return World(time, retries=0)
-
-
-@pytest.fixture
-def patient(time: Time) -> World:
-    """One in which a target may be asked again after a wait."""
-    return World(time)
 
 
 @pytest.mark.parametrize(
