@@ -180,6 +180,23 @@ def nameless() -> None:
     loop.missing = lambda finish, state: ()
 
 
+def deaf() -> None:
+    """Whoever cancels a run, or leaves it, is not heard."""
+    from golive.runtime.interrupt import Interruptible
+
+    Interruptible.interrupt = lambda self, reason: None  # type: ignore[method-assign]
+
+
+def amnesia() -> None:
+    """A server that starts ends no run that the last one left open."""
+    from golive import app
+
+    async def leave(*_: Any) -> list[str]:
+        return []
+
+    app.end_open_runs = leave
+
+
 def critical() -> None:
     """Without whose result no answer is whole, nobody minds."""
     from golive.runtime import loop

@@ -45,7 +45,7 @@ version = "1.0.0"
 
 [models.default]
 chain = [{chain}]
-
+{model}
 [limits]
 max_steps = 4
 
@@ -86,13 +86,16 @@ FURTHER = GOLIVE.replace("[providers.second]", 'more_api_keys = ["env:ANOTHER_UN
 """With a second credential at the first provider."""
 
 
-def project(folder: Path, *, golive: str = GOLIVE + PRICES, chain: str = '"first/large", "second/tiny"') -> Path:
-    """Writes a project with one agent; returns its folder."""
+def project(
+    folder: Path, *, golive: str = GOLIVE + PRICES, chain: str = '"first/large", "second/tiny"', model: str = ""
+) -> Path:
+    """Writes a project with one agent; `model` holds more of its [models.default]. Returns its folder."""
     agent = folder / "agents" / "clerk"
     agent.mkdir(parents=True)
     (folder / "golive.toml").write_text(golive)
-    (agent / "agent.toml").write_text(AGENT.format(chain=chain))
+    (agent / "agent.toml").write_text(AGENT.format(chain=chain, model=model))
     (agent / "prompt.md").write_text("You count sheep.\n")
+    (agent / "answer.json").write_text('{"type": "object"}')
     (agent / "tools.py").write_text(TOOLS.format(mark=str(mark(folder))))
     return folder
 

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from golive.checklist.checks.degrading import FALLS
+from golive.checklist.checks.endings import ENDINGS
 from golive.checklist.checks.leaks import BAD_KEY
 from golive.checklist.twin import Twin
 from tests.e2e.check_kit import GOLIVE, hold, project, twin_of
@@ -36,7 +37,7 @@ async def ill(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Twin]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def worse(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Twin]:
     """Another one, with what does meet."""
-    sabotages = ("doors", "vendor_words", "readiness", "inline_tools")
+    sabotages = ("doors", "vendor_words", "readiness", "inline_tools", "deaf", "amnesia")
     async with twin_of(project(tmp_path_factory.mktemp("worse")), *sabotages) as found:
         yield found
 
@@ -45,6 +46,15 @@ async def worse(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Twin]
 async def curt(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Twin]:
     """A twin of a server that says neither what is missing nor why."""
     async with twin_of(project(tmp_path_factory.mktemp("curt")), "words", "nameless") as found:
+        yield found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def curt_form(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Twin]:
+    """Another such server, whose agent must answer in a form and cannot look at pictures."""
+    golive = GOLIVE + '[capabilities."*"]\nimages = false\n'
+    folder = project(tmp_path_factory.mktemp("form"), golive=golive, model='output_schema = "answer.json"\n')
+    async with twin_of(folder, "words", "nameless") as found:
         yield found
 
 
@@ -189,13 +199,42 @@ async def test_chain_sees_a_chain_that_stays(ill: Twin) -> None:
     assert "the run ended as failed" in found.why
 
 
-@pytest.mark.parametrize("end", list(FALLS))
-async def test_degrading_sees_a_bare_agent_failed(curt: Twin, end: str) -> None:
+OF_SOME_AGENTS = ("output-invalid", "no-images")
+"""Ways of degrading that need an agent of that kind."""
+
+
+@pytest.mark.parametrize("end", [*FALLS, *ENDINGS])
+async def test_degrading_sees_a_bare_agent_failed(curt: Twin, curt_form: Twin, end: str) -> None:
     """A server that tells users the same whatever happened, and programs nothing, fails in every way of degrading."""
-    found = await hold(f"RT-14.{end}", curt)
+    found = await hold(f"RT-14.{end}", curt_form if end in OF_SOME_AGENTS else curt)
     assert found.status == "fail"
     assert "the user is told “agent failed" in found.why
     assert "missing is []" in found.why
+
+
+async def test_what_only_some_agents_degrade_to_is_provoked_there(tmp_path: Path) -> None:
+    """On a sound server both pass where the agent has a form and no eyes; elsewhere they say what it has not."""
+    golive = GOLIVE + '[capabilities."*"]\nimages = false\n'
+    folder = project(tmp_path / "a", golive=golive, model='output_schema = "answer.json"\n')
+    async with twin_of(folder) as sound, twin_of(project(tmp_path / "b")) as plain:
+        here = [await hold(f"RT-14.{end}", sound) for end in OF_SOME_AGENTS]
+        there = [await hold(f"RT-14.{end}", plain) for end in OF_SOME_AGENTS]
+    assert [one.status for one in here + there] == ["pass", "pass", "unknown", "unknown"]
+    assert "missing output (output_invalid), the user saw “One two three" in here[0].measured
+    assert "missing answer (model.incapable), the user saw no text" in here[1].measured
+    assert there[0].why == "[models.default] of agent.toml has no output_schema to be missed"
+    assert there[1].why.startswith("first/large, second/tiny may be sent pictures")
+
+
+@pytest.mark.parametrize("end", list(ENDINGS))
+async def test_endings_sees_a_run_that_goes_on(worse: Twin, end: str) -> None:
+    """A run that nobody wants any more and that goes on all the same, or that a dead server still calls running."""
+    found = await hold(f"RT-14.{end}", worse)
+    assert found.status == "fail"
+    assert found.why in (
+        "the run ended as None (None); de: the run ended as None (None)",
+        "the run ended as partial (model.timeout); de: the run ended as partial (model.timeout)",  # minutes later
+    )
 
 
 async def test_partial_sees_a_run_that_names_nothing(curt: Twin) -> None:

@@ -1,5 +1,6 @@
 """The drills of dead tools: each fails when what it is about is really broken, and the user's own tools never run."""
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,11 +10,19 @@ import pytest_asyncio
 from golive.checklist.engine import prove
 from golive.checklist.registry import load as load_checks
 from golive.checklist.twin import Twin
+from golive.core.words import WAYS
 from tests.e2e.check_kit import GOLIVE, PRICES, hold, mark, project, twin_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-DRILLS = ("RT-2.tool-raises", "RT-2.tool-hangs", "RT-2.tool-dies", "RT-14.tool-skipped", "RT-14.tool-out")
+DRILLS = (
+    "RT-2.tool-raises",
+    "RT-2.tool-hangs",
+    "RT-2.tool-dies",
+    "RT-14.tool-skipped",
+    "RT-14.tool-out",
+    "RT-14.tools-done",
+)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -46,7 +55,7 @@ async def test_dead_tools_are_stand_ins(tmp_path: Path) -> None:
     for check in report.checks:
         replaced = check.evidence[0]
         assert replaced.did.endswith("in which stand-ins are called in place of count_sheep, lock_gate")
-        assert "def count_sheep(death: _Death" in replaced.got
+        assert "def count_sheep(fate: _Fate" in replaced.got
         assert "times as fast, durations as configured" in check.measured
     measured = {check.id: check.measured for check in report.checks}
     assert "missing count_sheep (tool.raised)" in measured["RT-2.tool-raises"]
@@ -55,6 +64,7 @@ async def test_dead_tools_are_stand_ins(tmp_path: Path) -> None:
     assert "was told “I do without count_sheep.”; de: completed" in measured["RT-14.tool-skipped"]
     assert "was told “count_sheep gab mir nichts.”" in measured["RT-14.tool-skipped"]
     assert "was told “Ohne lock_gate ist das nichts.”" in measured["RT-14.tool-out"]
+    assert f"{WAYS['model_out'].words} What I did do: count_sheep." in measured["RT-14.tools-done"]
 
 
 async def test_raises_sees_a_run_that_ends_with_its_tool(fragile: Twin) -> None:
@@ -90,23 +100,30 @@ async def test_tool_out_sees_a_critical_tool_that_counts_for_nothing(inside: Twi
     assert "the run ended as completed (done)" in found.why
 
 
-@pytest.mark.parametrize(("end", "wanted"), [("skipped", "I do without count_sheep."), ("out", "I got no result from")])
+@pytest.mark.parametrize(
+    ("end", "wanted"),
+    [
+        ("tool-skipped", "I do without count_sheep."),
+        ("tool-out", "I got no result from"),
+        ("tools-done", WAYS["model_out"].words),
+    ],
+)
 async def test_words_of_tools_sees_a_bare_agent_failed(curt: Twin, end: str, wanted: str) -> None:
     """The user is told something else than the agent's words, in each language."""
-    found = await hold(f"RT-14.tool-{end}", curt)
+    found = await hold(f"RT-14.{end}", curt)
     assert found.status == "fail"
-    assert f"the user is told “agent failed” instead of “{wanted}" in found.why
-    assert "; de: missing is nothing" in found.why
+    assert re.search(f"the user is told “agent failed( agent failed)?” instead of “{wanted}", found.why)
+    assert "; de: " in found.why
 
 
 @pytest.mark.parametrize(
     ("settings", "tools", "statuses", "told"),
     [
-        ("", None, ["unknown"] * 5, "the agent has no tool that could die"),
-        ("max_steps = 1", "both", ["unknown"] * 5, "limits.max_steps is 1"),
-        ("deadline_s = 20", "both", ["pass", "unknown", "pass", "pass", "pass"], "lower the latter"),
-        ("", "free", ["pass", "pass", "pass", "pass", "unknown"], "no tool is critical"),
-        ("", "critical", ["pass", "pass", "pass", "unknown", "pass"], "each tool is critical"),
+        ("", None, ["unknown"] * 6, "the agent has no tool that could die"),
+        ("max_steps = 1", "both", ["unknown"] * 6, "limits.max_steps is 1"),
+        ("deadline_s = 20", "both", ["pass", "unknown", "pass", "pass", "pass", "pass"], "lower the latter"),
+        ("", "free", ["pass", "pass", "pass", "pass", "unknown", "pass"], "no tool is critical"),
+        ("", "critical", ["pass", "pass", "pass", "unknown", "pass", "pass"], "each tool is critical"),
     ],
 )
 async def test_what_an_agent_does_not_have_is_not_known(

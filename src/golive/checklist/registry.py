@@ -147,6 +147,7 @@ OWN = (
     "degrading",
     "breaks",
     "credentials",
+    "endings",
     "health",
     "keys",
     "leaks",

@@ -52,7 +52,7 @@ ROWS: dict[str, Row] = {
             "RT-14",
             "Graceful words for each way of degrading",
             "probe",
-            "an answer of the wrong form, a run that is cancelled, left or interrupted",
+            "a fault inside the server, which nothing from outside provokes",
         ),
         Row(
             "MD-1", "Providers: OpenAI, Anthropic, Gemini, compatible servers", "drill", "Anthropic and Gemini dialects"

@@ -1,4 +1,4 @@
-"""Stand-ins for an agent's tools: the same names in the same workers, and code of ours that dies in place of theirs.
+"""Stand-ins for an agent's tools: the same names in the same workers, and code of ours that mostly dies.
 
 Nothing of the agent's own tools.py is imported or called where they stand. Its settings of each tool (`[tools.NAME]`)
 stay, so that limits and what is critical are the user's.
@@ -12,30 +12,34 @@ from golive.config.agents import TOOLS_FILE
 
 Death = Literal["raises", "hangs", "dies"]
 """raises: a ConnectionError; hangs: a thread that never returns; dies: the worker process ends at once."""
-ARGUMENT = "death"
-"""By which the scripted model says how the tool is to die."""
+Fate = Literal[Death, "lives"]
+"""lives: the tool gives a result, as tools do."""
+ARGUMENT = "fate"
+"""By which the scripted model says what becomes of the tool."""
 
-_HEAD = f'''"""Stand-ins that `golive check` wrote: each dies as its argument says."""
+_HEAD = f'''"""Stand-ins that `golive check` wrote: each ends as its argument says."""
 
 import os as _os
 import time as _time
 import typing as _typing
 
-_Death = _typing.Literal{list(get_args(Death))!r}
+_Fate = _typing.Literal{list(get_args(Fate))!r}
 
 
-def _die(death: _Death) -> str:
-    if death == "dies":
+def _end(fate: _Fate) -> str:
+    if fate == "lives":
+        return "done"
+    if fate == "dies":
         _os._exit(70)
-    while death == "hangs":
+    while fate == "hangs":
         _time.sleep(3600)
     raise ConnectionError("golive check: this tool is out")
 '''
 _TOOL = '''
 
-def {name}({argument}: _Death = "raises") -> str:
-    """Dies in place of the agent's own {name}."""
-    return _die({argument})
+def {name}({argument}: _Fate = "raises") -> str:
+    """Stands in place of the agent's own {name}."""
+    return _end({argument})
 '''
 
 

@@ -3,17 +3,19 @@
 The words are held against those that the agent declares (`[messages]`), in each of its languages.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
 
 from golive.checklist.drill import course, in_words, scale, timed
-from golive.checklist.registry import check
+from golive.checklist.registry import CheckFunction, check
 from golive.checklist.results import Finding, Result
 from golive.checklist.target import Target, need_agent
 from golive.checklist.twin import Twin
 from golive.core.words import WAYS
+from golive.models.capabilities import Capabilities
 from golive.runtime.words import Messages, say
 from golive.sim.script import FOREVER, Script, ToolUse
 
@@ -27,6 +29,8 @@ SHARE = 0.7
 """Of the shortest patience with a model, so that the run's own time is over first."""
 SHORTEST_S = 0.1
 """Less, in seconds of the machine, would not do for the first words."""
+PICTURE = "https://check.golive.invalid/picture.png"
+"""Nobody fetches it: who takes no picture is not asked."""
 WORDS = "One two three four five six seven eight nine ten eleven twelve."
 
 
@@ -49,6 +53,24 @@ class Fall(Struct, frozen=True, kw_only=True):
     """The way that the last of `reasons` is: some vendors tell the two apart by words alone, which nobody matches."""
     skipped: str = ""
     """The tool of which the run must say, too, that it gave no result."""
+    picture: bool = False
+    """Whether a picture is asked about."""
+    unless: Callable[[Twin], str] = lambda _: ""
+    """Why the agent cannot fall this way; empty where it can."""
+
+
+def _formless(twin: Twin) -> str:
+    """Where the agent declares no form, no answer misses it. The run's form is that of its default tier."""
+    tiers = twin.loaded.agents[str(twin.agent)].config.models
+    name = "default" if "default" in tiers else next(iter(tiers))
+    return "" if tiers[name].output_schema else f"[models.{name}] of agent.toml has no output_schema to be missed"
+
+
+def _sighted(twin: Twin) -> str:
+    """Who asks about a picture is sent away only where the configuration says of each model that it takes none."""
+    known = Capabilities(twin.loaded.config.capabilities)
+    able = [target for target in course(twin).tier.chain if known.of(*target.split("/", 1)).images]
+    return f"{', '.join(able)} may be sent pictures: no [capabilities] section says images = false" if able else ""
 
 
 FALLS: dict[str, Fall] = {
@@ -86,6 +108,14 @@ FALLS: dict[str, Fall] = {
     "bad-request": Fall(
         way="bad_request", script=Script(status=400), outcomes=("failed",), reasons=("model.bad_request",)
     ),
+    "output-invalid": Fall(
+        way="output_invalid", script=Script(text=WORDS), outcomes=("partial",), reasons=("output_invalid",),
+        text=True, lost=(("output", ""),), unless=_formless,
+    ),
+    "no-images": Fall(
+        way="no_images", script=Script(text=WORDS), outcomes=("failed",), reasons=("model.incapable",), picture=True,
+        unless=_sighted,
+    ),
     "not-set-up": Fall(way="not_set_up", script=Script(status=404), outcomes=("failed",), reasons=("model.not_found",)),
 }  # fmt: skip
 """By the end of the check's id."""
@@ -100,21 +130,30 @@ async def _fall(target: Target, fall: Fall) -> Result:
     heard: list[str] = []
     for language in languages[:MOST_LANGUAGES]:
         twin = await target.twin.fast()
-        if why := _hasty(twin, fall):
+        if why := fall.unless(twin) or _hasty(twin, fall):
             return found.unknown(why)
         found.saw(await twin.simulator.play(fall.script))
         asked: dict[str, Any] = {"language": language, "deadline_s": _least(twin, fall), "max_steps": fall.max_steps}
+        if fall.picture:
+            seen = [{"type": "text", "text": twin.question("What is this?")}, {"type": "image", "url": PICTURE}]
+            asked["input"] = [{"role": "user", "content": seen}]
         reply, run = await twin.run(twin.question("Hello?"), **{name: value for name, value in asked.items() if value})
         found.saw(twin.http.evidence(reply, f"over after {timed(twin, reply):.1f} s {scale(twin)}"))
-        faults += [f"{language}: {fault}".removeprefix(": ") for fault in _faults(fall, run, messages, language, twin)]
+        faults += [f"{named(language)}{fault}" for fault in wrong(fall, run, messages, language, twin)]
         ended = f"{run.get('outcome')} ({run.get('reason')}) after {timed(twin, reply):.1f} s"
-        heard.append(f"{named(language)}{ended}, {_told(run)}")
+        heard.append(f"{named(language)}{ended}, {told(run)}")
     found.measured = f"{'; '.join(heard)}; {scale(twin)}"
     if faults:
         return found.failed("; ".join(faults))
+    return settled(found, messages, fall.way)
+
+
+def settled(found: Finding, messages: Messages, way: str) -> Result:
+    """What a check answers that found no fault in the languages it tried."""
+    languages = variants(messages)
     if len(languages) > MOST_LANGUAGES:
         return found.warned(f"shortened: {MOST_LANGUAGES} of the agent's {len(languages)} variants were tried")
-    return found.passed(unsaid(messages, fall.way))
+    return found.passed(unsaid(messages, way))
 
 
 def variants(messages: Messages) -> list[str]:
@@ -136,7 +175,7 @@ def named(language: str) -> str:
     return f"{language}: " if language else ""
 
 
-def _told(run: dict[str, Any]) -> str:
+def told(run: dict[str, Any]) -> str:
     """What user and programs are told, in a line."""
     parts = [f"{part.get('name') or part.get('kind')} ({part.get('code')})" for part in run.get("missing") or ()]
     return f"missing {', '.join(parts) or 'nothing'}, {in_words(str(run.get('text') or ''), str(run.get('message')))}"
@@ -159,43 +198,43 @@ def _hasty(twin: Twin, fall: Fall) -> str:
     return f"with the agent's time limits the run would have {least:g} s, too short at {twin.speed:g} times the speed"
 
 
-def _faults(fall: Fall, run: dict[str, Any], messages: dict[str, Any], language: str, twin: Twin) -> Iterator[str]:
+def wrong(fall: Fall, run: dict[str, Any], messages: Messages, language: str, twin: Twin) -> Iterator[str]:
+    """What is not as it must be of a run that fell so: its outcome, its words in the language, its text, its parts."""
     outcome, reason = run.get("outcome"), str(run.get("reason"))
     if outcome not in fall.outcomes or not reason.startswith(fall.reasons):
         yield f"the run ended as {outcome} ({reason})"
         return
-    told = str(run.get("message") or "")
+    said = str(run.get("message") or "")
     values = {"seconds": f"{_least(twin, fall) or 0:g}", "steps": str(fall.max_steps)}
     way = fall.or_else if fall.or_else and reason == fall.reasons[-1] else fall.way
     wanted = [say(messages, language, way, **{name: values[name] for name in WAYS[way].placeholders})]
     if fall.skipped:
         wanted.append(say(messages, language, "tool_skipped", tools=fall.skipped))
-    if told != " ".join(wanted):
-        yield f"the user is told “{told}” instead of “{' '.join(wanted)}”"
-    if fall.text and not (run.get("text") and WORDS.startswith(str(run["text"]).rstrip())):
+    if said != " ".join(wanted):
+        yield f"the user is told “{said}” instead of “{' '.join(wanted)}”"
+    if fall.text and not (run.get("text") and str(fall.script.text).startswith(str(run["text"]).rstrip())):
         yield f"of what the model had said, “{run.get('text')}” is left"
     missing = run.get("missing")
-    named = [(part.get("kind"), part.get("name")) for part in missing] if isinstance(missing, list) else []
-    if named != list(fall.lost):
+    parts = [(part.get("kind"), part.get("name")) for part in missing] if isinstance(missing, list) else []
+    if parts != list(fall.lost):
         yield f"missing is {missing}, and not {' and '.join(' '.join(part).strip() for part in fall.lost)}"
 
 
-def _register(end: str, fall: Fall) -> None:
-    @check(
+def register(end: str, way: str, function: CheckFunction) -> None:
+    """The check `RT-14.end`, of the way of degrading."""
+    check(
         f"RT-14.{end}",
         row="RT-14",
-        title=f"Words for the user, and names for programs: {WAYS[fall.way].when.partition(';')[0].replace('`', '')}",
+        title=f"Words for the user, and names for programs: {WAYS[way].when.partition(';')[0].replace('`', '')}",
         phase="resilience",
         severity="major",
         needs={"inject", "clock", "golive", "agent"},
         remediation="Let no proxy rewrite bodies; set words of your own in [messages] of agent.toml.",
-    )
-    async def falls(target: Target) -> Result:
-        return await _fall(target, fall)
+    )(function)
 
 
 for _end, _one in FALLS.items():
-    _register(_end, _one)
+    register(_end, _one.way, partial(_fall, fall=_one))
 
 
 @check(
@@ -207,7 +246,7 @@ for _end, _one in FALLS.items():
     needs={"inject", "clock", "golive", "agent"},
     remediation="Set limits.deadline_s in agent.toml, and give models shorter time limits than the run.",
 )
-async def partial(target: Target) -> Result:
+async def partial_result(target: Target) -> Result:
     """The model stalls in the middle of its answer: the text so far stands, in the answer and in the journal."""
     need_agent(target)
     fall = FALLS["deadline"]
@@ -221,7 +260,7 @@ async def partial(target: Target) -> Result:
     journal, events = await twin.journal(str(run.get("run")))
     found.saw(journal)
     text, missing = str(run.get("text") or ""), run.get("missing") or []
-    found.measured = f"{run.get('outcome')} after {timed(twin, reply):.1f} s, {_told(run)}; {scale(twin)}"
+    found.measured = f"{run.get('outcome')} after {timed(twin, reply):.1f} s, {told(run)}; {scale(twin)}"
     if run.get("outcome") != "partial":
         return found.failed(f"the run ended as {run.get('outcome')} ({run.get('reason')})")
     if not text or not WORDS.startswith(text.rstrip()):

@@ -7,12 +7,12 @@ in the same worker processes, under the same [tools.NAME].
 import asyncio
 from typing import Any, NamedTuple
 
-from golive.checklist.checks.degrading import MOST_LANGUAGES, named, unsaid, variants
+from golive.checklist.checks.degrading import MOST_LANGUAGES, named, settled, variants
 from golive.checklist.drill import WORK_S, course, in_words, noted, scale, timed, too_long
 from golive.checklist.http import Reply, Unreachable
 from golive.checklist.registry import check
 from golive.checklist.results import Finding, Result
-from golive.checklist.stand_ins import ARGUMENT, Death
+from golive.checklist.stand_ins import ARGUMENT, Death, Fate
 from golive.checklist.target import Target, need_agent
 from golive.checklist.twin import Twin
 from golive.config.schema import AgentConfig, ToolConfig
@@ -76,10 +76,12 @@ def _impossible(target: Target, tools: _Tools) -> str:
     return ""
 
 
-async def _fallen(twin: Twin, name: str, death: Death, *, language: str = "", limit_s: float = 0.0) -> _Run:
-    """`limit_s`: how long the tool may take, seconds of the server's clock."""
-    call = Script(tool_calls=(ToolUse(name, {ARGUMENT: death}),))
-    await twin.simulator.play(Script(turns=(call, Script(text=course(twin).text))))
+async def _fallen(
+    twin: Twin, name: str, fate: Fate, *, language: str = "", limit_s: float = 0.0, then: Script | None = None
+) -> _Run:
+    """`limit_s`: how long the tool may take, seconds of the server's clock. `then`: the model, once it has."""
+    call = Script(tool_calls=(ToolUse(name, {ARGUMENT: fate}),))
+    await twin.simulator.play(Script(turns=(call, then or Script(text=course(twin).text))))
     fields = {"language": language} if language else {}
     longest_s = limit_s / twin.speed + WORK_S + GIVE_UP_S
     reply, body = await twin.run(twin.question("Please use your tool."), timeout_s=longest_s, **fields)
@@ -240,6 +242,39 @@ async def tool_out(target: Target) -> Result:
     return await _told(target, tools, "tool_out", "partial", tools.critical[:1], why)
 
 
+@check(
+    "RT-14.tools-done",
+    row="RT-14",
+    title="Words for the user: tools were carried out, and then no model answered",
+    phase="resilience",
+    severity="major",
+    needs={"inject", "clock", "golive", "agent"},
+    remediation="Let no proxy rewrite bodies; set `tools_done` in [messages] of agent.toml.",
+)
+async def tools_done(target: Target) -> Result:
+    """The model calls a tool, which works, and then every provider is gone: the run says what it did do."""
+    tools = await _tools(target)
+    found = Finding("outcome partial, the words for a model that is out, and then what was done, by name")
+    if why := _impossible(target, tools):
+        return found.unknown(why)
+    twin = await _dying(target, tools, found)
+    messages, name = _agent(target).messages, tools.names[0]
+    faults, told = [], []
+    for language in variants(messages)[:MOST_LANGUAGES]:
+        run = await _fallen(twin, name, "lives", language=language, then=Script(refuse=True))
+        found.saw(twin.http.evidence(run.reply, f"{name} worked, then no model answered {scale(twin)}"))
+        ended, reason = run.body.get("outcome"), str(run.body.get("reason"))
+        wanted = f"{say(messages, language, 'model_out')} {say(messages, language, 'tools_done', tools=name)}"
+        if ended != "partial" or not reason.startswith("model."):
+            faults.append(f"{named(language)}the run ended as {ended} ({reason})")
+        if run.words != wanted:
+            faults.append(f"{named(language)}the user is told “{run.words}” instead of “{wanted}”")
+        told.append(f"{named(language)}{ended}, {in_words(str(run.body.get('text') or ''), run.words)}")
+        await twin.reset()
+    found.measured = f"{'; '.join(told)}; {scale(twin)}"
+    return found.failed("; ".join(faults)) if faults else settled(found, messages, "tools_done")
+
+
 async def _told(target: Target, tools: _Tools, way: str, outcome: str, names: list[str], why: str) -> Result:
     """The first of the tools raises, once for each language of the agent."""
     found = Finding(f"outcome {outcome}, the words for it, and the tool by name")
@@ -256,7 +291,7 @@ async def _told(target: Target, tools: _Tools, way: str, outcome: str, names: li
         wanted = say(messages, language, way, tools=name)
         if run.words != wanted:
             wrong.append(f"the user is told “{run.words}” instead of “{wanted}”")
-        faults += [f"{language}: {fault}".removeprefix(": ") for fault in wrong]
+        faults += [f"{named(language)}{fault}" for fault in wrong]
         told.append(
             f"{named(language)}{run.body.get('outcome')} after {seconds:.1f} s, missing {_named(run)}, "
             f"{in_words(str(run.body.get('text') or ''), run.words)}"
@@ -264,6 +299,4 @@ async def _told(target: Target, tools: _Tools, way: str, outcome: str, names: li
     found.measured = f"{'; '.join(told)}; {scale(twin)}"
     if faults:
         return found.failed("; ".join(faults))
-    if len(languages) > MOST_LANGUAGES:
-        return found.warned(f"shortened: {MOST_LANGUAGES} of the agent's {len(languages)} variants were tried")
-    return found.passed(unsaid(messages, way))
+    return settled(found, messages, way)
