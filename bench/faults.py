@@ -35,8 +35,10 @@ PACE_MS = 15.0
 SPREAD_S = 1.0
 """Over so long the streams of a wave begin. All in one instant would wait for each other's CPU, and hide what a failed
 attempt adds."""
-WAVES = 3
-"""Of each state that lasts; while a breaker learns there is but one."""
+ROUNDS = 6
+"""Healthy, out, healthy again: while a breaker learns, there is but one wave a round."""
+FORGETS_S = 31.0
+"""After so long breakers and cool-downs end, and the primary is asked again."""
 
 
 @dataclass(frozen=True)
@@ -174,15 +176,12 @@ async def stream(session: aiohttp.ClientSession, server: Server) -> Seen:
     return Seen("partial" if reason == "length" else "error", first)
 
 
-async def wave(session: aiohttp.ClientSession, server: Server, streams: int, times: int = 1) -> list[Seen]:
-    seen = []
-    for _ in range(times):
-        tasks = []
-        for _ in range(streams):
-            tasks.append(asyncio.ensure_future(stream(session, server)))
-            await asyncio.sleep(SPREAD_S / streams)
-        seen += [await task for task in tasks]
-    return seen
+async def wave(session: aiohttp.ClientSession, server: Server, streams: int) -> list[Seen]:
+    tasks = []
+    for _ in range(streams):
+        tasks.append(asyncio.ensure_future(stream(session, server)))
+        await asyncio.sleep(SPREAD_S / streams)
+    return [await task for task in tasks]
 
 
 async def refused(port: int) -> float:
@@ -204,13 +203,17 @@ async def measure(server: Server, primary: int, backup: int, streams: int) -> di
         for port in (primary, backup):
             await script(session, port)
         await wave(session, server, 5)
-        found["healthy"] = await wave(session, server, streams, WAVES)
-        await tell(session, primary, "POST", "outage", {"kind": "refuse"})
-        found["primary out, learning"] = await wave(session, server, streams)
-        found["primary out, after"] = await wave(session, server, streams, WAVES)
-        await tell(session, primary, "DELETE", "outage")
+        found |= {name: [] for name in ("healthy", "primary out, learning", "primary out, after")}
+        for _ in range(ROUNDS):
+            found["healthy"] += await wave(session, server, streams)
+            await tell(session, primary, "POST", "outage", {"kind": "refuse"})
+            found["primary out, learning"] += await wave(session, server, streams)
+            found["primary out, after"] += await wave(session, server, streams)
+            await tell(session, primary, "DELETE", "outage")
+            await asyncio.sleep(FORGETS_S)
+            for _ in range(5):  # one after the other: a breaker that is half-open lets single probes through
+                await stream(session, server)
         await script(session, primary, cut_after=10, cut="reset")
-        await asyncio.sleep(31)  # breakers and cool-downs end: the primary is asked again
         found["cut after 10 tokens"] = await wave(session, server, streams)
     return found
 
