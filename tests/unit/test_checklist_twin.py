@@ -113,17 +113,19 @@ def test_there_are_as_many_credentials_as_the_provider_with_the_most_has(loaded:
 
 
 def test_stand_ins_are_tools_of_the_same_names_that_die(tmp_path: Path) -> None:
-    """The worker's own loader finds exactly the names, and nothing of what stood there; each dies as it is told."""
+    """The worker's own loader finds exactly the names, and nothing of what stood there; each ends as it is told."""
     (tmp_path / "tools.py").write_text("raise SystemExit('imported')\n")
     stand_ins.write(tmp_path, ["book_table", "os", "time"])
     tools = load_tools(tmp_path, "stand_ins_under_test").tools
     assert sorted(tools) == ["book_table", "os", "time"]
     for tool in tools.values():
-        bound = tool.bind(b'{"death": "raises"}', lambda: pytest.fail("a stand-in wants no context"))
+        bound = tool.bind(b'{"fate": "raises"}', lambda: pytest.fail("a stand-in wants no context"))
         with pytest.raises(ConnectionError, match="this tool is out"):
             tool.function(*bound.args, **bound.kwargs)
+        bound = tool.bind(b'{"fate": "lives"}', lambda: pytest.fail("a stand-in wants no context"))
+        assert tool.function(*bound.args, **bound.kwargs) == "done"
         with pytest.raises(ToolArgumentsInvalid):
-            tool.bind(b'{"death": "lives"}', lambda: pytest.fail("a stand-in wants no context"))
+            tool.bind(b'{"fate": "sleeps"}', lambda: pytest.fail("a stand-in wants no context"))
 
 
 def test_the_users_secrets_stay_outside(loaded: Loaded) -> None:
