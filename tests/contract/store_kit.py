@@ -42,7 +42,7 @@ def entry(of: Lease, seq: int, amount: int) -> LedgerEntry:
 
 
 def message(of: Lease, id_: str) -> OutboxMessage:
-    return OutboxMessage(of.tenant, of.run, "", "digest", of.epoch, id_, 1.5, "run.finished", b"{}")
+    return OutboxMessage(of.tenant, of.run, "", "digest", of.epoch, id_, 1.5, "run.finished", "crm", 1.5, b"{}")
 
 
 def key(id_: str = "key_1", tenant: str = "acme", **fields: Any) -> KeyRow:

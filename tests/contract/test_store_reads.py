@@ -81,19 +81,6 @@ async def test_runs_are_listed_newest_first_filtered_and_paged(store: Store) -> 
     assert await listed(agent="' OR 1=1 --") == []
 
 
-async def test_open_runs_are_those_a_restart_must_settle(store: Store) -> None:
-    """Unfinished runs of all tenants, oldest first, also one that has no view yet."""
-    for number, (tenant, state) in enumerate([("b", "running"), ("a", "finished"), ("a", "waiting"), ("a", "queued")]):
-        of = lease(f"run_{number}", tenant=tenant)
-        shown = view(of, state=state, created_at=100.0 - number)
-        await store.append(of, 0, events(range(1, 2), of), views=[shown])
-    unseen = lease("run_4", tenant="b")
-    await store.append(unseen, 0, events(range(1, 2), unseen))
-    assert await store.open_runs() == [("b", "run_0"), ("a", "run_2"), ("a", "run_3"), ("b", "run_4")]
-    await store.append(unseen, 1, events(range(2, 3), unseen), views=[view(unseen, state="finished")])
-    assert ("b", "run_4") not in await store.open_runs()
-
-
 async def test_the_ledger_adds_up(store: Store) -> None:
     """Entries of several appends, several in one, and negative ones are summed to the micro-dollar."""
     await store.append(lease(), 0, events(range(1, 2), lease()), ledger=[entry(lease(), 1, 1), entry(lease(), 1, 2)])

@@ -108,6 +108,12 @@ class Tools:
     async def close(self) -> None: ...
 
 
+async def open_runs(store: SqliteStore) -> list[tuple[str, str]]:
+    """Tenant and id of the runs that somebody is to carry on, oldest first."""
+    sql = "SELECT tenant, run FROM leases WHERE at_rest = 0 ORDER BY run"
+    return await store.read(lambda connection: connection.execute(sql).fetchall())
+
+
 class World:
     """A runtime over a real store with one agent `helper`."""
 

@@ -18,7 +18,7 @@ from golive.runtime import ending
 from golive.runtime.relay import Relay
 from golive.store.ports import RunFilter
 from golive.store.sqlite.store import SqliteStore
-from tests.unit.runtime_kit import PRINCIPAL, TARGET, ScriptedModel, World, answer, drain, shown
+from tests.unit.runtime_kit import PRINCIPAL, TARGET, ScriptedModel, World, answer, drain, open_runs, shown
 
 TOO_LARGE = Usage(input_tokens=2**63, output_tokens=5)
 """One more than a column of the database holds."""
@@ -82,7 +82,7 @@ async def test_a_run_whose_events_cannot_be_stored_ends_as_failed(tmp_path: Path
     assert json.loads(bytes(frames[-1].data))["reason"] == "store.failed"
     (row,) = await world.runtime.runs("default", RunFilter())
     assert (row.state, row.outcome, row.reason, row.epoch) == ("finished", "failed", "store.failed", 2)
-    assert await world.store.open_runs() == []
+    assert await open_runs(world.store) == []
     assert world.runtime.open_runs() == 0
     (call,) = [
         body
@@ -144,7 +144,7 @@ async def test_a_run_that_could_not_be_accepted_never_was(
         while world.runtime.open_runs():
             await asyncio.sleep(0)
     assert await world.runtime.runs("default", RunFilter()) == []
-    assert await world.store.open_runs() == []
+    assert await open_runs(world.store) == []
     result = await world.runtime.wait("default", await world.start(conversation=conversation))
     assert (result.outcome, result.text) == ("completed", "one")
 
@@ -188,7 +188,7 @@ async def test_a_run_that_another_holds_is_left_to_it(tmp_path: Path) -> None:
     async with asyncio.timeout(5):
         frames = await following
     assert json.loads(bytes(frames[-1].data))["code"] == "store.fenced"
-    assert await world.store.open_runs() == [("default", run)]
+    assert await open_runs(world.store) == [("default", run)]
     assert (await world.store.acquire("default", run, "another")).epoch == lease.epoch + 1  # type: ignore[union-attr]
 
 
@@ -215,7 +215,7 @@ async def test_a_relayed_call_whose_end_is_refused_ends_as_failed(
     await call.aclose()
     tenant = store.tenant("default")
     async with asyncio.timeout(5):
-        while await store.open_runs():
+        while await open_runs(store):
             await asyncio.sleep(0.01)
     (row,) = await tenant.runs(RunFilter())
     assert (row.outcome, row.reason, row.priced) == ("failed", "store.failed", False)

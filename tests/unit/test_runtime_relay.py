@@ -15,7 +15,7 @@ from golive.models.call import Metered, ModelRequest, TextDelta
 from golive.runtime.relay import Relay, RelayCall
 from golive.store.ports import RunFilter, RunView
 from golive.store.sqlite.store import SqliteStore
-from tests.unit.runtime_kit import PRINCIPAL, TARGET, ScriptedModel, answer
+from tests.unit.runtime_kit import PRINCIPAL, TARGET, ScriptedModel, answer, open_runs
 
 REQUEST = ModelRequest(messages=(Message("user", "secret question"),))
 
@@ -42,7 +42,7 @@ async def test_a_call_is_durable_before_the_provider_is_asked(tmp_path: Path) ->
     place: Place
 
     async def look() -> None:
-        seen.extend(await place.store.open_runs())
+        seen.extend(await open_runs(place.store))
 
     place = Place(tmp_path, ScriptedModel([look, *answer("hi")]))
     call = await place.relay.open(PRINCIPAL, TARGET, REQUEST)

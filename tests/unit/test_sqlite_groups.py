@@ -49,7 +49,7 @@ def test_a_group_is_one_transaction_of_few_statements(path: str) -> None:
         connection.set_trace_callback(lambda sql, seen=seen: seen.append(sql.split("(")[0].strip()))  # type: ignore[misc]
         commit(connection, jobs, path)
         assert [job.error for job in jobs] == [None] * 64
-        guard = "INSERT INTO leases" if first else "UPDATE leases SET seq = v.column5 FROM"
+        guard = "INSERT INTO leases" if first else "UPDATE leases SET seq = v.column5, at_rest = v.column6 FROM"
         rows = ["INSERT INTO events", "INSERT INTO events", "INSERT INTO runs"]
         assert seen == ["BEGIN IMMEDIATE", guard, *rows, "COMMIT"]
     connection.close()

@@ -12,7 +12,16 @@ from msgspec import Struct
 from golive.core.clock import SystemClock
 from golive.core.errors import SchemaMismatch
 from golive.core.events import Event
-from golive.store.ports import KeyRow, LedgerEntry, OutboxMessage, RunView, VersionRow
+from golive.store.ports import (
+    DecisionRow,
+    Delivery,
+    KeyRow,
+    LedgerEntry,
+    OutboxMessage,
+    RunView,
+    ScheduleRow,
+    VersionRow,
+)
 from golive.store.sqlite import SqliteStore, schema
 from golive.store.sqlite.schema import Migration, migrations
 
@@ -48,7 +57,8 @@ def test_migrations_are_numbered_without_gaps() -> None:
     [
         ("events", Event),
         ("ledger", LedgerEntry),
-        ("outbox", OutboxMessage),
+        ("decisions", DecisionRow),
+        ("schedules", ScheduleRow),
         ("runs", RunView),
         ("versions", VersionRow),
         ("keys", KeyRow),
@@ -60,8 +70,16 @@ def test_tables_have_the_columns_of_their_structs(tmp_path: Path, table: str, st
     assert columns(tmp_path / "golive.db", table) == list(struct.__struct_fields__)
 
 
+def test_an_outbox_row_is_the_message_and_what_became_of_it(tmp_path: Path) -> None:
+    """The columns of both structs."""
+    opened_and_closed(tmp_path / "golive.db")
+    found = columns(tmp_path / "golive.db", "outbox")
+    assert found[: len(OutboxMessage.__struct_fields__)] == list(OutboxMessage.__struct_fields__)
+    assert set(found) == {*OutboxMessage.__struct_fields__, *Delivery.__struct_fields__}
+
+
 def test_rows_of_a_run_carry_tenant_first_then_version_epoch_and_branch(tmp_path: Path) -> None:
-    """Every table but the two of the installation leads with the tenant."""
+    """Every table but those of the installation leads with the tenant."""
     path = tmp_path / "golive.db"
     opened_and_closed(path)
     tables = {str(name) for (name,) in run(path, "SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -75,10 +93,13 @@ def test_rows_of_a_run_carry_tenant_first_then_version_epoch_and_branch(tmp_path
         "runs",
         "versions",
         "keys",
+        "holders",
+        "decisions",
+        "schedules",
     }
-    for table in tables - {"schema_version", "installation"}:
+    for table in tables - {"schema_version", "installation", "holders"}:
         assert columns(path, table)[0] == "tenant"
-        if table not in {"versions", "keys"}:
+        if table not in {"versions", "keys", "schedules"}:
             assert {"run", "branch", "version", "epoch"} <= set(columns(path, table))
 
 

@@ -17,6 +17,7 @@ from golive.core.messages import Message, Opaque, ToolCall, Usage
 Outcome = Literal["completed", "partial", "refused", "escalated", "cancelled", "failed"]
 State = Literal["queued", "running", "waiting", "finished"]
 OnDisconnect = Literal["continue", "cancel"]
+DecisionKind = Literal["unknown_effect", "version_gone", "restored"]
 
 
 class Missing(Struct, frozen=True):
@@ -80,11 +81,15 @@ class RunAccepted(Body, frozen=True):
 
 
 class RunStarted(Body, frozen=True):
-    """A holder began (or took over) the work; `waited_ms` since acceptance."""
+    """A holder began the work, or took it over; `waited_ms` since acceptance.
+
+    `generation` is that of the installation: a restored backup has a higher one.
+    """
 
     kind = "run.started"
     holder: str
     waited_ms: float = 0.0
+    generation: int = 1
 
 
 class StepStarted(Body, frozen=True):
@@ -253,6 +258,8 @@ class ToolStarted(Body, frozen=True):
     name: str
     arguments: str
     intent: str
+    undoes: str = ""
+    """The key of the effect that this one takes back."""
 
 
 class ToolFinished(Body, frozen=True):
@@ -270,10 +277,44 @@ class ToolFinished(Body, frozen=True):
     latency_ms: float = 0.0
 
 
+class DecisionRequested(Body, frozen=True, kw_only=True):
+    """The run waits for a person. `choices` are what may be chosen; at `expires_at` (wall time) `default` is.
+
+    `about` unknown_effect: whether the effect `key` of the tool `subject` was done is not known. version_gone: nobody
+    serves the run's version. restored: a backup was restored, and effects may have gone further than the run knows.
+    `question` says it to a person.
+    """
+
+    kind = "decision.requested"
+    id: str
+    about: DecisionKind
+    choices: tuple[str, ...]
+    default: str
+    expires_at: float
+    question: str
+    subject: str = ""
+    key: str = ""
+
+
+class DecisionMade(Body, frozen=True, kw_only=True):
+    """`by` is a principal, or "" where the time was over. `content` is what the model is told of an effect that is
+    said to be done."""
+
+    kind = "decision.made"
+    id: str
+    choice: str
+    by: str = ""
+    note: str = ""
+    content: str = ""
+
+
 class CancelRequested(Body, frozen=True):
+    """`undo`: effects that can be taken back are to be."""
+
     kind = "run.cancel_requested"
     by: str
     reason: str = ""
+    undo: bool = False
 
 
 class AlarmRaised(Body, frozen=True):
@@ -308,7 +349,8 @@ BODIES: dict[str, type[Body]] = {
     body.kind: body
     for body in (
         RunAccepted, RunStarted, HistorySummarised, StepRouted, StepStarted, StepJudged, TextBlock, TextHeld, TextReset,
-        ModelStarted, ModelFailed, ModelFinished, ToolStarted, ToolFinished, CancelRequested, AlarmRaised, RunFinished,
+        ModelStarted, ModelFailed, ModelFinished, ToolStarted, ToolFinished, DecisionRequested, DecisionMade,
+        CancelRequested, AlarmRaised, RunFinished,
     )
 }  # fmt: skip
 

@@ -16,7 +16,7 @@ from golive.runtime.degrading import message, missing
 from golive.runtime.journal import Observer
 from golive.runtime.state import RunState
 from golive.runtime.step import Finish
-from golive.store.ports import Store
+from golive.store.ports import Lease, Store
 
 MAX_EVENTS = 100_000
 """Most events of one run that are read at once."""
@@ -34,14 +34,17 @@ class Ender:
         self._observer = observer
 
     async def end(self, tenant: str, run: str, finish: Callable[[RunState], Finish], why: str) -> bool:
-        """Ends the run, unless it has ended; whether this did it. `why` is told of a call that was under way.
+        """Takes the run over and ends it, unless it has ended; whether this did it. `why`: see `end_held`.
 
         Raises:
             StoreError: it could not be ended; nothing was written.
         """
         lease = await self._store.acquire(tenant, run, self._holder)
-        if lease is None:
-            return False
+        return lease is not None and await self.end_held(lease, finish, why)
+
+    async def end_held(self, lease: Lease, finish: Callable[[RunState], Finish], why: str) -> bool:
+        """Ends a run that this process holds; `why` is told of a call that was under way. Raises as `end`."""
+        tenant, run = lease.tenant, lease.run
         state = RunState.of(await self._store.tenant(tenant).events(run, 0, MAX_EVENTS))
         if state.finished is not None:
             return False
@@ -51,7 +54,7 @@ class Ender:
         for seq, body in enumerate(bodies, expected + 1):
             state.apply(seq, lease.epoch, now, body)
             events.append(Event(tenant, run, seq, lease.epoch, "", state.version, now, body.kind, encode_body(body)))
-        await self._store.append(lease, expected, events, views=(state.view(),))
+        await self._store.append(lease, expected, events, views=(state.view(),), at_rest=True)
         self._observer(state, bodies)
         return True
 

@@ -169,7 +169,10 @@ class RunJournal:
         pos = self.state.pos
         self._writing = bool(frames)
         try:
-            await self._store.append(self._lease, events[0].seq - 1, events, ledger=ledger, views=views)
+            at_rest = self.state.at_rest
+            await self._store.append(
+                self._lease, events[0].seq - 1, events, ledger=ledger, views=views, at_rest=at_rest
+            )
         except StoreUnavailable:
             # Nothing was written: what was noted stays noted, and a later flush may still succeed.
             self._events, self._bodies = events + self._events, bodies + self._bodies

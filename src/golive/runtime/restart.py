@@ -7,6 +7,7 @@ from golive.runtime.journal import Observer
 from golive.runtime.loop import FaultLog, ended_by
 from golive.store.ports import Store
 
+_AT_ONCE = 100
 _WHY = "The server ended during the call: what it used is not known."
 
 
@@ -17,12 +18,14 @@ async def end_open_runs(store: Store, clock: Clock, holder: str, observer: Obser
     """
     ender = Ender(store, clock, holder, observer)
     ended: list[str] = []
-    for tenant, run in await store.open_runs():
-        try:
-            if await ender.end(tenant, run, lambda state: ended_by("interrupted", state), _WHY):
-                ended.append(run)
-        except StoreUnavailable:
-            raise
-        except Exception as error:
-            faults(run, error)
+    await store.end_others(holder)
+    while leases := await store.claim(holder, (), _AT_ONCE, 0.0):
+        for lease in leases:
+            try:
+                if await ender.end_held(lease, lambda state: ended_by("interrupted", state), _WHY):
+                    ended.append(lease.run)
+            except StoreUnavailable:
+                raise
+            except Exception as error:
+                faults(lease.run, error)
     return ended

@@ -129,6 +129,11 @@ class RunState:
         return self.accepted is not None and self.accepted.unbroken
 
     @property
+    def at_rest(self) -> bool:
+        """Whether nobody needs to carry the run on."""
+        return self.finished is not None
+
+    @property
     def answer(self) -> str:
         """Everything on the answer channel so far."""
         if len(self._answer) > 1:

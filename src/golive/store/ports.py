@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
-from golive.core.events import Event, Outcome, State
+from golive.core.events import DecisionKind, Event, Outcome, State
 
 
 class Lease(Struct, frozen=True):
@@ -20,6 +20,30 @@ class Lease(Struct, frozen=True):
     run: str
     epoch: int
     holder: str
+
+
+class DecisionRow(Struct, frozen=True, kw_only=True):
+    """Something a run waits for a person to decide; holds no content. Replaced whole by each append that carries one.
+
+    `about` says what kind of question it is, `subject` the tool it concerns ("" for none). At `expires_at` (seconds
+    since the epoch) `default` is what was chosen. `choice` is None while it is pending.
+    """
+
+    tenant: str
+    run: str
+    branch: str
+    version: str
+    epoch: int
+    id: str
+    about: DecisionKind
+    subject: str
+    agent: str
+    asked_at: float
+    expires_at: float
+    default: str
+    choice: str | None = None
+    decided_by: str | None = None
+    decided_at: float | None = None
 
 
 class LedgerEntry(Struct, frozen=True, gc=False):
@@ -44,7 +68,10 @@ class LedgerEntry(Struct, frozen=True, gc=False):
 
 
 class OutboxMessage(Struct, frozen=True):
-    """Something to be told to the outside, at least once, because the events say so."""
+    """Something to be told to the outside, at least once, because the events say so.
+
+    `id` is the receiver's means to tell a repetition; `target` names the webhook; `due_at` is when it is to be sent.
+    """
 
     tenant: str
     run: str
@@ -54,7 +81,37 @@ class OutboxMessage(Struct, frozen=True):
     id: str
     at: float
     topic: str
+    target: str
+    due_at: float
     body: bytes
+
+
+class Delivery(Struct, frozen=True, kw_only=True):
+    """An outbox message and what became of it. `due`: to be sent at `due_at`; `sent`; `dead`: given up."""
+
+    tenant: str
+    id: str
+    run: str
+    topic: str
+    target: str
+    at: float
+    state: Literal["due", "sent", "dead"]
+    attempts: int
+    due_at: float
+    done_at: float | None = None
+    last_error: str | None = None
+    body: bytes
+
+
+class ScheduleRow(Struct, frozen=True):
+    """When a schedule begins its next run. `digest` is that of its settings: a changed schedule counts anew."""
+
+    tenant: str
+    name: str
+    digest: str
+    next_at: float
+    last_at: float | None = None
+    last_run: str | None = None
 
 
 class RunView(Struct, frozen=True, kw_only=True, gc=False):
@@ -161,6 +218,42 @@ class TenantStore(Protocol):
 
     async def keys(self) -> list[KeyRow]: ...
 
+    async def decisions(
+        self, *, run: str | None = None, pending: bool = False, before: str | None = None, limit: int = 50
+    ) -> list[DecisionRow]:
+        """Decisions, newest first; `before` is the id of the last one of the page before."""
+        ...
+
+    async def deliveries(
+        self,
+        *,
+        run: str | None = None,
+        state: Literal["due", "sent", "dead"] | None = None,
+        before: str | None = None,
+        limit: int = 50,
+    ) -> list[Delivery]:
+        """Outbox messages, newest first; `before` as above."""
+        ...
+
+    async def send_again(self, id_: str, at: float) -> bool:
+        """Makes a message due at `at` again, whatever became of it; False: there is none of that id."""
+        ...
+
+    async def schedules(self) -> list[ScheduleRow]: ...
+
+    async def put_schedule(self, row: ScheduleRow, expect: ScheduleRow | None) -> bool:
+        """Adds (`expect` None) or replaces the row; False, and nothing changes, where another stands there."""
+        ...
+
+    async def drop_schedule(self, name: str) -> None: ...
+
+    async def tail(self, after: str, limit: int = 1_000) -> tuple[list[Event], str]:
+        """Events of all the tenant's runs, in the order in which they became durable, and the cursor behind them.
+
+        `after` is "" or such a cursor. An event that becomes durable late comes late: none is ever skipped.
+        """
+        ...
+
     async def keys_used(self, times: Mapping[str, float]) -> None:
         """Sets `last_used_at` of these ids and nothing else: neither a revocation nor the control version changes."""
         ...
@@ -168,6 +261,9 @@ class TenantStore(Protocol):
 
 class Store(Protocol):
     """A whole installation's memory."""
+
+    shared: bool
+    """Whether other servers may be writing to it."""
 
     def tenant(self, tenant: str) -> TenantStore:
         """The handle through which everything of one tenant is read and set."""
@@ -182,12 +278,15 @@ class Store(Protocol):
         ledger: Sequence[LedgerEntry] = (),
         outbox: Sequence[OutboxMessage] = (),
         views: Sequence[RunView] = (),
+        decisions: Sequence[DecisionRow] = (),
+        at_rest: bool = False,
     ) -> None:
         """Adds events and all that follows from them, in one transaction, durable on return.
 
         Args:
             lease: epoch 1 together with `expect_seq` 0 creates the run.
             expect_seq: the run's last seq as the caller knows it; `events[0].seq` is one more.
+            at_rest: nobody needs to carry the run on: it has finished, or waits for a decision.
 
         Raises:
             Fenced: a later epoch holds the run. Nothing was written.
@@ -200,11 +299,59 @@ class Store(Protocol):
         """Takes the run over: the epoch goes up by one and every earlier lease is fenced. None: no such run."""
         ...
 
-    async def open_runs(self) -> list[tuple[str, str]]:
-        """Tenant and id of every run that is not finished, oldest first: what a restart must settle.
+    async def beat(self, holder: str, lease_s: float) -> bool:
+        """Says that the holder lives: for `lease_s` from now, by the store's clock, nobody claims its runs.
 
-        A run that has been accepted and has no view yet is one of them.
+        Returns False where its time was over before, so that others may have taken some of them.
         """
+        ...
+
+    async def leave(self, holder: str) -> None:
+        """The holder is gone, or all that it ever was: its runs may be claimed at once."""
+        ...
+
+    async def end_others(self, holder: str) -> None:
+        """As `leave` for all holders but this: for a server that knows itself to be the only one."""
+        ...
+
+    async def claim(self, holder: str, versions: Sequence[str], limit: int, patience_s: float) -> list[Lease]:
+        """Takes over runs that are not at rest and that no living holder has, oldest first, as `acquire` does.
+
+        Two holders never get the same epoch of a run. Runs of other versions (digests) than these only once their
+        holder has been gone for `patience_s`: somebody else may serve them.
+        """
+        ...
+
+    async def due_decisions(self, limit: int) -> list[DecisionRow]:
+        """Pending decisions of all tenants whose time is over by the store's clock."""
+        ...
+
+    async def claim_messages(self, for_s: float, limit: int) -> list[Delivery]:
+        """Messages of all tenants that are due, oldest first; nobody else is given them for `for_s`.
+
+        Each counts one attempt more.
+        """
+        ...
+
+    async def settle_message(
+        self, tenant: str, id_: str, state: Literal["due", "sent", "dead"], at: float, error: str | None
+    ) -> None:
+        """What came of an attempt: sent or given up at `at`, or due again then."""
+        ...
+
+    async def prune(self, finished_before: float, limit: int) -> int:
+        """Removes runs of all tenants that finished before then, with all that belongs to them; returns how many.
+
+        The ledger stays, and so do runs of which a message is still due.
+        """
+        ...
+
+    async def changed(self, tenant: str, run: str, after_seq: int, timeout_s: float) -> None:
+        """Returns when the run has events behind `after_seq`, or the time is over; maybe sooner."""
+        ...
+
+    async def generation(self) -> int:
+        """Rises with each restored backup."""
         ...
 
     async def all_keys(self) -> list[KeyRow]:

@@ -17,7 +17,7 @@ from msgspec.structs import astuple
 
 from golive.core.errors import Conflict, Fenced, GoliveError, StoreError
 from golive.core.events import Event
-from golive.store.ports import Lease, LedgerEntry, OutboxMessage, RunView
+from golive.store.ports import DecisionRow, Lease, LedgerEntry, OutboxMessage, RunView
 from golive.store.sqlite.bulk import Bulk
 from golive.store.sqlite.connection import failure, unavailable
 
@@ -28,22 +28,25 @@ def _columns(struct: type) -> tuple[str, ...]:
 
 def _insert(table: str, struct: type, tail: str = "") -> Bulk:
     columns = _columns(struct)
-    return Bulk(f"INSERT INTO {table} ({', '.join(columns)})", len(columns), tail)
+    named = ", ".join(f'"{name}"' for name in columns)  # quoted: a decision has a "default"
+    return Bulk(f"INSERT INTO {table} ({named})", len(columns), tail)
 
 
 _VIEW_REPLACED = ", ".join(f"{name} = excluded.{name}" for name in _columns(RunView) if name not in {"tenant", "run"})
+_DECIDED = ", ".join(f"{name} = excluded.{name}" for name in ("epoch", "choice", "decided_by", "decided_at"))
 _EVENTS = _insert("events", Event)
 _LEDGER = _insert("ledger", LedgerEntry)
 _OUTBOX = _insert("outbox", OutboxMessage)
 _VIEWS = _insert("runs", RunView, f"ON CONFLICT (tenant, run) DO UPDATE SET {_VIEW_REPLACED}")
+_DECISIONS = _insert("decisions", DecisionRow, f"ON CONFLICT (tenant, id) DO UPDATE SET {_DECIDED}")
 _CREATE = Bulk(
-    "INSERT INTO leases (tenant, run, branch, version, epoch, seq, holder, at)",
-    8,
+    "INSERT INTO leases (tenant, run, branch, version, epoch, seq, holder, at, at_rest)",
+    9,
     "ON CONFLICT (tenant, run) DO NOTHING",
 )
 _ADVANCE = Bulk(
-    "UPDATE leases SET seq = v.column5 FROM (",
-    5,
+    "UPDATE leases SET seq = v.column5, at_rest = v.column6 FROM (",
+    6,
     ") AS v WHERE leases.tenant = v.column1 AND leases.run = v.column2"
     " AND leases.epoch = v.column3 AND leases.seq = v.column4",
 )
@@ -73,7 +76,7 @@ class Call(Job):
 class Append(Job):
     """An append, its rows laid end to end for `Bulk`."""
 
-    __slots__ = ("events", "first", "last_seq", "lease", "ledger", "outbox", "seq", "views")
+    __slots__ = ("at_rest", "decisions", "events", "first", "last_seq", "lease", "ledger", "outbox", "seq", "views")
 
     def __init__(
         self,
@@ -83,6 +86,8 @@ class Append(Job):
         ledger: Sequence[LedgerEntry],
         outbox: Sequence[OutboxMessage],
         views: Sequence[RunView],
+        decisions: Sequence[DecisionRow] = (),
+        at_rest: bool = False,
     ) -> None:
         super().__init__()
         tenant, run, epoch = lease.tenant, lease.run, lease.epoch
@@ -102,13 +107,15 @@ class Append(Job):
         self.ledger = _rows(lease, ledger) if ledger else ()
         self.outbox = _rows(lease, outbox) if outbox else ()
         self.views = _rows(lease, views) if views else ()
+        self.decisions = _rows(lease, decisions) if decisions else ()
+        self.at_rest = at_rest
 
     @property
     def creates(self) -> bool:
         return self.seq == 0 and self.lease.epoch == 1 and self.first is not None
 
 
-def _rows(lease: Lease, structs: Iterable[LedgerEntry | OutboxMessage | RunView]) -> Sequence[Any]:
+def _rows(lease: Lease, structs: Iterable[LedgerEntry | OutboxMessage | RunView | DecisionRow]) -> Sequence[Any]:
     rows: list[Any] = []
     for struct in structs:
         if struct.run != lease.run or struct.tenant != lease.tenant:
@@ -182,52 +189,48 @@ def _write_appends(connection: sqlite3.Connection, jobs: list[Append]) -> bool:
     Appends of one run follow each other: the run's lease row moves from the first one's seq to the last one's.
     """
     firsts: dict[tuple[str, str], Append] = {}
-    reached: dict[tuple[str, str], int] = {}
+    last: dict[tuple[str, str], Append] = {}
     events: list[Any] = []
-    ledger: list[Any] = []
-    outbox: list[Any] = []
-    views: list[Any] = []
+    others: dict[Bulk, list[Any]] = {}
     for job in jobs:
         key = (job.lease.tenant, job.lease.run)
         first = firsts.setdefault(key, job)
-        if first is not job and (job.creates or job.seq != reached[key] or job.lease.epoch != first.lease.epoch):
+        if first is not job and (job.creates or job.seq != last[key].last_seq or job.lease.epoch != first.lease.epoch):
             return False
-        reached[key] = job.last_seq
+        last[key] = job
         events += job.events
         if job.ledger:
-            ledger += job.ledger
+            others.setdefault(_LEDGER, []).extend(job.ledger)
         if job.outbox:
-            outbox += job.outbox
+            others.setdefault(_OUTBOX, []).extend(job.outbox)
         if job.views:
-            views += job.views
-    if not _take_guards(connection, firsts, reached):
+            others.setdefault(_VIEWS, []).extend(job.views)
+        if job.decisions:
+            others.setdefault(_DECISIONS, []).extend(job.decisions)
+    if not _take_guards(connection, firsts, last):
         return False
     if events:
         _EVENTS.execute(connection, events)
-    if ledger:
-        _LEDGER.execute(connection, ledger)
-    if outbox:
-        _OUTBOX.execute(connection, outbox)
-    if views:
-        _VIEWS.execute(connection, views)
+    for table, rows in others.items():
+        table.execute(connection, rows)
     return True
 
 
 def _take_guards(
-    connection: sqlite3.Connection, firsts: dict[tuple[str, str], Append], reached: dict[tuple[str, str], int]
+    connection: sqlite3.Connection, firsts: dict[tuple[str, str], Append], last: dict[tuple[str, str], Append]
 ) -> bool:
     """Moves each run's lease row from the first append's expected seq to the last one's; False if any did not move."""
     created: list[Any] = []
     advanced: list[Any] = []
     creations = 0
     for key, job in firsts.items():
-        lease = job.lease
+        lease, end = job.lease, last[key]
         if job.creates:
             assert job.first is not None
-            created += (*key, "", job.first.version, 1, reached[key], lease.holder, job.first.at)
+            created += (*key, "", job.first.version, 1, end.last_seq, lease.holder, job.first.at, end.at_rest)
             creations += 1
         else:
-            advanced += (*key, lease.epoch, job.seq, reached[key])
+            advanced += (*key, lease.epoch, job.seq, end.last_seq, end.at_rest)
     if created and _CREATE.execute(connection, created) != creations:
         return False
     return not advanced or _ADVANCE.execute(connection, advanced) == len(firsts) - creations

@@ -7,19 +7,21 @@ import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from golive.core.chance import Chance, SystemChance
 from golive.core.clock import Clock
 from golive.core.deadline import Deadline
 from golive.core.errors import DeadlineExceeded, StoreUnavailable
 from golive.core.events import Event
-from golive.store.ports import KeyRow, Lease, LedgerEntry, OutboxMessage, RunView, Store
+from golive.store.ports import DecisionRow, Delivery, KeyRow, Lease, LedgerEntry, OutboxMessage, RunView, Store
+from golive.store.sqlite import work
 from golive.store.sqlite.connection import MEMORY, connect_writer, create_file, failure
 from golive.store.sqlite.group import Append, Call
 from golive.store.sqlite.readers import InlineReaders, ReaderPool
 from golive.store.sqlite.schema import prepare
 from golive.store.sqlite.tenant import KEY_COLUMNS, SqliteTenant
+from golive.store.sqlite.waiters import Waiters
 from golive.store.sqlite.writer import InlineWriter, ThreadWriter, check_same_file
 
 T = TypeVar("T")
@@ -27,20 +29,15 @@ PING_S = 1.5
 """How long `ping` waits: whoever asks for health is not kept waiting as long as a write may be."""
 
 # ruff: noqa: S608 - what is put into these statements are names of columns from our own structs, never a value
-_OPEN_RUNS = """
-SELECT tenant, run FROM runs WHERE state <> 'finished'
-UNION
-SELECT tenant, run FROM leases WHERE seq = 1
-    AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.tenant = leases.tenant AND runs.run = leases.run)
-ORDER BY run, tenant
-"""
 _ALL_KEYS = f"SELECT {KEY_COLUMNS} FROM keys ORDER BY tenant, id"
-_ACQUIRE = "UPDATE leases SET epoch = epoch + 1, holder = ?, at = ? WHERE tenant = ? AND run = ? RETURNING epoch"
+_GENERATION = "SELECT generation FROM installation"
 _CONTROL_VERSION = "SELECT control_version FROM installation"
 
 
 class SqliteStore(Store):
     """Made by `open`."""
+
+    shared = False
 
     def __init__(
         self,
@@ -55,6 +52,7 @@ class SqliteStore(Store):
         self._writer = writer
         self._readers = readers
         self._opened = opened
+        self._waiters = Waiters()
 
     @classmethod
     def open(
@@ -109,6 +107,8 @@ class SqliteStore(Store):
         ledger: Sequence[LedgerEntry] = (),
         outbox: Sequence[OutboxMessage] = (),
         views: Sequence[RunView] = (),
+        decisions: Sequence[DecisionRow] = (),
+        at_rest: bool = False,
     ) -> None:
         """See `Store.append`. A caller that is cancelled meanwhile does not learn whether the append stands.
 
@@ -117,21 +117,61 @@ class SqliteStore(Store):
             StoreError: a value cannot be stored (too large a number, broken Unicode); nothing was written.
             ValueError: events or rows do not follow on each other or are not of the lease's run.
         """
-        await self._writer.write(Append(lease, expect_seq, events, ledger, outbox, views))
+        await self._writer.write(Append(lease, expect_seq, events, ledger, outbox, views, decisions, at_rest))
+        self._waiters.tell((lease.tenant, lease.run))
 
     async def acquire(self, tenant: str, run: str, holder: str) -> Lease | None:
         """Takes the run over: the epoch goes up by one and every earlier lease is fenced. None: no such run."""
         now = self._clock.now()
+        return await self.call(lambda connection: work.acquire(connection, tenant, run, holder, now))
 
-        def take(connection: sqlite3.Connection) -> Lease | None:
-            rows = connection.execute(_ACQUIRE, (holder, now, tenant, run)).fetchall()
-            return Lease(tenant, run, rows[0][0], holder) if rows else None
+    async def beat(self, holder: str, lease_s: float) -> bool:
+        """See `Store.beat`."""
+        now = self._clock.now()
+        return await self.call(lambda connection: work.beat(connection, holder, now, lease_s))
 
-        return await self.call(take)
+    async def leave(self, holder: str) -> None:
+        """See `Store.leave`."""
+        now = self._clock.now()
+        await self.call(lambda connection: work.leave(connection, holder, now))
 
-    async def open_runs(self) -> list[tuple[str, str]]:
-        """Tenant and id of every run that is not finished, oldest first."""
-        return await self.read(lambda connection: connection.execute(_OPEN_RUNS).fetchall())
+    async def end_others(self, holder: str) -> None:
+        """See `Store.end_others`."""
+        now = self._clock.now()
+        await self.call(lambda connection: work.end_others(connection, holder, now))
+
+    async def claim(self, holder: str, versions: Sequence[str], limit: int, patience_s: float) -> list[Lease]:
+        """See `Store.claim`."""
+        now = self._clock.now()
+        return await self.call(lambda connection: work.claim(connection, holder, now, versions, limit, patience_s))
+
+    async def due_decisions(self, limit: int) -> list[DecisionRow]:
+        """See `Store.due_decisions`."""
+        now = self._clock.now()
+        return await self.read(lambda connection: work.due_decisions(connection, now, limit))
+
+    async def claim_messages(self, for_s: float, limit: int) -> list[Delivery]:
+        """See `Store.claim_messages`."""
+        now = self._clock.now()
+        return await self.call(lambda connection: work.claim_messages(connection, now, for_s, limit))
+
+    async def settle_message(
+        self, tenant: str, id_: str, state: Literal["due", "sent", "dead"], at: float, error: str | None
+    ) -> None:
+        """See `Store.settle_message`."""
+        await self.call(lambda connection: work.settle_message(connection, tenant, id_, state, at, error))
+
+    async def prune(self, finished_before: float, limit: int) -> int:
+        """See `Store.prune`."""
+        return await self.call(lambda connection: work.prune(connection, finished_before, limit))
+
+    async def changed(self, tenant: str, run: str, after_seq: int, timeout_s: float) -> None:
+        """See `Store.changed`: whatever changes, changes through this very object."""
+        await self._waiters.wait((tenant, run), timeout_s)
+
+    async def generation(self) -> int:
+        """Rises with each restored backup."""
+        return await self.read(lambda connection: int(connection.execute(_GENERATION).fetchone()[0]))
 
     async def all_keys(self) -> list[KeyRow]:
         """Every key of every tenant."""

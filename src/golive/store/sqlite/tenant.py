@@ -2,11 +2,14 @@
 
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
+
+from msgspec.structs import astuple
 
 from golive.core.errors import VersionTaken
 from golive.core.events import Event
-from golive.store.ports import KeyRow, RunFilter, RunView, VersionRow
+from golive.store.ports import DecisionRow, Delivery, KeyRow, RunFilter, RunView, ScheduleRow, VersionRow
+from golive.store.sqlite.work import DECISION_COLUMNS, DELIVERY_COLUMNS, decision, delivery
 
 T = TypeVar("T")
 Query = Callable[[sqlite3.Connection], T]
@@ -25,6 +28,12 @@ _KEYS = f"SELECT {KEY_COLUMNS} FROM keys WHERE tenant = ? ORDER BY created_at, i
 _PUT_KEY = f"INSERT OR REPLACE INTO keys ({KEY_COLUMNS}) VALUES ({','.join('?' * len(KeyRow.__struct_fields__))})"
 _KEY_USED = "UPDATE keys SET last_used_at = max(coalesce(last_used_at, ?), ?) WHERE tenant = ? AND id = ?"
 _CONTROL_CHANGED = "UPDATE installation SET control_version = control_version + 1"
+_SEND_AGAIN = "UPDATE outbox SET state = 'due', due_at = ?, done_at = NULL WHERE tenant = ? AND id = ?"
+_SCHEDULE_COLUMNS = ", ".join(ScheduleRow.__struct_fields__)
+_SCHEDULES = f"SELECT {_SCHEDULE_COLUMNS} FROM schedules WHERE tenant = ? ORDER BY name"
+_SCHEDULE = f"SELECT {_SCHEDULE_COLUMNS} FROM schedules WHERE tenant = ? AND name = ?"
+_PUT_SCHEDULE = f"INSERT OR REPLACE INTO schedules ({_SCHEDULE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"
+_TAIL = f"SELECT rowid, {_EVENT_COLUMNS} FROM events WHERE tenant = ? AND rowid > ? ORDER BY rowid LIMIT ?"
 _FILTERS = ("agent", "state", "outcome", "conversation", "source")
 
 
@@ -102,6 +111,68 @@ class SqliteTenant:
         if times:
             rows = [(at, at, self.tenant, key) for key, at in times.items()]
             await self._store.call(lambda connection: connection.executemany(_KEY_USED, rows).rowcount)
+
+    async def decisions(
+        self, *, run: str | None = None, pending: bool = False, before: str | None = None, limit: int = 50
+    ) -> list[DecisionRow]:
+        """See `TenantStore.decisions`."""
+        where = " AND choice IS NULL" if pending else ""
+        return [decision(row) for row in await self._page("decisions", DECISION_COLUMNS, where, run, before, limit)]
+
+    async def deliveries(
+        self,
+        *,
+        run: str | None = None,
+        state: Literal["due", "sent", "dead"] | None = None,
+        before: str | None = None,
+        limit: int = 50,
+    ) -> list[Delivery]:
+        """See `TenantStore.deliveries`."""
+        where = f" AND state = '{state}'" if state in ("due", "sent", "dead") else ""
+        return [delivery(row) for row in await self._page("outbox", DELIVERY_COLUMNS, where, run, before, limit)]
+
+    async def _page(
+        self, table: str, columns: str, where: str, run: str | None, before: str | None, limit: int
+    ) -> list[Any]:
+        """Rows whose `id` sorts by time, newest first."""
+        sql, values = f"SELECT {columns} FROM {table} WHERE tenant = ?{where}", []
+        for condition, value in ((" AND run = ?", run), (" AND id < ?", before)):
+            if value is not None:
+                sql += condition
+                values.append(value)
+        return await self._rows(sql + " ORDER BY id DESC LIMIT ?", *values, max(0, limit))
+
+    async def send_again(self, id_: str, at: float) -> bool:
+        """See `TenantStore.send_again`."""
+        tenant = self.tenant
+        return bool(await self._store.call(lambda found: found.execute(_SEND_AGAIN, (at, tenant, id_)).rowcount))
+
+    async def schedules(self) -> list[ScheduleRow]:
+        """The tenant's schedules, by name."""
+        return [ScheduleRow(*row) for row in await self._rows(_SCHEDULES)]
+
+    async def put_schedule(self, row: ScheduleRow, expect: ScheduleRow | None) -> bool:
+        """See `TenantStore.put_schedule`."""
+        self._mine(row.tenant)
+
+        def put(connection: sqlite3.Connection) -> bool:
+            found = connection.execute(_SCHEDULE, (row.tenant, row.name)).fetchone()
+            if (ScheduleRow(*found) if found else None) != expect:
+                return False
+            connection.execute(_PUT_SCHEDULE, astuple(row))
+            return True
+
+        return await self._store.call(put)
+
+    async def drop_schedule(self, name: str) -> None:
+        """Removes the schedule, if there is one."""
+        sql, key = "DELETE FROM schedules WHERE tenant = ? AND name = ?", (self.tenant, name)
+        await self._store.call(lambda connection: connection.execute(sql, key).rowcount)
+
+    async def tail(self, after: str, limit: int = 1_000) -> tuple[list[Event], str]:
+        """See `TenantStore.tail`. One thread writes, so the order of rows is the order in which they became durable."""
+        rows = await self._rows(_TAIL, int(after or 0), max(0, limit))
+        return [Event(*row[1:]) for row in rows], str(rows[-1][0]) if rows else after
 
     async def _rows(self, sql: str, *values: Any) -> list[Any]:
         tenant = self.tenant
