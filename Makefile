@@ -34,7 +34,7 @@ RUNTIME := .venv/.runtime-installed
 DEV := .venv/.dev-installed
 LOCAL := .venv/.local-installed
 
-.PHONY: help setup demo demo-local test test-all check lint format bench bench-pairs bench-faults docs sim lock clean
+.PHONY: help setup demo demo-local test test-all check lint format bench bench-pairs bench-faults schema docs sim lock clean
 
 help: ## List the tasks
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ bench-pairs: $(DEV) ## Measure this tree beside the revision of the main job: wh
 
 bench-faults: $(DEV) ## What users see while a provider fails, beside a peer
 	@$(BIN)/python bench/faults.py
+
+schema: $(DEV) ## Write the SQL of the tables (src/golive/store/ddl) from their description
+	@$(BIN)/python -m golive.store.migrations.ddl
 
 docs: $(DEV) ## Build the documentation into docs/_build/html
 	@$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html

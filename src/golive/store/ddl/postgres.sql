@@ -1,0 +1,207 @@
+-- Written by `make schema` from store/migrations/tables.py; change that, and add a step to migrations/versions.
+
+-- A row for each step; the highest is the schema that there is. `oldest`: the oldest server schema that may run on it.
+CREATE TABLE schema_version (
+    version BIGINT NOT NULL,
+    name TEXT COLLATE "C" NOT NULL,
+    applied_at DOUBLE PRECISION NOT NULL,
+    oldest BIGINT NOT NULL,
+    PRIMARY KEY (version)
+);
+
+-- One row: which installation this is. `generation` rises when a backup is restored, `control_version` whenever keys or
+-- other control state change, `pings` when somebody asks whether the store can be written.
+CREATE TABLE installation (
+    "only" BIGINT NOT NULL,
+    id TEXT COLLATE "C" NOT NULL,
+    generation BIGINT NOT NULL,
+    control_version BIGINT NOT NULL,
+    created_at DOUBLE PRECISION NOT NULL,
+    pings BIGINT NOT NULL,
+    PRIMARY KEY ("only"),
+    CHECK ("only" = 1)
+);
+
+-- A server process. Until `until` nobody claims its runs.
+CREATE TABLE holders (
+    holder TEXT COLLATE "C" NOT NULL,
+    until DOUBLE PRECISION NOT NULL,
+    PRIMARY KEY (holder)
+);
+
+-- Who may write to a run, and where it stands: the one row that decides whether an append is taken. At rest: finished, or
+-- waiting for a decision.
+CREATE TABLE leases (
+    tenant TEXT COLLATE "C" NOT NULL,
+    run TEXT COLLATE "C" NOT NULL,
+    branch TEXT COLLATE "C" NOT NULL,
+    version TEXT COLLATE "C" NOT NULL,
+    epoch BIGINT NOT NULL,
+    seq BIGINT NOT NULL,
+    holder TEXT COLLATE "C" NOT NULL,
+    at DOUBLE PRECISION NOT NULL,
+    at_rest BOOLEAN DEFAULT false NOT NULL,
+    PRIMARY KEY (tenant, run)
+);
+
+CREATE INDEX leases_open ON leases (holder, run) WHERE NOT at_rest;
+
+-- `xid` and `number` are the order of commits, for tails over many runs: an event whose transaction began early and
+-- committed late is not skipped, because readers stop before the oldest transaction that is still open.
+CREATE TABLE events (
+    tenant TEXT COLLATE "C" NOT NULL,
+    run TEXT COLLATE "C" NOT NULL,
+    seq BIGINT NOT NULL,
+    epoch BIGINT NOT NULL,
+    branch TEXT COLLATE "C" NOT NULL,
+    version TEXT COLLATE "C" NOT NULL,
+    at DOUBLE PRECISION NOT NULL,
+    kind TEXT COLLATE "C" NOT NULL,
+    body BYTEA NOT NULL,
+    key_id TEXT COLLATE "C",
+    xid XID8 DEFAULT pg_current_xact_id() NOT NULL,
+    number BIGINT GENERATED ALWAYS AS IDENTITY,
+    PRIMARY KEY (tenant, run, seq)
+);
+
+CREATE INDEX events_by_commit ON events (tenant, xid, number);
+
+-- What was used and what it cost; stays when its run is removed.
+CREATE TABLE ledger (
+    tenant TEXT COLLATE "C" NOT NULL,
+    run TEXT COLLATE "C" NOT NULL,
+    branch TEXT COLLATE "C" NOT NULL,
+    version TEXT COLLATE "C" NOT NULL,
+    epoch BIGINT NOT NULL,
+    seq BIGINT NOT NULL,
+    at DOUBLE PRECISION NOT NULL,
+    kind TEXT COLLATE "C" NOT NULL,
+    target TEXT COLLATE "C" NOT NULL,
+    amount_microusd BIGINT NOT NULL,
+    input_tokens BIGINT NOT NULL,
+    cached_input_tokens BIGINT NOT NULL,
+    output_tokens BIGINT NOT NULL,
+    reasoning_tokens BIGINT NOT NULL,
+    cache_write_tokens BIGINT DEFAULT 0 NOT NULL
+);
+
+CREATE INDEX ledger_by_run ON ledger (tenant, run);
+
+-- What is still to be told to the outside, and what became of it.
+CREATE TABLE outbox (
+    tenant TEXT COLLATE "C" NOT NULL,
+    run TEXT COLLATE "C" NOT NULL,
+    branch TEXT COLLATE "C" NOT NULL,
+    version TEXT COLLATE "C" NOT NULL,
+    epoch BIGINT NOT NULL,
+    id TEXT COLLATE "C" NOT NULL,
+    at DOUBLE PRECISION NOT NULL,
+    topic TEXT COLLATE "C" NOT NULL,
+    target TEXT COLLATE "C" NOT NULL,
+    due_at DOUBLE PRECISION NOT NULL,
+    body BYTEA NOT NULL,
+    state TEXT COLLATE "C" DEFAULT 'due' NOT NULL,
+    attempts BIGINT DEFAULT 0 NOT NULL,
+    done_at DOUBLE PRECISION,
+    last_error TEXT COLLATE "C",
+    PRIMARY KEY (tenant, id)
+);
+
+CREATE INDEX outbox_by_run ON outbox (tenant, run);
+
+CREATE INDEX outbox_due ON outbox (due_at) WHERE state = 'due';
+
+-- What a person must decide, and what was decided.
+CREATE TABLE decisions (
+    tenant TEXT COLLATE "C" NOT NULL,
+    run TEXT COLLATE "C" NOT NULL,
+    branch TEXT COLLATE "C" NOT NULL,
+    version TEXT COLLATE "C" NOT NULL,
+    epoch BIGINT NOT NULL,
+    id TEXT COLLATE "C" NOT NULL,
+    about TEXT COLLATE "C" NOT NULL,
+    subject TEXT COLLATE "C" NOT NULL,
+    agent TEXT COLLATE "C" NOT NULL,
+    asked_at DOUBLE PRECISION NOT NULL,
+    expires_at DOUBLE PRECISION NOT NULL,
+    "default" TEXT COLLATE "C" NOT NULL,
+    choice TEXT COLLATE "C",
+    decided_by TEXT COLLATE "C",
+    decided_at DOUBLE PRECISION,
+    PRIMARY KEY (tenant, id)
+);
+
+CREATE INDEX decisions_by_run ON decisions (tenant, run);
+
+CREATE INDEX decisions_pending ON decisions (expires_at) WHERE choice IS NULL;
+
+-- The rows that lists read. Run ids sort by time, so the primary key read backwards is "newest first". `estimated`: tokens
+-- and cost hold what no provider reported, counted at its bound.
+CREATE TABLE runs (
+    tenant TEXT COLLATE "C" NOT NULL,
+    run TEXT COLLATE "C" NOT NULL,
+    branch TEXT COLLATE "C" NOT NULL,
+    version TEXT COLLATE "C" NOT NULL,
+    epoch BIGINT NOT NULL,
+    agent TEXT COLLATE "C" NOT NULL,
+    version_name TEXT COLLATE "C" NOT NULL,
+    source TEXT COLLATE "C" NOT NULL,
+    conversation TEXT COLLATE "C",
+    principal TEXT COLLATE "C" NOT NULL,
+    state TEXT COLLATE "C" NOT NULL,
+    outcome TEXT COLLATE "C",
+    reason TEXT COLLATE "C",
+    created_at DOUBLE PRECISION NOT NULL,
+    started_at DOUBLE PRECISION,
+    finished_at DOUBLE PRECISION,
+    steps BIGINT NOT NULL,
+    tool_calls BIGINT NOT NULL,
+    input_tokens BIGINT NOT NULL,
+    cached_input_tokens BIGINT NOT NULL,
+    output_tokens BIGINT NOT NULL,
+    reasoning_tokens BIGINT NOT NULL,
+    cost_microusd BIGINT NOT NULL,
+    priced BOOLEAN NOT NULL,
+    estimated BOOLEAN DEFAULT false NOT NULL,
+    cache_write_tokens BIGINT DEFAULT 0 NOT NULL,
+    saved_microusd BIGINT DEFAULT 0 NOT NULL,
+    PRIMARY KEY (tenant, run)
+);
+
+CREATE INDEX runs_by_conversation ON runs (tenant, conversation, run) WHERE conversation IS NOT NULL;
+
+-- A name is bound to its digest for good.
+CREATE TABLE versions (
+    tenant TEXT COLLATE "C" NOT NULL,
+    agent TEXT COLLATE "C" NOT NULL,
+    name TEXT COLLATE "C" NOT NULL,
+    digest TEXT COLLATE "C" NOT NULL,
+    created_at DOUBLE PRECISION NOT NULL,
+    PRIMARY KEY (tenant, agent, name)
+);
+
+-- API keys: never the secret, only its HMAC.
+CREATE TABLE keys (
+    tenant TEXT COLLATE "C" NOT NULL,
+    id TEXT COLLATE "C" NOT NULL,
+    name TEXT COLLATE "C" NOT NULL,
+    role TEXT COLLATE "C" NOT NULL,
+    mac BYTEA NOT NULL,
+    created_at DOUBLE PRECISION NOT NULL,
+    created_by TEXT COLLATE "C" NOT NULL,
+    expires_at DOUBLE PRECISION,
+    revoked_at DOUBLE PRECISION,
+    last_used_at DOUBLE PRECISION,
+    PRIMARY KEY (tenant, id)
+);
+
+-- When schedules begin their next runs.
+CREATE TABLE schedules (
+    tenant TEXT COLLATE "C" NOT NULL,
+    name TEXT COLLATE "C" NOT NULL,
+    digest TEXT COLLATE "C" NOT NULL,
+    next_at DOUBLE PRECISION NOT NULL,
+    last_at DOUBLE PRECISION,
+    last_run TEXT COLLATE "C",
+    PRIMARY KEY (tenant, name)
+);

@@ -1,0 +1,204 @@
+-- Written by `make schema` from store/migrations/tables.py; change that, and add a step to migrations/versions.
+
+-- A row for each step; the highest is the schema that there is. `oldest`: the oldest server schema that may run on it.
+CREATE TABLE schema_version (
+    version INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    applied_at REAL NOT NULL,
+    oldest INTEGER NOT NULL,
+    PRIMARY KEY (version)
+) WITHOUT ROWID, STRICT;
+
+-- One row: which installation this is. `generation` rises when a backup is restored, `control_version` whenever keys or
+-- other control state change, `pings` when somebody asks whether the store can be written.
+CREATE TABLE installation (
+    only INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    control_version INTEGER NOT NULL,
+    created_at REAL NOT NULL,
+    pings INTEGER NOT NULL,
+    PRIMARY KEY (only),
+    CHECK ("only" = 1)
+) WITHOUT ROWID, STRICT;
+
+-- A server process. Until `until` nobody claims its runs.
+CREATE TABLE holders (
+    holder TEXT NOT NULL,
+    until REAL NOT NULL,
+    PRIMARY KEY (holder)
+) WITHOUT ROWID, STRICT;
+
+-- Who may write to a run, and where it stands: the one row that decides whether an append is taken. At rest: finished, or
+-- waiting for a decision.
+CREATE TABLE leases (
+    tenant TEXT NOT NULL,
+    run TEXT NOT NULL,
+    branch TEXT NOT NULL,
+    version TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    holder TEXT NOT NULL,
+    at REAL NOT NULL,
+    at_rest INTEGER DEFAULT 0 NOT NULL,
+    PRIMARY KEY (tenant, run)
+) WITHOUT ROWID, STRICT;
+
+CREATE INDEX leases_open ON leases (holder, run) WHERE at_rest = 0;
+
+-- Rows stand in the order they were written, and the primary key is an index beside them: a group of appends to many runs
+-- fills a few pages at the table's end. Kept in the order of the key (WITHOUT ROWID) it touched one page a run, and rows
+-- over 1 KB spilled into pages of their own: two to five times the processor time and the disk writes.
+CREATE TABLE events (
+    tenant TEXT NOT NULL,
+    run TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    branch TEXT NOT NULL,
+    version TEXT NOT NULL,
+    at REAL NOT NULL,
+    kind TEXT NOT NULL,
+    body BLOB NOT NULL,
+    key_id TEXT,
+    PRIMARY KEY (tenant, run, seq)
+) STRICT;
+
+-- What was used and what it cost; stays when its run is removed.
+CREATE TABLE ledger (
+    tenant TEXT NOT NULL,
+    run TEXT NOT NULL,
+    branch TEXT NOT NULL,
+    version TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    at REAL NOT NULL,
+    kind TEXT NOT NULL,
+    target TEXT NOT NULL,
+    amount_microusd INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    cached_input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    reasoning_tokens INTEGER NOT NULL,
+    cache_write_tokens INTEGER DEFAULT 0 NOT NULL
+) STRICT;
+
+CREATE INDEX ledger_by_run ON ledger (tenant, run);
+
+-- What is still to be told to the outside, and what became of it.
+CREATE TABLE outbox (
+    tenant TEXT NOT NULL,
+    run TEXT NOT NULL,
+    branch TEXT NOT NULL,
+    version TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    at REAL NOT NULL,
+    topic TEXT NOT NULL,
+    target TEXT NOT NULL,
+    due_at REAL NOT NULL,
+    body BLOB NOT NULL,
+    state TEXT DEFAULT 'due' NOT NULL,
+    attempts INTEGER DEFAULT 0 NOT NULL,
+    done_at REAL,
+    last_error TEXT,
+    PRIMARY KEY (tenant, id)
+) WITHOUT ROWID, STRICT;
+
+CREATE INDEX outbox_by_run ON outbox (tenant, run);
+
+CREATE INDEX outbox_due ON outbox (due_at) WHERE state = 'due';
+
+-- What a person must decide, and what was decided.
+CREATE TABLE decisions (
+    tenant TEXT NOT NULL,
+    run TEXT NOT NULL,
+    branch TEXT NOT NULL,
+    version TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    about TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    agent TEXT NOT NULL,
+    asked_at REAL NOT NULL,
+    expires_at REAL NOT NULL,
+    "default" TEXT NOT NULL,
+    choice TEXT,
+    decided_by TEXT,
+    decided_at REAL,
+    PRIMARY KEY (tenant, id)
+) WITHOUT ROWID, STRICT;
+
+CREATE INDEX decisions_by_run ON decisions (tenant, run);
+
+CREATE INDEX decisions_pending ON decisions (expires_at) WHERE choice IS NULL;
+
+-- The rows that lists read. Run ids sort by time, so the primary key read backwards is "newest first". `estimated`: tokens
+-- and cost hold what no provider reported, counted at its bound.
+CREATE TABLE runs (
+    tenant TEXT NOT NULL,
+    run TEXT NOT NULL,
+    branch TEXT NOT NULL,
+    version TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    agent TEXT NOT NULL,
+    version_name TEXT NOT NULL,
+    source TEXT NOT NULL,
+    conversation TEXT,
+    principal TEXT NOT NULL,
+    state TEXT NOT NULL,
+    outcome TEXT,
+    reason TEXT,
+    created_at REAL NOT NULL,
+    started_at REAL,
+    finished_at REAL,
+    steps INTEGER NOT NULL,
+    tool_calls INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    cached_input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    reasoning_tokens INTEGER NOT NULL,
+    cost_microusd INTEGER NOT NULL,
+    priced INTEGER NOT NULL,
+    estimated INTEGER DEFAULT 0 NOT NULL,
+    cache_write_tokens INTEGER DEFAULT 0 NOT NULL,
+    saved_microusd INTEGER DEFAULT 0 NOT NULL,
+    PRIMARY KEY (tenant, run)
+) WITHOUT ROWID, STRICT;
+
+CREATE INDEX runs_by_conversation ON runs (tenant, conversation, run) WHERE conversation IS NOT NULL;
+
+-- A name is bound to its digest for good.
+CREATE TABLE versions (
+    tenant TEXT NOT NULL,
+    agent TEXT NOT NULL,
+    name TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    PRIMARY KEY (tenant, agent, name)
+) WITHOUT ROWID, STRICT;
+
+-- API keys: never the secret, only its HMAC.
+CREATE TABLE keys (
+    tenant TEXT NOT NULL,
+    id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    role TEXT NOT NULL,
+    mac BLOB NOT NULL,
+    created_at REAL NOT NULL,
+    created_by TEXT NOT NULL,
+    expires_at REAL,
+    revoked_at REAL,
+    last_used_at REAL,
+    PRIMARY KEY (tenant, id)
+) WITHOUT ROWID, STRICT;
+
+-- When schedules begin their next runs.
+CREATE TABLE schedules (
+    tenant TEXT NOT NULL,
+    name TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    next_at REAL NOT NULL,
+    last_at REAL,
+    last_run TEXT,
+    PRIMARY KEY (tenant, name)
+) WITHOUT ROWID, STRICT;

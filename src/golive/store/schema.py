@@ -1,0 +1,61 @@
+"""Which schema a server needs, and whether the one that it finds will do. Nothing here changes a database.
+
+Changes come in two kinds. An addition leaves a server of the schema before at work: it writes what it knows, and the
+rest has defaults. What would break it comes a schema later, when no such server is left. So each schema says which is
+the `oldest` server schema that may run on it, and servers are replaced one by one while others serve.
+"""
+
+from importlib.resources import files
+from typing import Literal
+
+from golive.core.errors import SchemaMismatch
+
+Kind = Literal["sqlite", "postgresql"]
+
+VERSION = 6
+"""The schema that this golive's servers know, and that an empty database gets."""
+OLDEST = 6
+"""The oldest server schema that may run on it."""
+NAME = "oldest"
+"""What the newest step is called; recorded beside its number."""
+
+_FILES: dict[Kind, str] = {"sqlite": "sqlite.sql", "postgresql": "postgres.sql"}
+
+
+def ddl(kind: Kind) -> str:
+    """The SQL that makes all tables in an empty database; all but the rows of `schema_version` and `installation`."""
+    return (files("golive.store") / "ddl" / _FILES[kind]).read_text("utf-8")
+
+
+def check(where: str, version: int, oldest: int, known: int = VERSION) -> None:
+    """Whether a server that knows `known` may run on schema `version`, which says which is the `oldest` that may.
+
+    Raises:
+        SchemaMismatch: the schema is older than the server needs, or too new for it.
+    """
+    if version < known:
+        raise mismatch(
+            where, version, known, "Back it up (`golive store backup FILE`), then run `golive store migrate`."
+        )
+    if oldest > known:
+        raise mismatch(where, version, known, "Start the golive that wrote it, or a newer one.")
+
+
+def mismatch(where: str, found: int, known: int, remedy: str) -> SchemaMismatch:
+    """The error for a database of another schema than the one that is needed."""
+    return SchemaMismatch(
+        f"The database {where} has schema {found}; this golive works with schema {known}.",
+        remedy=remedy,
+        path=where,
+        found=found,
+        known=known,
+    )
+
+
+def foreign(where: str, table: str) -> SchemaMismatch:
+    """The error for a database in which another program keeps its tables."""
+    return SchemaMismatch(
+        f"{where} is a database of another program (it has the table {table!r}, and no schema_version).",
+        remedy="Point store.url at another place.",
+        path=where,
+    )
