@@ -160,7 +160,8 @@ class Fenced(StoreError):
 class ModelError(GoliveError):
     """A provider could not or would not answer. Keeps the vendor's own words and request id.
 
-    Fields: provider, model, status (HTTP, or None), vendor_code, vendor_message, request_id, retry_after_s.
+    Fields: provider, model, status (HTTP, or None), vendor_code, vendor_message, request_id, retry_after_s. From a
+    chain `retry_after_s` is the soonest of all its targets, and `vendor_retry_after_s` what this one said, if another.
     """
 
     code = "model.failed"

@@ -52,7 +52,8 @@ class Chain:
         self._clock = clock
 
     async def __call__(self, request: ModelRequest, ctx: CallContext) -> AsyncGenerator[list[ModelEvent], None]:
-        """Raises the last attempt's error, its field `attempts` listing every failure in order.
+        """Raises the last attempt's error, its field `attempts` listing every failure in order, and `retry_after_s`
+        the soonest at which any of the targets may be asked again.
 
         Raises:
             CircuitOpen, ModelRateLimited, ModelIncapable: nobody was asked.
@@ -96,11 +97,12 @@ class Chain:
                 await stream.aclose()
             failed.append({"target": step.target.ref, "code": error.code, "message": error.message})
             if last.delivered:
+                course.over()
                 break
             if metered := [event for event in last.held if type(event) is Metered]:
                 yield [*metered]
             course.failed(error)
-        error = error or course.nobody()
+        error = course.end(error)
         error.fields["attempts"] = failed
         raise error
 

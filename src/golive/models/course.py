@@ -171,6 +171,10 @@ class Course:
         if found.retries:
             self._failed.append(step)
 
+    def over(self) -> None:
+        """The last one asked has begun to answer: whatever becomes of that, this call asks nobody else."""
+        self._over = True
+
     def reroutes_refused(self) -> bool:
         """Whether content that the last one asked refuses goes to targets of its own."""
         step, own = self._last, self._chain.content_refused
@@ -202,6 +206,25 @@ class Course:
             f"{refs} {why}; the next attempt is possible in {wait_s:g} s.",
             remedy="Try again then, or add another target to the chain.", retry_after_s=wait_s, sent=False,
         )  # fmt: skip
+
+    def end(self, error: GoliveError | None) -> GoliveError:
+        """The error that ends the call: `error`, the last one's, or why nobody was asked at all.
+
+        Its `retry_after_s` is when the soonest of all that may be asked again may be, seconds; None: at once, as far as
+        is known. What it was before stands in `vendor_retry_after_s`, if another.
+        """
+        if error is None:
+            return self.nobody()
+        left, own_s = [*self._fresh, *self._failed], error.fields.get("retry_after_s")
+        if not left or self._over:
+            return error
+        lane = self._last and self._last.lane
+        # A gate knows the provider's word less a moment, and of a very long pause the beginning alone.
+        waits = [max(step.lane.gate.wait_s(), own_s or 0.0 if step.lane is lane else 0.0) for step in left]
+        soonest_s = round(min(waits), 1) or None
+        if soonest_s != own_s:
+            error.fields |= {"retry_after_s": soonest_s, "vendor_retry_after_s": own_s}
+        return error
 
     def _again(self, remaining_s: float) -> Step | None:
         """The one that may be asked soonest; of equals the last of the chain."""

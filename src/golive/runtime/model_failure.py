@@ -28,7 +28,7 @@ def failed_attempt(
         fields.get("vendor_code"),
         fields.get("vendor_message"),
         fields.get("request_id"),
-        fields.get("retry_after_s"),
+        fields.get("vendor_retry_after_s", fields.get("retry_after_s")),
         metered.latency_ms if metered else latency_ms,
         metered.usage if metered else Usage(),
         metered.cost_microusd if metered else 0,
