@@ -103,6 +103,15 @@ class Delivery(Struct, frozen=True, kw_only=True):
     body: bytes
 
 
+class DeliveryCount(Struct, frozen=True):
+    """How many messages to one webhook are in one state; `oldest_at` is when the oldest of them was put there."""
+
+    target: str
+    state: Literal["due", "sent", "dead"]
+    count: int
+    oldest_at: float
+
+
 class ScheduleRow(Struct, frozen=True):
     """When a schedule begins its next run. `digest` is that of its settings: a changed schedule counts anew."""
 
@@ -229,10 +238,15 @@ class TenantStore(Protocol):
         *,
         run: str | None = None,
         state: Literal["due", "sent", "dead"] | None = None,
+        target: str | None = None,
         before: str | None = None,
         limit: int = 50,
     ) -> list[Delivery]:
         """Outbox messages, newest first; `before` as above."""
+        ...
+
+    async def delivery_counts(self, state: Literal["due", "sent", "dead"] | None = None) -> list[DeliveryCount]:
+        """Outbox messages by webhook and state (of one state alone), ordered by both."""
         ...
 
     async def send_again(self, id_: str, at: float) -> bool:
@@ -326,10 +340,12 @@ class Store(Protocol):
         """Pending decisions of all tenants whose time is over by the store's clock."""
         ...
 
-    async def claim_messages(self, for_s: float, limit: int) -> list[Delivery]:
+    async def claim_messages(
+        self, for_s: float, limit: int, *, only: str | None = None, but: Sequence[str] = ()
+    ) -> list[Delivery]:
         """Messages of all tenants that are due, oldest first; nobody else is given them for `for_s`.
 
-        Each counts one attempt more.
+        Each counts one attempt more. `only`: those to this webhook (target) alone; `but`: none to these.
         """
         ...
 

@@ -109,7 +109,9 @@ CREATE TABLE outbox (
 
 CREATE INDEX outbox_by_run ON outbox (tenant, run);
 
-CREATE INDEX outbox_due ON outbox (due_at) WHERE state = 'due';
+CREATE INDEX outbox_by_target ON outbox (tenant, target, state, at);
+
+CREATE INDEX outbox_due ON outbox (target, due_at) WHERE state = 'due';
 
 -- What a person must decide, and what was decided.
 CREATE TABLE decisions (

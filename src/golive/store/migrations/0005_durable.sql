@@ -65,7 +65,9 @@ CREATE TABLE outbox (
     PRIMARY KEY (tenant, id)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX outbox_due ON outbox (due_at) WHERE state = 'due';
+CREATE INDEX outbox_due ON outbox (target, due_at) WHERE state = 'due';
+
+CREATE INDEX outbox_by_target ON outbox (tenant, target, state, at);
 
 CREATE INDEX outbox_by_run ON outbox (tenant, run);
 

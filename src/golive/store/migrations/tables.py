@@ -191,7 +191,8 @@ def _outbox(to: _Tables) -> None:
         _may("last_error", TEXT),
         key=("tenant", "id"), why="What is still to be told to the outside, and what became of it.",
     )  # fmt: skip
-    to.index("outbox_due", outbox.c.due_at, where="state = 'due'")
+    to.index("outbox_due", outbox.c.target, outbox.c.due_at, where="state = 'due'")
+    to.index("outbox_by_target", outbox.c.tenant, outbox.c.target, outbox.c.state, outbox.c.at)
     to.index("outbox_by_run", outbox.c.tenant, outbox.c.run)
     decisions = to.add(
         "decisions", *_run(), *_texts("id", "about", "subject", "agent"), _must("asked_at", REAL),

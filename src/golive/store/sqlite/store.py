@@ -150,10 +150,12 @@ class SqliteStore(Store):
         now = self._clock.now()
         return await self.read(lambda connection: work.due_decisions(connection, now, limit))
 
-    async def claim_messages(self, for_s: float, limit: int) -> list[Delivery]:
+    async def claim_messages(
+        self, for_s: float, limit: int, *, only: str | None = None, but: Sequence[str] = ()
+    ) -> list[Delivery]:
         """See `Store.claim_messages`."""
         now = self._clock.now()
-        return await self.call(lambda connection: work.claim_messages(connection, now, for_s, limit))
+        return await self.call(lambda connection: work.claim_messages(connection, now, for_s, limit, only, but))
 
     async def settle_message(
         self, tenant: str, id_: str, state: Literal["due", "sent", "dead"], at: float, error: str | None

@@ -8,7 +8,7 @@ from msgspec.structs import astuple
 
 from golive.core.errors import VersionTaken
 from golive.core.events import Event
-from golive.store.ports import DecisionRow, Delivery, KeyRow, RunFilter, RunView, ScheduleRow, VersionRow
+from golive.store.ports import DecisionRow, Delivery, DeliveryCount, KeyRow, RunFilter, RunView, ScheduleRow, VersionRow
 from golive.store.sqlite.work import DECISION_COLUMNS, DELIVERY_COLUMNS, decision, delivery
 
 T = TypeVar("T")
@@ -29,6 +29,10 @@ _PUT_KEY = f"INSERT OR REPLACE INTO keys ({KEY_COLUMNS}) VALUES ({','.join('?' *
 _KEY_USED = "UPDATE keys SET last_used_at = max(coalesce(last_used_at, ?), ?) WHERE tenant = ? AND id = ?"
 _CONTROL_CHANGED = "UPDATE installation SET control_version = control_version + 1"
 _SEND_AGAIN = "UPDATE outbox SET state = 'due', due_at = ?, done_at = NULL WHERE tenant = ? AND id = ?"
+_COUNTS = """
+SELECT target, state, count(*), min(at) FROM outbox WHERE tenant = ? AND (? IS NULL OR state = ?)
+GROUP BY target, state ORDER BY target, state
+"""
 _SCHEDULE_COLUMNS = ", ".join(ScheduleRow.__struct_fields__)
 _SCHEDULES = f"SELECT {_SCHEDULE_COLUMNS} FROM schedules WHERE tenant = ? ORDER BY name"
 _SCHEDULE = f"SELECT {_SCHEDULE_COLUMNS} FROM schedules WHERE tenant = ? AND name = ?"
@@ -124,19 +128,26 @@ class SqliteTenant:
         *,
         run: str | None = None,
         state: Literal["due", "sent", "dead"] | None = None,
+        target: str | None = None,
         before: str | None = None,
         limit: int = 50,
     ) -> list[Delivery]:
         """See `TenantStore.deliveries`."""
         where = f" AND state = '{state}'" if state in ("due", "sent", "dead") else ""
-        return [delivery(row) for row in await self._page("outbox", DELIVERY_COLUMNS, where, run, before, limit)]
+        rows = await self._page("outbox", DELIVERY_COLUMNS, where, run, before, limit, target)
+        return [delivery(row) for row in rows]
+
+    async def delivery_counts(self, state: Literal["due", "sent", "dead"] | None = None) -> list[DeliveryCount]:
+        """See `TenantStore.delivery_counts`."""
+        return [DeliveryCount(*row) for row in await self._rows(_COUNTS, state, state)]
 
     async def _page(
-        self, table: str, columns: str, where: str, run: str | None, before: str | None, limit: int
-    ) -> list[Any]:
+        self, table: str, columns: str, where: str, run: str | None, before: str | None, limit: int,
+        target: str | None = None,
+    ) -> list[Any]:  # fmt: skip
         """Rows whose `id` sorts by time, newest first."""
         sql, values = f"SELECT {columns} FROM {table} WHERE tenant = ?{where}", []
-        for condition, value in ((" AND run = ?", run), (" AND id < ?", before)):
+        for condition, value in ((" AND run = ?", run), (" AND target = ?", target), (" AND id < ?", before)):
             if value is not None:
                 sql += condition
                 values.append(value)

@@ -32,7 +32,13 @@ _DUE_DECISIONS = f"""
 SELECT {DECISION_COLUMNS} FROM decisions WHERE choice IS NULL AND expires_at <= ?
 ORDER BY expires_at, tenant, id LIMIT ?
 """
-_DUE_MESSAGES = "SELECT tenant, id FROM outbox WHERE state = 'due' AND due_at <= ? ORDER BY due_at, tenant, id LIMIT ?"
+_DUE_MESSAGES = """
+SELECT tenant, id FROM outbox WHERE state = 'due' AND due_at <= ?1 AND target NOT IN (SELECT value FROM json_each(?2))
+ORDER BY due_at, tenant, id LIMIT ?3
+"""
+_DUE_TO_ONE = """
+SELECT tenant, id FROM outbox WHERE state = 'due' AND due_at <= ?1 AND target = ?2 ORDER BY due_at, tenant, id LIMIT ?3
+"""
 _LEASE_MESSAGE = f"""
 UPDATE outbox SET due_at = ?, attempts = attempts + 1 WHERE tenant = ? AND id = ? RETURNING {DELIVERY_COLUMNS}
 """
@@ -93,9 +99,12 @@ def due_decisions(connection: sqlite3.Connection, now: float, limit: int) -> lis
     return [decision(row) for row in connection.execute(_DUE_DECISIONS, (now, max(0, limit)))]
 
 
-def claim_messages(connection: sqlite3.Connection, now: float, for_s: float, limit: int) -> list[Delivery]:
+def claim_messages(
+    connection: sqlite3.Connection, now: float, for_s: float, limit: int, only: str | None, but: Sequence[str]
+) -> list[Delivery]:
     """See `Store.claim_messages`."""
-    due = connection.execute(_DUE_MESSAGES, (now, max(0, limit))).fetchall()
+    where = (_DUE_TO_ONE, only) if only is not None else (_DUE_MESSAGES, msgspec.json.encode(list(but)).decode())
+    due = connection.execute(where[0], (now, where[1], max(0, limit))).fetchall()
     return [delivery(connection.execute(_LEASE_MESSAGE, (now + for_s, *key)).fetchone()) for key in due]
 
 
