@@ -31,7 +31,7 @@ from golive.runtime.state import RunState
 from golive.runtime.stream import Subscription
 from golive.store.sqlite.store import SqliteStore
 from golive.tenants.authorize import Principal
-from golive.tools.toolset import ToolInvocation, ToolOutcome
+from golive.tools.toolset import EffectRules, NotKnown, StatusAnswer, ToolInvocation, ToolOutcome
 
 PRINCIPAL = Principal("default", "key_1", "user")
 TARGET = "sim/sim-text"
@@ -96,6 +96,7 @@ class Tools:
         self.tools = tools
         self.calls: list[ToolInvocation] = []
         self.specs = tuple(ToolSpec(name, name, Raw(b'{"type":"object"}')) for name in sorted(tools))
+        self.effects: dict[str, EffectRules] = {name: EffectRules() for name in tools}
 
     async def start(self) -> None: ...
 
@@ -104,6 +105,12 @@ class Tools:
         if invocation.name not in self.tools:
             return ToolOutcome(False, f"there is no tool {invocation.name}", "tool.unknown")
         return await self.tools[invocation.name](invocation)
+
+    async def status(self, invocation: ToolInvocation, deadline: Deadline) -> StatusAnswer:
+        return NotKnown(f"{invocation.name} has no status function", "tool.unknown")
+
+    async def undo(self, invocation: ToolInvocation, result: str, deadline: Deadline) -> ToolOutcome:
+        return ToolOutcome(False, f"{invocation.name} has no undo function", "tool.unknown", begun=False)
 
     async def close(self) -> None: ...
 

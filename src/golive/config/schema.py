@@ -13,6 +13,7 @@ TARGET_REF = r"^[a-z][a-z0-9_-]*/.+$"
 BASE_URL = r"^https?://[^\s/@?#]+(/[^\s?#]*)?$"
 STORE_URL = r"^sqlite:[^\x00-\x1f\x7f]+$"
 VERSION = r"^[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}$"
+FUNCTION = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
 
 PATTERN_WORDS = {
     NAME: "a name of lower-case letters, digits, `_` and `-` that begins with a letter (63 at most)",
@@ -21,6 +22,7 @@ PATTERN_WORDS = {
     BASE_URL: "an address such as https://api.openai.com/v1, without user, password or query",
     STORE_URL: "`sqlite:PATH`",
     VERSION: "a version of letters, digits and `.+_-` (64 at most), such as `1.0.0` or `2026-11-21`",
+    FUNCTION: "the name of a function in tools.py",
 }
 """What each pattern asks for, in words, for messages about values that do not fit."""
 
@@ -271,6 +273,14 @@ class ToolConfig(Section):
     critical: bool = False
     """Whether no answer is whole without it: a run whose last call of it failed ends `partial`, and not `completed`.
     The run names it in `missing` either way."""
+    idempotent: bool = False
+    """Whether the same call under the same idempotency key may be carried out again, as it then changes nothing
+    further. So is a call whose outcome was lost in a crash; of others a person is asked."""
+    status: Annotated[str, Field(pattern=FUNCTION)] | None = None
+    """Name of a function in tools.py that tells whether a call was carried out: it returns None if not, and else the
+    result. Asked first about a call whose outcome was lost; no tool itself."""
+    undo: Annotated[str, Field(pattern=FUNCTION)] | None = None
+    """Name of a function in tools.py that takes a call back, for runs that are cancelled with undo; no tool itself."""
 
 
 class RoutingConfig(Section):

@@ -300,6 +300,13 @@ class ToolTimeout(ToolError):
     code = "tool.timeout"
 
 
+class ToolNotBegun(ToolError):
+    """Nothing was done: the time by which the call had to begin was over, as another server may hold the run now."""
+
+    code = "tool.not_begun"
+    retry_helps = True
+
+
 class WorkerCrashed(ToolError):
     """The worker process ended during the call."""
 

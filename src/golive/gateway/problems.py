@@ -76,6 +76,7 @@ TABLE: dict[str, tuple[int, str]] = {
     "tool.raised": (500, "Tool raised"),
     "tool.result_invalid": (500, "Tool result invalid"),
     "tool.timeout": (504, "Tool timed out"),
+    "tool.not_begun": (503, "Tool call not begun"),
     "tool.worker_crashed": (500, "Tool worker crashed"),
     "run.diverged": (500, "Replay diverged"),
 }

@@ -10,8 +10,9 @@ from golive.core.clock import Clock
 class ToolContext:
     """Context of one call. A tool receives it by annotating any one parameter: `ctx: ToolContext`.
 
-    `idempotency_key` is the same on every retry, resume and replay of this call: hand it on to whatever moves money or
-    sends mail. `state` is what `lifespan` yielded, None without one.
+    `idempotency_key` is the same on every retry, resume and replay of this call, and when its `status` function is
+    asked: hand it on to whatever moves money or sends mail. An `undo` function has a key of its own (the call's, and
+    "/undo"). `state` is what `lifespan` yielded, None without one.
     """
 
     tenant: str
@@ -22,6 +23,8 @@ class ToolContext:
     deadline_at: float
     """On `clock.monotonic()`."""
     clock: Clock
+    undoes: str | None = None
+    """In an `undo` function, the key of the call that it takes back."""
 
     def remaining(self) -> float:
         """Seconds until this call counts as failed, never below 0."""

@@ -7,6 +7,7 @@ what is a secret to the function it is handed.
 import asyncio
 import contextlib
 import inspect
+import math
 import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -15,14 +16,33 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from golive.core.clock import Clock
-from golive.core.errors import AgentError, GoliveError, ToolArgumentsInvalid, ToolError, ToolRaised, ToolUnknown
+from golive.core.deadline import Deadline
+from golive.core.errors import (
+    AgentError,
+    GoliveError,
+    ToolArgumentsInvalid,
+    ToolError,
+    ToolNotBegun,
+    ToolRaised,
+    ToolResultInvalid,
+    ToolUnknown,
+)
 from golive.core.tasks import Tasks
 from golive.tools.context import ToolContext
+from golive.tools.effects import EffectFunction, Role, setting
 from golive.tools.loading import LoadedTools, blame, describe
 from golive.tools.results import result_text
 from golive.tools.schema import Bound, Tool, nearest
 from golive.tools.threads import Threads
-from golive.tools.toolset import ToolOutcome
+from golive.tools.toolset import (
+    CarriedOut,
+    NotCarriedOut,
+    NotKnown,
+    StatusAnswer,
+    ToolInvocation,
+    ToolOutcome,
+    undo_key,
+)
 
 MAX_ERROR_CHARS = 2_000
 """Of a failed call, as the model is told of it."""
@@ -38,8 +58,15 @@ class Log(Protocol):
     def __call__(self, event: str, /, **fields: Any) -> None: ...
 
 
+Carried = ToolOutcome | NotCarriedOut
+"""What comes of a piece of work; NotCarriedOut of the role `status` alone, whose function returned None."""
+
+
 class Work(Struct, frozen=True):
-    """One call as it reaches the executor; `deadline_at` is on the executor's clock's monotonic scale."""
+    """One call as it reaches the executor, or what is wanted about it. `name`, `arguments` and `key` are the call's.
+
+    `deadline_at` is on the executor's clock's monotonic scale, and so is `begin_by`, after which no function is called.
+    """
 
     name: str
     arguments: bytes
@@ -47,24 +74,50 @@ class Work(Struct, frozen=True):
     run: str
     key: str
     deadline_at: float
+    begin_by: float = math.inf
+    role: Role = "call"
+    result: str = ""
+    """What the call had returned, for the role `undo`."""
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return self.name if self.role == "call" else f"{self.name} ({self.role})"
 
 
-def failed(error: GoliveError) -> ToolOutcome:
-    """The outcome that tells the model of `error`."""
-    return ToolOutcome(False, utf8_safe(str(error)), error.code)
+def failed(error: GoliveError, *, begun: bool = True) -> ToolOutcome:
+    """The outcome that tells the model of `error`; `begun` as in ToolOutcome."""
+    return ToolOutcome(False, utf8_safe(str(error)), error.code, begun)
 
 
-def told(outcome: ToolOutcome, redact: Callable[[str], str]) -> ToolOutcome:
+def not_begun(work: Work) -> ToolOutcome:
+    """`begin_by` is over, and the function was not called."""
+    message = f"{work.label} was not begun: the time by which it had to begin was over. Nothing was done."
+    return failed(ToolNotBegun(message, tool=work.name), begun=False)
+
+
+def told(carried: Carried, redact: Callable[[str], str]) -> ToolOutcome:
     """The outcome as model and client are told it: of a failure, no secret, and at most `MAX_ERROR_CHARS`.
 
     What a tool returns is its own affair and stays as it is.
     """
-    if outcome.ok:
-        return outcome
-    text = redact(outcome.content)
+    assert isinstance(carried, ToolOutcome), "only a status function says otherwise"
+    if carried.ok:
+        return carried
+    text = redact(carried.content)
     if len(text) > MAX_ERROR_CHARS:
         text = text[:MAX_ERROR_CHARS] + "…"
-    return ToolOutcome(False, text, outcome.error_code)
+    return ToolOutcome(False, text, carried.error_code, carried.begun)
+
+
+def answered(carried: Carried, redact: Callable[[str], str]) -> StatusAnswer:
+    """What a status function said. What JSON cannot hold is an answer all the same: that the call was carried out."""
+    if isinstance(carried, NotCarriedOut):
+        return carried
+    outcome = told(carried, redact)
+    if outcome.ok or outcome.error_code == ToolResultInvalid.code:
+        return CarriedOut(outcome)
+    return NotKnown(outcome.content, outcome.error_code or ToolError.code)
 
 
 def utf8_safe(text: str) -> str:
@@ -74,7 +127,14 @@ def utf8_safe(text: str) -> str:
 
 def unknown_tool(name: str, known: Any) -> ToolOutcome:
     """The answer to a model that invents a tool."""
-    return failed(ToolUnknown(f"There is no tool {name[:100]!r}.", remedy=nearest(name, known), tool=name[:100]))
+    error = ToolUnknown(f"There is no tool {name[:100]!r}.", remedy=nearest(name, known), tool=name[:100])
+    return failed(error, begun=False)
+
+
+def undeclared(tool: str, role: Role) -> ToolOutcome:
+    """The answer to whoever asks for a status or an undo function that the tool does not have."""
+    message = f"{tool} has no {role} function."
+    return failed(ToolUnknown(message, remedy=f"Name one as {setting(tool, role)}.", tool=tool), begun=False)
 
 
 def argument_bytes(arguments: str) -> bytes:
@@ -92,6 +152,18 @@ def argument_bytes(arguments: str) -> bytes:
             f"The arguments are {len(data):,} bytes, and the limit is {MAX_ARGUMENT_BYTES:,}.", remedy="Send less."
         )
     return data
+
+
+def work_of(invocation: ToolInvocation, role: Role, result: str, deadline: Deadline) -> Work:
+    """The work as it is handed to an executor.
+
+    Raises:
+        ToolArgumentsInvalid: see `argument_bytes`.
+    """
+    return Work(
+        invocation.name, argument_bytes(invocation.arguments), invocation.tenant, invocation.run, invocation.key,
+        deadline.at, invocation.begin_by, role, result,
+    )  # fmt: skip
 
 
 class Executor:
@@ -133,40 +205,59 @@ class Executor:
         await self._tasks.close()
         self.threads.close()
 
-    def stoppable(self, name: str) -> bool:
-        """Whether cancelling a call of this tool ends it: a thread cannot be stopped."""
-        tool = self.loaded.tools.get(name)
-        return tool is None or tool.is_async
+    def stoppable(self, work: Work) -> bool:
+        """Whether cancelling this work ends it: a thread cannot be stopped."""
+        target = self._target(work)
+        return target is None or target.is_async
 
-    async def call(self, work: Work) -> ToolOutcome:
+    async def call(self, work: Work) -> Carried:
         """Carries one call out. Raises nothing but CancelledError, and that only if this very task was cancelled."""
-        tool = self.loaded.tools.get(work.name)
-        if tool is None:
-            return unknown_tool(work.name, self.loaded.tools)
+        target = self._target(work)
+        if target is None:
+            known = work.role != "call" and work.name in self.loaded.tools
+            return undeclared(work.name, work.role) if known else unknown_tool(work.name, self.loaded.tools)
         try:
-            bound = tool.bind(work.arguments, lambda: self._context(work))
+            bound = self._bound(work, target)
         except ToolArgumentsInvalid as error:
-            return failed(error)
+            return failed(error, begun=False)
         except Exception as error:  # validators that users wrote may raise anything
-            return self._raised(work, error)
-        if tool.is_async:
-            return await self._await(work, tool.function(*bound.args, **bound.kwargs))
+            return self._raised(work, error, begun=False)
+        if target.is_async:
+            if self._over(work):
+                return not_begun(work)
+            return await self._await(work, target.function(*bound.args, **bound.kwargs))
         try:
-            done = await self.threads.run(lambda: self._in_thread(work, tool, bound))
+            done = await self.threads.run(lambda: self._in_thread(work, target, bound))
         except GoliveError as error:
-            return failed(ToolError(error.message, remedy=error.remedy))
-        return done if isinstance(done, ToolOutcome) else await self._await(work, done)
+            return failed(ToolError(error.message, remedy=error.remedy), begun=False)
+        return done if isinstance(done, Carried) else await self._await(work, done)
 
-    def _in_thread(self, work: Work, tool: Tool, bound: Bound) -> ToolOutcome | Awaitable[Any]:
+    def _target(self, work: Work) -> Tool | EffectFunction | None:
+        return (
+            self.loaded.tools.get(work.name) if work.role == "call" else self.loaded.effects.get((work.name, work.role))
+        )
+
+    def _bound(self, work: Work, target: Tool | EffectFunction) -> Bound:
+        if isinstance(target, Tool):
+            return target.bind(work.arguments, lambda: self._context(work))
+        return target.bind(work.arguments, lambda: self._context(work), work.result)
+
+    def _over(self, work: Work) -> bool:
+        """Asked right before the function is called: a process may have been frozen anywhere before that."""
+        return self._clock.monotonic() > work.begin_by
+
+    def _in_thread(self, work: Work, target: Tool | EffectFunction, bound: Bound) -> Carried | Awaitable[Any]:
+        if self._over(work):
+            return not_begun(work)
         try:
-            value = tool.function(*bound.args, **bound.kwargs)
+            value = target.function(*bound.args, **bound.kwargs)
         except BaseException as error:  # sys.exit() in a tool is a failed call
             return self._raised(work, error)
         if inspect.isawaitable(value):
             return value
         return self._returned(work, value)
 
-    async def _await(self, work: Work, running: Awaitable[Any]) -> ToolOutcome:
+    async def _await(self, work: Work, running: Awaitable[Any]) -> Carried:
         task = asyncio.current_task()
         assert task is not None
         try:
@@ -179,23 +270,26 @@ class Executor:
             return self._raised(work, error)
         return self._returned(work, value)
 
-    def _returned(self, work: Work, value: Any) -> ToolOutcome:
+    def _returned(self, work: Work, value: Any) -> Carried:
+        if work.role == "status" and value is None:
+            return NotCarriedOut()
         try:
             return ToolOutcome(True, result_text(value, work.name, self._max_result_bytes))
         except ToolError as error:
             return failed(error)
 
-    def _raised(self, work: Work, error: BaseException) -> ToolOutcome:
+    def _raised(self, work: Work, error: BaseException, *, begun: bool = True) -> ToolOutcome:
         """The server is told type and message, and tells the model (see `told`); the traceback goes to the log."""
         own = error.__traceback__.tb_next if error.__traceback__ is not None else None  # the first frame is ours
         trace = "".join(traceback.format_exception(type(error), error, own))
-        self._log("tool.raised", tenant=work.tenant, run=work.run, tool=work.name, traceback=trace)
-        return failed(ToolRaised(describe(error)[:MAX_RAISED_CHARS], tool=work.name))
+        self._log("tool.raised", tenant=work.tenant, run=work.run, tool=work.label, traceback=trace)
+        return failed(ToolRaised(describe(error)[:MAX_RAISED_CHARS], tool=work.name), begun=begun)
 
     def _context(self, work: Work) -> ToolContext:
+        undoes = work.key if work.role == "undo" else None
         return ToolContext(
-            tenant=work.tenant, run=work.run, idempotency_key=work.key, tool=work.name, state=self._state,
-            deadline_at=work.deadline_at, clock=self._clock,
+            tenant=work.tenant, run=work.run, idempotency_key=work.key if undoes is None else undo_key(undoes),
+            tool=work.name, state=self._state, deadline_at=work.deadline_at, clock=self._clock, undoes=undoes,
         )  # fmt: skip
 
     async def _live(self, lifespan: Callable[[], Any], entered: "asyncio.Future[None]") -> None:

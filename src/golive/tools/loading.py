@@ -1,7 +1,7 @@
 """Imports an agent's `tools.py` and finds the tools in it.
 
-Every public function that the file itself defines is a tool, except `lifespan`. Runs user code: in a worker, or in the
-server's own process in inline mode.
+Every public function that the file itself defines is a tool, except `lifespan` and those that [tools.NAME] names as
+`status` or `undo`. Runs user code: in a worker, or in the server's own process in inline mode.
 """
 
 import importlib.machinery
@@ -10,7 +10,7 @@ import inspect
 import sys
 import traceback
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +18,25 @@ from msgspec import Raw
 
 from golive.core.errors import AgentError
 from golive.core.messages import ToolSpec
+from golive.tools.effects import LIFESPAN, EffectFunction, Named, Role, effect_functions
 from golive.tools.schema import OPEN, Tool
 
 FILE = "tools.py"
-LIFESPAN = "lifespan"
 
 
 class LoadedTools:
     """What a folder's `tools.py` holds. `tools` is sorted by name; a missing file is an empty set."""
 
-    def __init__(self, tools: dict[str, Tool], lifespan: Callable[[], Any] | None, path: str) -> None:
+    def __init__(
+        self,
+        tools: dict[str, Tool],
+        lifespan: Callable[[], Any] | None,
+        path: str,
+        effects: dict[tuple[str, Role], EffectFunction] | None = None,
+    ) -> None:
+        """`effects`: functions about calls of a tool, by its name and what they do."""
         self.tools = tools
+        self.effects = effects or {}
         self.lifespan = lifespan
         self.path = path
 
@@ -45,8 +53,11 @@ class _Source(importlib.machinery.SourceFileLoader):
         return code
 
 
-def load_tools(folder: Path, module_name: str) -> LoadedTools:
+def load_tools(folder: Path, module_name: str, named: Iterable[Named] = ()) -> LoadedTools:
     """Imports `folder/tools.py` as `module_name`. Siblings are importable if the caller put the folder on sys.path.
+
+    Args:
+        named: functions that agent.toml names as `status` or `undo` of a tool.
 
     Raises:
         AgentError: it cannot be imported, or declares something unusable; names file, line and remedy.
@@ -55,11 +66,14 @@ def load_tools(folder: Path, module_name: str) -> LoadedTools:
     if not path.is_file():
         return LoadedTools({}, None, str(path))
     module = _import(path, module_name)
-    tools = [Tool(function, str(path)) for function in _functions(module)]
+    named = tuple(named)
+    about_calls = {name for each in named for _, name in each.each()}
+    found = [Tool(function, str(path)) for function in _functions(module, about_calls)]
     lifespan = getattr(module, LIFESPAN, None)
     if lifespan is not None:
         _check_lifespan(lifespan, path)
-    return LoadedTools({tool.name: tool for tool in sorted(tools, key=lambda tool: tool.name)}, lifespan, str(path))
+    tools = {tool.name: tool for tool in sorted(found, key=lambda tool: tool.name)}
+    return LoadedTools(tools, lifespan, str(path), effect_functions(module, tools, named, str(path)))
 
 
 def expose(folder: Path) -> None:
@@ -115,12 +129,13 @@ def _import_remedy(error: BaseException) -> str:
     return "Correct the code at that line."
 
 
-def _functions(module: types.ModuleType) -> list[Callable[..., Any]]:
+def _functions(module: types.ModuleType, but: Collection[str]) -> list[Callable[..., Any]]:
     return [
         value
         for name, value in vars(module).items()
         if not name.startswith("_")
         and name != LIFESPAN
+        and name not in but
         and callable(value)
         and not inspect.isclass(value)
         and getattr(value, "__module__", None) == module.__name__

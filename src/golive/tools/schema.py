@@ -76,10 +76,7 @@ class Tool:
         Raises:
             ToolArgumentsInvalid: with a text that tells the model what is wrong with which argument.
         """
-        try:
-            values = self._validate(arguments if arguments.strip() else b"{}").__dict__
-        except ValidationError as error:
-            raise self._invalid(error) from None
+        values = self._checked(arguments)
         args: list[Any] = []
         kwargs: dict[str, Any] = {}
         for name, field, positional_only in self.parameters:
@@ -89,6 +86,27 @@ class Tool:
             else:
                 kwargs[name] = value
         return Bound(args, kwargs)
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The parameters that the model fills."""
+        return tuple(parameter.name for parameter in self.parameters if parameter.field)
+
+    def values(self, arguments: bytes) -> dict[str, Any]:
+        """What the model's JSON text means, by parameter, defaults included.
+
+        Raises:
+            ToolArgumentsInvalid: as `bind`.
+        """
+        values = self._checked(arguments)
+        return {name: values[field] for name, field, _ in self.parameters if field}
+
+    def _checked(self, arguments: bytes) -> dict[str, Any]:
+        try:
+            values: dict[str, Any] = self._validate(arguments if arguments.strip() else b"{}").__dict__
+        except ValidationError as error:
+            raise self._invalid(error) from None
+        return values
 
     def _check_shape(self, inner: Callable[..., Any]) -> None:
         if not _NAME.fullmatch(self.name):
@@ -103,7 +121,7 @@ class Tool:
         for index, parameter in enumerate(signature.parameters.values()):
             positional_only = parameter.kind is inspect.Parameter.POSITIONAL_ONLY
             annotation = self._annotation(parameter, names)
-            if _is_context(annotation):
+            if is_context(annotation):
                 if any(not known.field for known in self.parameters):
                     raise self._unusable("there are two contexts", "Keep one ToolContext.", parameter.name)
                 self.parameters.append(Parameter(parameter.name, "", positional_only))
@@ -163,8 +181,7 @@ class Tool:
 
     def _invalid(self, error: ValidationError) -> ToolArgumentsInvalid:
         problems = error.errors(include_url=False, include_context=False)
-        known = [parameter.name for parameter in self.parameters if parameter.field]
-        lines = [_problem(problem, known) for problem in problems[:MAX_PROBLEMS]]
+        lines = [_problem(problem, self.arguments) for problem in problems[:MAX_PROBLEMS]]
         if len(problems) > MAX_PROBLEMS:
             lines.append(f"and {len(problems) - MAX_PROBLEMS} more")
         text = "\n".join(f"- {line}" for line in lines)
@@ -181,7 +198,8 @@ def nearest(name: str, known: typing.Iterable[str]) -> str:
     return f"There are: {', '.join(names[:50])}." if names else "There are none."
 
 
-def _is_context(annotation: Any) -> bool:
+def is_context(annotation: Any) -> bool:
+    """Whether a parameter of this type is given the call's ToolContext."""
     if typing.get_origin(annotation) is typing.Annotated:
         annotation = typing.get_args(annotation)[0]
     alternatives = [part for part in typing.get_args(annotation) if part is not types.NoneType]
@@ -222,7 +240,7 @@ def _untitled(schema: Any) -> Any:
     return kept
 
 
-def _problem(problem: ErrorDetails, known: list[str]) -> str:
+def _problem(problem: ErrorDetails, known: tuple[str, ...]) -> str:
     place = ".".join(str(part) for part in problem["loc"])[: MAX_SHOWN * 2]
     if problem["type"] == "json_invalid":
         return f"they are not JSON: {problem['msg'].removeprefix('Invalid JSON: ')}"

@@ -1,5 +1,7 @@
-"""The contract between the run loop and whatever carries tools out."""
+"""The contract between the run loop and what carries tools out, tells whether it did, and takes back what it did."""
 
+import math
+from collections.abc import Mapping
 from typing import Protocol
 
 from msgspec import Struct
@@ -17,6 +19,10 @@ class ToolInvocation(Struct, frozen=True):
     name: str
     arguments: str
     """JSON text as the model wrote it; may be invalid."""
+    begin_by: float = math.inf
+    """Nobody begins the call after this time, monotonic seconds of this machine (CLOCK_MONOTONIC, which is one clock
+    for all of its processes): from then on another replica may be carrying the run on. The outcome then is
+    `tool.not_begun`, and whoever still holds the run may ask again."""
 
 
 class ToolOutcome(Struct, frozen=True):
@@ -25,14 +31,59 @@ class ToolOutcome(Struct, frozen=True):
     ok: bool
     content: str
     error_code: str | None = None
+    begun: bool = True
+    """False only where the tool's function was certainly not called, so that nothing can have taken effect."""
+
+
+class EffectRules(Struct, frozen=True):
+    """What [tools.NAME] declares of a tool's effects: what may be done about a call whose outcome nobody knows."""
+
+    idempotent: bool = False
+    """The same call under the same key may be carried out again: it then changes nothing further."""
+    status: bool = False
+    """There is a function that tells whether a call was carried out."""
+    undo: bool = False
+    """There is a function that takes a call back."""
+
+
+class CarriedOut(Struct, frozen=True):
+    """The call was carried out. `outcome` is what the model is told of it, not `ok` if JSON cannot hold it."""
+
+    outcome: ToolOutcome
+
+
+class NotCarriedOut(Struct, frozen=True):
+    """The call was not carried out."""
+
+
+class NotKnown(Struct, frozen=True):
+    """Whether the call was carried out could not be learned: the status function raised, timed out or never ran."""
+
+    reason: str
+    """For people, without secrets."""
+    error_code: str
+    """Of the error tree; `tool.not_begun` where asking again may help at once."""
+
+
+StatusAnswer = CarriedOut | NotCarriedOut | NotKnown
+
+
+def undo_key(key: str) -> str:
+    """The idempotency key under which the call of `key` is taken back."""
+    return f"{key}/undo"
 
 
 class Toolset(Protocol):
-    """Tools of one agent version. Implementations (worker processes, inline) pass `tests/contract/test_toolset.py`."""
+    """Tools of one agent version. Implementations (worker processes, inline) pass `tests/contract/test_toolset*.py`."""
 
     @property
     def specs(self) -> tuple[ToolSpec, ...]:
         """The tools, as models are told of them, sorted by name; known once `start` has returned."""
+        ...
+
+    @property
+    def effects(self) -> Mapping[str, EffectRules]:
+        """What each tool of `specs` declares of its effects, by its name; known once `start` has returned."""
         ...
 
     async def start(self) -> None:
@@ -47,6 +98,28 @@ class Toolset(Protocol):
         """Carries one call out within the deadline.
 
         Never raises for what the tool does (raise, hang, crash, bad result); a cancelled caller abandons the call.
+        """
+        ...
+
+    async def status(self, invocation: ToolInvocation, deadline: Deadline) -> StatusAnswer:
+        """Asks the tool's status function whether this call was carried out, within the deadline and the tool's time.
+
+        Never raises for what the function does; a tool without one is `NotKnown`.
+
+        Args:
+            invocation: as it was when the call was made, but for `begin_by`, which is about the question.
+        """
+        ...
+
+    async def undo(self, invocation: ToolInvocation, result: str, deadline: Deadline) -> ToolOutcome:
+        """Takes a call back that was carried out, by the tool's undo function, within the deadline and the tool's time.
+
+        Never raises for what the function does; a tool without one fails, not begun.
+
+        Args:
+            invocation: as it was when the call was made, with the call's own key: the function is given `undo_key` of
+                it. `begin_by` is about the undoing.
+            result: what the model was told of the call.
         """
         ...
 

@@ -17,12 +17,13 @@ from golive.core.errors import AgentError, Overloaded, ToolArgumentsInvalid, Too
 from golive.core.messages import ToolSpec
 from golive.core.tasks import Tasks
 from golive.guards.redact import Redactor
-from golive.tools.executor import Executor, Log, Work, argument_bytes, failed, told, unknown_tool
+from golive.tools.effects import Role
+from golive.tools.executor import Carried, Executor, Log, Work, answered, failed, told, unknown_tool, work_of
 from golive.tools.loading import FILE, expose, load_tools
-from golive.tools.toolset import ToolInvocation, ToolOutcome
-from golive.workers.outcomes import timed_out
+from golive.tools.toolset import EffectRules, StatusAnswer, ToolInvocation, ToolOutcome
+from golive.workers.outcomes import not_served, timed_out
 from golive.workers.places import Places
-from golive.workers.settings import tool_timeouts
+from golive.workers.settings import effect_rules, named_functions, tool_timeouts
 
 MAX_ABANDONED = 64
 """Threads that may hang in calls nobody waits for, above `worker.concurrency`; beyond, sync tools are refused."""
@@ -69,12 +70,17 @@ class InlineToolset:
         self._tasks = Tasks(f"inline.{self._name}")
         self._executor: Executor | None = None
         self._specs: tuple[ToolSpec, ...] = ()
+        self._effects: dict[str, EffectRules] = {}
         self._timeouts: dict[str, tuple[float, str]] = {}
         self._closed = False
 
     @property
     def specs(self) -> tuple[ToolSpec, ...]:
         return self._specs
+
+    @property
+    def effects(self) -> Mapping[str, EffectRules]:
+        return self._effects
 
     @property
     def abandoned(self) -> int:
@@ -87,9 +93,10 @@ class InlineToolset:
         Raises:
             AgentError: see Toolset.
         """
+        named = named_functions(self._settings, self._folder)
         _open(self._folder)
         try:
-            loaded = load_tools(self._folder, f"golive_tools_{next(_numbers)}")
+            loaded = load_tools(self._folder, f"golive_tools_{next(_numbers)}", named)
             threads = self._config.concurrency + MAX_ABANDONED
             executor = Executor(
                 loaded, clock=self._clock, threads=threads, max_result_bytes=self._limits.max_tool_result_bytes,
@@ -101,33 +108,41 @@ class InlineToolset:
             _shut(self._folder)
             raise
         self._executor, self._specs, self._timeouts = executor, loaded.specs, timeouts
+        self._effects = effect_rules(loaded.specs, self._settings)
         self._places.add(_Here(self._config.concurrency))
 
     async def call(self, invocation: ToolInvocation, deadline: Deadline) -> ToolOutcome:
-        return told(await self._call(invocation, deadline), self._redact)
+        return told(await self._carry_out(invocation, "call", deadline), self._redact)
 
-    async def _call(self, invocation: ToolInvocation, deadline: Deadline) -> ToolOutcome:
+    async def status(self, invocation: ToolInvocation, deadline: Deadline) -> StatusAnswer:
+        return answered(await self._carry_out(invocation, "status", deadline), self._redact)
+
+    async def undo(self, invocation: ToolInvocation, result: str, deadline: Deadline) -> ToolOutcome:
+        return told(await self._carry_out(invocation, "undo", deadline, result), self._redact)
+
+    async def _carry_out(self, invocation: ToolInvocation, role: Role, deadline: Deadline, result: str = "") -> Carried:
         known = self._timeouts.get(invocation.name)
         if known is None or self._executor is None:
             return unknown_tool(invocation.name, self._timeouts)
         if self._closed:
-            return failed(self._closing())
+            return failed(self._closing(), begun=False)
         deadline = deadline.sooner(Deadline.after(self._clock, *known))
-        if not deadline.remaining(self._clock):
-            return timed_out(invocation.name, deadline, started=False)
         try:
-            arguments = argument_bytes(invocation.arguments)
-            here = await self._places.take(deadline.remaining(self._clock))
+            work = work_of(invocation, role, result, deadline)
+            here = await self._places.take(self._left(work, deadline)) if self._left(work, deadline) else None
         except (ToolArgumentsInvalid, WorkerCrashed) as error:
-            return failed(error)
+            return failed(error, begun=False)
         except Overloaded as error:
-            return failed(ToolError(error.message, remedy=error.remedy))
+            return failed(ToolError(error.message, remedy=error.remedy), begun=False)
         if here is None:
-            return timed_out(invocation.name, deadline, started=False)
-        work = Work(invocation.name, arguments, invocation.tenant, invocation.run, invocation.key, deadline.at)
-        task = self._tasks.start(self._executor.call(work), invocation.name)
+            return not_served(work, deadline)
+        task = self._tasks.start(self._executor.call(work), work.label)
         task.add_done_callback(lambda _: self._places.give_back(here))
-        return await self._outcome(task, invocation.name, deadline)
+        return await self._outcome(task, work, deadline)
+
+    def _left(self, work: Work, deadline: Deadline) -> float:
+        """Seconds in which it may still begin, never below 0."""
+        return max(0.0, min(deadline.at, work.begin_by) - self._clock.monotonic())
 
     async def close(self) -> None:
         if self._closed:
@@ -158,7 +173,7 @@ class InlineToolset:
             )
         entering.result()
 
-    async def _outcome(self, task: "asyncio.Task[ToolOutcome]", tool: str, deadline: Deadline) -> ToolOutcome:
+    async def _outcome(self, task: "asyncio.Task[Carried]", work: Work, deadline: Deadline) -> Carried:
         """The place is freed when the task ends, which may be after its caller has gone."""
         try:
             await asyncio.wait([task], timeout=deadline.remaining(self._clock))
@@ -170,7 +185,7 @@ class InlineToolset:
         if self._closed:
             return failed(self._closing())
         task.cancel()
-        return timed_out(tool, deadline, started=True)
+        return timed_out(work.label, deadline, started=True)
 
     async def _leave(self, executor: Executor) -> None:
         await self._tasks.close()

@@ -19,9 +19,9 @@ from typing import Any
 from golive.core.clock import SystemClock
 from golive.core.errors import AgentError, ToolTimeout
 from golive.core.tasks import Tasks
-from golive.tools.executor import Executor, Work, utf8_safe
+from golive.tools.executor import Carried, Executor, Work, utf8_safe
 from golive.tools.loading import LoadedTools, expose, load_tools
-from golive.tools.toolset import ToolOutcome
+from golive.tools.toolset import NotCarriedOut, ToolOutcome
 from golive.workers import protocol
 from golive.workers.progress import Progress
 from golive.workers.protocol import (
@@ -33,6 +33,7 @@ from golive.workers.protocol import (
     Heard,
     Hello,
     Logged,
+    NeverDone,
     Refused,
     Setup,
     Spec,
@@ -62,7 +63,7 @@ def main() -> None:
     expose(folder)
     sys.argv = [str(folder / "tools.py")]
     try:
-        loaded = load_tools(folder, MODULE)
+        loaded = load_tools(folder, MODULE, setup.named)
         asyncio.run(_serve(channel, setup, loaded, progress))
     except AgentError as error:
         channel.setblocking(True)
@@ -129,7 +130,7 @@ class _Connection(asyncio.Protocol):
         self._clock = SystemClock()
         self._frames = Frames(protocol.to_worker)
         self._progress = progress
-        self._running: dict[int, tuple[asyncio.Task[ToolOutcome | None], str]] = {}
+        self._running: dict[int, tuple[asyncio.Task[Carried | None], Work]] = {}
         self._transport: asyncio.Transport | None = None
         self._early: list[Logged] = []
 
@@ -167,12 +168,15 @@ class _Connection(asyncio.Protocol):
         if self.stopped.is_set():
             return
         deadline_at = self._clock.monotonic() + call.remaining_s
-        work = Work(call.name, call.arguments, call.tenant, call.run, call.key, deadline_at)
+        work = Work(
+            call.name, call.arguments, call.tenant, call.run, call.key, deadline_at, call.begin_by, call.role,
+            call.result,
+        )  # fmt: skip
         task = self.calls.start(self._carry_out(call.id, work), call.name)
-        self._running[call.id] = (task, call.name)
+        self._running[call.id] = (task, work)
         task.add_done_callback(lambda done: self._ended(call.id, done))
 
-    async def _carry_out(self, call_id: int, work: Work) -> ToolOutcome | None:
+    async def _carry_out(self, call_id: int, work: Work) -> Carried | None:
         return await self.executor.call(work) if self._progress.begin(call_id) else None
 
     def _cancel(self, call_id: int) -> None:
@@ -180,17 +184,19 @@ class _Connection(asyncio.Protocol):
         if running is None:
             return
         self.send(Heard(call_id))
-        task, name = running
-        if call_id > self._progress.begun or self.executor.stoppable(name):
+        task, work = running
+        if call_id > self._progress.begun or self.executor.stoppable(work):
             task.cancel()
 
-    def _ended(self, call_id: int, task: "asyncio.Task[ToolOutcome | None]") -> None:
+    def _ended(self, call_id: int, task: "asyncio.Task[Carried | None]") -> None:
         del self._running[call_id]
         outcome = ToolOutcome(False, "cancelled", ToolTimeout.code) if task.cancelled() else task.result()
         if outcome is None:
             self.send(Unbegun(call_id))
+        elif isinstance(outcome, NotCarriedOut):
+            self.send(NeverDone(call_id))
         else:
-            self.send(Done(call_id, outcome.ok, outcome.content, outcome.error_code))
+            self.send(Done(call_id, outcome.ok, outcome.content, outcome.error_code, outcome.begun))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import signal
 
 from golive.core.deadline import Deadline
 from golive.core.errors import ToolTimeout, WorkerCrashed
-from golive.tools.executor import failed
+from golive.tools.executor import Work, failed, not_begun
 from golive.tools.toolset import ToolOutcome
 
 
@@ -12,7 +12,13 @@ def timed_out(tool: str, deadline: Deadline, *, started: bool) -> ToolOutcome:
     """The deadline passed, in the call or in the queue before it."""
     effect = "It may have taken effect all the same." if started else "It was not started."
     message = f"{tool} was not done within {deadline.seconds:g} s ({deadline.limit}). {effect}"
-    return failed(ToolTimeout(message, tool=tool, limit=deadline.limit, seconds=deadline.seconds))
+    error = ToolTimeout(message, tool=tool, limit=deadline.limit, seconds=deadline.seconds)
+    return failed(error, begun=started)
+
+
+def not_served(work: Work, deadline: Deadline) -> ToolOutcome:
+    """No place was free until the deadline, or until the work had to begin, whichever came first."""
+    return not_begun(work) if work.begin_by < deadline.at else timed_out(work.label, deadline, started=False)
 
 
 def crashed(tool: str, how: str, running: int) -> ToolOutcome:

@@ -16,15 +16,16 @@ from golive.core.health import Dependency
 from golive.core.messages import ToolSpec
 from golive.core.tasks import Tasks
 from golive.guards.redact import Redactor
-from golive.tools.executor import Log, argument_bytes, failed, told, unknown_tool
+from golive.tools.effects import Role
+from golive.tools.executor import Carried, Log, Work, answered, failed, told, unknown_tool, work_of
 from golive.tools.loading import FILE
-from golive.tools.toolset import ToolInvocation, ToolOutcome
+from golive.tools.toolset import EffectRules, StatusAnswer, ToolInvocation, ToolOutcome
 from golive.workers.environment import worker_environment
-from golive.workers.outcomes import timed_out
+from golive.workers.outcomes import not_served
 from golive.workers.places import Places
 from golive.workers.process import WorkerProcess
 from golive.workers.scratch import Scratch
-from golive.workers.settings import tool_timeouts
+from golive.workers.settings import effect_rules, named_functions, tool_timeouts
 from golive.workers.spawn import Plan
 
 HOME_PREFIX = "golive-worker-"
@@ -85,6 +86,7 @@ class WorkerToolset:
         """Every process we started and that has not ended, retired ones included, oldest first."""
         self._tasks = Tasks(f"workers.{self._name}")
         self._specs: tuple[ToolSpec, ...] = ()
+        self._effects: dict[str, EffectRules] = {}
         self._timeouts: dict[str, tuple[float, str]] = {}
         self._home: Scratch | None = None
         self._plan: Plan | None = None
@@ -99,12 +101,17 @@ class WorkerToolset:
     def specs(self) -> tuple[ToolSpec, ...]:
         return self._specs
 
+    @property
+    def effects(self) -> Mapping[str, EffectRules]:
+        return self._effects
+
     async def start(self) -> None:
         """Returns when the first worker is ready; further ones follow in the background. No tools.py, no process.
 
         Raises:
             AgentError: tools.py cannot be served, or settings name what it does not have.
         """
+        named = named_functions(self._settings, self._folder)
         if not (self._folder / FILE).is_file():
             self._timeouts = tool_timeouts((), self._settings, self._folder)
             self._started = True
@@ -114,12 +121,13 @@ class WorkerToolset:
             environment = worker_environment(self._environ, self._config.env, str(self._home.path))
             limits, config = self._limits, self._config
             self._plan = Plan(
-                self._folder, config.concurrency, limits.max_tool_result_bytes, config.start_s, environment
+                self._folder, config.concurrency, limits.max_tool_result_bytes, config.start_s, environment, named
             )
             first = self._new(self._plan)
             await first.start()
             self._specs = first.specs
             self._timeouts = tool_timeouts(self._specs, self._settings, self._folder)
+            self._effects = effect_rules(self._specs, self._settings)
         except BaseException:
             await self.close()
             raise
@@ -129,32 +137,43 @@ class WorkerToolset:
             self._tasks.start(self._bring_up(), "start")
 
     async def call(self, invocation: ToolInvocation, deadline: Deadline) -> ToolOutcome:
-        return told(await self._call(invocation, deadline), self._redact)
+        return told(await self._carry_out(invocation, "call", deadline), self._redact)
 
-    async def _call(self, invocation: ToolInvocation, deadline: Deadline) -> ToolOutcome:
+    async def status(self, invocation: ToolInvocation, deadline: Deadline) -> StatusAnswer:
+        return answered(await self._carry_out(invocation, "status", deadline), self._redact)
+
+    async def undo(self, invocation: ToolInvocation, result: str, deadline: Deadline) -> ToolOutcome:
+        return told(await self._carry_out(invocation, "undo", deadline, result), self._redact)
+
+    async def _carry_out(self, invocation: ToolInvocation, role: Role, deadline: Deadline, result: str = "") -> Carried:
         known = self._timeouts.get(invocation.name)
         if known is None:
             return unknown_tool(invocation.name, self._timeouts)
-        try:
-            arguments = argument_bytes(invocation.arguments)
-        except ToolArgumentsInvalid as error:
-            return failed(error)
         deadline = deadline.sooner(Deadline.after(self._clock, *known))
-        outcome: ToolOutcome | None = None
-        while outcome is None:  # None as well: a worker was lost, or stalled, before it began the call
-            if not deadline.remaining(self._clock):
-                return timed_out(invocation.name, deadline, started=False)
+        try:
+            work = work_of(invocation, role, result, deadline)
+        except ToolArgumentsInvalid as error:
+            return failed(error, begun=False)
+        carried: Carried | None = None
+        while carried is None:  # None as well: a worker was lost, or stalled, before it began the call
+            left = self._left(work, deadline)
             try:
-                worker = self._places.try_take() or await self._wait(deadline)
+                worker = (self._places.try_take() or await self._wait(left)) if left else None
             except GoliveError as error:
-                return failed(error if isinstance(error, ToolError) else ToolError(error.message, remedy=error.remedy))
+                if not isinstance(error, ToolError):
+                    error = ToolError(error.message, remedy=error.remedy)
+                return failed(error, begun=False)
             if worker is None:
-                return timed_out(invocation.name, deadline, started=False)
-            if worker.accepting:  # it may be lost between handing it over and our turn
-                outcome = await worker.call(invocation, arguments, deadline)
+                return not_served(work, deadline)
+            if worker.accepting and self._left(work, deadline):  # both may end between the place and our turn
+                carried = await worker.call(work, deadline)
             else:
                 self._places.give_back(worker)
-        return outcome
+        return carried
+
+    def _left(self, work: Work, deadline: Deadline) -> float:
+        """Seconds in which it may still begin, never below 0."""
+        return max(0.0, min(deadline.at, work.begin_by) - self._clock.monotonic())
 
     def health(self) -> Dependency:
         """Up while a worker takes calls."""
@@ -234,12 +253,12 @@ class WorkerToolset:
 
     # ---- starting ----------------------------------------------------------------------------------------------------
 
-    async def _wait(self, deadline: Deadline) -> WorkerProcess | None:
+    async def _wait(self, seconds: float) -> WorkerProcess | None:
         if self._closed:
             raise self._closing()
         if self._refuses and self._trouble is not None:
             raise self._trouble
-        return await self._places.take(deadline.remaining(self._clock))
+        return await self._places.take(seconds)
 
     def _new(self, plan: Plan) -> WorkerProcess:
         worker = WorkerProcess(plan, self, clock=self._clock, log=self._log)

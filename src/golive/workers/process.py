@@ -15,13 +15,25 @@ from golive.core.clock import Clock
 from golive.core.deadline import Deadline
 from golive.core.errors import AgentError, DeadlineExceeded
 from golive.core.messages import ToolSpec
-from golive.tools.executor import Log
-from golive.tools.toolset import ToolInvocation, ToolOutcome
+from golive.tools.executor import Carried, Log, Work
+from golive.tools.toolset import NotCarriedOut, ToolOutcome
 from golive.workers import protocol
 from golive.workers.hearing import Channel, Streams
 from golive.workers.outcomes import crashed, exit_text, timed_out
 from golive.workers.progress import SETTLE_S, Progress
-from golive.workers.protocol import Call, Cancel, Done, FromWorker, Heard, Hello, Logged, Setup, Stop, Unbegun
+from golive.workers.protocol import (
+    Call,
+    Cancel,
+    Done,
+    FromWorker,
+    Heard,
+    Hello,
+    Logged,
+    NeverDone,
+    Setup,
+    Stop,
+    Unbegun,
+)
 from golive.workers.spawn import Plan, spawn
 
 STALLED_S = 0.5
@@ -63,9 +75,7 @@ class Owner(Protocol):
 class _Pending:
     __slots__ = ("deadline", "future", "heard", "sent_at", "timer", "tool")
 
-    def __init__(
-        self, future: "asyncio.Future[ToolOutcome | None]", tool: str, deadline: Deadline, sent_at: float
-    ) -> None:
+    def __init__(self, future: "asyncio.Future[Carried | None]", tool: str, deadline: Deadline, sent_at: float) -> None:
         self.future = future
         self.tool = tool
         self.deadline = deadline
@@ -136,7 +146,7 @@ class WorkerProcess:
         self.specs = tuple(ToolSpec(spec.name, spec.description, Raw(spec.parameters)) for spec in hello.specs)
         self._log("worker.started", pid=self.pid, ms=round((self._clock.monotonic() - self.started_at) * 1000, 1))
 
-    async def call(self, invocation: ToolInvocation, arguments: bytes, deadline: Deadline) -> ToolOutcome | None:
+    async def call(self, work: Work, deadline: Deadline) -> Carried | None:
         """Carries one call out. The caller holds a place; it is freed (`Owner.freed`) when the call has really ended,
         which for one that is cancelled or timed out may be later than this returns.
 
@@ -147,14 +157,17 @@ class WorkerProcess:
         call_id = self._last_id
         now = self._clock.monotonic()
         remaining = max(0.0, deadline.at - now)
-        pending = _Pending(self._loop.create_future(), invocation.name, deadline, now)
+        pending = _Pending(self._loop.create_future(), work.label, deadline, now)
         pending.timer = self._loop.call_later(remaining, self._expired, call_id)
         self._calls[call_id] = pending
         if self._watch is None:
             self._watch = self._loop.call_later(STALLED_S, self._look)
         self._send(
-            Call(call_id, invocation.name, arguments, invocation.tenant, invocation.run, invocation.key, remaining)
-        )
+            Call(
+                call_id, work.name, work.arguments, work.tenant, work.run, work.key, remaining, work.begin_by,
+                work.role, work.result,
+            )
+        )  # fmt: skip
         try:
             return await pending.future
         except asyncio.CancelledError:
@@ -198,7 +211,7 @@ class WorkerProcess:
         self._streams.open(self.pid, self._clock, self._log)
         await self._loop.create_unix_connection(lambda: Channel(self), sock=born.socket)
         plan = self._plan
-        self._send(Setup(str(plan.folder), plan.concurrency, plan.max_result_bytes, os.getpid()))
+        self._send(Setup(str(plan.folder), plan.concurrency, plan.max_result_bytes, os.getpid(), plan.named))
 
     async def _ended_early(self) -> AgentError:
         await self._last_words()
@@ -222,7 +235,9 @@ class WorkerProcess:
             self.stalled = False
             self._owner.revived(self)
         if isinstance(message, Done):
-            self._done(message)
+            self._done(message.id, ToolOutcome(message.ok, message.content, message.error_code, message.begun))
+        elif isinstance(message, NeverDone):
+            self._done(message.id, NotCarriedOut())
         elif isinstance(message, Logged):
             self._log(message.event, **{**message.fields, "pid": self.pid})
         elif isinstance(message, Heard):
@@ -281,10 +296,10 @@ class WorkerProcess:
         if self._channel is not None and not self._channel.is_closing():
             self._channel.write(protocol.encode(message))
 
-    def _done(self, done: Done) -> None:
-        pending = self._ended(done.id)
+    def _done(self, call_id: int, carried: Carried) -> None:
+        pending = self._ended(call_id)
         if pending is not None and not pending.future.done():
-            pending.future.set_result(ToolOutcome(done.ok, done.content, done.error_code))
+            pending.future.set_result(carried)
         self.answered += pending is not None
         self._end_if_forsaken()
 

@@ -9,8 +9,11 @@ from typing import Generic, TypeVar
 import msgspec
 from msgspec import Struct
 
+from golive.tools.effects import Named, Role
+
 MAX_FRAME_BYTES = 33_554_432
-"""Above the largest arguments (8 MiB) and the largest `max_tool_result_bytes` (10 MiB), with room for the rest."""
+"""Above the largest arguments (8 MiB) and the largest `max_tool_result_bytes` (10 MiB) together, with room for the
+rest."""
 
 _HEAD = 4
 
@@ -22,10 +25,12 @@ class Setup(Struct, array_like=True, tag=0, frozen=True):
     concurrency: int
     max_result_bytes: int
     server_pid: int
+    named: tuple[Named, ...] = ()
 
 
 class Call(Struct, array_like=True, tag=1, frozen=True, gc=False):
-    """One call; `remaining_s` until the server stops waiting."""
+    """One call, or what is wanted about it; `remaining_s` until the server stops waiting. `begin_by` is a time of the
+    clock that all processes of the machine share; after it the worker begins nothing."""
 
     id: int
     name: str
@@ -34,6 +39,9 @@ class Call(Struct, array_like=True, tag=1, frozen=True, gc=False):
     run: str
     key: str
     remaining_s: float
+    begin_by: float
+    role: Role = "call"
+    result: str = ""
 
 
 class Cancel(Struct, array_like=True, tag=2, frozen=True, gc=False):
@@ -76,6 +84,7 @@ class Done(Struct, array_like=True, tag=2, frozen=True, gc=False):
     ok: bool
     content: str
     error_code: str | None
+    begun: bool
 
 
 class Logged(Struct, array_like=True, tag=3, frozen=True):
@@ -97,8 +106,14 @@ class Unbegun(Struct, array_like=True, tag=5, frozen=True, gc=False):
     id: int
 
 
+class NeverDone(Struct, array_like=True, tag=6, frozen=True, gc=False):
+    """The status function has ended, and says that the call was not carried out."""
+
+    id: int
+
+
 ToWorker = Setup | Call | Cancel | Stop
-FromWorker = Hello | Refused | Done | Logged | Heard | Unbegun
+FromWorker = Hello | Refused | Done | Logged | Heard | Unbegun | NeverDone
 
 _encoder = msgspec.msgpack.Encoder()
 to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)

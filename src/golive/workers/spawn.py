@@ -12,6 +12,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from golive.core.errors import AgentError
+from golive.tools.effects import Named
 from golive.workers.hearing import Listener, Streams
 from golive.workers.progress import Progress, share
 
@@ -24,6 +25,7 @@ class Plan(Struct, frozen=True):
     max_result_bytes: int
     start_s: float
     environment: Mapping[str, str]
+    named: tuple[Named, ...] = ()
 
 
 class Born(NamedTuple):
