@@ -93,9 +93,10 @@ class Recovering:
             rung = self._next(answer, request, error, ctx) if breaks <= MAX_BREAKS else None
             if failures.of(error).moves:
                 answer.broken[answer.under_way.target], broke = None, error
+            if not answer.under_way.over and (rung or (broke or error) is not error):
+                yield [AttemptFailed(answer.under_way.attempt, answer.under_way.target, error, 0.0)]
             if rung is None:
                 raise broke or error
-            yield [AttemptFailed(answer.under_way.attempt, answer.under_way.target, error, 0.0)]
             stands = answer.void(rung)
             then = msgspec.structs.replace(ctx, broken=tuple(answer.broken), attempts=answer.attempts)
             stream, joiner = self._go_on(rung, request, answer.text(), then)

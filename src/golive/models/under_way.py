@@ -14,6 +14,11 @@ class UnderWay:
         self.attempt = 1
         self.target = ""
 
+    @property
+    def over(self) -> bool:
+        """Whether somebody was asked, and every failure has been told."""
+        return bool(self.target) and not self._open
+
     def started(self, event: AttemptStarted) -> None:
         """It has begun."""
         self._open[event.attempt] = self.target = event.target

@@ -64,7 +64,7 @@ class AsideCall:
                     for event in batch:
                         await self._take(event)
         except BaseException as error:
-            if self._under_way.target:
+            if self._under_way.target and (not self._under_way.over or self._metered is not None):
                 self._note_failed(self._under_way.attempt, self._under_way.target, error)
             if not isinstance(error, ModelError | ConfigError):
                 raise

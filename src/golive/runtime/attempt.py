@@ -90,13 +90,13 @@ class ModelTurn:
                 while (batch := await self._interruptible.next_of(stream)) is not None:
                     await self._take(batch)
         except ModelError as error:
-            self._note_failed(error)
+            self._note_last(error)
             raise
         except BaseException as error:
             if self._finish_reason:  # the answer is whole; what was waited for is no more than its usage
                 self._note_answer()
             elif self._under_way.target:
-                self._note_failed(error)
+                self._note_last(error)
             raise
         self._note_answer()
 
@@ -183,6 +183,11 @@ class ModelTurn:
             self._held_thoughts.clear()
         elif self._begun:
             self._journal.note(TextReset(self._step, self._item, stands))
+
+    def _note_last(self, error: BaseException) -> None:
+        """Notes how the attempt under way ended; where there is none, that nobody was asked, or nothing."""
+        if not self._under_way.over or self._metered is not None:
+            self._note_failed(error)
 
     def _note_failed(
         self,

@@ -211,6 +211,8 @@ class RelayCall:
         self._settle_in_time = settle_in_time
         self._metered: Metered | None = None
         self._attempt = 1
+        self._told = False
+        """The attempt's failure is noted, and no other has begun."""
         self._opened: Opened | None = None
         self._finish_reason = "stop"
         self._settled = False
@@ -263,10 +265,11 @@ class RelayCall:
                 told = True
                 continue
             if isinstance(event, AttemptStarted):
-                self._attempt = event.attempt
+                self._attempt, self._told = event.attempt, False
                 continue
             if isinstance(event, AttemptFailed):
                 self._note_failed(event.error, wait_s=event.wait_s)
+                self._told = True
                 continue
             told = True
             if isinstance(event, Finished):
@@ -322,7 +325,8 @@ class RelayCall:
             if isinstance(error, ShuttingDown):
                 reason = "interrupted"
             outcome = "cancelled" if abandoned else "failed"
-            self._note_failed(error, code=reason)
+            if not self._told or self._metered is not None:
+                self._note_failed(error, code=reason)
         else:
             self._journal.note(
                 ModelFinished(
