@@ -78,6 +78,8 @@ class RunAccepted(Body, frozen=True):
     """Whoever follows the run cannot take back text that was shown (a client of another vendor's face)."""
     language: str = ""
     """The variant of the agent's messages that the run speaks; "": the one without a language."""
+    schedule: str = ""
+    """The schedule that began the run; "": somebody asked for it."""
 
 
 class RunStarted(Body, frozen=True):

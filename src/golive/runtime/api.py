@@ -27,6 +27,8 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     """Whoever follows the run cannot take back text that was shown."""
     languages: tuple[str, ...] = ()
     """What the user reads, the best first, as language tags (`de`, `pt-BR`)."""
+    schedule: str = ""
+    """The schedule that begins the run."""
 
 
 class RunResult(Struct, frozen=True, kw_only=True):
@@ -64,6 +66,8 @@ class RunResult(Struct, frozen=True, kw_only=True):
     metadata: dict[str, str]
     missing: tuple[Missing, ...] = ()
     retry_after_s: float | None = None
+    schedule: str | None = None
+    """The schedule that began the run, where one did."""
 
 
 class AgentInfo(Struct, frozen=True, kw_only=True):

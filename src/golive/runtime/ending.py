@@ -13,10 +13,10 @@ from golive.core.clock import Clock
 from golive.core.errors import GoliveError, InternalError, StoreUnavailable
 from golive.core.events import Body, Event, ModelFailed, RunFinished, encode_body
 from golive.runtime.degrading import message, missing
-from golive.runtime.journal import Observer
+from golive.runtime.journal import Announce, Observer, unannounced
 from golive.runtime.state import RunState
 from golive.runtime.step import Finish
-from golive.store.ports import Lease, Store
+from golive.store.ports import Lease, OutboxMessage, Store
 
 MAX_EVENTS = 100_000
 """Most events of one run that are read at once."""
@@ -27,11 +27,14 @@ RETRY_S = 1.0
 class Ender:
     """Ends runs in one store, for one holder."""
 
-    def __init__(self, store: Store, clock: Clock, holder: str, observer: Observer) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, holder: str, observer: Observer, announce: Announce = unannounced
+    ) -> None:
         self._store = store
         self._clock = clock
         self._holder = holder
         self._observer = observer
+        self._announce = announce
 
     async def end(self, tenant: str, run: str, finish: Callable[[RunState], Finish], why: str) -> bool:
         """Takes the run over and ends it, unless it has ended; whether this did it. `why`: see `end_held`.
@@ -50,11 +53,13 @@ class Ender:
             return False
         expected, now = state.seq, self._clock.now()
         bodies = _bodies(state, finish(state), why, now)
-        events = []
+        events: list[Event] = []
+        outbox: list[OutboxMessage] = []
         for seq, body in enumerate(bodies, expected + 1):
             state.apply(seq, lease.epoch, now, body)
             events.append(Event(tenant, run, seq, lease.epoch, "", state.version, now, body.kind, encode_body(body)))
-        await self._store.append(lease, expected, events, views=(state.view(),), at_rest=True)
+            outbox += self._announce(state, body)
+        await self._store.append(lease, expected, events, outbox=outbox, views=(state.view(),), at_rest=True)
         self._observer(state, bodies)
         return True
 

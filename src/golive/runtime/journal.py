@@ -19,7 +19,7 @@ from golive.models.call import Metered
 from golive.runtime.api import RunResult
 from golive.runtime.state import RunState
 from golive.runtime.stream import FrameLog, frame_of
-from golive.store.ports import Lease, LedgerEntry, Store
+from golive.store.ports import Lease, LedgerEntry, OutboxMessage, Store
 
 BLOCK_SECONDS = 0.25
 BLOCK_CHARS = 1024
@@ -28,6 +28,13 @@ _RETRY_S = (0.5, 1.0, 2.0, 5.0)
 
 Observer = Callable[[RunState, list[Body]], None]
 """Told of events once they are durable (metrics, log)."""
+Announce = Callable[[RunState, Body], tuple[OutboxMessage, ...]]
+"""Says what an event that was just applied has to be told to the outside; that becomes durable together with it."""
+
+
+def unannounced(state: RunState, body: Body) -> tuple[OutboxMessage, ...]:
+    """Nobody outside is told anything."""
+    return ()
 
 
 class RunJournal:
@@ -46,6 +53,7 @@ class RunJournal:
         clock: Clock,
         tasks: Tasks,
         observer: Observer,
+        announce: Announce = unannounced,
     ) -> None:
         self.state = state
         self.log = log
@@ -54,10 +62,12 @@ class RunJournal:
         self._clock = clock
         self._tasks = tasks
         self._observer = observer
+        self._announce = announce
         self._lock = asyncio.Lock()
         self._events: list[Event] = []
         self._bodies: list[Body] = []
         self._ledger: list[LedgerEntry] = []
+        self._outbox: list[OutboxMessage] = []
         self._frames: list[Frame] = []
         self._text: list[str] = []
         self._text_item = ""
@@ -109,6 +119,7 @@ class RunJournal:
             self._frames.append(frame)
         if metered is not None:
             self._ledger.append(self._entry(metered))
+        self._outbox += self._announce(self.state, body)
         self._view_due = True
 
     async def flush(self) -> None:
@@ -163,6 +174,7 @@ class RunJournal:
         events, self._events = self._events, []
         bodies, self._bodies = self._bodies, []
         ledger, self._ledger = self._ledger, []
+        outbox, self._outbox = self._outbox, []
         frames, self._frames = self._frames, []
         views = (self.state.view(),) if self._view_due else ()
         self._view_due = False
@@ -171,12 +183,13 @@ class RunJournal:
         try:
             at_rest = self.state.at_rest
             await self._store.append(
-                self._lease, events[0].seq - 1, events, ledger=ledger, views=views, at_rest=at_rest
+                self._lease, events[0].seq - 1, events, ledger=ledger, outbox=outbox, views=views, at_rest=at_rest
             )
         except StoreUnavailable:
             # Nothing was written: what was noted stays noted, and a later flush may still succeed.
             self._events, self._bodies = events + self._events, bodies + self._bodies
             self._ledger, self._frames = ledger + self._ledger, frames + self._frames
+            self._outbox = outbox + self._outbox
             self._view_due = self._view_due or bool(views)
             raise
         except GoliveError as error:

@@ -37,7 +37,7 @@ from golive.models.call import (
     TextDelta,
 )
 from golive.runtime.ending import Ender
-from golive.runtime.journal import Observer, RunJournal
+from golive.runtime.journal import Announce, Observer, RunJournal, unannounced
 from golive.runtime.model_failure import failed_attempt, price_alarm
 from golive.runtime.state import RunState
 from golive.store.ports import Lease, Store
@@ -69,6 +69,7 @@ class Relay:
         ids: Ids,
         holder: str,
         observer: Observer,
+        announce: Announce = unannounced,
     ) -> None:
         self._store = store
         self._target = target
@@ -76,7 +77,8 @@ class Relay:
         self._ids = ids
         self._holder = holder
         self._observer = observer
-        self._ender = Ender(store, clock, holder, observer)
+        self._announce = announce
+        self._ender = Ender(store, clock, holder, observer, announce)
         self._tasks = Tasks("relays")
         self._open: dict[RelayCall, None] = {}
         self._idle = asyncio.Event()
@@ -116,6 +118,7 @@ class Relay:
             clock=self._clock,
             tasks=self._tasks,
             observer=self._observer,
+            announce=self._announce,
         )
         await journal.accept_unseen(
             RunAccepted(target, "", "relay", principal=principal.id, deadline_s=RELAY_DEADLINE_S, max_steps=1)

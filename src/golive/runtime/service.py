@@ -6,6 +6,7 @@ from contextlib import suppress
 from golive.core.clock import Clock
 from golive.core.deadline import Deadline
 from golive.core.errors import (
+    Conflict,
     DeadlineExceeded,
     Fenced,
     GoliveError,
@@ -27,7 +28,7 @@ from golive.runtime.api import AgentInfo, RunRequest, RunResult
 from golive.runtime.conversations import Conversations, Turn, past
 from golive.runtime.ending import MAX_EVENTS, Ender
 from golive.runtime.interrupt import Interrupted
-from golive.runtime.journal import Observer, RunJournal
+from golive.runtime.journal import Announce, Observer, RunJournal, unannounced
 from golive.runtime.live import LiveRun
 from golive.runtime.loop import FaultLog, RunLoop, ended_by
 from golive.runtime.state import RunState
@@ -65,6 +66,7 @@ class Runtime:
         settings: RuntimeSettings,
         observer: Observer,
         faults: FaultLog,
+        announce: Announce = unannounced,
     ) -> None:
         self._store = store
         self._agents = agents
@@ -73,25 +75,31 @@ class Runtime:
         self._settings = settings
         self._observer = observer
         self._faults = faults
-        self._ender = Ender(store, clock, settings.holder, observer)
+        self._announce = announce
+        self._ender = Ender(store, clock, settings.holder, observer, announce)
         self._live: dict[tuple[str, str], LiveRun] = {}
         self._conversations = Conversations(settings.conversation_queue)
         self._tasks = Tasks("runs")
         self._draining = False
         self._hurried: Deadline | None = None
 
-    async def start(self, request: RunRequest) -> str:
+    async def start(self, request: RunRequest, run: str = "") -> str:
         """Accepts a run; it is durable, and under way, on return.
+
+        Args:
+            run: its id, where it is not to be a new one: a run of that id that there is already counts as accepted.
 
         Raises:
             NotFound, InvalidRequest, ConversationBusy, Overloaded, ShuttingDown, StoreUnavailable: there is no run.
         """
         tenant = request.principal.tenant
+        if run and await self._store.tenant(tenant).run(run) is not None:
+            return run
         version = self._agents.get(tenant, request.agent)
         self._admit(request)
         limits = _limits(version, request)
         turn = await self._turn(tenant, version.name, request.conversation)
-        run = self._ids.new("run")
+        given, run = run, run or self._ids.new("run")
         policy = request.on_disconnect or ("continue" if request.background else version.on_disconnect)
         live = LiveRun(run, policy, self._settings.disconnect_grace_s)
         state = RunState(tenant, run, version.digest)
@@ -109,39 +117,37 @@ class Runtime:
             clock=self._clock,
             tasks=self._tasks,
             observer=observed,
+            announce=self._announce,
         )
-        live.journal.note(
-            RunAccepted(
-                version.name,
-                version.version_name,
-                "agent",
-                request.input,
-                request.conversation,
-                request.principal.id,
-                limits.deadline_s,
-                limits.max_steps,
-                policy,
-                request.metadata,
-                request.unbroken,
-                version.language(request.languages),
-            )
-        )
+        accepted = RunAccepted(
+            version.name, version.version_name, "agent", request.input, request.conversation, request.principal.id,
+            limits.deadline_s, limits.max_steps, policy, request.metadata, request.unbroken,
+            version.language(request.languages), request.schedule,
+        )  # fmt: skip
+        live.journal.note(accepted)
         deadline = Deadline.after(self._clock, limits.deadline_s, "limits.deadline_s")
         loop = RunLoop(
-            agent=version,
-            journal=live.journal,
-            limits=limits,
-            deadline=deadline,
-            interruptible=live.interruptible,
-            clock=self._clock,
-            holder=self._settings.holder,
-            headers=request.headers,
-            faults=self._faults,
-        )
+            agent=version, journal=live.journal, limits=limits, deadline=deadline, interruptible=live.interruptible,
+            clock=self._clock, holder=self._settings.holder, headers=request.headers, faults=self._faults,
+        )  # fmt: skip
+        if given and not await self._accepted_now(live, turn):
+            return run
         self._live[tenant, run] = live
         self._tasks.start(self._carry(live, loop, deadline, turn), run)
         await asyncio.shield(live.accepted)
         return run
+
+    async def _accepted_now(self, live: LiveRun, turn: Turn | None) -> bool:
+        """Makes the acceptance durable before anything else; False: another process was quicker to do so."""
+        try:
+            await live.accept()
+            return True
+        except BaseException as error:
+            if turn is not None:
+                self._conversations.leave(turn)
+            if isinstance(error, Conflict | Fenced):
+                return False
+            raise
 
     def _admit(self, request: RunRequest) -> None:
         if self._draining:

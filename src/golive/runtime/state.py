@@ -331,6 +331,7 @@ class RunState:
             metadata=accepted.metadata,
             missing=done.missing if done else (),
             retry_after_s=done.retry_after_s if done else None,
+            schedule=accepted.schedule or None,
         )
 
     def _accepted(self) -> RunAccepted:
