@@ -1,18 +1,29 @@
 """Plain gateway calls: accepted before the provider is asked, settled before the client sees the end."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from golive.core.chance import SeededChance
 from golive.core.clock import SystemClock
-from golive.core.errors import ModelCut, ModelUnavailable, ShuttingDown, StoreUnavailable
-from golive.core.events import Body, ModelFailed
+from golive.core.errors import (
+    CircuitOpen,
+    ModelBadRequest,
+    ModelCut,
+    ModelError,
+    ModelRateLimited,
+    ModelUnavailable,
+    ShuttingDown,
+    StoreUnavailable,
+)
+from golive.core.events import Body, ModelFailed, RunFinished
 from golive.core.ids import Ids
 from golive.core.messages import Message
 from golive.models.call import Metered, ModelRequest, TextDelta
 from golive.runtime.relay import Relay, RelayCall
+from golive.runtime.state import RunState
 from golive.store.ports import RunFilter, RunView
 from golive.store.sqlite.store import SqliteStore
 from tests.unit.runtime_kit import PRINCIPAL, TARGET, ScriptedModel, answer, open_runs
@@ -95,6 +106,31 @@ async def test_a_broken_call_is_journalled_with_its_cost_and_raised(tmp_path: Pa
     await call.aclose()
     (row,) = await place.rows()
     assert (row.outcome, row.reason, row.cost_microusd) == ("failed", error.code, 30)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("error", "after_s"),
+    [
+        (ModelRateLimited("busy", retry_after_s=7.0), 7.0),
+        (CircuitOpen("open", retry_after_s=0.4), 0.4),
+        (ModelUnavailable("out"), None),
+        (ModelBadRequest("no", retry_after_s=7.0), None),
+        (None, None),
+    ],
+)
+async def test_the_end_of_a_call_says_when_to_come_back(
+    tmp_path: Path, error: Exception | None, after_s: float | None
+) -> None:
+    """As that of an agent's run does, and by the same rule."""
+    place = Place(tmp_path, ScriptedModel([error] if error else answer("hi")))
+    call = await place.relay.open(PRINCIPAL, TARGET, REQUEST)
+    with suppress(ModelError):
+        async for _ in call:
+            pass
+    await call.aclose()
+    assert [body.retry_after_s for body in place.bodies if isinstance(body, RunFinished)] == [after_s]
+    events = await place.store.tenant("default").events(call.run)
+    assert RunState.of(events).result().retry_after_s == after_s
 
 
 async def test_a_client_that_goes_is_cancelled_and_paid_for(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ from golive.runtime.ending import Ender
 from golive.runtime.journal import Announce, Observer, RunJournal, unannounced
 from golive.runtime.model_failure import failed_attempt, price_alarm
 from golive.runtime.state import RunState
+from golive.runtime.step import retry_after_s
 from golive.store.ports import Lease, Store
 from golive.tenants.authorize import Principal
 
@@ -356,8 +357,11 @@ class RelayCall:
         state = self._journal.state
         duration_ms = round((self._clock.now() - state.created_at) * 1000, 3)
         self._journal.note(
-            RunFinished(outcome, reason, "", None, state.usage, state.cost_microusd, 1, duration_ms, state.estimated)
-        )
+            RunFinished(
+                outcome, reason, "", None, state.usage, state.cost_microusd, 1, duration_ms, state.estimated,
+                retry_after_s=None if error is None else retry_after_s(error),
+            )
+        )  # fmt: skip
         try:
             await self._journal.flush()
         except StoreError as refused:

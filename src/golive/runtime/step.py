@@ -112,11 +112,11 @@ def after_error(error: GoliveError, state: RunState, deadline_s: float) -> Finis
         return Finish("refused" if isinstance(error, ContentRefused) else ended, error.code, way)
     if isinstance(error, ModelError):
         way = "model_cut" if answer else "model_out"
-        return Finish(ended, error.code, way, retry_after_s=_retry_after_s(error))
+        return Finish(ended, error.code, way, retry_after_s=retry_after_s(error))
     return Finish(ended, error.code, "internal")
 
 
-def _retry_after_s(error: GoliveError) -> float | None:
+def retry_after_s(error: GoliveError) -> float | None:
     """In how many seconds the same may succeed; None: nobody said, or it would not help."""
     after = error.fields.get("retry_after_s")
     return float(after) if error.retry_helps and isinstance(after, int | float) and 0 < after < inf else None
