@@ -1,0 +1,73 @@
+-- Who may do what in PostgreSQL. Run after the tables were made or changed; running it again changes nothing.
+--
+-- golive_writer  what appends go through: adds events, ledger entries and messages, and can change or remove none.
+-- golive_reader  what tenants read through: sees the rows of the tenant that its transaction names, and no other.
+-- golive_server  what works for all tenants: claims, due messages, keys, schedules, pruning.
+--
+-- Nobody logs in as one of them. The user that golive connects as is a member of all three.
+
+DO $$
+DECLARE
+    wanted TEXT;
+    members TEXT[] := ARRAY['golive_writer', 'golive_reader', 'golive_server'];
+BEGIN
+    FOREACH wanted IN ARRAY members LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted) THEN
+            BEGIN
+                EXECUTE format('CREATE ROLE %I NOLOGIN', wanted);
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN
+                NULL; -- another database of this cluster was faster: roles are the cluster's
+            END;
+        END IF;
+        IF NOT pg_has_role(current_user, wanted, 'MEMBER') THEN
+            BEGIN
+                EXECUTE format('GRANT %I TO CURRENT_USER', wanted);
+            EXCEPTION WHEN unique_violation THEN
+                NULL;
+            END;
+        END IF;
+    END LOOP;
+    EXECUTE format('GRANT USAGE ON SCHEMA %I TO golive_writer, golive_reader, golive_server', current_schema());
+END
+$$;
+
+GRANT SELECT ON schema_version TO golive_writer, golive_reader, golive_server;
+
+-- The columns that the writer may read say where a run stands and whether a write stands; none holds content.
+GRANT INSERT, SELECT (tenant, run, seq, epoch) ON events TO golive_writer;
+GRANT INSERT, SELECT (tenant, run, epoch, seq, at, kind, target, amount_microusd) ON ledger TO golive_writer;
+GRANT INSERT, SELECT (tenant, run, id) ON outbox TO golive_writer;
+GRANT INSERT, SELECT, UPDATE ON leases, runs, decisions TO golive_writer;
+GRANT SELECT (only, pings), UPDATE (pings) ON installation TO golive_writer;
+
+GRANT SELECT ON leases, events, ledger, outbox, decisions, runs, versions, keys, schedules TO golive_reader;
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON
+    installation, holders, leases, outbox, decisions, runs, versions, keys, schedules TO golive_server;
+GRANT SELECT, INSERT, DELETE ON events TO golive_server;
+GRANT SELECT, INSERT ON ledger TO golive_server;
+
+-- Row-level security is forced, so that it holds for the tables' owner too: whoever has no policy sees no row.
+DO $$
+DECLARE
+    guarded TEXT;
+    tables TEXT[] := ARRAY[
+        'leases', 'events', 'ledger', 'outbox', 'decisions', 'runs', 'versions', 'keys', 'schedules'
+    ];
+BEGIN
+    FOREACH guarded IN ARRAY tables LOOP
+        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', guarded);
+        EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', guarded);
+        EXECUTE format('DROP POLICY IF EXISTS reader ON %I', guarded);
+        EXECUTE format('DROP POLICY IF EXISTS writer ON %I', guarded);
+        EXECUTE format('DROP POLICY IF EXISTS server ON %I', guarded);
+        EXECUTE format(
+            'CREATE POLICY reader ON %I FOR SELECT TO golive_reader '
+            'USING (tenant = current_setting(''golive.tenant'', true))', guarded);
+        EXECUTE format('CREATE POLICY server ON %I TO golive_server USING (true) WITH CHECK (true)', guarded);
+        IF guarded NOT IN ('versions', 'keys', 'schedules') THEN
+            EXECUTE format('CREATE POLICY writer ON %I TO golive_writer USING (true) WITH CHECK (true)', guarded);
+        END IF;
+    END LOOP;
+END
+$$;
