@@ -1,6 +1,7 @@
 """What the journal says of attempts that fail: each failure once, under its own number, with the wait after it."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from golive.core.events import Body, ModelFailed
 from golive.core.ids import Ids
 from golive.core.messages import Message
 from golive.models.call import AttemptFailed, AttemptStarted, CallContext, ModelCall, ModelRequest
+from golive.models.hedge import Hedged
+from golive.models.recovery import Recovering, Ways
 from golive.runtime.relay import Relay
 from golive.store.sqlite.store import SqliteStore
 from tests.unit import chain_kit, runtime_kit
 from tests.unit.chain_kit import GOOD, Provider, Time
-from tests.unit.recovery_kit import HALF, recovering, says
+from tests.unit.recovery_kit import HALF, REST, recovering, says
 
 sleep = asyncio.sleep
 REQUEST = ModelRequest(messages=(Message("user", "Hi"),))
@@ -109,3 +112,36 @@ async def test_a_wait_at_whose_end_nobody_may_be_asked_is_no_second_failure(
     down = Provider(ModelUnavailable("down"))
     bodies = await carry(tmp_path, world.chain(world.target("a/m", down)))
     assert (failures(bodies), down.asked) == ([(1, "a/m", "model.unavailable")], 1)
+
+
+async def waits(call: ModelCall, world: chain_kit.World) -> list[tuple[int, float]]:
+    """Of each failure that a call tells: the attempt, and how long was waited after it."""
+    told: list[tuple[int, float]] = []
+    with suppress(ModelCut):
+        async for batch in call(
+            chain_kit.ASKED, CallContext(Deadline.after(world.time, 300.0, "test"), retracts="all")
+        ):
+            told += [(event.attempt, event.wait_s) for event in batch if isinstance(event, AttemptFailed)]
+    return told
+
+
+async def test_the_wait_before_a_broken_target_is_asked_again_is_told(patient: chain_kit.World) -> None:
+    """With the break, as other waits are with the failure before them, and before the wait begins."""
+    broken = Provider(says(HALF, cut()), says(REST))
+    assert await waits(recovering(patient, broken, prefill=(0,)), patient) == [(1, patient.time.slept[0])]
+    assert patient.time.slept[0] > 0.0
+    moved = recovering(patient, Provider(says(HALF, cut())), Provider(says(REST)), on_break="reset")
+    assert await waits(moved, patient) == [(1, 0.0)]
+
+
+async def test_a_wait_in_a_hedged_call_is_told_once(patient: chain_kit.World) -> None:
+    """Of the two requests under way only the first takes the place of the answer that broke off."""
+    broken = Provider(says(HALF, cut()), says(REST))
+    chain = patient.chain(patient.target("a/m", broken))
+    call = Recovering(Hedged(chain, patient.budget, patient.time), Ways("reset"))
+    assert await waits(call, patient) == [(1, patient.time.slept[0])]
+
+
+async def test_a_run_journals_the_wait(tmp_path: Path, patient: chain_kit.World) -> None:
+    bodies = await run(tmp_path, recovering(patient, Provider(says(HALF, cut()), says(REST)), prefill=(0,)))
+    assert [body.wait_s for body in bodies if isinstance(body, ModelFailed)] == patient.time.slept[:1]

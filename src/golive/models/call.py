@@ -83,6 +83,9 @@ class CallContext(Struct, frozen=True):
     broken: tuple[str, ...] = ()
     """Targets that broke off in the middle of the very answer that this call is to go on with: asked again only after a
     wait, as those that have failed."""
+    broke: "AttemptFailed | None" = None
+    """The failure by which that answer broke off, where nobody has been told of it yet: the chain tells it, with the
+    wait that follows."""
     attempts: int = 0
     """Attempts that were made before; those of this call are counted on from there."""
     received: Received | None = None
@@ -112,7 +115,7 @@ class AttemptStarted(Struct, frozen=True, gc=False):
 
 
 class AttemptFailed(Struct, frozen=True, gc=False):
-    """The attempt failed before its first token and the chain moves on (the last failure is raised instead)."""
+    """The attempt failed and the call goes on (the last failure is raised instead)."""
 
     attempt: int
     target: str

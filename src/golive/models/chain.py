@@ -62,7 +62,7 @@ class Chain:
         course = Course(self._chain, request, ctx, self._policy, self._budget, self._chance)
         failed: list[dict[str, Any]] = []
         error: GoliveError | None = None
-        last: _Attempt | None = None
+        last: _Attempt | _Broken | None = None if ctx.broke is None else _Broken(ctx.broke)
         number = ctx.attempts
         while (step := course.next(ctx.deadline.remaining(self._clock))) is not None:
             if last is not None:
@@ -105,6 +105,19 @@ class Chain:
         error = course.end(error)
         error.fields["attempts"] = failed
         raise error
+
+
+class _Broken:
+    """An attempt of another call that broke off in the middle of the answer."""
+
+    __slots__ = ("_failure",)
+
+    def __init__(self, failure: AttemptFailed) -> None:
+        self._failure = failure
+
+    def moves_on(self, wait_s: float) -> list[ModelEvent]:
+        """The event by which this call takes its place."""
+        return [msgspec.structs.replace(self._failure, wait_s=wait_s)]
 
 
 class _Attempt:

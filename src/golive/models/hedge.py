@@ -80,7 +80,8 @@ class Hedged:
                     late_s = None
                     if self._budget.take():
                         avoid = (*ctx.avoid, first.target)
-                        again = msgspec.structs.replace(ctx, avoid=avoid, attempts=ctx.attempts + FIRST_ATTEMPT)
+                        attempts = ctx.attempts + FIRST_ATTEMPT
+                        again = msgspec.structs.replace(ctx, avoid=avoid, broke=None, attempts=attempts)
                         second = _Racer(self._call, request, again, tasks)
                         racers.append(second)
                         racing.append(second)

@@ -93,18 +93,21 @@ class Recovering:
             rung = self._next(answer, request, error, ctx) if breaks <= MAX_BREAKS else None
             if failures.of(error).moves:
                 answer.broken[answer.under_way.target], broke = None, error
-            if not answer.under_way.over and (rung or (broke or error) is not error):
-                yield [AttemptFailed(answer.under_way.attempt, answer.under_way.target, error, 0.0)]
+            failure = answer.failure(error)
             if rung is None:
+                if failure is not None and (broke or error) is not error:
+                    yield [failure]
                 raise broke or error
             stands = answer.void(rung)
-            then = msgspec.structs.replace(ctx, broken=tuple(answer.broken), attempts=answer.attempts)
+            then = msgspec.structs.replace(ctx, broken=tuple(answer.broken), broke=failure, attempts=answer.attempts)
             stream, joiner = self._go_on(rung, request, answer.text(), then)
             if joiner is not None:
                 stream = _joined(stream, joiner)
             if stands is not None:
                 lossy = rung == "reset" and bool(answer.other or answer.text())
                 stream = _in_its_place(stream, Retracted(stands), lossy=lossy)
+            if failure is not None:
+                stream = _told(failure, stream)
 
     def _next(self, answer: "_Answer", request: ModelRequest, error: GoliveError, ctx: CallContext) -> Rung | None:
         """How to go on; None: not at all. What failed since the text last grew is not tried again."""
@@ -191,6 +194,12 @@ class _Answer:
         if len(self._pieces) > COMPACT_PIECES:
             self.text()
 
+    def failure(self, error: GoliveError) -> AttemptFailed | None:
+        """The event that tells of the attempt under way that `error` ended it; None: there is none."""
+        if self.under_way.over:
+            return None
+        return AttemptFailed(self.under_way.attempt, self.under_way.target, error, 0.0)
+
     def void(self, rung: Rung) -> int | None:
         """Notes that `rung` is taken; how much of the text will stand, where something is to be taken back."""
         self.tried.add(rung)
@@ -206,6 +215,29 @@ class _Answer:
 
 
 _OF_ATTEMPTS = (AttemptStarted, AttemptFailed, Metered)
+
+
+async def _told(
+    failure: AttemptFailed, stream: AsyncGenerator[list[ModelEvent], None]
+) -> AsyncGenerator[list[ModelEvent], None]:
+    """What takes the place of the attempt that failed, and before it that failure, unless the stream tells it itself.
+
+    Raises:
+        GoliveError: what the stream raises.
+    """
+    told = False
+    async with aclosing(stream):
+        try:
+            async for events in stream:
+                first = events[0]
+                if not told and not (isinstance(first, AttemptFailed) and first.attempt == failure.attempt):
+                    yield [failure]
+                told = True
+                yield events
+        except GoliveError:
+            if not told:
+                yield [failure]
+            raise
 
 
 def _is_content(event: ModelEvent) -> bool:
