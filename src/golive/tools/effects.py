@@ -150,10 +150,12 @@ def _find(module: types.ModuleType, tool: str, role: Role, name: str, path: str)
         return typing.cast(Callable[..., Any], found)
     origin = declared_at(Path(path).parent, "tools", tool, role)
     why = "which is not about calls" if name == LIFESPAN else "and tools.py has no such function"
-    others = [other for other, value in vars(module).items() if inspect.isfunction(value) and other != LIFESPAN]
+    others = [
+        other for other, value in vars(module).items() if inspect.isfunction(value) and other not in (LIFESPAN, tool)
+    ]
     raise AgentError(
         f"{origin}: {setting(tool, role)} names {name}, {why}.",
-        remedy=f"Write it, or name another. {nearest(name, others)}",
+        remedy=f"Write one, or name another. {nearest(name, others)}" if others else "Write one.",
         origin=origin,
         key=setting(tool, role),
         value=name,
