@@ -13,6 +13,7 @@ from golive.checklist.twin_config import environment, key_names, price_provider,
 from golive.config.load import Loaded, load
 from golive.config.schema import ProviderConfig
 from golive.core.errors import ToolArgumentsInvalid
+from golive.tools.effects import Named, Role
 from golive.tools.loading import load_tools
 
 GOLIVE = """
@@ -126,6 +127,17 @@ def test_stand_ins_are_tools_of_the_same_names_that_die(tmp_path: Path) -> None:
         assert tool.function(*bound.args, **bound.kwargs) == "done"
         with pytest.raises(ToolArgumentsInvalid):
             tool.bind(b'{"fate": "sleeps"}', lambda: pytest.fail("a stand-in wants no context"))
+
+
+def test_functions_about_calls_have_stand_ins_too(tmp_path: Path) -> None:
+    """What agent.toml names as status or undo is there, no tool, and out: the settings stay the agent's own."""
+    stand_ins.write(tmp_path, ["pay"], ["paid", "_back", "_back"])
+    loaded = load_tools(tmp_path, "stand_ins_with_effects", [Named("pay", "paid", "_back")])
+    assert list(loaded.tools) == ["pay"]
+    roles: tuple[Role, ...] = ("status", "undo")
+    for role in roles:
+        with pytest.raises(ConnectionError, match="this tool is out"):
+            loaded.effects["pay", role].function()
 
 
 def test_the_users_secrets_stay_outside(loaded: Loaded) -> None:

@@ -4,7 +4,7 @@ Nothing of the agent's own tools.py is imported or called where they stand. Its 
 stay, so that limits and what is critical are the user's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -26,7 +26,7 @@ import typing as _typing
 _Fate = _typing.Literal{list(get_args(Fate))!r}
 
 
-def _end(fate: _Fate) -> str:
+def _golive_end(fate: _Fate) -> str:
     if fate == "lives":
         return "done"
     if fate == "dies":
@@ -39,11 +39,22 @@ _TOOL = '''
 
 def {name}({argument}: _Fate = "raises") -> str:
     """Stands in place of the agent's own {name}."""
-    return _end({argument})
+    return _golive_end({argument})
+'''
+_ABOUT_CALLS = '''
+
+def {name}() -> None:
+    """Stands in place of the agent's own {name}."""
+    raise ConnectionError("golive check: this tool is out")
 '''
 
 
-def write(folder: Path, names: Sequence[str]) -> None:
-    """Puts a tools.py of stand-ins into the agent's folder, in place of whatever is there."""
+def write(folder: Path, names: Sequence[str], about_calls: Iterable[str] = ()) -> None:
+    """Puts a tools.py of stand-ins into the agent's folder, in place of whatever is there.
+
+    Args:
+        about_calls: functions that agent.toml names as `status` or `undo`; they are out as well.
+    """
     text = _HEAD + "".join(_TOOL.format(name=name, argument=ARGUMENT) for name in names)
+    text += "".join(_ABOUT_CALLS.format(name=name) for name in sorted(set(about_calls)))
     (folder / TOOLS_FILE).write_text(text, encoding="utf-8")

@@ -169,7 +169,9 @@ def _write(loaded: Loaded, folder: Path, base_url: str, asked: str | None, dead_
     if asked is None or not dead_tools:
         return twin_config.write(loaded, folder, base_url)
     path = twin_config.write(replace(loaded, agents={asked: loaded.agents[asked]}), folder, base_url)
-    stand_ins.write(folder / "agents" / asked, dead_tools)
+    settings = loaded.agents[asked].config.tools.values()
+    about_calls = [name for each in settings for name in (each.status, each.undo) if name is not None]
+    stand_ins.write(folder / "agents" / asked, dead_tools, about_calls)
     return path
 
 

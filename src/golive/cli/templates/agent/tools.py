@@ -36,3 +36,9 @@ async def book_table(day: Day, people: int, ctx: ToolContext) -> dict[str, str |
     await asyncio.sleep(0.1)  # stands for a call to another service; functions without `async` run in threads
     ctx.state.setdefault(ctx.idempotency_key, people)  # the same on every retry, so nothing is booked twice
     return {"day": day, "people": people, "tables_booked_here": len(ctx.state)}
+
+
+def _cancel_booking(ctx: ToolContext) -> str:
+    """Takes a call of book_table back; `ctx.undoes` is the key of that call."""
+    ctx.state.pop(ctx.undoes, None)
+    return "booking cancelled"

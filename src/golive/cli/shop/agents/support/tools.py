@@ -72,3 +72,16 @@ def refund(order_id: OrderId, amount_usd: Annotated[float, Field(gt=0)], ctx: To
     values = (ctx.idempotency_key, order_id, amount_usd)
     ctx.state.execute("INSERT OR IGNORE INTO refunds VALUES (?, ?, ?)", values)
     return {"order_id": order_id, "refunded_usd": amount_usd}
+
+
+def _refund_made(ctx: ToolContext) -> dict[str, object] | None:
+    """Tells whether a call of `refund` paid, and what it returned; asked where a crash took the outcome."""
+    key = (ctx.idempotency_key,)
+    row = ctx.state.execute("SELECT * FROM refunds WHERE idempotency_key = ?", key).fetchone()
+    return None if row is None else {"order_id": row["order_id"], "refunded_usd": row["amount_usd"]}
+
+
+def _take_refund_back(ctx: ToolContext) -> str:
+    """Takes a refund back, where its run is cancelled with undo."""
+    taken = ctx.state.execute("DELETE FROM refunds WHERE idempotency_key = ?", (ctx.undoes,)).rowcount
+    return "refund taken back" if taken else "there was no refund"
