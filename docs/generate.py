@@ -22,7 +22,8 @@ from golive.gateway.problems import TABLE
 from golive.telemetry.metrics import Metrics
 from golive.tenants.authorize import ROLES, VERBS
 
-TITLES = {"providers": "NAME", "prices": '"PATTERN"', "capabilities": '"PATTERN"', "models": "TIER", "tools": "NAME"}
+TITLES = {"providers": "NAME", "prices": '"PATTERN"', "capabilities": '"PATTERN"', "models": "TIER", "tools": "NAME",
+          "webhooks": "NAME", "schedules": "NAME"}  # fmt: skip
 """What stands for the free name in the heading of a table of sections."""
 
 
@@ -70,11 +71,15 @@ def _inner(field: FieldInfo) -> type[BaseModel] | None:
 
 def _type(field: FieldInfo) -> str:
     for kind in (field.annotation, *get_args(field.annotation)):
+        if get_origin(kind) is tuple:
+            entry = get_args(kind)[0]
+            if get_origin(entry) is Literal:
+                return "list of " + ", ".join(f'`"{value}"`' for value in get_args(entry))
+            return "list of numbers" if "float" in str(entry) else "list of strings"
         if get_origin(kind) is Literal:
             return " \\| ".join(f'`"{value}"`' for value in get_args(kind))
     shown = str(field.annotation)
     for name, words in (
-        ("tuple", "list of strings"),
         ("int", "integer"),
         ("float", "number"),
         ("bool", "true or false"),

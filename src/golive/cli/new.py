@@ -14,7 +14,8 @@ from typing import Annotated
 import typer
 
 from golive.config.load import CONFIG_FILE, load_config
-from golive.config.schema import NAME, PATTERN_WORDS, GoliveConfig
+from golive.config.schema import GoliveConfig
+from golive.config.section import NAME, PATTERN_WORDS
 from golive.core.errors import ConfigError
 
 _SIM_TARGET = "sim/sim-agent"

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from golive.config.files import Toml
 from golive.config.problems import Problem
-from golive.config.schema import AgentConfig, GoliveConfig, ProviderConfig, Section, TierConfig
+from golive.config.schema import AgentConfig, GoliveConfig, ProviderConfig, TierConfig
+from golive.config.section import Section
 from golive.config.tree import KeyPath, dotted
 
 CHAINS = ("chain", "chain_context_too_long", "chain_content_refused")

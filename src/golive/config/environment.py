@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, get_origin
 
 from golive.config.problems import Problem, unknown_key
-from golive.config.schema import Section
+from golive.config.section import Section
 from golive.config.suggest import did_you_mean
 from golive.config.tree import KeyPath, annotation_at, dotted, entry, field_at, is_optional, plain, section
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from golive.config.schema import Section
+from golive.config.section import Section
 from golive.config.suggest import did_you_mean
 from golive.config.tree import KeyPath, dotted, is_secret
 from golive.core.errors import ConfigError

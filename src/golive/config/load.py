@@ -19,6 +19,7 @@ from golive.config.environment import Overrides
 from golive.config.explain import DEFAULT, Value, expand
 from golive.config.files import Toml, Unreadable, read_toml
 from golive.config.idle import idle_settings
+from golive.config.outward_faults import outward_faults
 from golive.config.problems import Problem
 from golive.config.schema import GoliveConfig
 from golive.config.tree import KeyPath
@@ -86,6 +87,7 @@ def _load(
     def origin_of(key: KeyPath) -> str:
         return _origin(key, toml, overrides)
 
+    problems.raise_all(ConfigError, outward_faults(config, {*agents, *faults}, origin_of))
     values = list(expand(config, origin_of))
     for name, agent in agents.items():
         values += expand(agent.config, _agent_origin(agent), ("agent", name))

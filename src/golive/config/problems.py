@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Struct
 from pydantic import ValidationError
 
-from golive.config.schema import PATTERN_WORDS, Section
+from golive.config.section import PATTERN_WORDS, Section
 from golive.config.suggest import did_you_mean, nearest
 from golive.config.tree import (
     KeyPath,

@@ -5,38 +5,20 @@ The descriptions below are what `golive config explain` and the reference page o
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-NAME = r"^[a-z][a-z0-9_-]{0,62}$"
-REFERENCE = r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$"
-TARGET_REF = r"^[a-z][a-z0-9_-]*/.+$"
-BASE_URL = r"^https?://[^\s/@?#]+(/[^\s?#]*)?$"
-STORE_URL = r"^sqlite:[^\x00-\x1f\x7f]+$"
-VERSION = r"^[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}$"
-FUNCTION = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
-
-PATTERN_WORDS = {
-    NAME: "a name of lower-case letters, digits, `_` and `-` that begins with a letter (63 at most)",
-    REFERENCE: "a reference to a secret: `env:NAME` or `file:PATH`",
-    TARGET_REF: "a target written `provider/model`, such as `openai/gpt-5-mini`",
-    BASE_URL: "an address such as https://api.openai.com/v1, without user, password or query",
-    STORE_URL: "`sqlite:PATH`",
-    VERSION: "a version of letters, digits and `.+_-` (64 at most), such as `1.0.0` or `2026-11-21`",
-    FUNCTION: "the name of a function in tools.py",
-}
-"""What each pattern asks for, in words, for messages about values that do not fit."""
-
-Name = Annotated[str, Field(pattern=NAME)]
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
-SecretRef = Annotated[str, Field(pattern=REFERENCE)]
-TargetRef = Annotated[str, Field(pattern=TARGET_REF)]
-
-
-class Section(BaseModel):
-    """Root of all sections: frozen, and strict about unknown keys (`load.py` is strict about types, too)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
-
+from golive.config.outward import ScheduleConfig, WebhookConfig
+from golive.config.section import (
+    BASE_URL,
+    FUNCTION,
+    STORE_URL,
+    VERSION,
+    Name,
+    Seconds,
+    SecretRef,
+    Section,
+    TargetRef,
+)
 
 # ---- golive.toml -----------------------------------------------------------------------------------------------------
 
@@ -219,6 +201,8 @@ class GoliveConfig(Section):
     breaker: BreakerConfig = BreakerConfig()
     capabilities: dict[str, CapabilityConfig] = {}
     cache: CacheConfig = CacheConfig()
+    webhooks: dict[Name, WebhookConfig] = {}
+    schedules: dict[Name, ScheduleConfig] = {}
 
 
 # ---- agent.toml ------------------------------------------------------------------------------------------------------

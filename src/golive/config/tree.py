@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from golive.config.schema import PATTERN_WORDS, REFERENCE, Section
+from golive.config.section import PATTERN_WORDS, REFERENCE, Section
 
 KeyPath = tuple[str, ...]
 
