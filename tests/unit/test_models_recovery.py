@@ -38,6 +38,8 @@ from tests.sim.loop import VirtualClock, simulate
 from tests.unit.chain_kit import ASKED, Provider, Time, World, seen, started
 from tests.unit.recovery_kit import CUT, HALF, REST, WHOLE, calls, recovering, retracted, says
 
+DOWN = ModelUnavailable("down")
+
 
 @pytest.fixture
 def world(time: Time) -> World:
@@ -138,11 +140,32 @@ async def test_an_answer_is_begun_anew_twice_and_no_more(patient: World) -> None
     assert (broken.asked, len(patient.time.slept)) == (1 + MAX_RESETS, MAX_RESETS)
 
 
-async def test_after_many_breaks_the_failure_goes_up(patient: World) -> None:
+async def test_after_many_breaks_the_failure_goes_up(time: Time) -> None:
+    patient = World(time, retries=9)
     grows = Provider(*(says(f"part {number}, which is long enough to tell. ", CUT) for number in range(9)))
     with pytest.raises(ModelCut):
         await patient.ask(recovering(patient, grows, prefill=(0,)))
     assert (grows.asked, len(patient.time.slept)) == (1 + MAX_BREAKS, MAX_BREAKS)
+
+
+async def test_the_waits_of_one_answer_grow_and_are_counted_together(patient: World) -> None:
+    """A target that breaks off again and again is not asked after the first wait each time, nor more often than
+    `retries`; the next answer begins with the first wait again."""
+    for begun in (0, 3):
+        grows = Provider(*(says(f"part {number}, which is long enough to tell. ", CUT) for number in range(9)))
+        with pytest.raises(ModelCut):
+            await patient.ask(recovering(patient, grows, prefill=(0,)))
+        assert grows.asked == 4
+        for slept, middle in zip(patient.time.slept[begun:], (1, 2, 4), strict=True):
+            assert middle * 0.5 <= slept <= middle * 1.5
+        patient.gates["a/m 0"].reset()
+
+
+async def test_waits_before_the_answer_began_count_as_well(patient: World) -> None:
+    broken = Provider(DOWN, DOWN, says(HALF, CUT), says(REST))
+    events = await patient.ask(recovering(patient, broken, prefill=(0,)))
+    assert [event.retries for event in events if isinstance(event, AttemptStarted)] == [0, 1, 2, 3]
+    assert 2.0 <= patient.time.slept[2] <= 6.0
 
 
 async def test_json_is_begun_anew_and_never_continued(world: World) -> None:

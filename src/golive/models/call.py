@@ -88,6 +88,8 @@ class CallContext(Struct, frozen=True):
     wait that follows."""
     attempts: int = 0
     """Attempts that were made before; those of this call are counted on from there."""
+    retries: int = 0
+    """Attempts after a wait among those: an answer's waits grow and are counted together, however often it breaks."""
     received: Received | None = None
     """Kept up to date by whoever reads the answer's body: something is known also of one that never gets whole."""
 
@@ -112,6 +114,8 @@ class AttemptStarted(Struct, frozen=True, gc=False):
     target: str
     skipped: tuple[Skipped, ...] = ()
     """Targets of the chain that were passed over until now."""
+    retries: int = 0
+    """How many attempts for this answer, this one included, came after a wait."""
 
 
 class AttemptFailed(Struct, frozen=True, gc=False):

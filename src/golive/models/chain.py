@@ -76,7 +76,7 @@ class Chain:
                 continue
             number += 1
             last = _Attempt(step, ticket, number, self._clock, rerouted=course.reroutes_refused())
-            yield [AttemptStarted(number, step.target.ref, course.skipped())]
+            yield [AttemptStarted(number, step.target.ref, course.skipped(), course.retries)]
             stream = step.lane.call(request, _for_attempt(ctx, number))
             try:
                 async for events in stream:

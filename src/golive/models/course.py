@@ -103,7 +103,7 @@ class Course:
         self, chain: Chained, request: ModelRequest, ctx: CallContext, policy: BackoffPolicy, budget: RetryBudget,
         chance: Chance,
     ) -> None:  # fmt: skip
-        """Of `ctx`: `avoid` and `broken`."""
+        """Of `ctx`: `avoid`, `broken` and `retries`."""
         self._chain = chain
         self._along = chain.targets
         self._request = request
@@ -124,9 +124,14 @@ class Course:
         self._declined: set[str] = set()
         """Targets to which the request is too long, or whose policy it is against: never asked again."""
         self._last: Step | None = None
-        self._retries = 0
+        self._retries = ctx.retries
         self._over = False
         budget.called()
+
+    @property
+    def retries(self) -> int:
+        """Attempts after a wait until now, those for the same answer before this call included."""
+        return self._retries
 
     def skipped(self) -> tuple[Skipped, ...]:
         """Those passed over so far in favour of later ones."""

@@ -99,7 +99,9 @@ class Recovering:
                     yield [failure]
                 raise broke or error
             stands = answer.void(rung)
-            then = msgspec.structs.replace(ctx, broken=tuple(answer.broken), broke=failure, attempts=answer.attempts)
+            then = msgspec.structs.replace(
+                ctx, broken=tuple(answer.broken), broke=failure, attempts=answer.attempts, retries=answer.retries
+            )
             stream, joiner = self._go_on(rung, request, answer.text(), then)
             if joiner is not None:
                 stream = _joined(stream, joiner)
@@ -145,13 +147,15 @@ class _Answer:
     """What the reader has been handed so far."""
 
     __slots__ = (
-        "_pieces", "attempts", "began", "broken", "other", "resets", "tools", "tried", "under_way",
+        "_pieces", "attempts", "began", "broken", "other", "resets", "retries", "tools", "tried", "under_way",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
         self.attempts = 0
         """Made so far."""
+        self.retries = 0
+        """Of these, made after a wait."""
         self.under_way = UnderWay()
         self.broken: dict[str, None] = {}
         """Targets that broke off; not those that merely would not continue."""
@@ -181,6 +185,7 @@ class _Answer:
             elif kind is AttemptStarted:
                 self.under_way.started(event)  # type: ignore[arg-type]
                 self.attempts = max(self.attempts, event.attempt)  # type: ignore[union-attr]
+                self.retries = max(self.retries, event.retries)  # type: ignore[union-attr]
             elif kind is AttemptFailed:
                 self.under_way.moved_on(event)  # type: ignore[arg-type]
             elif kind is ToolCallDelta:
@@ -196,7 +201,7 @@ class _Answer:
 
     def failure(self, error: GoliveError) -> AttemptFailed | None:
         """The event that tells of the attempt under way that `error` ended it; None: there is none."""
-        if self.under_way.over:
+        if self.under_way.over or not self.under_way.target:
             return None
         return AttemptFailed(self.under_way.attempt, self.under_way.target, error, 0.0)
 
