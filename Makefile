@@ -34,7 +34,7 @@ RUNTIME := .venv/.runtime-installed
 DEV := .venv/.dev-installed
 LOCAL := .venv/.local-installed
 
-.PHONY: help setup demo demo-local test test-all check lint format bench bench-pairs bench-faults schema docs sim lock clean
+.PHONY: help setup demo demo-local test test-all check lint format bench bench-pairs bench-faults bench-durable chaos schema docs sim lock clean
 
 help: ## List the tasks
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +77,17 @@ bench-faults: $(DEV) ## What users see while a provider fails, beside a peer
 
 schema: $(DEV) ## Write the SQL of the tables (src/golive/store/ddl) from their description
 	@$(BIN)/python -m golive.store.migrations.ddl
+
+RUNS ?= 1000
+KILLS ?= 100
+STORE ?= sqlite
+SEED ?= 1
+CLIENTS ?= 40
+chaos: $(DEV) ## Kill, freeze and cut off the built wheel, and judge what is left (RUNS, KILLS, STORE, SEED, CLIENTS)
+	@$(BIN)/python -m tests.chaos --runs $(RUNS) --kills $(KILLS) --store $(STORE) --seed $(SEED) --clients $(CLIENTS)
+
+bench-durable: $(DEV) ## What a kill costs: golive beside Agno, Pydantic AI and DBOS, killed at the same points
+	@$(BIN)/python bench/durable.py
 
 docs: $(DEV) ## Build the documentation into docs/_build/html
 	@$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
@@ -131,5 +142,5 @@ lock: $(UV) ## Renew the lock files from pyproject.toml (UPGRADE=1: newest versi
 	printf 'uv\nhatchling>=1.27,<2\neditables\n' | $(COMPILE) $$up - -o $(BOOTSTRAP)
 
 clean: ## Remove everything that was made (environment, caches, built files)
-	rm -rf .venv .venvs .tools .bench build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venvs .tools .bench .chaos build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
