@@ -1,15 +1,31 @@
-"""`golive store`: the database's schema."""
+"""`golive store`: change the schema, verify, copy, back up, restore. Works on the database itself, without a server."""
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from golive.cli.options import ConfigOption
-from golive.config.load import load
+from golive.cli.options import ConfigOption, JsonOption
+from golive.cli.running import run
+from golive.cli.show import count, json_text, note, safe
+from golive.config.load import load_config
 from golive.core.clock import SystemClock
-from golive.store.sqlite.store import SqliteStore
+
+if TYPE_CHECKING:
+    from golive.store.upkeep.copying import Progress
+    from golive.store.upkeep.database import Database
+    from golive.store.upkeep.migrate import Plan
 
 app = typer.Typer(no_args_is_help=True, help="Look after the database.")
+StoreOption = Annotated[
+    str | None, typer.Option("--store", help="sqlite:PATH or postgresql://…", show_default="store.url")
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Do it all the same.")]
+T = TypeVar("T")
+_DISCREPANCIES = 1
 
 
 @app.callback()
@@ -18,11 +34,165 @@ def _group() -> None:
 
 
 @app.command()
-def migrate(config: ConfigOption = None) -> None:
-    """Bring the schema of an older golive's database up to this one's."""
-    import asyncio
+def migrate(
+    to: Annotated[int | None, typer.Option(help="The schema to go to.", show_default="this golive's")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also beside servers that might not survive it.")] = False,
+    config: ConfigOption = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring the schema of an older golive's database up to this one's, or back down."""
+    from golive.store.upkeep.migrate import migrate
 
-    path = load(config, os.environ).store_path
-    store = SqliteStore.open(path, clock=SystemClock(), migrate=True)
-    asyncio.run(store.close())
-    typer.echo(f"{path}: the schema is up to date")
+    def tell(plan: "Plan") -> None:
+        if not as_json:
+            _tell_plan(plan, dry_run)
+
+    database = _database(config, store)
+    plan = _carried_out(lambda: migrate(database, SystemClock(), to, dry=dry_run, force=force, tell=tell))
+    if as_json:
+        steps = [
+            {"version": step.version, "up": step.up, "about": step.about.splitlines()[0], "loses": step.loses}
+            for step in plan.steps
+        ]
+        json_text({"store": plan.where, "from": plan.now, "to": plan.to, "steps": steps, "done": not dry_run})
+    elif not plan.steps:
+        typer.echo(f"{plan.where}: the schema is up to date ({plan.now})")
+    elif not dry_run:
+        typer.echo(f"{plan.where}: schema {plan.to} (was {plan.now})")
+
+
+@app.command()
+def verify(config: ConfigOption = None, store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """Check that journal, leases, ledger and lists agree. Changes nothing; servers may run. Exits with 1 if not."""
+    from golive.runtime.folding import views
+    from golive.store.upkeep.verify import verify
+
+    database = _database(config, store)
+    with _progress(as_json) as progress:
+        verdict = _carried_out(lambda: verify(database, views, progress))
+    if as_json:
+        json_text(verdict)
+    else:
+        for found in verdict.discrepancies:
+            typer.echo("\t".join((found.tenant or "-", found.run or "-", found.check, safe(found.message))))
+        wrong = count(len(verdict.discrepancies), "discrepancy").replace("discrepancys", "discrepancies")
+        seen = f"{count(verdict.runs, 'run')}, {count(verdict.events, 'event')}, schema {verdict.schema}"
+        note(f"{verdict.where}: {seen}: {wrong if verdict.discrepancies else 'all agree'}")
+    if verdict.discrepancies:
+        raise typer.Exit(_DISCREPANCIES)
+
+
+@app.command()
+def copy(
+    to: Annotated[str, typer.Option(help="An empty database: sqlite:PATH or postgresql://…")],
+    config: ConfigOption = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy the whole store into another database, such as from SQLite to PostgreSQL. No server may run."""
+    from golive.store.upkeep.copying import copy
+    from golive.store.upkeep.database import Database
+
+    source, target = _database(config, store), Database.of(to, Path.cwd())
+    with _progress(as_json) as progress:
+        sums = _carried_out(lambda: copy(source, target, progress))
+    if as_json:
+        json_text({"from": source.name, "to": target.name, "tables": sums})
+        return
+    for table in sums:
+        typer.echo(f"{table.table}\t{table.rows}\t{table.sum}")
+    note(f"{target.name} holds all that {source.name} does. Set store.url, and do not start the old one again.")
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="Where to write it.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Replace the file, if there is one.")] = False,
+    config: ConfigOption = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the store's present state to a file, while servers run. The pepper is not in it."""
+    from golive.store.upkeep.backup import backup
+
+    source = _database(config, store)
+    with _progress(as_json) as progress:
+        made = _carried_out(lambda: backup(source, file, progress, replace=replace))
+    if as_json:
+        json_text(made)
+        return
+    held = ", ".join(f"{rows} {table}" for table, rows in made.rows.items())
+    typer.echo(f"{made.path}: {held}; {made.bytes} bytes, schema {made.schema}, generation {made.generation}")
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="What `golive store backup` wrote.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace what the store holds now.")] = False,
+    config: ConfigOption = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put a backup in the store's place. No server may run; whoever wrote to the store before no longer can."""
+    from golive.store.upkeep.restore import restore
+
+    target = _database(config, store)
+    with _progress(as_json) as progress:
+        done = _carried_out(lambda: restore(file, target, SystemClock(), progress, force=force))
+    if as_json:
+        json_text(done)
+        return
+    held = ", ".join(f"{rows} {table}" for table, rows in done.of.rows.items())
+    typer.echo(f"{done.where}: restored {file} ({held}); generation {done.generation}, schema {done.schema}")
+    if done.replaced is not None:
+        note(f"What was there before ({count(done.replaced, 'run')}) is gone.")
+    note(f"{count(done.open_runs, 'run')} to be carried on by the next server; those with effects ask a person first.")
+    note("Keys are those of the backup: revoke again what was revoked since (golive keys list).")
+
+
+def _database(config: Path | None, store: str | None) -> "Database":
+    """The database that the options name: --store as it stands here, or the one of golive.toml."""
+    from golive.store.upkeep.database import Database
+
+    if store is not None:
+        return Database.of(store, Path.cwd())
+    root, loaded = load_config(config, os.environ)
+    return Database.of(loaded.store.url, root)
+
+
+def _carried_out(doing: Callable[[], T]) -> T:
+    from golive.store.upkeep.database import work
+
+    return run(work(doing))
+
+
+def _tell_plan(plan: "Plan", dry: bool) -> None:
+    for step in plan.steps:
+        way = "up to" if step.up else "down from"
+        typer.echo(f"{way} {step.version} ({step.name}): {step.about.splitlines()[0]}")
+        if not step.up and step.loses:
+            typer.echo(f"  loses {step.loses}")
+    if plan.steps:
+        beside = "servers of the present schema may stay at work" if plan.beside else "stop all servers first"
+        note(f"{plan.where}: from schema {plan.now} to {plan.to}{' (dry run)' if dry else ''}; {beside}")
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator["Progress"]:
+    """How far a long work is, on standard error, where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns: list[Any] = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+    bars: dict[str, Any] = {}
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as shown:
+
+        def told(name: str, done: int, all_: int) -> None:
+            if name not in bars:
+                bars[name] = shown.add_task(name, total=all_)
+            shown.update(bars[name], completed=done, total=all_)
+
+        yield told

@@ -5,6 +5,8 @@ rest has defaults. What would break it comes a schema later, when no such server
 the `oldest` server schema that may run on it, and servers are replaced one by one while others serve.
 """
 
+import sqlite3
+from collections.abc import Iterator
 from importlib.resources import files
 from typing import Literal
 
@@ -16,7 +18,7 @@ VERSION = 6
 """The schema that this golive's servers know, and that an empty database gets."""
 OLDEST = 6
 """The oldest server schema that may run on it."""
-NAME = "oldest"
+NAME = "rolling"
 """What the newest step is called; recorded beside its number."""
 
 _FILES: dict[Kind, str] = {"sqlite": "sqlite.sql", "postgresql": "postgres.sql"}
@@ -25,6 +27,17 @@ _FILES: dict[Kind, str] = {"sqlite": "sqlite.sql", "postgresql": "postgres.sql"}
 def ddl(kind: Kind) -> str:
     """The SQL that makes all tables in an empty database; all but the rows of `schema_version` and `installation`."""
     return (files("golive.store") / "ddl" / _FILES[kind]).read_text("utf-8")
+
+
+def statements(script: str) -> Iterator[str]:
+    """The script's statements one by one: SQLite's `executescript` would end the transaction that it is run in."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    assert not statement.strip(), f"a statement without its semicolon: {statement}"
 
 
 def check(where: str, version: int, oldest: int, known: int = VERSION) -> None:

@@ -38,7 +38,7 @@ GRANT INSERT, SELECT (tenant, run, seq, epoch) ON events TO golive_writer;
 GRANT INSERT, SELECT (tenant, run, epoch, seq, at, kind, target, amount_microusd) ON ledger TO golive_writer;
 GRANT INSERT, SELECT (tenant, run, id) ON outbox TO golive_writer;
 GRANT INSERT, SELECT, UPDATE ON leases, runs, decisions TO golive_writer;
-GRANT SELECT (only, pings), UPDATE (pings) ON installation TO golive_writer;
+GRANT SELECT ("only", pings), UPDATE (pings) ON installation TO golive_writer;
 
 GRANT SELECT ON leases, events, ledger, outbox, decisions, runs, versions, keys, schedules TO golive_reader;
 

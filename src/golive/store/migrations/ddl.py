@@ -1,6 +1,6 @@
 """Writes `store/ddl/sqlite.sql` and `postgres.sql` from the description of the tables: `make schema`.
 
-PostgreSQL's roles and policies are written by hand (`store/ddl/postgres_access.sql`) and follow its tables.
+Who may do what in PostgreSQL is written by hand (`store/ddl/postgres_roles.sql`).
 """
 
 import re
@@ -16,7 +16,6 @@ from golive.store.schema import Kind
 
 FOLDER = Path(str(files("golive.store") / "ddl"))
 FILES: dict[Kind, str] = {"sqlite": "sqlite.sql", "postgresql": "postgres.sql"}
-ACCESS = "postgres_access.sql"
 _OPTIONS = re.compile(r"\n (?=WITHOUT|STRICT)")
 _HEAD = (
     "-- Written by `make schema` from store/migrations/tables.py; change that, and add a step to migrations/versions.\n"
@@ -32,9 +31,6 @@ def written(kind: Kind) -> str:
         parts.append(why + _tidy(str(CreateTable(table).compile(dialect=dialect))))
         indexes = sorted(table.indexes, key=lambda index: str(index.name))
         parts += [_tidy(str(CreateIndex(index).compile(dialect=dialect))) for index in indexes]
-    access = FOLDER / ACCESS
-    if kind == "postgresql" and access.exists():
-        parts.append(access.read_text("utf-8"))
     return "\n".join(parts)
 
 

@@ -61,7 +61,6 @@ class SqliteStore(Store):
         *,
         clock: Clock,
         inline: bool = False,
-        migrate: bool = False,
         chance: Chance | None = None,
     ) -> "SqliteStore":
         """Opens the file, and creates it (mode 0600), its folders and its schema if there is none. Blocks briefly.
@@ -69,12 +68,11 @@ class SqliteStore(Store):
         Args:
             path: the file; ":memory:" together with `inline` keeps everything in memory.
             inline: write and read in the calling thread, at once: for the simulated world.
-            migrate: bring an older schema up to this golive's.
             chance: where the installation's id comes from (the operating system's randomness by default).
 
         Raises:
             StoreUnavailable: the file cannot be opened or written.
-            SchemaMismatch: its schema is older (and `migrate` is off), newer, or not golive's.
+            SchemaMismatch: its schema is older, too new, or not golive's.
         """
         path = str(path)
         if path == MEMORY and not inline:
@@ -83,7 +81,7 @@ class SqliteStore(Store):
         try:
             connection = connect_writer(path)
             try:
-                prepare(connection, path, clock, chance or SystemChance(), migrate=migrate)
+                prepare(connection, path, clock, chance or SystemChance())
             except BaseException:
                 connection.close()
                 raise

@@ -1,7 +1,12 @@
--- The first schema. Rows that belong to a run carry tenant, run, branch, version (digest) and epoch; every table of a
--- tenant's data leads with the tenant. Column names and their order are those of the structs in core/events.py and
--- store/ports.py.
+"""The first schema."""
 
+from golive.store.migrations.statements import run
+
+revision = "0001"
+down_revision = None
+oldest = 1
+
+_UP = """
 CREATE TABLE schema_version (
     version    INTEGER NOT NULL PRIMARY KEY,
     name       TEXT    NOT NULL,
@@ -32,9 +37,9 @@ CREATE TABLE leases (
     PRIMARY KEY (tenant, run)
 ) STRICT, WITHOUT ROWID;
 
--- Rows stand in the order they were written, and the primary key is an index beside them: a group of appends to many runs
--- fills a few pages at the table's end. Kept in the order of the key (WITHOUT ROWID) it touched one page a run, and rows
--- over 1 KB spilled into pages of their own: two to five times the processor time and the disk writes.
+-- Rows stand in the order they were written, and the primary key is an index beside them: a group of appends to many
+-- runs fills a few pages at the table's end. Kept in the order of the key (WITHOUT ROWID) it touched one page a run, so
+-- that rows over 1 KB spilled into pages of their own: two to five times the processor time and the disk writes.
 CREATE TABLE events (
     tenant  TEXT    NOT NULL,
     run     TEXT    NOT NULL,
@@ -135,3 +140,9 @@ CREATE TABLE keys (
     last_used_at REAL,
     PRIMARY KEY (tenant, id)
 ) STRICT, WITHOUT ROWID;
+"""
+
+
+def upgrade() -> None:
+    """To this schema."""
+    run(_UP)

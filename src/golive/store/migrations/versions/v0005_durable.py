@@ -1,6 +1,17 @@
--- Runs that survive their server: who lives, what nobody needs to carry on, what a person must decide, what is still to
--- be told to the outside, when schedules begin their next runs.
+"""Runs that survive their server.
 
+Who lives, what nobody needs to carry on, what a person must decide, what is still to be told to the outside, when
+schedules begin their next runs.
+"""
+
+from golive.store.migrations.statements import run
+
+revision = "0005"
+down_revision = "0004"
+oldest = 5
+loses = "decisions, messages to webhooks, schedules; runs that wait for a decision end as interrupted at the next start"
+
+_UP = """
 -- A server process. Until `until` nobody claims its runs.
 CREATE TABLE holders (
     holder TEXT NOT NULL PRIMARY KEY,
@@ -65,9 +76,7 @@ CREATE TABLE outbox (
     PRIMARY KEY (tenant, id)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX outbox_due ON outbox (target, due_at) WHERE state = 'due';
-
-CREATE INDEX outbox_by_target ON outbox (tenant, target, state, at);
+CREATE INDEX outbox_due ON outbox (due_at) WHERE state = 'due';
 
 CREATE INDEX outbox_by_run ON outbox (tenant, run);
 
@@ -80,3 +89,44 @@ CREATE TABLE schedules (
     last_run TEXT,
     PRIMARY KEY (tenant, name)
 ) STRICT, WITHOUT ROWID;
+"""
+_DOWN = """
+DROP TABLE schedules;
+
+DROP TABLE outbox;
+
+CREATE TABLE outbox (
+    tenant  TEXT    NOT NULL,
+    run     TEXT    NOT NULL,
+    branch  TEXT    NOT NULL,
+    version TEXT    NOT NULL,
+    epoch   INTEGER NOT NULL,
+    id      TEXT    NOT NULL,
+    at      REAL    NOT NULL,
+    topic   TEXT    NOT NULL,
+    body    BLOB    NOT NULL,
+    PRIMARY KEY (tenant, id)
+) STRICT, WITHOUT ROWID;
+
+DROP TABLE decisions;
+
+DROP INDEX leases_open;
+
+CREATE INDEX runs_open ON runs (created_at, tenant, run) WHERE state <> 'finished';
+
+CREATE INDEX leases_begun ON leases (tenant, run) WHERE seq = 1;
+
+ALTER TABLE leases DROP COLUMN at_rest;
+
+DROP TABLE holders;
+"""
+
+
+def upgrade() -> None:
+    """To this schema."""
+    run(_UP)
+
+
+def downgrade() -> None:
+    """To the one before."""
+    run(_DOWN)
