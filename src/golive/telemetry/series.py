@@ -6,7 +6,7 @@ registry. Told without `_created` samples: Prometheus' text format has no such t
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -108,3 +108,20 @@ class Gauge(Collector):
     def collect(self) -> Iterable[Metric]:
         """The number as it is now, for the registry."""
         yield GaugeMetricFamily(self._name, self._text, value=self.read())
+
+
+class Gauges(Collector):
+    """One number for each set of labels, read whenever metrics are."""
+
+    def __init__(self, name: str, text: str, labels: Labels) -> None:
+        self._name = name
+        self._text = text
+        self._labels = labels
+        self.read: Callable[[], Mapping[Labels, float]] = dict
+
+    def collect(self) -> Iterable[Metric]:
+        """One family with the numbers as they are now, for the registry."""
+        family = GaugeMetricFamily(self._name, self._text, labels=self._labels)
+        for labels, value in self.read().items():
+            family.add_metric(labels, value)
+        yield family
