@@ -18,6 +18,7 @@ from msgspec.structs import astuple
 from golive.core.errors import Conflict, Fenced, GoliveError, StoreError
 from golive.core.events import Event
 from golive.store.ports import DecisionRow, Lease, LedgerEntry, OutboxMessage, RunView
+from golive.store.reasons import why_not
 from golive.store.sqlite.bulk import Bulk
 from golive.store.sqlite.connection import failure, unavailable
 
@@ -241,27 +242,7 @@ def _why(connection: sqlite3.Connection, job: Append) -> Fenced | Conflict:
     row = connection.execute(
         "SELECT epoch, seq, holder FROM leases WHERE tenant = ? AND run = ?", (lease.tenant, lease.run)
     ).fetchone()
-    fields = {"tenant": lease.tenant, "run": lease.run, "epoch": lease.epoch, "expected_seq": job.seq}
-    if row is None:
-        return Conflict(
-            f"Run {lease.run} does not exist, yet seq {job.seq} was expected under epoch {lease.epoch}.",
-            remedy="A run begins with epoch 1 and seq 0, and with at least one event.",
-            **fields,
-        )
-    epoch, seq, holder = row
-    if epoch != lease.epoch:
-        return Fenced(
-            f"Run {lease.run} is held under epoch {epoch} by {holder}; epoch {lease.epoch} is over.",
-            remedy="Stop working on this run: its new holder goes on.",
-            **fields,
-            held_epoch=epoch,
-        )
-    return Conflict(
-        f"Run {lease.run} stands at seq {seq}, not at {job.seq} as expected.",
-        remedy="Read the run's events again and decide anew.",
-        **fields,
-        seq=seq,
-    )
+    return why_not(lease, job.seq, *(row or (None, None, None)))
 
 
 def _unstorable(error: Exception) -> StoreError:

@@ -6,9 +6,9 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from msgspec.structs import astuple
 
-from golive.core.errors import VersionTaken
 from golive.core.events import Event
 from golive.store.ports import DecisionRow, Delivery, DeliveryCount, KeyRow, RunFilter, RunView, ScheduleRow, VersionRow
+from golive.store.reasons import version_taken
 from golive.store.sqlite.work import DECISION_COLUMNS, DELIVERY_COLUMNS, decision, delivery
 
 T = TypeVar("T")
@@ -213,15 +213,7 @@ def _register(connection: sqlite3.Connection, row: VersionRow) -> VersionRow:
         *connection.execute(f"{_VERSIONS} AND agent = ? AND name = ?", (row.tenant, row.agent, row.name)).fetchone()
     )
     if stands.digest != row.digest:
-        raise VersionTaken(
-            f"Version {row.name!r} of agent {row.agent!r} is registered with digest {stands.digest}, "
-            f"and its folder now has {row.digest}: something in it changed.",
-            remedy="Give the changed agent a new version in agent.toml; a version, once registered, never changes.",
-            agent=row.agent,
-            name=row.name,
-            registered=stands.digest,
-            digest=row.digest,
-        )
+        raise version_taken(stands, row)
     return stands
 
 
