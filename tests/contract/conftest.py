@@ -1,21 +1,28 @@
 """Fixtures of the contract suites: each is drawn once for every implementation."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from golive.store.ports import Store
-from tests.contract.store_kit import IMPLEMENTATIONS, Opener
+from tests.contract.store_kit import IMPLEMENTATIONS, Opener, Place
 
 
 @pytest.fixture(params=list(IMPLEMENTATIONS))
-async def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Opener]:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    found = IMPLEMENTATIONS[request.param](tmp_path)
+    yield found
+    found.remove()
+
+
+@pytest.fixture
+async def open_store(place: Place) -> AsyncIterator[Opener]:
     async with AsyncExitStack() as stack:
 
-        def opened() -> Store:
-            store = IMPLEMENTATIONS[request.param](tmp_path)
+        async def opened() -> Store:
+            store = await place.open()
             stack.push_async_callback(store.close)
             return store
 
@@ -24,4 +31,4 @@ async def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIte
 
 @pytest.fixture
 async def store(open_store: Opener) -> Store:
-    return open_store()
+    return await open_store()

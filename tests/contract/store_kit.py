@@ -1,20 +1,58 @@
 """Rows to store, and the implementations of a store that the contract is tried on (`IMPLEMENTATIONS`)."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from golive.core.clock import SystemClock
 from golive.core.events import Event
 from golive.store.ports import KeyRow, Lease, LedgerEntry, OutboxMessage, RunView, Store
 from golive.store.sqlite import SqliteStore
+from tests.postgres_kit import Database
 
-Opener = Callable[[], Store]
+Opener = Callable[[], Awaitable[Store]]
 """Opens the same place again each time: two stores of one opener see the same rows."""
 
-IMPLEMENTATIONS: dict[str, Callable[[Path], Store]] = {
-    "sqlite": lambda folder: SqliteStore.open(folder / "golive.db", clock=SystemClock()),
-    "sqlite-inline": lambda folder: SqliteStore.open(folder / "golive.db", clock=SystemClock(), inline=True),
+
+class Place(Protocol):
+    """Where stores keep what they store."""
+
+    async def open(self) -> Store: ...
+
+    def remove(self) -> None: ...
+
+
+class File:
+    """A SQLite file."""
+
+    def __init__(self, folder: Path, inline: bool) -> None:
+        self.path = folder / "golive.db"
+        self._inline = inline
+
+    async def open(self) -> Store:
+        return SqliteStore.open(self.path, clock=SystemClock(), inline=self._inline)
+
+    def remove(self) -> None:
+        """The folder is pytest's."""
+
+
+class InPostgres:
+    """A PostgreSQL database."""
+
+    def __init__(self) -> None:
+        self.database = Database()
+
+    async def open(self) -> Store:
+        return await self.database.open()
+
+    def remove(self) -> None:
+        self.database.drop()
+
+
+IMPLEMENTATIONS: dict[str, Callable[[Path], Place]] = {
+    "sqlite": lambda folder: File(folder, inline=False),
+    "sqlite-inline": lambda folder: File(folder, inline=True),
+    "postgres": lambda _: InPostgres(),
 }
 
 

@@ -190,7 +190,7 @@ async def test_a_cancelled_caller_harms_no_other(store: Store) -> None:
 
 async def test_what_was_written_is_there_after_reopening(open_store: Opener) -> None:
     """Closing finishes what was queued; a closed store refuses, and may be closed again."""
-    first = open_store()
+    first = await open_store()
     async with Tasks("appends") as tasks:
         for number in range(30):
             of = lease(f"run_{number:02d}")
@@ -201,14 +201,14 @@ async def test_what_was_written_is_there_after_reopening(open_store: Opener) -> 
     for refused in (first.ping(), first.append(lease(), 0, events(range(1, 2), lease()))):
         with pytest.raises(StoreUnavailable):
             await refused
-    second = open_store()
+    second = await open_store()
     assert len(await second.tenant("acme").runs(RunFilter())) == 30
     assert [e.seq for e in await second.tenant("acme").events("run_07")] == [1, 2]
 
 
 async def test_two_stores_on_one_place_see_each_other(open_store: Opener) -> None:
     """Keys written through the one are seen by the other, control version included; leases fence across both."""
-    server, cli = open_store(), open_store()
+    server, cli = await open_store(), await open_store()
     before = await server.control_version()
     await server.append(lease(), 0, events(range(1, 2), lease()))
     await cli.tenant("acme").put_key(key())
