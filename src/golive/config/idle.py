@@ -6,6 +6,7 @@ What surely is a mistake is `contradictions.py`'s.
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 
+from golive.config.addresses import bare_addresses
 from golive.config.agents import LoadedAgent
 from golive.config.contradictions import Origin, idle, is_set
 from golive.config.problems import Problem
@@ -19,6 +20,7 @@ _WILD = "*?["
 def idle_settings(config: GoliveConfig, agents: Mapping[str, LoadedAgent], origin_of: Origin) -> tuple[Problem, ...]:
     """All of them, those of golive.toml first."""
     found = [*_retry(config, agents, origin_of), *_patterns(config, origin_of), *_batch(config, origin_of)]
+    found += bare_addresses(config, origin_of)
     for agent in agents.values():
         found += [*_tiers(agent), *_times(agent), *_worker(agent)]
     return tuple(found)

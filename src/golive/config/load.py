@@ -13,6 +13,7 @@ from msgspec import Struct
 from pydantic import ValidationError
 
 from golive.config import environment, problems
+from golive.config.addresses import endpoint_addresses
 from golive.config.agents import LoadedAgent, folders, load_agent
 from golive.config.contradictions import config_contradictions
 from golive.config.environment import Overrides
@@ -148,6 +149,7 @@ def _read_config(file: Path, environ: Mapping[str, str]) -> tuple[Toml, Override
         found += problems.of_validation(error, GoliveConfig, origin_of)
     if config is not None:
         found += config_contradictions(config, lambda path: _origin(path, toml, overrides))
+        found += endpoint_addresses(config, lambda path: _origin(path, toml, overrides))
     problems.raise_all(ConfigError, found)
     assert config is not None
     return toml, overrides, config

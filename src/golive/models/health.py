@@ -1,7 +1,8 @@
 """Whether providers answer: what real calls saw last, and a bounded probe where they saw nothing lately or failed.
 
-What a refused probe means its dialect says: Google answers an invalid key with 400, as it does a bad request. Owns
-memory and probing of provider health; `/health` and its words are the gateway's.
+What a refused probe means its dialect says: Google answers an invalid key with 400, as it does a bad request. A 404 is
+no sign of life: a wrong address gives it as well, so that it is held against what calls were answered. Owns memory and
+probing of provider health; `/health` and its words are the gateway's.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from golive.core.errors import (
     ModelAuthFailed,
     ModelError,
     ModelMalformed,
+    ModelNotFound,
     ModelTimeout,
     ModelUnavailable,
     ModelUnreachable,
@@ -52,6 +54,10 @@ class ProviderHealth:
         self._clock = clock
         self._used: _Seen | None = None
         self._probed: _Seen | None = None
+        self._answered = False
+        """A call has been answered, since the server started, by something else than a 404."""
+        self._missed = False
+        """A call has been answered by a 404."""
         self._probing = asyncio.Lock()
 
     def observe(self, error: GoliveError | None, latency_ms: float) -> None:
@@ -60,6 +66,8 @@ class ProviderHealth:
             self._note_up(latency_ms)
         elif isinstance(error, _DOWN):
             self._used = _Seen(self._clock.monotonic(), self._down(latency_ms, _detail(error)))
+        elif isinstance(error, ModelNotFound):
+            self._missed = True  # no such model, or nothing at all at this address: a probe may tell
         elif isinstance(error, ModelError):
             self._note_up(latency_ms)  # it answered: the complaint was about the request
 
@@ -94,7 +102,7 @@ class ProviderHealth:
                 response = await transport.send("GET", url, headers, None, connect_s=PROBE_S)
             latency_ms = (self._clock.monotonic() - started) * 1000
             if response.status < 300:
-                return Dependency(self.provider, "provider", "up", round(latency_ms, 3))
+                return self._listed(response, latency_ms)
             body = await self._refused(response, deadline)
         except DeadlineExceeded:
             return self._down((self._clock.monotonic() - started) * 1000, f"no answer within {PROBE_S:g} s")
@@ -106,7 +114,24 @@ class ProviderHealth:
         refused = refusal(response.status, response.header, body)
         if isinstance(refused, ModelAuthFailed) or response.status >= 500:
             return self._down(latency_ms, _detail(refused))
+        if response.status == 404:
+            return self._nothing_there(latency_ms, "answered 404")
         return Dependency(self.provider, "provider", "up", round(latency_ms, 3))
+
+    def _listed(self, response: Response, latency_ms: float) -> Dependency:
+        """What its list of models, or a page in the place of that, says."""
+        if (response.header("content-type") or "").lower().startswith("text/html"):
+            return self._nothing_there(latency_ms, "answered with a web page")
+        return Dependency(self.provider, "provider", "up", round(latency_ms, 3))
+
+    def _nothing_there(self, latency_ms: float, seen: str) -> Dependency:
+        """No list of models at this address: some providers have none. Calls tell whether anything else is there."""
+        if self._answered:
+            return Dependency(self.provider, "provider", "up", round(latency_ms, 3))
+        if self._missed:
+            return self._down(latency_ms, f"{seen}, and calls answered 404: base_url is wrong, or every model's name")
+        detail = f"{seen} in the place of its models; base_url may be wrong"
+        return Dependency(self.provider, "provider", "unknown", round(latency_ms, 3), detail)
 
     async def _refused(self, response: Response, deadline: Deadline) -> bytes:
         """The body of a refusal; b"" where it breaks off, is too long or takes too long: its status says enough."""
@@ -117,6 +142,7 @@ class ProviderHealth:
             return b""
 
     def _note_up(self, latency_ms: float) -> None:
+        self._answered = True
         self._used = _Seen(self._clock.monotonic(), Dependency(self.provider, "provider", "up", round(latency_ms, 3)))
 
     def _down(self, latency_ms: float, detail: str) -> Dependency:
