@@ -16,6 +16,9 @@ def serve(
     config: ConfigOption = None,
     host: Annotated[str | None, typer.Option(help="Instead of server.host.")] = None,
     port: Annotated[int | None, typer.Option(help="Instead of server.port; 0 picks a free one.")] = None,
+    store: Annotated[
+        str | None, typer.Option(help="Instead of store.url: sqlite:PATH or postgresql://USER@HOST/DATABASE.")
+    ] = None,
     announce: Annotated[
         Literal["json"] | None,
         typer.Option(help="Print one line with url and pid when it answers."),
@@ -31,6 +34,8 @@ def serve(
         environ["GOLIVE_SERVER__HOST"] = host
     if port is not None:
         environ["GOLIVE_SERVER__PORT"] = str(port)
+    if store is not None:
+        environ["GOLIVE_STORE__URL"] = store
 
     from golive.app import Server
     from golive.config.load import load

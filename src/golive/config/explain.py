@@ -3,6 +3,7 @@
 Secrets are shown as the references they are (`env:NAME`); their values never come this way.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from golive.config.tree import KeyPath, dotted, is_secret
 from golive.core.errors import ConfigError
 
 DEFAULT = "default"
+_PASSWORD = re.compile(r"(://[^:/@]*:)[^@/]+(?=@)|([?&]password=)[^&]+")
+"""Of an address that carries one, such as a database's."""
 
 
 class Value(Struct, frozen=True, kw_only=True):
@@ -55,7 +58,7 @@ def _section(config: Section, path: KeyPath, origin_of: Callable[[KeyPath], str]
             required = field.is_required()
             yield Value(
                 key=dotted(prefix + here),
-                value=value,
+                value=_PASSWORD.sub(r"\1\2***", value) if isinstance(value, str) else value,
                 origin=origin_of(here),
                 default=None if required else field.default,
                 required=required,

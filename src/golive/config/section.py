@@ -9,7 +9,7 @@ REFERENCE = r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$"
 TARGET_REF = r"^[a-z][a-z0-9_-]*/.+$"
 BASE_URL = r"^https?://[^\s/@?#]+(/[^\s?#]*)?$"
 ADDRESS = r"^https?://[^\s/@?#]+(/[^\s?#]*)?(\?[^\s#]*)?$"
-STORE_URL = r"^sqlite:[^\x00-\x1f\x7f]+$"
+STORE_URL = r"^(sqlite:[^\x00-\x1f\x7f]+|postgres(ql)?://[^\x00-\x20\x7f]+)$"
 VERSION = r"^[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}$"
 FUNCTION = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
 
@@ -19,7 +19,7 @@ PATTERN_WORDS = {
     TARGET_REF: "a target written `provider/model`, such as `openai/gpt-5-mini`",
     BASE_URL: "an address such as https://api.openai.com/v1, without user, password or query",
     ADDRESS: "an address such as https://example.com/golive, without user or password",
-    STORE_URL: "`sqlite:PATH`",
+    STORE_URL: "`sqlite:PATH` or `postgresql://USER@HOST/DATABASE`",
     VERSION: "a version of letters, digits and `.+_-` (64 at most), such as `1.0.0` or `2026-11-21`",
     FUNCTION: "the name of a function in tools.py",
 }
