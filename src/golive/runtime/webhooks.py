@@ -112,7 +112,9 @@ class Sender:
             return await self._store.claim_messages(webhook.timeout_s + GOOD_BYE_S + MARGIN_S, limit, only=name)
         except StoreError as error:
             self._log.warning("webhook.store_failed", webhook=name, code=error.code, message=str(error))
-            return None
+        except Exception as error:
+            self._log.error("webhook.fault", webhook=name, error=repr(error), exc_info=error)
+        return None
 
     def begin(self, work: Any, name: str) -> "asyncio.Task[None]":
         """A task of this sender's."""
@@ -131,6 +133,9 @@ class Sender:
                 now = self._clock.now()
                 await uncancelled(self._store.settle_message(found.tenant, found.id, "due", now, stopped))
             raise
+        except Exception as error:
+            self._log.error("webhook.fault", webhook=found.target, message_id=found.id, exc_info=error)
+            attempt = Attempt("failed", error=f"a fault of the server's own: {type(error).__name__}")
         await self._settle(found, webhook, attempt)
         return attempt.retry_after_s
 

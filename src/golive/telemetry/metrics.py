@@ -93,7 +93,7 @@ class Metrics:
         )
         self.registry.register(self._oldest_due)
         self._scheduled = self._counters(
-            "golive_scheduled_runs", "Times of schedules, by what came of them (begun, missed, failed)",
+            "golive_scheduled_runs", "Times of schedules, by what came of them (begun, missed, delayed, failed)",
             ("schedule", "result"),
         )  # fmt: skip
         self._lateness = self._histograms(
