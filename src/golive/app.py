@@ -35,8 +35,8 @@ from golive.runtime.routing import routing
 from golive.runtime.service import Runtime, RuntimeSettings
 from golive.runtime.state import RunState
 from golive.runtime.tiers import tier_of
-from golive.store.sqlite.exclusive import ServerLock
-from golive.store.sqlite.store import SqliteStore
+from golive.store.opening import open_store, take_for_server
+from golive.store.ports import Store
 from golive.telemetry.logs import Log, configure
 from golive.telemetry.metrics import Metrics
 from golive.telemetry.run_log import RunLog
@@ -71,7 +71,7 @@ async def create_key(
 
 async def open_key_admin(loaded: Loaded, environ: Mapping[str, str], stack: AsyncExitStack) -> KeyAdmin:
     """The keys of an installation, without a server; closed with the stack."""
-    store = SqliteStore.open(loaded.store_path, clock=SystemClock())
+    store = await open_store(loaded.config.store.url, loaded.root, SystemClock())
     stack.push_async_callback(store.close)
     pepper = Secrets(loaded.root, environ).pepper(loaded.config.secrets.pepper, SystemChance())
     return KeyAdmin(store, pepper, SystemClock(), SystemChance())
@@ -107,7 +107,7 @@ class Server:
         self._stack = AsyncExitStack()
         self.agents = Agents()
         self.holder = self.ids.new("srv")
-        self.store: SqliteStore
+        self.store: Store
         self.plane: ModelPlane
         self._planes: dict[str, ModelPlane] = {}  # through which each agent's version calls
         self.runtime: Runtime
@@ -131,9 +131,8 @@ class Server:
 
     async def _start(self) -> None:
         config = self.loaded.config
-        path = self.loaded.store_path
-        self._stack.callback(ServerLock.take(path).release)
-        self.store = SqliteStore.open(path, clock=self._clock)
+        self._stack.callback(take_for_server(config.store.url, self.loaded.root))
+        self.store = await open_store(config.store.url, self.loaded.root, self._clock)
         self._stack.push_async_callback(self.store.close)
         pepper = self._secrets.pepper(config.secrets.pepper, self._chance)
         self._redactor.learn(pepper.decode(errors="replace"), *self._secrets.known())

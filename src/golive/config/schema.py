@@ -48,7 +48,8 @@ class StoreConfig(Section):
     """[store]: where golive remembers."""
 
     url: Annotated[str, Field(pattern=STORE_URL)] = "sqlite:.golive/golive.db"
-    """`sqlite:PATH`, relative to golive.toml."""
+    """`sqlite:PATH`, relative to golive.toml, for one server; or `postgresql://USER@HOST/DATABASE`, for any number of
+    them. A password is better not written here: PGPASSWORD and ~/.pgpass are read."""
 
 
 class SecretsConfig(Section):
