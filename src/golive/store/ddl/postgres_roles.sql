@@ -19,7 +19,8 @@ BEGIN
                 NULL; -- another database of this cluster was faster: roles are the cluster's
             END;
         END IF;
-        IF NOT pg_has_role(current_user, wanted, 'MEMBER') THEN
+        -- Who made the role is a member that may administer it, and from PostgreSQL 16 on not one that may use it.
+        IF NOT pg_has_role(current_user, wanted, 'USAGE') THEN
             BEGIN
                 EXECUTE format('GRANT %I TO CURRENT_USER', wanted);
             EXCEPTION WHEN unique_violation THEN
