@@ -13,6 +13,7 @@ from golive.releases.digest import version_digest
 from golive.sim.agent import pick_tools
 from golive.sim.openai.chat_request import read_chat
 from golive.tools.loading import load_tools
+from golive.workers.settings import named_functions
 
 
 def files(root: Path) -> list[str]:
@@ -34,16 +35,19 @@ def test_a_new_project_is_whole(tmp_path: Path) -> None:
 
 
 def test_the_tools_are_tools(tmp_path: Path) -> None:
-    """tools.py shows a function, an async one with context, and a lifespan; the settings name one that exists."""
+    """tools.py shows a function, an async one with context, one that takes a call back, and a lifespan; the settings
+    name what exists."""
     write("bistro", tmp_path)
     folder = tmp_path / "agents/bistro"
-    tools = load_tools(folder, "new_bistro_tools")
+    settings = load(tmp_path, {}).agents["bistro"].config.tools
+    tools = load_tools(folder, "new_bistro_tools", named_functions(settings, folder))
     assert [(spec.name, tools.tools[spec.name].is_async) for spec in tools.specs] == [
         ("book_table", True),
         ("opening_hours", False),
     ]
     assert tools.lifespan is not None
-    assert set(load(tmp_path, {}).agents["bistro"].config.tools) <= set(tools.tools)
+    assert set(settings) <= set(tools.tools)
+    assert list(tools.effects) == [("book_table", "undo")]
     assert b'"ctx"' not in b"".join(bytes(spec.parameters) for spec in tools.specs)
 
 
