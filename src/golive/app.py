@@ -239,9 +239,13 @@ class Server:
 
     def _breaker_moved(self, gate: Gate, before: str) -> None:
         now = gate.state
-        self.metrics.breaker(now.target, now.state)
+        self.metrics.breaker(f"supervisor of {now.supervises}" if now.supervises else now.target, now.state)
         tell = self.log.warning if now.state == "open" else self.log.info
-        tell(f"breaker.{now.state}", target=now.target, credential=now.credential, before=before, wait_s=now.wait_s)
+        whose = {"supervises": now.supervises} if now.supervises else {}
+        tell(
+            f"breaker.{now.state}", target=now.target, credential=now.credential, before=before, wait_s=now.wait_s,
+            **whose,
+        )  # fmt: skip
 
     def _open_runs(self) -> int:
         return self.runtime.open_runs()

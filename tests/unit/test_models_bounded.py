@@ -7,13 +7,15 @@ from golive.core.deadline import Deadline
 from golive.core.errors import CircuitOpen, DeadlineExceeded, ModelTimeout, ModelUnavailable
 from golive.models.bounded import Bounded
 from golive.models.call import CallContext
+from golive.models.gate import Gate, GateState, Moved
 from tests.unit.chain_kit import ASKED, GOOD, Provider, Time, World, text
 
 LATE = DeadlineExceeded(limit="test", seconds=2.0)
 
 
-def bounded(time: Time, provider: Provider) -> Bounded:
-    return Bounded(provider, "sim/small", BreakerPolicy(failures=2, open_s=30.0, successes=1), time)
+def bounded(time: Time, provider: Provider, moved: Moved = lambda gate, before: None) -> Bounded:
+    policy = BreakerPolicy(failures=2, open_s=30.0, successes=1)
+    return Bounded(provider, "sim/small", Gate("sim/small", "", policy, time, moved, "support"))
 
 
 async def test_what_takes_too_long_is_the_models_failure() -> None:
@@ -38,6 +40,19 @@ async def test_after_too_many_nobody_is_asked_for_a_while() -> None:
     time.at += 30
     assert [text(await world.ask(call)) for _ in range(2)] == ["hello", "hello"]
     assert provider.asked == 4
+
+
+async def test_its_breaker_is_seen_and_told_of(time: Time) -> None:
+    """As a target's is, under the agent's name; the run does not say of the target that nobody asks it."""
+    moves: list[tuple[str, str, str]] = []
+    call = bounded(time, Provider(LATE), lambda gate, before: moves.append((gate.supervises, before, gate.state.state)))
+    world = World(time)
+    for _ in range(2):
+        with pytest.raises(ModelTimeout) as caught:
+            await world.ask(call)
+    assert call.gate.state == GateState("sim/small", "", "open", 1, 30.0, "support")
+    assert moves == [("support", "closed", "open")]
+    assert "breaker" not in caught.value.fields
 
 
 async def test_other_failures_are_not_counted_here() -> None:

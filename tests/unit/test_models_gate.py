@@ -106,7 +106,7 @@ def test_closed_by_hand_it_is_open_to_everybody_at_once() -> None:
     """Failures and pauses are forgotten, it is told, and the answer says whether there was something to do."""
     world = World(Time())
     gate = opened(world)
-    assert (gate.reset(), gate.state, gate.reset()) == (True, ("a/m", "0", "closed", 1, 0.0), False)
+    assert (gate.reset(), gate.state, gate.reset()) == (True, ("a/m", "0", "closed", 1, 0.0, ""), False)
     assert world.moves == [("a/m", "closed", "open"), ("a/m", "open", "closed")]
     for _ in range(4):
         gate.failed(admitted(gate), DOWN)

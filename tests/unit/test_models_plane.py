@@ -140,7 +140,7 @@ BUSY = ModelRequest(messages=(Message("user", "Hi"),), headers=(("x-sim-script",
 async def test_what_can_be_done_without_is_asked_once(plane: ModelPlane) -> None:
     """Each target of the tier, at once; the retries and the second request that the tier allows are for answers."""
     tier = TierConfig(chain=("sim/sim-one", "sim/sim-two"), retries=3, hedge=True)
-    for call in (plane.bounded(tier), plane.chain(tier, hands_over=True)):
+    for call in (plane.bounded(tier, "support"), plane.chain(tier, hands_over=True)):
         asked: list[str] = []
         with pytest.raises(ModelUnavailable) as caught:
             async for batch in call(BUSY, CallContext(Deadline.after(CLOCK, 30.0, "test"))):
@@ -153,11 +153,11 @@ async def test_what_hangs_and_can_be_done_without_is_given_up(plane: ModelPlane)
     """At the caller's own limit, as the model's failure, and without a word against the target."""
     request = ModelRequest(messages=(Message("user", "Hi"),), headers=(("x-sim-script", '{"hang_ms":-1}'),))
     with pytest.raises(ModelTimeout, match=r"sim/sim-one did not answer within 0\.1 s \(routing\.wait_s\)"):
-        async for _ in plane.bounded(TierConfig(chain=("sim/sim-one",)))(
+        async for _ in plane.bounded(TierConfig(chain=("sim/sim-one",)), "support")(
             request, CallContext(Deadline.after(CLOCK, 0.1, "routing.wait_s"))
         ):
             pass
-    (gate,) = [gate for gate in plane.breakers() if gate.target == "sim/sim-one"]
+    (gate,) = [gate for gate in plane.breakers() if gate.target == "sim/sim-one" and not gate.supervises]
     assert (gate.state, gate.wait_s) == ("closed", 0)
 
 

@@ -66,4 +66,5 @@ def _state(row: dict[str, Any]) -> str:
 
 def _row(row: dict[str, Any]) -> tuple[object, ...]:
     wait = f"in {row['wait_s']:.0f} s" if row["wait_s"] else "now"
-    return row["target"], row["credential"] or "-", _state(row), row["opened"], wait
+    target = f"{row['target']} (supervisor of {row['supervises']})" if row["supervises"] else row["target"]
+    return target, row["credential"] or "-", _state(row), row["opened"], wait

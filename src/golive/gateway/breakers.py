@@ -17,7 +17,9 @@ class BreakerCard(Struct, frozen=True):
     """One circuit breaker: of a target (`provider/model`), asked with one credential (its reference, "" for none).
 
     `state` is closed, open or half_open; `opened` counts how often it has opened; `wait_s`: seconds until the target
-    may be asked, 0 when it may be now (a closed one may have asked to be left alone).
+    may be asked, 0 when it may be now (a closed one may have asked to be left alone). `supervises` names an agent where
+    it is that of the agent's supervisor, which opens when that took longer than `routing.wait_s` too often; `target` is
+    then the first of the supervisor's chain, and is asked by others as before.
     """
 
     target: str
@@ -25,6 +27,7 @@ class BreakerCard(Struct, frozen=True):
     state: str
     opened: int
     wait_s: float
+    supervises: str = ""
 
 
 class BreakerList(Struct, frozen=True):
@@ -103,7 +106,7 @@ class BreakerFaces:
                 "GET", "/v1/breakers", "health.read", self.listing, "List circuit breakers", kind="breaker",
                 tag="Agents and models",
                 params=(Param("target", "query", "Only those of this `provider/model`; none where nobody asked it."),),
-                answers=(Answer(200, "One for each model in use and credential.", BreakerList),),
+                answers=(Answer(200, "For each model in use and credential, and each supervisor.", BreakerList),),
             ),
             Route(
                 "POST", "/v1/breakers/reset", "breakers.reset", self.reset, "Close circuit breakers", kind="breaker",

@@ -22,13 +22,15 @@ MAX_SPENT_PAUSE_S = 10.0
 
 
 class GateState(NamedTuple):
-    """A gate as people are shown it. `wait_s`: seconds until it may be tried, 0 when it may be now."""
+    """A gate as people are shown it. `wait_s`: seconds until it may be tried, 0 when it may be now. `supervises`: the
+    agent whose supervisor alone it is before (`bounded.py`); `target` is then the first of that tier's chain."""
 
     target: str
     credential: str
     state: State
     opened: int
     wait_s: float
+    supervises: str = ""
 
 
 Moved = Callable[["Gate", State], None]
@@ -36,14 +38,17 @@ Moved = Callable[["Gate", State], None]
 
 
 class Gate:
-    """Admission to one (provider, model, credential)."""
+    """Admission to one (provider, model, credential), or to one agent's supervisor."""
 
-    __slots__ = ("_breaker", "_clock", "_moved", "_until", "credential", "target")
+    __slots__ = ("_breaker", "_clock", "_moved", "_until", "credential", "supervises", "target")
 
-    def __init__(self, target: str, credential: str, policy: BreakerPolicy, clock: Clock, moved: Moved) -> None:
-        """`credential` is its reference, never its value; "" where there is none."""
+    def __init__(
+        self, target: str, credential: str, policy: BreakerPolicy, clock: Clock, moved: Moved, supervises: str = ""
+    ) -> None:
+        """`credential` is its reference, never its value; "" where there is none. `supervises`: as in `GateState`."""
         self.target = target
         self.credential = credential
+        self.supervises = supervises
         self._breaker = Breaker(policy)
         self._clock = clock
         self._moved = moved
@@ -52,8 +57,8 @@ class Gate:
     @property
     def state(self) -> GateState:
         """As of now."""
-        breaker = self._breaker
-        return GateState(self.target, self.credential, breaker.state, breaker.opened, round(self.wait_s(), 3))
+        breaker, wait_s = self._breaker, round(self.wait_s(), 3)
+        return GateState(self.target, self.credential, breaker.state, breaker.opened, wait_s, self.supervises)
 
     def wait_s(self) -> float:
         """Seconds until an attempt may be made; 0: now."""

@@ -7,6 +7,7 @@ alone.
 from collections.abc import AsyncGenerator, Callable, Iterable
 from difflib import get_close_matches
 from functools import partial
+from weakref import WeakValueDictionary
 
 from msgspec.structs import replace
 
@@ -85,6 +86,9 @@ class ModelPlane:
         self._cache_ttl_s = config.cache.ttl_s
         self._answers = KeptAnswers(config.cache.max_bytes, clock)
         self._flights = Flights(clock)
+        self._moved = moved
+        self._supervisors: WeakValueDictionary[str, Bounded] = WeakValueDictionary()
+        """By agent; it goes with the agent's version."""
 
     def target(self, ref: str, cache_ttl_s: float | None = None) -> ModelCall:
         """The metered call to `provider/model`.
@@ -127,14 +131,19 @@ class ModelPlane:
         call = Recovering(Hedged(plain, self._budget, self._clock) if tier.hedge else plain, ways)
         return self._cached(call, tier.model_dump_json(), tier.cache_ttl_s)
 
-    def bounded(self, tier: TierConfig) -> Bounded:
+    def bounded(self, tier: TierConfig, agent: str) -> Bounded:
         """A call along the tier's chains that can be done without: each target is asked once, and nothing is mended.
+
+        Args:
+            agent: whose supervisor asks; of several versions the newest one's circuit breaker is shown.
 
         Raises:
             NotFound: as `target`.
         """
         call = self._cached(self._chain(self._chained(tier), 0), tier.model_dump_json(), tier.cache_ttl_s)
-        return Bounded(call, " and ".join(tier.chain), self._breaker_policy, self._clock)
+        gate = Gate(tier.chain[0], "", self._breaker_policy, self._clock, self._moved, agent)
+        bounded = self._supervisors[agent] = Bounded(call, " and ".join(tier.chain), gate)
+        return bounded
 
     def _chained(self, tier: TierConfig) -> Chained:
         refs = (tier.chain, tier.chain_context_too_long, tier.chain_content_refused)
@@ -187,17 +196,22 @@ class ModelPlane:
         return [self._with_breakers(check.result()) for check in checks]
 
     def breakers(self) -> list[GateState]:
-        """Every circuit breaker, provider by provider."""
-        return [gate for name in self._providers for gate in self.gates(name)]
+        """Every circuit breaker, provider by provider, and then those of supervisors."""
+        supervisors = [bounded.gate.state for _, bounded in sorted(self._supervisors.items())]
+        return [gate for name in self._providers for gate in self.gates(name)] + supervisors
 
     def reset_breakers(self, target: str | None = None) -> int:
         """Closes the breakers of `provider/model`, or all; how many were not closed, or paused.
+
+        A supervisor's is closed with that of the first target of its tier.
 
         Raises:
             NotFound: there is no such target, or it has not been asked for.
         """
         try:
-            return self._lanes.reset(target)
+            supervisors = [bounded.gate for bounded in self._supervisors.values()]
+            closed = sum([gate.reset() for gate in supervisors if target in (None, gate.target)])
+            return closed + self._lanes.reset(target)
         except KeyError:
             known = ", ".join(sorted({gate.target for gate in self.breakers()})) or "none"
             raise NotFound(

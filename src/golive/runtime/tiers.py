@@ -20,5 +20,5 @@ def tier_of(agent: LoadedAgent, name: str, plane: ModelPlane) -> Tier:
         max_output_tokens=settings.max_output_tokens,
         reasoning_effort=settings.reasoning_effort,
         output_schema=response_format(agent.output_schemas.get(name), name),
-        aside=plane.bounded(settings) if supervises else None,
+        aside=plane.bounded(settings, agent.name) if supervises else None,
     )
