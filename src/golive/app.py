@@ -7,16 +7,14 @@ demo and the checks all start golive through it, so what they see is what runs i
 import asyncio
 import gc
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from typing import Any
 
-from golive.config.agents import LoadedAgent
 from golive.config.load import Loaded
 from golive.config.secrets import Secrets
 from golive.core.chance import SystemChance
 from golive.core.clock import Clock, SystemClock
-from golive.core.errors import ConfigError, GoliveError
+from golive.core.errors import ConfigError, GoliveError, StoreUnavailable
 from golive.core.events import Body
 from golive.core.health import Dependency
 from golive.core.ids import Ids
@@ -26,15 +24,12 @@ from golive.guards.redact import Redactor
 from golive.models.gate import Gate
 from golive.models.plane import ModelPlane
 from golive.models.transport_http import HttpTransport
-from golive.releases.digest import version_digest
-from golive.releases.registry import Version, dev_name, register, unbound
-from golive.runtime.agent import Agents, AgentVersion, Limits
-from golive.runtime.relay import Relay
-from golive.runtime.restart import end_open_runs
-from golive.runtime.routing import routing
+from golive.runtime.agent import Agents
+from golive.runtime.holding import Holding
+from golive.runtime.relay import RELAY_VERSION, Relay
 from golive.runtime.service import Runtime, RuntimeSettings
 from golive.runtime.state import RunState
-from golive.runtime.tiers import tier_of
+from golive.served import Served
 from golive.store.opening import open_store, take_for_server
 from golive.store.ports import Store
 from golive.telemetry.logs import Log, configure
@@ -42,18 +37,11 @@ from golive.telemetry.metrics import Metrics
 from golive.telemetry.run_log import RunLog
 from golive.tenants.keyring import Keyring
 from golive.tenants.keys import KeyAdmin, NewKey
-from golive.tools.toolset import Toolset
-from golive.workers.environment import secret_values
-from golive.workers.inline import InlineToolset
 from golive.workers.pool import HOME_PREFIX, WorkerToolset
 from golive.workers.scratch import sweep
 
 DEFAULT_TENANT = "default"
 _PLANE = ("providers", "prices", "capabilities", "cache", "retry", "breaker")
-_RETIRE_POLL_S = 0.2
-_WORKER_WARNINGS = frozenset(
-    {"worker.retired", "worker.stalled", "worker.start_failed", "worker.protocol_broken", "tool.raised"}
-)
 _GC_YOUNG = 20_000
 """New containers before the collector looks for cycles: requests leave none behind, so a look rarely pays."""
 _SWITCH_S = 0.0005
@@ -106,10 +94,12 @@ class Server:
         self._tasks = Tasks("server")
         self._stack = AsyncExitStack()
         self.agents = Agents()
-        self.holder = self.ids.new("srv")
+        replica = loaded.config.server.replica
+        self.holder = f"{replica}/{self.ids.new('srv')}" if replica else self.ids.new("srv")
+        self.holding: Holding
         self.store: Store
         self.plane: ModelPlane
-        self._planes: dict[str, ModelPlane] = {}  # through which each agent's version calls
+        self.served: Served
         self.runtime: Runtime
         self.relay: Relay
         self.gateway: Gateway
@@ -141,17 +131,15 @@ class Server:
         self.metrics = Metrics(self._open_runs)
         self.metrics.follow_targets(lambda ref: self.plane.configured(ref))  # noqa: PLW0108 - likewise
         self.metrics.follow_breakers(lambda: self.plane.open_breakers())  # noqa: PLW0108 - it may be another by then
-        ended = await end_open_runs(self.store, self._clock, self.holder, self._observe, self._fault)
-        if ended:
-            self.log.warning("runs.interrupted", count=len(ended), runs=ended[:20])
+        self.holding = self._new_holding()
+        await self.holding.start()
         self._warn_of_missing_secrets()
         self._stack.push_async_callback(self._tasks.close)
-        self._stack.push_async_callback(self._close_toolsets)
-        await unbound(self.store.tenant(DEFAULT_TENANT), map(self._named, self.loaded.agents.values()))
-        for agent in self.loaded.agents.values():
-            self.agents.put(DEFAULT_TENANT, await self._version(agent))
+        self.served = self._new_served()
+        self._stack.push_async_callback(self.served.close)
+        await self.served.put_all()
         self.keyring = Keyring(self.store, pepper, self._clock)
-        self._assemble(pepper)
+        await self._assemble(pepper)
         await self.keyring.start()
         self._stack.push_async_callback(self.keyring.close)
         self.gateway = self._new_gateway()
@@ -167,7 +155,21 @@ class Server:
                 except ConfigError as error:
                     self.log.warning("secret.missing", provider=name, message=error.message, remedy=error.remedy)
 
-    def _assemble(self, pepper: bytes) -> None:
+    def _new_holding(self) -> Holding:
+        return Holding(
+            store=self.store, clock=self._clock, holder=self.holder, replica=self.loaded.config.server.replica or "",
+            lease_s=self.loaded.config.server.lease_s,
+            versions=lambda: [RELAY_VERSION, *(version.digest for version in self.agents.all(DEFAULT_TENANT))],
+            take_over=lambda lease: self.runtime.steering.take_over(lease),  # noqa: PLW0108 - made later
+            room=lambda: self.runtime.room(),  # noqa: PLW0108 - likewise
+            expire=lambda row: self.runtime.steering.expire(row),  # noqa: PLW0108 - likewise
+            faults=self._fault, taken_over=self._taken_over,
+        )  # fmt: skip
+
+    def _taken_over(self, runs: Sequence[str]) -> None:
+        self.log.warning("runs.taken_over", count=len(runs), runs=list(runs[:20]))
+
+    async def _assemble(self, pepper: bytes) -> None:
         server = self.loaded.config.server
         self.runtime = Runtime(
             store=self.store,
@@ -179,9 +181,13 @@ class Server:
                 max_open_runs=server.max_open_runs,
                 conversation_queue=server.conversation_queue,
                 disconnect_grace_s=server.disconnect_grace_s,
+                store_patience_s=server.store_patience_s,
+                moves_on=self._dev,
             ),
             observer=self._observe,
             faults=self._fault,
+            begin_by=self.holding.begin_by,
+            generation=await self.store.generation(),
         )
         self.relay = Relay(
             store=self.store,
@@ -196,6 +202,7 @@ class Server:
 
     def _warm_up(self) -> None:
         """What would otherwise stall requests: reading the price list, the collector's walks over what stays."""
+        self._tasks.start(self.holding.keep(), "holding")
         self._tasks.start(self._sweep(), "sweep")
         if self.plane.needs_price_list():
             self._tasks.start(asyncio.to_thread(self.plane.prices.load), "price list")
@@ -260,47 +267,13 @@ class Server:
 
     # ---- agents ------------------------------------------------------------------------------------------------------
 
-    def _named(self, agent: LoadedAgent) -> Version:
-        content = version_digest(agent, self.loaded.config, self.loaded.root)
-        version = agent.config.version
-        return Version(agent.name, dev_name(version, content) if self._dev else version, content)
-
-    async def _version(self, agent: LoadedAgent) -> AgentVersion:
-        config, rules = agent.config, agent.config.routing
-        named = self._named(agent)
-        toolset = self._toolset(agent)
-        try:
-            await toolset.start()
-            # Only now: a name is not to be bound for good to content that could never be served.
-            await register(self.store.tenant(DEFAULT_TENANT), named, self._clock.now())
-        except BaseException:
-            await toolset.close()
-            raise
-        self._planes[agent.name] = self.plane
-        return AgentVersion(
-            name=agent.name, version_name=named.name, digest=named.digest, description=config.description,
-            prompt=agent.prompt,
-            tiers={name: tier_of(agent, name, self.plane) for name in config.models},
-            toolset=toolset,
-            limits=Limits(config.limits.max_steps, config.limits.deadline_s, config.limits.max_tool_calls_per_step),
-            on_disconnect=config.on_disconnect,
-            messages=config.messages,
-            critical=frozenset(name for name, settings in config.tools.items() if settings.critical),
-            routing=routing(rules.supervisor, rules.strong, rules.judge, rules.summarise_over, rules.wait_s),
+    def _new_served(self) -> Served:
+        return Served(
+            self.loaded, self.agents, self._environ, inline=self._inline, dev=self._dev, clock=self._clock,
+            redactor=self._redactor, log=self.log, tasks=self._tasks, store=self.store.tenant(DEFAULT_TENANT),
+            plane=lambda: self.plane,
+            busy=lambda digest: self.runtime.carries(digest),  # noqa: PLW0108 - made later
         )  # fmt: skip
-
-    def _toolset(self, agent: LoadedAgent) -> Toolset:
-        kind = InlineToolset if self._inline else WorkerToolset
-        config = agent.config
-        self._redactor.learn(*secret_values(self._environ, config.worker.env))
-        return kind(
-            agent.folder, config.worker, config.tools, config.limits, clock=self._clock, log=self._worker_log,
-            name=agent.name, redact=self._redactor.text, **({} if self._inline else {"environ": self._environ}),
-        )  # fmt: skip
-
-    def _worker_log(self, event: str, /, **fields: Any) -> None:
-        loud = event in _WORKER_WARNINGS or fields.get("calls") or (self._dev and event == "worker.printed")
-        (self.log.warning if loud else self.log.info)(event, **fields)
 
     def adopt(self, loaded: Loaded) -> bool:
         """Takes edited settings over; agents that are gone end. [server], [store] and [secrets] need a new process.
@@ -311,11 +284,8 @@ class Server:
         changed = any(getattr(old, part) != getattr(loaded.config, part) for part in _PLANE)
         if changed:
             plane, self.plane = self.plane, self._new_plane()
-            self._tasks.start(self._close_when(lambda: self._unused(plane), plane.close), "retire plane")
-        for version in self.agents.all(DEFAULT_TENANT):
-            if version.name not in loaded.agents:
-                self.agents.drop(DEFAULT_TENANT, version.name)
-                self._retire(version)
+            self.served.retire(lambda: not self._calls(plane), plane.close, "plane")
+        self.served.adopt(loaded)
         return changed
 
     async def reload(self, name: str) -> None:
@@ -324,31 +294,11 @@ class Server:
         Raises:
             GoliveError: it cannot be served; what was served goes on.
         """
-        version = await self._version(self.loaded.agents[name])
-        before = self.agents.put(DEFAULT_TENANT, version)
-        self.log.info("agent.loaded", agent=name, version=version.version_name)
-        if before:
-            self._retire(before)
+        await self.served.put(name)
 
-    def _retire(self, version: AgentVersion) -> None:
-        idle = self._close_when(lambda: not self.runtime.carries(version.digest), version.toolset.close)
-        self._tasks.start(idle, f"retire {version.name}")
-
-    def _unused(self, plane: ModelPlane) -> bool:
-        """Whether neither a run nor an agent whose newest version is broken may still call through the plane."""
-        served = [self._planes[version.name] for version in self.agents.all(DEFAULT_TENANT)]
-        return plane not in served and not self.runtime.open_runs() and not self.relay.open_calls
-
-    async def _close_when(self, idle: Callable[[], bool], close: Callable[[], Any]) -> None:
-        try:
-            while not idle():  # noqa: ASYNC110 - runs end in many places; a look now and then is enough
-                await asyncio.sleep(_RETIRE_POLL_S)
-        finally:  # also when the server ends before
-            await close()
-
-    async def _close_toolsets(self) -> None:
-        for version in self.agents.all(DEFAULT_TENANT):
-            await version.toolset.close()
+    def _calls(self, plane: ModelPlane) -> bool:
+        """Whether a run, or an agent whose newest version is broken, may still call through the plane."""
+        return self.served.uses(plane) or bool(self.runtime.open_runs() or self.relay.open_calls)
 
     # ---- watching ----------------------------------------------------------------------------------------------------
 
@@ -384,6 +334,8 @@ class Server:
         relays = self._tasks.start(self.relay.drain(seconds), "drain relays")
         await self.runtime.drain(seconds)
         await relays
+        with suppress(StoreUnavailable):
+            await self.holding.leave()
 
     def hurry(self) -> None:
         """Ends what is open as interrupted at once, and so the `drain` that waits for it."""

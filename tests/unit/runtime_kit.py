@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from msgspec import Raw
 
@@ -26,9 +27,10 @@ from golive.models.call import (
 )
 from golive.runtime.agent import Agents, AgentVersion, Limits, Tier
 from golive.runtime.api import RunRequest
+from golive.runtime.holding import Holding
 from golive.runtime.service import Runtime, RuntimeSettings
 from golive.runtime.state import RunState
-from golive.runtime.stream import Subscription
+from golive.runtime.subscription import Subscription
 from golive.store.sqlite.store import SqliteStore
 from golive.tenants.authorize import Principal
 from golive.tools.toolset import EffectRules, NotKnown, StatusAnswer, ToolInvocation, ToolOutcome
@@ -90,11 +92,15 @@ class ScriptedModel:
 
 
 class Tools:
-    """A toolset of coroutines."""
+    """A toolset of coroutines. `effects`, `answers` (of status functions) and `undoes` may be set before it is used."""
 
     def __init__(self, **tools: Callable[[ToolInvocation], Awaitable[ToolOutcome]]) -> None:
         self.tools = tools
         self.calls: list[ToolInvocation] = []
+        self.effects: dict[str, EffectRules] = {}
+        self.answers: dict[str, StatusAnswer] = {}
+        self.asked: list[ToolInvocation] = []
+        self.undone: list[tuple[ToolInvocation, str]] = []
         self.specs = tuple(ToolSpec(name, name, Raw(b'{"type":"object"}')) for name in sorted(tools))
         self.effects: dict[str, EffectRules] = {name: EffectRules() for name in tools}
 
@@ -148,24 +154,32 @@ class World:
                 critical=options.get("critical", frozenset()),  # type: ignore[arg-type]
             ),
         )
+        self.options = options
+        self.runtime = self.another("test")
+
+    def another(self, holder: str, generation: int = 1) -> Runtime:
+        """A further server over the same store, with the same agents."""
+        options = self.options
         settings = RuntimeSettings(
-            holder="test",
+            holder=holder,
             max_open_runs=int(options.get("max_open_runs", 100)),  # type: ignore[call-overload]
             conversation_queue=int(options.get("conversation_queue", 8)),  # type: ignore[call-overload]
             disconnect_grace_s=float(options.get("grace_s", 0.0)),  # type: ignore[arg-type]
+            moves_on=bool(options.get("moves_on", False)),
         )
 
         def observe(state: RunState, bodies: list[Body]) -> None:
             self.bodies.extend(bodies)
 
-        self.runtime = Runtime(
+        return Runtime(
             store=self.store,
             agents=self.agents,
             clock=self.clock,
-            ids=Ids(self.clock, SeededChance(1)),
+            ids=Ids(self.clock, SeededChance(len(holder))),
             settings=settings,
             observer=observe,
             faults=lambda run, error: self.faults.append(error),
+            generation=generation,
         )
 
     async def start(self, text: str = "Hello", **fields: object) -> str:
@@ -174,6 +188,21 @@ class World:
 
     async def kinds(self, run: str) -> list[str]:
         return [event.kind for event in await self.store.tenant("default").events(run)]
+
+
+def over(runtime: Runtime, store: Any) -> None:
+    """Has the server use another store from now on, everywhere."""
+    for part in (runtime, runtime.steering, runtime._carrier, runtime._carrier._ender):
+        part._store = store
+
+
+def holding(world: World, runtime: Runtime, holder: str, *, versions: tuple[str, ...] = ("sha256:test",)) -> Holding:
+    """The hold of one of the world's servers on its runs, as `app.py` makes it."""
+    return Holding(
+        store=world.store, clock=world.clock, holder=holder, replica="", lease_s=10.0, versions=lambda: versions,
+        take_over=runtime.steering.take_over, room=runtime.room, expire=runtime.steering.expire,
+        faults=lambda run, error: world.faults.append(error), taken_over=lambda runs: None,
+    )  # fmt: skip
 
 
 async def drain(subscription: Subscription) -> list[Frame]:

@@ -160,9 +160,9 @@ async def test_who_cancels_is_told_nothing_of_tools(tmp_path: Path) -> None:
     """The reason given stands alone; the parts are named for programs."""
     world = World(tmp_path, ScriptedModel(LOOK), Tools(look=_hangs))
     run = await world.start()
-    while not world.runtime._live["default", run].journal.state.effects:
+    while not world.runtime._carrier.live["default", run].journal.state.effects:
         await asyncio.sleep(0)
-    result = await world.runtime.cancel("default", run, "key_1", "Never mind.")
+    result = await world.runtime.steering.cancel("default", run, "key_1", "Never mind.")
     assert (result.outcome, result.message) == ("cancelled", "Never mind.")
     assert result.missing == (Missing("answer", "", "cancelled"), Missing("tool", "look", "cancelled"))
 

@@ -27,6 +27,7 @@ from golive.models.call import (
 from golive.runtime.agent import Tier
 from golive.runtime.judging import MAX_CHARS, Verdict, beforehand, case, judged
 from golive.runtime.routing import Routing
+from golive.runtime.shown import result_of
 from golive.runtime.state import RunState
 from golive.store.ports import Lease
 from tests.unit.routing_kit import DIRECT, PLAIN, STRONG, TOOL, Routed
@@ -207,7 +208,7 @@ async def test_a_run_cancelled_while_its_answer_is_judged_shows_nothing(tmp_path
     routed = Routed(tmp_path, [DIRECT, answer("Draft."), [judge], STRONG], [answer("Hello again.")], JUDGED)
     run = await routed.world.start("Hello", conversation="c")
     await asked.wait()
-    result = await routed.world.runtime.cancel("default", run, "key_1", "enough")
+    result = await routed.world.runtime.steering.cancel("default", run, "key_1", "enough")
     assert (result.outcome, result.text, result.cost_microusd) == ("cancelled", "", 90)
     assert (await routed.result("Hello?", conversation="c")).text == "Hello again."
     assert [message.text() for message in routed.strong.requests[0].messages] == ["Be brief.", "Hello", "Hello?"]
@@ -230,7 +231,7 @@ async def test_every_prefix_of_the_journal_is_a_state(tmp_path: Path, turn: list
     result = await routed.result()
     assert result.outcome == "completed"
     events = await routed.world.store.tenant("default").events(routed.run)
-    assert RunState.of(events).result() == result
+    assert result_of(RunState.of(events)) == result
     assert await routed.world.runtime.result("default", routed.run) == result
     seen = [RunState.of(events[:end]) for end in range(1, len(events) + 1)]
     assert {state.answer for state in seen} == {"", text}

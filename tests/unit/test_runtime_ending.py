@@ -15,10 +15,12 @@ from golive.core.ids import Ids
 from golive.core.messages import Message, Usage
 from golive.models.call import ModelRequest, TextDelta
 from golive.runtime import ending
+from golive.runtime.ending import Ender
+from golive.runtime.loop import left_behind
 from golive.runtime.relay import Relay
 from golive.store.ports import RunFilter
 from golive.store.sqlite.store import SqliteStore
-from tests.unit.runtime_kit import PRINCIPAL, TARGET, ScriptedModel, World, answer, drain, open_runs, shown
+from tests.unit.runtime_kit import PRINCIPAL, TARGET, ScriptedModel, World, answer, drain, open_runs, over, shown
 
 TOO_LARGE = Usage(input_tokens=2**63, output_tokens=5)
 """One more than a column of the database holds."""
@@ -60,7 +62,7 @@ class IllTenant:
 def make_ill(world: World) -> Ill:
     """Puts the illness between the world's runtime and its store."""
     ill = Ill(world.store)
-    world.runtime._store = world.runtime._ender._store = ill  # type: ignore[assignment]
+    over(world.runtime, ill)
     return ill
 
 
@@ -100,7 +102,7 @@ async def test_who_saw_text_that_was_refused_is_told_to_forget_it(tmp_path: Path
     ill = make_ill(world)
     run = await world.start()
     following = asyncio.ensure_future(drain(await world.runtime.subscribe("default", run)))
-    while world.runtime._live["default", run].log.last_pos < 7:
+    while world.runtime._carrier.live["default", run].log.last_pos < 7:
         await asyncio.sleep(0)
     ill.appends = [StoreError("refused")]
     gate.set()
@@ -176,7 +178,7 @@ async def test_an_end_that_the_store_cannot_take_now_follows(
 
 
 async def test_a_run_that_another_holds_is_left_to_it(tmp_path: Path) -> None:
-    """Fenced off, a runtime neither ends the run nor takes it back."""
+    """Fenced off, a server neither ends the run nor takes it back; who follows it there is told how it goes on."""
     gate = asyncio.Event()
     world = World(tmp_path, ScriptedModel([gate.wait, *answer("text")]))
     run = await world.start()
@@ -186,10 +188,15 @@ async def test_a_run_that_another_holds_is_left_to_it(tmp_path: Path) -> None:
     assert lease is not None
     gate.set()
     async with asyncio.timeout(5):
+        while world.runtime.open_runs():
+            await asyncio.sleep(0)
+        assert await open_runs(world.store) == [("default", run)]
+        ender = Ender(world.store, world.clock, "another", lambda state, bodies: None)
+        assert await ender.end_held(lease, left_behind, "")
         frames = await following
-    assert json.loads(bytes(frames[-1].data))["code"] == "store.fenced"
-    assert await open_runs(world.store) == [("default", run)]
+    assert (frames[-1].event, frames[-1].epoch) == ("run.finished", lease.epoch)
     assert (await world.store.acquire("default", run, "another")).epoch == lease.epoch + 1  # type: ignore[union-attr]
+    assert world.faults == [], "it is no fault to be taken over"
 
 
 @pytest.mark.parametrize("first", [[], [StoreUnavailable("locked")]])

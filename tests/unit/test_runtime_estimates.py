@@ -14,8 +14,10 @@ from golive.core.events import Body, ModelFailed, ModelFinished, RunFinished
 from golive.core.ids import Ids
 from golive.core.messages import Message
 from golive.models.call import ModelRequest, TextDelta
+from golive.runtime.ending import Ender
+from golive.runtime.loop import left_behind
 from golive.runtime.relay import Relay
-from golive.runtime.restart import end_open_runs
+from golive.runtime.shown import result_of, view_of
 from golive.runtime.state import RunState
 from golive.store.ports import RunFilter
 from golive.store.sqlite.store import SqliteStore
@@ -46,14 +48,14 @@ async def test_a_run_tells_whether_its_cost_is_a_bound(tmp_path: Path, how: str,
     if how == "cancelled":
         while not any(frame.is_text for frame in await subscription.next(5.0) or []):
             pass
-        await world.runtime.cancel("default", run, "tests", "enough")
+        await world.runtime.steering.cancel("default", run, "tests", "enough")
     last = json.loads(bytes((await drain(subscription))[-1].data))
     called = "model.finished" if how == "answered" else "model.failed"
     assert marks(world.bodies) == [(called, estimated), ("run.finished", estimated)]
     (row,) = await world.runtime.runs("default", RunFilter())
     assert (row.cost_microusd, row.estimated) == (30, estimated)
     read_again = RunState.of(await world.store.tenant("default").events(run))
-    assert (last["estimated"], read_again.result().estimated, read_again.view()) == (estimated, estimated, row)
+    assert (last["estimated"], result_of(read_again).estimated, view_of(read_again)) == (estimated, estimated, row)
 
 
 async def test_one_bound_marks_the_whole_run(tmp_path: Path) -> None:
@@ -103,10 +105,9 @@ async def test_a_restart_keeps_the_mark(tmp_path: Path) -> None:
     while "tool.started" not in await world.kinds(run):
         await asyncio.sleep(0)
     bodies: list[Body] = []
-    ended = await end_open_runs(
-        world.store, world.clock, "next", lambda state, seen: bodies.extend(seen), lambda run, error: None
-    )
-    assert (ended, marks(bodies)) == ([run], [("run.finished", True)])
+    ender = Ender(world.store, world.clock, "next", lambda state, seen: bodies.extend(seen))
+    assert await ender.end("default", run, left_behind, "")
+    assert marks(bodies) == [("run.finished", True)]
     assert (await world.store.tenant("default").runs(RunFilter()))[0].estimated
     await world.runtime.drain(0.0)
 

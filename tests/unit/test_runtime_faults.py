@@ -13,12 +13,13 @@ from golive.core.events import Body
 from golive.core.ids import Ids
 from golive.core.messages import Message
 from golive.models.call import ModelRequest
-from golive.runtime import service
+from golive.runtime import carrier
 from golive.runtime.relay import Relay
+from golive.runtime.shown import result_of
 from golive.runtime.state import RunState
 from golive.store.ports import RunFilter
 from golive.store.sqlite.store import SqliteStore
-from tests.unit.runtime_kit import PRINCIPAL, ScriptedModel, World, answer, drain
+from tests.unit.runtime_kit import PRINCIPAL, ScriptedModel, World, answer, drain, over
 
 
 class Flaky:
@@ -40,7 +41,8 @@ async def test_an_end_that_is_not_durable_is_not_told(tmp_path: Path) -> None:
     """While the store cannot be written a run whose model has answered is still running, to whoever asks or waits."""
     gate = asyncio.Event()
     world = World(tmp_path, ScriptedModel([gate.wait, *answer("text")]))
-    world.runtime._store = flaky = Flaky(world.store)  # type: ignore[assignment]
+    flaky = Flaky(world.store)
+    over(world.runtime, flaky)
     run = await world.start()
     waiting = asyncio.ensure_future(world.runtime.wait("default", run))
     await asyncio.sleep(0)
@@ -60,7 +62,7 @@ async def test_an_end_that_is_not_durable_is_not_told(tmp_path: Path) -> None:
             await asyncio.sleep(0.02)
     told = await world.runtime.result("default", run)
     assert (told.state, told.outcome, told.text) == ("finished", "completed", "text")
-    assert told == RunState.of(await world.store.tenant("default").events(run)).result()
+    assert told == result_of(RunState.of(await world.store.tenant("default").events(run)))
 
 
 async def test_a_fault_before_the_loop_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +72,7 @@ async def test_a_fault_before_the_loop_ends_the_run(tmp_path: Path, monkeypatch:
     async def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a journal of another age")
 
-    monkeypatch.setattr(service, "past", broken)
+    monkeypatch.setattr(carrier, "past", broken)
     run = await world.start(conversation="c")
     told = await world.runtime.wait("default", run)
     assert (told.state, told.outcome, told.reason) == ("finished", "failed", "internal")
@@ -90,7 +92,7 @@ async def test_an_observer_that_breaks_leaves_nobody_waiting(tmp_path: Path) -> 
 
     run = await world.start()
     subscription = await world.runtime.subscribe("default", run)
-    world.runtime._observer = broken
+    world.runtime._carrier._observer = broken
     gate.set()
     async with asyncio.timeout(5):
         await drain(subscription)

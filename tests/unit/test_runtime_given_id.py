@@ -10,7 +10,7 @@ from golive.core.errors import StoreUnavailable
 from golive.core.events import RunAccepted, decode_body
 from golive.core.ids import Ids, derived
 from golive.store.ports import RunFilter
-from tests.unit.runtime_kit import PRINCIPAL, ScriptedModel, World, answer
+from tests.unit.runtime_kit import PRINCIPAL, ScriptedModel, World, answer, over
 from tests.unit.test_runtime_ending import make_ill
 
 RUN = derived("run", 1_800_000_000.0, "nightly")
@@ -54,7 +54,8 @@ async def test_a_run_is_begun_once(tmp_path: Path, conversation: str | None) -> 
 async def test_two_processes_begin_it_at_once(tmp_path: Path, conversation: str | None) -> None:
     """Neither sees the other's in time; the store takes one, and the other process does nothing of it."""
     one, two = World(tmp_path, ScriptedModel(answer("one"))), World(tmp_path, late := ScriptedModel(answer("two")))
-    two.runtime._store = two.store = one.store
+    over(two.runtime, one.store)
+    two.store = one.store
     handle = one.store.tenant("default")
 
     async def nothing_yet(run: str) -> None:
@@ -66,7 +67,7 @@ async def test_two_processes_begin_it_at_once(tmp_path: Path, conversation: str 
     assert two.runtime.open_runs() == 0
     assert (await one.runtime.wait("default", RUN)).text == "one"
     assert (late.requests, two.faults) == ([], [])
-    assert two.runtime._conversations.agent("default", "c") is None, "the place in the conversation is given back"
+    assert two.runtime._carrier.conversations.agent("default", "c") is None, "its place is given back"
 
 
 async def test_a_start_that_the_store_refuses_can_be_made_again(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from golive.core.ids import Ids
 from golive.core.messages import Message
 from golive.models.call import Metered, ModelRequest, TextDelta
 from golive.runtime.relay import Relay, RelayCall
+from golive.runtime.shown import result_of
 from golive.runtime.state import RunState
 from golive.store.ports import RunFilter, RunView
 from golive.store.sqlite.store import SqliteStore
@@ -130,7 +131,7 @@ async def test_the_end_of_a_call_says_when_to_come_back(
     await call.aclose()
     assert [body.retry_after_s for body in place.bodies if isinstance(body, RunFinished)] == [after_s]
     events = await place.store.tenant("default").events(call.run)
-    assert RunState.of(events).result().retry_after_s == after_s
+    assert result_of(RunState.of(events)).retry_after_s == after_s
 
 
 async def test_a_client_that_goes_is_cancelled_and_paid_for(tmp_path: Path) -> None:

@@ -8,14 +8,26 @@ import pytest
 from msgspec import Raw
 
 from golive.core.errors import InvalidRequest, ModelCut, ModelUnavailable, NotFound, Overloaded, ShuttingDown
-from golive.core.events import AlarmRaised, ModelFailed, ModelFinished, RunFinished, decode_body
+from golive.core.events import AlarmRaised, ModelFailed, ModelFinished
 from golive.core.frames import Cursor
 from golive.core.messages import Message
 from golive.models.call import AttemptFailed, AttemptStarted, TextDelta
 from golive.runtime.api import RunRequest
 from golive.store.ports import RunFilter
 from golive.tools.toolset import ToolInvocation, ToolOutcome
-from tests.unit.runtime_kit import PRINCIPAL, TARGET, Item, ScriptedModel, Tools, World, answer, asks, drain, shown
+from tests.unit.runtime_kit import (
+    PRINCIPAL,
+    TARGET,
+    Item,
+    ScriptedModel,
+    Tools,
+    World,
+    answer,
+    asks,
+    drain,
+    open_runs,
+    shown,
+)
 
 
 async def test_an_answer_streams_and_is_remembered(tmp_path: Path) -> None:
@@ -160,10 +172,10 @@ async def test_cancel_ends_a_waiting_model_call_and_keeps_the_text(tmp_path: Pat
     subscription = await world.runtime.subscribe("default", run)
     while "so far" not in shown(await subscription.next(5.0) or []):
         pass
-    result = await world.runtime.cancel("default", run, "key_1", "changed my mind")
+    result = await world.runtime.steering.cancel("default", run, "key_1", "changed my mind")
     assert (result.outcome, result.text, result.message) == ("cancelled", "so far", "changed my mind")
     assert result.cost_microusd == 30
-    again = await world.runtime.cancel("default", run, "key_1", "twice")
+    again = await world.runtime.steering.cancel("default", run, "key_1", "twice")
     assert again.message == "changed my mind"
 
 
@@ -179,7 +191,7 @@ async def test_cancel_during_a_tool_leaves_its_outcome_open(tmp_path: Path) -> N
     world = World(tmp_path, ScriptedModel(asks(("hang", "{}"))), Tools(hang=hang))
     run = await world.start(background=True)
     await entered.wait()
-    result = await world.runtime.cancel("default", run, "key_1", "")
+    result = await world.runtime.steering.cancel("default", run, "key_1", "")
     assert result.outcome == "cancelled"
     kinds = await world.kinds(run)
     assert "tool.started" in kinds
@@ -260,23 +272,22 @@ async def test_refusals_before_acceptance(tmp_path: Path) -> None:
     assert await open_world.runtime.runs("default", RunFilter()) == []
 
 
-async def test_drain_ends_what_does_not_finish(tmp_path: Path) -> None:
-    """A run that outlasts the drain ends as failed (interrupted), with its text, durably."""
+async def test_drain_hands_over_what_does_not_finish(tmp_path: Path) -> None:
+    """A run that outlasts the drain is let go of: its text is durable, its call is closed, and it has no end yet."""
     world = World(tmp_path, ScriptedModel([TextDelta("half"), asyncio.Event().wait]))
     run = await world.start(background=True)
     subscription = await world.runtime.subscribe("default", run)
     while "half" not in shown(await subscription.next(5.0) or []):
         pass
     await world.runtime.drain(0.01)
-    last = (await world.store.tenant("default").events(run))[-1]
-    body = decode_body(last)
-    assert isinstance(body, RunFinished)
-    assert (body.outcome, body.reason) == ("failed", "interrupted")
-    assert (await world.runtime.result("default", run)).text == "half"
+    assert (await world.kinds(run))[-2:] == ["text.block", "model.failed"]
+    result = await world.runtime.result("default", run)
+    assert (result.state, result.text) == ("running", "half")
+    assert await open_runs(world.store) == [("default", run)]
 
 
 async def test_hurry_ends_a_drain_and_what_it_waits_for(tmp_path: Path) -> None:
-    """Whoever follows a run is given its end at once, and nothing new is accepted."""
+    """Whoever follows a run is told at once that it goes on elsewhere, and nothing new is accepted."""
     world = World(tmp_path, ScriptedModel([TextDelta("half"), asyncio.Event().wait]))
     subscription = await world.runtime.subscribe("default", await world.start())
     draining = asyncio.ensure_future(world.runtime.drain(600.0))
@@ -286,9 +297,9 @@ async def test_hurry_ends_a_drain_and_what_it_waits_for(tmp_path: Path) -> None:
     async with asyncio.timeout(5):
         frames = await drain(subscription)
         await draining
-    assert frames[-1].event == "run.finished"
-    ended = msgspec.json.decode(frames[-1].data)
-    assert (ended["outcome"], ended["reason"], ended["text"]) == ("failed", "interrupted", "half")
+    assert frames[-1].event == "error"
+    told = msgspec.json.decode(frames[-1].data)
+    assert (told["code"], told["message"]) == (ShuttingDown.code, "This server is shutting down; the run goes on.")
     with pytest.raises(ShuttingDown):
         await world.start()
 

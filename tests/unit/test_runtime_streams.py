@@ -7,10 +7,8 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from golive.core.clock import SystemClock
 from golive.core.errors import ConversationBusy, InvalidRequest, StoreUnavailable
 from golive.core.events import (
-    Body,
     Event,
     ModelStarted,
     RunAccepted,
@@ -22,12 +20,12 @@ from golive.core.frames import Cursor
 from golive.core.messages import Message
 from golive.models.call import TextDelta
 from golive.runtime.api import RunRequest
-from golive.runtime.restart import end_open_runs
+from golive.runtime.shown import view_of
 from golive.runtime.state import RunState
 from golive.runtime.stream import KEEP_FRAMES
 from golive.store.ports import Lease
 from golive.store.sqlite.store import SqliteStore
-from tests.unit.runtime_kit import PRINCIPAL, ScriptedModel, World, answer, drain, shown
+from tests.unit.runtime_kit import PRINCIPAL, ScriptedModel, World, answer, drain, holding, over, shown
 
 
 async def test_a_late_subscriber_of_a_long_run_gets_everything_once(tmp_path: Path) -> None:
@@ -125,18 +123,18 @@ async def test_a_cancelled_wait_gives_its_turn_up(tmp_path: Path) -> None:
     first = await world.start("1", conversation="c", background=True)
     second = await world.start("2", conversation="c", background=True)
     third = await world.start("3", conversation="c", background=True)
-    assert (await world.runtime.cancel("default", second, "k", "")).outcome == "cancelled"
+    assert (await world.runtime.steering.cancel("default", second, "k", "")).outcome == "cancelled"
     gate.set()
     assert (await world.runtime.wait("default", third)).text == "three"
     assert (await world.runtime.result("default", first)).text == "one"
 
 
-async def test_a_restart_ends_open_runs_with_their_text(tmp_path: Path) -> None:
-    """A run left open by a dead process ends as failed (interrupted) under a new epoch; the old writer is fenced."""
-    store = SqliteStore.open(tmp_path / "t.db", clock=SystemClock(), inline=True)
+async def test_a_run_whose_agent_is_gone_ends_with_its_text(tmp_path: Path) -> None:
+    """Nobody can go on with it: failed (interrupted) under a new epoch. A journal nobody can read harms no other."""
+    world = World(tmp_path, ScriptedModel())
     lease = Lease("default", "run_1", 1, "dead")
     bodies = [
-        RunAccepted("helper", "1", on_disconnect="continue"),
+        RunAccepted("gone", "1", on_disconnect="continue"),
         RunStarted("dead"),
         ModelStarted(1, 1, "sim/x"),
         TextBlock("msg_1", "answer", "half an answer", 2),
@@ -145,23 +143,15 @@ async def test_a_restart_ends_open_runs_with_their_text(tmp_path: Path) -> None:
         Event("default", "run_1", seq, 1, "", "d", 1.0, body.kind, encode_body(body))
         for seq, body in enumerate(bodies, 1)
     ]
-    await store.append(lease, 0, events, views=(RunState.of(events).view(),))
+    await world.store.append(lease, 0, events, views=(view_of(RunState.of(events)),))
     broken = Event("default", "run_0", 1, 1, "", "d", 0.5, "run.accepted", b"no JSON")
-    view = msgspec.structs.replace(RunState.of(events).view(), run="run_0", created_at=0.5)
-    await store.append(Lease("default", "run_0", 1, "dead"), 0, [broken], views=(view,))
-    told: list[str] = []
-    clock = SystemClock()
-    observed: list[str] = []
-
-    def seen(state: RunState, bodies: list[Body]) -> None:
-        observed.extend(f"{state.run} {body.kind}" for body in bodies)
-
-    assert await end_open_runs(store, clock, "new", seen, lambda run, error: told.append(run)) == ["run_1"]
-    assert told == ["run_0"], "a journal that cannot be read keeps no other run from being ended"
-    assert await end_open_runs(store, clock, "new", seen, lambda run, error: None) == []
-    assert observed == ["run_1 model.failed", "run_1 run.finished"], "metrics count what a crash ended"
-    world = World(tmp_path, ScriptedModel())
-    world.runtime._store = store
+    view = msgspec.structs.replace(view_of(RunState.of(events)), run="run_0", created_at=0.5)
+    await world.store.append(Lease("default", "run_0", 1, "dead"), 0, [broken], views=(view,))
+    hold = holding(world, world.runtime, "test")
+    await hold.start()
+    await hold.look()
+    assert [type(fault) for fault in world.faults] == [msgspec.DecodeError]
+    assert [body.kind for body in world.bodies] == ["model.failed", "run.finished"], "metrics count it"
     result = await world.runtime.result("default", "run_1")
     assert (result.outcome, result.reason, result.text) == ("failed", "interrupted", "half an answer")
     assert result.priced is False, "nobody knows what the call under way has cost"
@@ -178,7 +168,7 @@ async def test_a_store_that_fails_at_acceptance_refuses_the_run(tmp_path: Path) 
     """When the acceptance cannot be made durable the caller gets the error, and no run exists."""
     world = World(tmp_path, model := ScriptedModel(answer("x")))
     broken = _Broken(world.store)
-    world.runtime._store = broken  # type: ignore[assignment]
+    over(world.runtime, broken)
     with pytest.raises(StoreUnavailable):
         await world.start()
     assert world.runtime.open_runs() == 0
@@ -190,7 +180,7 @@ async def test_a_store_that_fails_later_ends_the_stream_with_an_error_and_settle
     gate = asyncio.Event()
     world = World(tmp_path, ScriptedModel([gate.wait, *answer("text")]))
     broken = _Broken(world.store, after=1)
-    world.runtime._store = broken  # type: ignore[assignment]
+    over(world.runtime, broken)
     run = await world.start()
     subscription = await world.runtime.subscribe("default", run)
     gate.set()

@@ -14,6 +14,7 @@ from golive.core.messages import ImagePart, Message, TextPart, ToolCall
 from golive.memory.history import SUMMARY_MARK, EarlierRun, Past
 from golive.models.call import Finished, RefusalDelta, TextDelta
 from golive.runtime.routing import Routing
+from golive.runtime.shown import result_of
 from golive.runtime.state import RunState
 from golive.runtime.summarising import fault, question
 from tests.unit.routing_kit import DIRECT, STRONG, Routed
@@ -62,7 +63,7 @@ async def test_the_older_part_is_condensed(tmp_path: Path) -> None:
         "step": 1, "runs": 1, "chars": 1_050, "summary_chars": 9, "reason": "", "cost_microusd": 30
     }  # fmt: skip
     events = await routed.world.store.tenant("default").events(routed.run)
-    assert RunState.of(events).result() == result
+    assert result_of(RunState.of(events)) == result
 
 
 async def test_the_next_run_begins_with_the_summary(tmp_path: Path) -> None:
@@ -163,7 +164,7 @@ async def test_what_was_accepted_later_and_ended_sooner_is_not_told_twice(tmp_pa
         await routed.world.start(text, conversation="c") for text in ("and two", "and three", "bee", "C" * 600)
     ]
     for run in (bee, sea):
-        await routed.world.runtime.cancel("default", run, "key_1", "enough")
+        await routed.world.runtime.steering.cancel("default", run, "key_1", "enough")
     gate.set()
     assert (await routed.world.runtime.wait("default", third)).text == "three"
     assert shown_to(routed) == [SUMMARY_MARK + "They met.", "C" * 600, "and three"]
@@ -186,7 +187,7 @@ async def test_a_run_cancelled_while_it_is_condensed_ends(tmp_path: Path) -> Non
     routed = await told(tmp_path, [[condense]], [])
     run = await routed.world.start("and three?", conversation="c")
     await asked.wait()
-    result = await routed.world.runtime.cancel("default", run, "key_1", "enough")
+    result = await routed.world.runtime.steering.cancel("default", run, "key_1", "enough")
     assert (result.outcome, result.text, result.cost_microusd) == ("cancelled", "", 60)
 
 

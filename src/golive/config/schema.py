@@ -37,7 +37,15 @@ class ServerConfig(Section):
     disconnect_grace_s: Seconds = 10.0
     """How long an interactive run goes on without a subscriber before `on_disconnect = "cancel"` acts."""
     drain_s: Seconds = 20.0
-    """On shutdown, how long running runs may finish before they end as `failed` (`interrupted`)."""
+    """On shutdown, how long running runs may finish before they are handed over: the next server, or this one started
+    again, goes on with them. Plain calls that are open then end as `failed` (`interrupted`)."""
+    lease_s: Annotated[float, Field(ge=1, le=3_600)] = 10.0
+    """How long after the last sign of life of a server others go on with its runs. Signs come three times as often."""
+    replica: Name | None = None
+    """A name of this server that is the same after a restart, and no other's: then it goes on with its own runs at once
+    instead of after `lease_s`. One server on SQLite needs none."""
+    store_patience_s: Annotated[float, Field(ge=0, le=3_600)] = 60.0
+    """How long a run waits for a database that cannot be written, before it ends."""
     max_open_runs: Annotated[int, Field(ge=1, le=1_000_000)] = 4_096
     """Runs this process carries at once; more are answered 503 with Retry-After."""
     conversation_queue: Annotated[int, Field(ge=0, le=1_000)] = 8
@@ -297,6 +305,9 @@ class LimitsConfig(Section):
     """Tool calls of one step that are carried out; the model is told of the rest."""
     max_tool_result_bytes: Annotated[int, Field(ge=256, le=10_485_760)] = 262_144
     """Largest result of one tool call that the model is given, bytes; a longer one is refused as an error."""
+    decide_s: Annotated[float, Field(gt=0, le=2_592_000)] = 86_400.0
+    """How long a run waits for a person's decision, such as whether a call whose outcome was lost in a crash was carried
+    out; then the default is chosen. It does not count against `deadline_s`."""
 
 
 class WorkerConfig(Section):

@@ -80,6 +80,10 @@ class RunAccepted(Body, frozen=True):
     """The variant of the agent's messages that the run speaks; "": the one without a language."""
     schedule: str = ""
     """The schedule that began the run; "": somebody asked for it."""
+    retry_of: str = ""
+    """The run whose input this one was given anew."""
+    forked_from: str = ""
+    """The run whose messages, up to one of its steps, this one begins with."""
 
 
 class RunStarted(Body, frozen=True):
@@ -280,7 +284,7 @@ class ToolFinished(Body, frozen=True):
 
 
 class DecisionRequested(Body, frozen=True, kw_only=True):
-    """The run waits for a person. `choices` are what may be chosen; at `expires_at` (wall time) `default` is.
+    """The run waits for a person. `choices` are what may be chosen; at `expires_at` `default` is (wall time).
 
     `about` unknown_effect: whether the effect `key` of the tool `subject` was done is not known. version_gone: nobody
     serves the run's version. restored: a backup was restored, and effects may have gone further than the run knows.
@@ -292,6 +296,7 @@ class DecisionRequested(Body, frozen=True, kw_only=True):
     about: DecisionKind
     choices: tuple[str, ...]
     default: str
+    asked_at: float
     expires_at: float
     question: str
     subject: str = ""
@@ -299,12 +304,13 @@ class DecisionRequested(Body, frozen=True, kw_only=True):
 
 
 class DecisionMade(Body, frozen=True, kw_only=True):
-    """`by` is a principal, or "" where the time was over. `content` is what the model is told of an effect that is
-    said to be done."""
+    """`by` is a principal, or "" where the time was over; `at` is wall time. `content` is what the model is told of an
+    effect that is said to be done."""
 
     kind = "decision.made"
     id: str
     choice: str
+    at: float
     by: str = ""
     note: str = ""
     content: str = ""

@@ -29,7 +29,7 @@ from golive.models.call import Metered, ModelEvent, ModelRequest, Opened, TextDe
 from golive.runtime.api import RunRequest, RunResult
 from golive.runtime.relay import Relay, RelayCall
 from golive.runtime.service import Runtime
-from golive.runtime.stream import Subscription
+from golive.runtime.subscription import Subscription
 from golive.tenants.authorize import Resource, Verb, authorize
 
 ANSWERED = frozenset({"completed", "escalated", "partial", "refused"})

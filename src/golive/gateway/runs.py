@@ -1,4 +1,4 @@
-"""Runs over HTTP: begin one (streamed, waited for, or in the background), look at it, follow it, cancel it."""
+"""Runs over HTTP: begin one (streamed, waited for, or in the background), look at it, follow it."""
 
 from typing import Annotated, Literal
 
@@ -119,10 +119,6 @@ class EventsPage(Struct, frozen=True):
     next: int | None
 
 
-class CancelBody(Struct, frozen=True, forbid_unknown_fields=True):
-    reason: Annotated[str, Meta(max_length=1_000)] = ""
-
-
 def sim_headers(exchange: Exchange) -> tuple[tuple[str, str], ...]:
     """The headers that script the simulator; nobody but a provider named `sim` is ever sent them."""
     return tuple(
@@ -142,7 +138,6 @@ class RunFaces:
         self._run_body = Reader(RunBody)
         self._runs_query = Reader(RunsQuery)
         self._events_query = Reader(EventsQuery)
-        self._cancel_body = Reader(CancelBody)
 
     async def begin(self, exchange: Exchange) -> None:
         """POST /v1/agents/{agent}/runs"""
@@ -208,17 +203,6 @@ class RunFaces:
         frames = await self._runtime.subscribe(tenant, run, Cursor.parse(last) if last else Cursor())
         await send_frames(exchange, frames, self._heartbeat_s, [(b"x-request-id", run.encode())])
 
-    async def cancel(self, exchange: Exchange) -> None:
-        """POST /v1/runs/{run}/cancel"""
-        body = await self._cancel_body.read(exchange, self._limit, empty=CancelBody())
-        if not body.reason.isprintable():
-            raise InvalidRequest(
-                "reason holds control characters.", remedy="Send one line of plain text.", field="reason"
-            )
-        principal = exchange.principal
-        result = await self._runtime.cancel(principal.tenant, exchange.params["run"], principal.id, body.reason)
-        await exchange.json(result)
-
     def routes(self) -> list[Route]:
         """All routes of this face."""
         run = Param("run", "path", "The run's id, such as run_01jd3k…")
@@ -238,7 +222,7 @@ class RunFaces:
             ),
             Route(
                 "GET", "/v1/runs", "runs.read", self.listing, "List runs", kind="run", tag="Runs",
-                params=_query_params(RunsQuery), answers=(Answer(200, "A page of runs.", RunsPage),),
+                params=query_params(RunsQuery), answers=(Answer(200, "A page of runs.", RunsPage),),
             ),
             Route(
                 "GET", "/v1/runs/{run}", "runs.read", self.show, "Show a run", kind="run", tag="Runs", params=(run,),
@@ -249,17 +233,12 @@ class RunFaces:
                 kind="run", tag="Runs",
                 params=(
                     run, Param("Last-Event-ID", "header", "Continue behind this event, without loss or repetition."),
-                    *_query_params(EventsQuery),
+                    *query_params(EventsQuery),
                 ),
                 answers=(
                     Answer(200, stream, media="text/event-stream"),
                     Answer(200, "With `format=json`: the durable events.", EventsPage),
                 ),
-            ),
-            Route(
-                "POST", "/v1/runs/{run}/cancel", "runs.cancel", self.cancel, "Cancel a run", kind="run", tag="Runs",
-                params=(run,), body=CancelBody,
-                answers=(Answer(200, "The run, finished; what it had so far stays.", RunResult),),
             ),
         ]  # fmt: skip
 
@@ -268,5 +247,6 @@ def _journal_event(event: Event) -> JournalEvent:
     return JournalEvent(event.seq, event.epoch, event.branch, event.at, event.kind, raw_body(event))
 
 
-def _query_params(query: type[Struct]) -> tuple[Param, ...]:
+def query_params(query: type[Struct]) -> tuple[Param, ...]:
+    """A query's fields as parameters."""
     return tuple(Param(name, "query", "") for name in query.__struct_fields__)

@@ -31,6 +31,7 @@ from golive.gateway.openai_errors import openai_error
 from golive.gateway.responses_face import ResponsesFace
 from golive.gateway.routes import Route, Router, Shape, forbidden
 from golive.gateway.runs import RunFaces
+from golive.gateway.steering import SteeringFaces
 from golive.gateway.watch import ClientGone
 from golive.models.embeddings import Embed
 from golive.models.gate import GateState
@@ -95,6 +96,7 @@ class Gateway:
         face = Face(runtime, relay, clock, server, dialect)
         faces = (
             RunFaces(runtime, server),
+            SteeringFaces(runtime, server),
             Catalogue(runtime, models),
             ChatFace(face),
             ResponsesFace(face, runtime, dialect, ids),

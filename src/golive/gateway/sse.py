@@ -5,7 +5,7 @@ import msgspec
 from golive.core.errors import GoliveError
 from golive.gateway.exchange import Exchange, Headers
 from golive.gateway.watch import Watch
-from golive.runtime.stream import Subscription
+from golive.runtime.subscription import Subscription
 
 HEARTBEAT = b": heartbeat\n\n"
 

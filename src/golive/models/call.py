@@ -90,6 +90,9 @@ class CallContext(Struct, frozen=True):
     """Attempts that were made before; those of this call are counted on from there."""
     retries: int = 0
     """Attempts after a wait among those: an answer's waits grow and are counted together, however often it breaks."""
+    said: str = ""
+    """What an earlier call had said of the very answer that this one is to give, when the server ended: the reader has
+    seen it. Whoever recovers from breaks goes on from there; `attempts` then counts those of that call."""
     received: Received | None = None
     """Kept up to date by whoever reads the answer's body: something is known also of one that never gets whole."""
 

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from golive.core.errors import GoliveError, ModelEmpty, ModelError, NotContinued
+from golive.core.errors import GoliveError, ModelCut, ModelEmpty, ModelError, NotContinued
 from golive.core.messages import Message
 from golive.models import failures
 from golive.models.call import (
@@ -74,6 +74,9 @@ class Recovering:
         """Raises what the chain raises where nothing of the answer can be saved, or after `MAX_BREAKS` breaks."""
         answer = _Answer()
         stream = self._call(request, ctx)
+        if ctx.said:
+            answer.said_before(ctx)
+            stream = _broken_off()
         breaks = 0
         broke: GoliveError | None = None
         while True:
@@ -91,8 +94,9 @@ class Recovering:
                 await stream.aclose()
             breaks += 1
             rung = self._next(answer, request, error, ctx) if breaks <= MAX_BREAKS else None
-            if failures.of(error).moves:
-                answer.broken[answer.under_way.target], broke = None, error
+            target = answer.under_way.target
+            if failures.of(error).moves and target:
+                answer.broken[target], broke = None, error
             failure = answer.failure(error)
             if rung is None:
                 if failure is not None and (broke or error) is not error:
@@ -100,8 +104,9 @@ class Recovering:
                 raise broke or error
             stands = answer.void(rung)
             then = msgspec.structs.replace(
-                ctx, broken=tuple(answer.broken), broke=failure, attempts=answer.attempts, retries=answer.retries
-            )
+                ctx, broken=tuple(answer.broken), broke=failure, attempts=answer.attempts, retries=answer.retries,
+                said="",
+            )  # fmt: skip
             stream, joiner = self._go_on(rung, request, answer.text(), then)
             if joiner is not None:
                 stream = _joined(stream, joiner)
@@ -171,6 +176,10 @@ class _Answer:
             self._pieces = ["".join(self._pieces)]
         return self._pieces[0] if self._pieces else ""
 
+    def said_before(self, ctx: CallContext) -> None:
+        """Notes what the reader was handed by a server that has ended."""
+        self._pieces, self.began, self.attempts = [ctx.said], True, ctx.attempts
+
     def take(self, events: list[ModelEvent]) -> None:
         """Notes a batch as it is handed on."""
         for event in events:
@@ -217,6 +226,14 @@ class _Answer:
     def _retracted(self, stands: int) -> None:
         self._pieces = [self.text()[:stands]]
         self.tools = self.other = False
+
+
+async def _broken_off() -> AsyncGenerator[list[ModelEvent], None]:
+    """Stands for a call that ended with its server."""
+    nothing: list[ModelEvent] = []
+    if nothing:
+        yield nothing
+    raise ModelCut("The server ended in the middle of the answer.")
 
 
 _OF_ATTEMPTS = (AttemptStarted, AttemptFailed, Metered)

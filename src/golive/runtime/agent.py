@@ -31,6 +31,8 @@ class Limits(Struct, frozen=True):
     max_steps: int
     deadline_s: float
     max_tool_calls_per_step: int
+    decide_s: float = 86_400.0
+    """How long a person's decision is waited for; that is no running time."""
 
 
 class AgentVersion(Struct, frozen=True, kw_only=True):
@@ -108,6 +110,14 @@ class Agents:
                 f"There is no agent {name!r}.", remedy=f"Agents served here: {known}.", field="agent", value=name
             )
         return version
+
+    def of_digest(self, tenant: str, digest: str) -> AgentVersion | None:
+        """The version of that content, where it answers."""
+        return next((version for version in self.all(tenant) if version.digest == digest), None)
+
+    def of_name(self, tenant: str, name: str) -> AgentVersion | None:
+        """As `get`; None where there is none."""
+        return self._current.get((tenant, name))
 
     def all(self, tenant: str) -> list[AgentVersion]:
         """The tenant's agents, by name."""

@@ -4,7 +4,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from golive.core.events import Missing, OnDisconnect, Outcome, State
+from golive.core.events import DecisionRequested, Missing, OnDisconnect, Outcome, State
 from golive.core.messages import Message, ToolSpec, Usage
 from golive.runtime.routing import Routing
 from golive.tenants.authorize import Principal
@@ -29,6 +29,8 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     """What the user reads, the best first, as language tags (`de`, `pt-BR`)."""
     schedule: str = ""
     """The schedule that begins the run."""
+    retry_of: str = ""
+    forked_from: str = ""
 
 
 class RunResult(Struct, frozen=True, kw_only=True):
@@ -68,6 +70,10 @@ class RunResult(Struct, frozen=True, kw_only=True):
     retry_after_s: float | None = None
     schedule: str | None = None
     """The schedule that began the run, where one did."""
+    retry_of: str | None = None
+    forked_from: str | None = None
+    decisions: tuple[DecisionRequested, ...] = ()
+    """What the run waits for a person to decide (`state` is then "waiting")."""
 
 
 class AgentInfo(Struct, frozen=True, kw_only=True):

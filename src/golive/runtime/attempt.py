@@ -26,7 +26,7 @@ from golive.models.under_way import UnderWay
 from golive.runtime.interrupt import Interruptible
 from golive.runtime.journal import RunJournal
 from golive.runtime.model_failure import failed_attempt, price_alarm
-from golive.runtime.state import SEPARATOR_ITEM
+from golive.runtime.state import SEPARATOR_ITEM, item_of
 
 
 class _Fragments:
@@ -59,18 +59,21 @@ class _Fragments:
 class ModelTurn:
     """Carries out one model call of a run, through all its attempts, and journals what happened.
 
-    `held`: what it says is shown to nobody, thoughts included; it is journalled with the answer.
+    `held`: what it says is shown to nobody, thoughts included; it is journalled with the answer. `begun`: some of its
+    text was shown before, by a server that has ended.
     """
 
-    def __init__(self, journal: RunJournal, interruptible: Interruptible, step: int, *, held: bool = False) -> None:
+    def __init__(
+        self, journal: RunJournal, interruptible: Interruptible, step: int, *, held: bool = False, begun: bool = False
+    ) -> None:
         self._journal = journal
         self._interruptible = interruptible
         self._step = step
-        self._item = f"msg_{step}"
+        self._item = item_of(step)
         self._under_way = UnderWay()
         self._held: list[str] | None = [] if held else None
         self._held_thoughts: list[str] = []
-        self._begun = False
+        self._begun = begun
         self._refused = False
         self._fragments = _Fragments()
         self._state: list[Opaque] = []

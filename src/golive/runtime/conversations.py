@@ -31,14 +31,14 @@ class Conversations:
         turns = self._turns.get((tenant, conversation))
         return turns[0].agent if turns else None
 
-    def enter(self, tenant: str, conversation: str, agent: str) -> Turn:
-        """Takes the next place.
+    def enter(self, tenant: str, conversation: str, agent: str, *, bounded: bool = True) -> Turn:
+        """Takes the next place; `bounded` False for a run that was accepted long ago.
 
         Raises:
             ConversationBusy: as many runs wait already as may.
         """
         turns = self._turns.setdefault((tenant, conversation), deque())
-        if len(turns) > self._queue:
+        if bounded and len(turns) > self._queue:
             raise ConversationBusy(
                 f"{len(turns)} runs are under way or waiting on conversation {conversation!r} already.",
                 remedy="Wait for one to finish, or raise server.conversation_queue.",

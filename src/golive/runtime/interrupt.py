@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator, Awaitable
 from typing import TypeVar
 
 T = TypeVar("T")
+HANDED_OVER = "handed_over"
+"""This server stops carrying the run; another one, or this one started anew, goes on with it."""
 
 
 class Interrupted(Exception):
-    """The run is to end now; `reason` is `cancelled`, `interrupted` (shutdown) or `disconnected`."""
+    """The run is to stop now; `reason` is `cancelled`, `disconnected`, or `HANDED_OVER`."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

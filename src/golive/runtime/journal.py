@@ -12,14 +12,15 @@ from msgspec.structs import replace
 
 from golive.core.clock import Clock
 from golive.core.errors import GoliveError, StoreUnavailable
-from golive.core.events import Body, Event, TextBlock, encode_body
+from golive.core.events import Body, DecisionMade, DecisionRequested, Event, TextBlock, encode_body
 from golive.core.frames import Channel, Frame, text_frame
 from golive.core.tasks import Tasks
 from golive.models.call import Metered
 from golive.runtime.api import RunResult
+from golive.runtime.shown import decision_of, result_of, view_of
 from golive.runtime.state import RunState
 from golive.runtime.stream import FrameLog, frame_of
-from golive.store.ports import Lease, LedgerEntry, OutboxMessage, Store
+from golive.store.ports import DecisionRow, Lease, LedgerEntry, OutboxMessage, Store
 
 BLOCK_SECONDS = 0.25
 BLOCK_CHARS = 1024
@@ -54,7 +55,9 @@ class RunJournal:
         tasks: Tasks,
         observer: Observer,
         announce: Announce = unannounced,
+        patience_s: float = 0.0,
     ) -> None:
+        """`patience_s`: how long `flush` waits for a store that cannot be written, once the run is accepted."""
         self.state = state
         self.log = log
         self._store = store
@@ -63,10 +66,12 @@ class RunJournal:
         self._tasks = tasks
         self._observer = observer
         self._announce = announce
+        self._patience_s = patience_s
         self._lock = asyncio.Lock()
         self._events: list[Event] = []
         self._bodies: list[Body] = []
         self._ledger: list[LedgerEntry] = []
+        self._decisions: list[DecisionRow] = []
         self._outbox: list[OutboxMessage] = []
         self._frames: list[Frame] = []
         self._text: list[str] = []
@@ -78,7 +83,7 @@ class RunJournal:
         self._writing = False
         """Frames of events are on their way to the store: text shown now would overtake them."""
         self._failure: GoliveError | None = None
-        self._durable_seq = 0
+        self._durable_seq = state.seq
 
     @property
     def accepted(self) -> bool:
@@ -87,7 +92,7 @@ class RunJournal:
 
     def result(self) -> RunResult:
         """The run as it stands. Its end counts once it is durable: what was told must still be true after a crash."""
-        result = self.state.result()
+        result = result_of(self.state)
         if result.outcome is None or self._durable_seq == self.state.seq:
             return result
         return replace(result, state="running", outcome=None, reason=None, message="", output=None, finished_at=None)
@@ -119,6 +124,8 @@ class RunJournal:
             self._frames.append(frame)
         if metered is not None:
             self._ledger.append(self._entry(metered))
+        if isinstance(body, DecisionRequested | DecisionMade):
+            self._decisions.append(decision_of(self.state, body))
         self._outbox += self._announce(self.state, body)
         self._view_due = True
 
@@ -126,9 +133,20 @@ class RunJournal:
         """Makes everything noted and shown so far durable, then shows the frames that waited for it.
 
         Raises:
-            StoreUnavailable: nothing was written; flush again later.
+            StoreUnavailable: nothing was written, for as long as we are patient; flush again later.
             Fenced, Conflict: nothing was written; the run is another's, and the journal takes nothing more.
         """
+        give_up_at = self._clock.monotonic() + self._patience_s
+        while True:
+            try:
+                await self._flush()
+                return
+            except StoreUnavailable:
+                if not self.accepted or self._clock.monotonic() >= give_up_at:
+                    raise
+            await asyncio.sleep(_RETRY_S[0])
+
+    async def _flush(self) -> None:
         if self._text:
             self._cut_block()
         async with self._lock:
@@ -154,7 +172,7 @@ class RunJournal:
         """
         async with self._lock:
             if self._failure is None and not self._view_due:
-                await self._store.append(self._lease, self._durable_seq, (), views=(self.state.view(),))
+                await self._store.append(self._lease, self._durable_seq, (), views=(view_of(self.state),))
 
     async def flush_in_time(self) -> None:
         """Flushes once the store can be written again, however long that takes.
@@ -167,29 +185,30 @@ class RunJournal:
             await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
             attempt += 1
             with suppress(StoreUnavailable):
-                await self.flush()
+                await self._flush()
                 return
 
     async def _write(self) -> None:
         events, self._events = self._events, []
         bodies, self._bodies = self._bodies, []
         ledger, self._ledger = self._ledger, []
+        decisions, self._decisions = self._decisions, []
         outbox, self._outbox = self._outbox, []
         frames, self._frames = self._frames, []
-        views = (self.state.view(),) if self._view_due else ()
+        views = (view_of(self.state),) if self._view_due else ()
         self._view_due = False
-        pos = self.state.pos
+        pos, at_rest = self.state.pos, self.state.at_rest
         self._writing = bool(frames)
         try:
-            at_rest = self.state.at_rest
             await self._store.append(
-                self._lease, events[0].seq - 1, events, ledger=ledger, outbox=outbox, views=views, at_rest=at_rest
-            )
+                self._lease, events[0].seq - 1, events,
+                ledger=ledger, outbox=outbox, views=views, decisions=decisions, at_rest=at_rest,
+            )  # fmt: skip
         except StoreUnavailable:
             # Nothing was written: what was noted stays noted, and a later flush may still succeed.
             self._events, self._bodies = events + self._events, bodies + self._bodies
             self._ledger, self._frames = ledger + self._ledger, frames + self._frames
-            self._outbox = outbox + self._outbox
+            self._decisions, self._outbox = decisions + self._decisions, outbox + self._outbox
             self._view_due = self._view_due or bool(views)
             raise
         except GoliveError as error:
@@ -214,7 +233,7 @@ class RunJournal:
 
     async def _flush_quietly(self) -> None:
         try:
-            await self.flush()
+            await self._flush()
         except GoliveError:
             return  # the loop's own next flush raises it again
 

@@ -12,10 +12,11 @@ from golive.runtime.stream import FrameLog
 class LiveRun:
     """Bookkeeping around one loop task."""
 
-    def __init__(self, run: str, on_disconnect: OnDisconnect, grace_s: float) -> None:
+    def __init__(self, run: str, on_disconnect: OnDisconnect, grace_s: float, pos: int = 0) -> None:
+        """`pos`: how long the run's stream is already, where it was taken over."""
         self.run = run
         self.interruptible = Interruptible()
-        self.log = FrameLog(self._unwatched)
+        self.log = FrameLog(self._unwatched, pos)
         self.journal: RunJournal
         self.accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the acceptance is durable; holds the error when it could not be made so."""
@@ -27,6 +28,11 @@ class LiveRun:
     def _unwatched(self) -> None:
         if self._on_disconnect == "cancel" and not self.log.closed:
             asyncio.get_running_loop().call_later(self._grace_s, self._abandon)
+
+    def look_for_readers(self) -> None:
+        """Of a run that was taken over: its readers have the same time to come back as if they had left now."""
+        if not self.log.watched():
+            self._unwatched()
 
     def _abandon(self) -> None:
         if not self.log.watched() and not self.log.closed:
@@ -42,11 +48,18 @@ class LiveRun:
             self.accepted.set_result(None)
 
     def close(self, error: GoliveError | None) -> None:
-        """Ends the stream, in good order or with the error that kept the end from becoming durable."""
+        """Ends the stream here: with the run's end, where there is one, or with the error that kept it from becoming
+        durable."""
         if not self.accepted.done():
             self.accepted.set_exception(error or StoreError("the run ended before it was accepted"))
             self.accepted.exception()
-        if error is None:
+        if error is None and self.journal.state.finished is None:
+            self.log.close_to_journal()
+        elif error is None:
             self.log.close()
         else:
             self.log.fail(self.journal.state.epoch, error)
+
+    def close_to_journal(self) -> None:
+        """The run ends, or goes on, elsewhere: readers find that in the journal."""
+        self.log.close_to_journal()

@@ -7,28 +7,29 @@ import msgspec
 
 from golive.core.clock import Clock
 from golive.core.deadline import Deadline
-from golive.core.errors import GoliveError, InternalError, ModelError, StoreError, ToolError
-from golive.core.events import RunFinished, RunStarted, StepStarted, ToolFinished, ToolStarted
-from golive.core.messages import Message, ToolCall
-from golive.core.tasks import Tasks, uncancelled
+from golive.core.errors import GoliveError, InternalError, ModelError, StoreError
+from golive.core.events import DecisionRequested, ModelFailed, RunFinished, RunStarted, StepStarted
+from golive.core.messages import Message
 from golive.memory.history import Past
 from golive.models.call import CallContext, Metered, ModelRequest
 from golive.runtime.agent import AgentVersion, Limits
 from golive.runtime.attempt import ModelTurn
 from golive.runtime.degrading import message, missing, settled
-from golive.runtime.interrupt import Interrupted, Interruptible
+from golive.runtime.effects import Effects
+from golive.runtime.interrupt import HANDED_OVER, Interrupted, Interruptible
 from golive.runtime.journal import RunJournal
-from golive.runtime.perform import Diverged, Done, Effect, Unknown, perform
-from golive.runtime.state import EffectRecord, RunState
-from golive.runtime.step import CallModel, CallTools, Finish, JudgeAnswer, after_error, step
+from golive.runtime.place import Place
+from golive.runtime.state import RunState
+from golive.runtime.step import CallModel, CallTools, Finish, JudgeAnswer, Wait, after_error, step
 from golive.runtime.supervisor import Supervisor, tools_of
-from golive.tools.toolset import ToolInvocation
 
 ASIDE_SHARE = 0.2
 """Of the time that is left, the most that one call aside may take."""
-
-FaultLog = Callable[[str, BaseException], None]
-"""Takes (run, exception) for faults of golive's own, which users are not shown."""
+CUT_OFF = "The server ended during the call: what it used is not known."
+_RESTORED = (
+    "A backup was restored. This run had already called tools, and may have gone further than the backup knows. "
+    "continue: go on from what the backup knows; end: end it here."
+)
 
 
 class RunLoop:
@@ -43,9 +44,8 @@ class RunLoop:
         deadline: Deadline,
         interruptible: Interruptible,
         clock: Clock,
-        holder: str,
+        place: Place,
         headers: tuple[tuple[str, str], ...],
-        faults: FaultLog,
     ) -> None:
         self._agent = agent
         self._journal = journal
@@ -54,9 +54,12 @@ class RunLoop:
         self._deadline = deadline
         self._interruptible = interruptible
         self._clock = clock
-        self._holder = holder
+        self._place = place
         self._headers = headers
-        self._faults = faults
+        self._effects = Effects(
+            agent, journal, interruptible, deadline, clock, place.ids, limits.max_tool_calls_per_step, place.begin_by,
+            limits.decide_s,
+        )  # fmt: skip
         self._past = Past()
         routing = agent.routing
         self._supervisor: Supervisor | None = None
@@ -71,13 +74,18 @@ class RunLoop:
         return self._agent.routing is not None and self._agent.routing.summarise_over is not None
 
     async def run(self, past: Past) -> None:
-        """Runs to the end; on return the run's end is durable.
+        """Runs to the end, or until a person must decide or another server is to go on; that is durable on return.
 
         Raises:
-            StoreError: the end could not be made durable.
+            StoreError: it could not be made durable.
         """
+        if self._settle_the_past():
+            await self._journal.flush()
+            return
         waited_ms = (self._clock.now() - self._state.created_at) * 1000 if self._state.created_at else 0.0
-        self._journal.note(RunStarted(self._holder, round(max(0.0, waited_ms), 3)))
+        self._journal.note(
+            RunStarted(self._place.holder, round(max(0.0, waited_ms), 3), generation=self._place.generation)
+        )
         try:
             self._past = past
             finish = await self._until_finished()
@@ -87,13 +95,42 @@ class RunLoop:
             if isinstance(error, StoreError) and not self._journal.accepted:
                 raise  # whoever asked is told that there is no run, and so there must not be one later
             if isinstance(error, InternalError):
-                self._faults(self._state.run, error)
+                self._place.faults(self._state.run, error)
             finish = after_error(error, self._state, self._limits.deadline_s)
         except Exception as error:
-            self._faults(self._state.run, error)
+            self._place.faults(self._state.run, error)
             finish = after_error(InternalError(str(error)), self._state, self._limits.deadline_s)
-        self.finish(finish)
+        if finish is not None:
+            await self._undo()
+            self.finish(finish)
         await self._journal.flush()
+
+    def _settle_the_past(self) -> bool:
+        """Notes what a takeover finds open; whether a person must decide before anything else happens."""
+        state, now = self._state, self._clock.now()
+        if (call := state.attempt) is not None:
+            self._journal.note(ModelFailed(call.step, call.attempt, call.target, "interrupted", CUT_OFF, priced=False))
+        if not (0 < state.generation < self._place.generation and state.effects) or "restored" in state.decided:
+            return False
+        if not state.undecided:
+            self._journal.note(
+                DecisionRequested(
+                    id=self._place.ids.new("dec"), about="restored", choices=("continue", "end"), default="end",
+                    asked_at=now, expires_at=now + self._limits.decide_s, question=_RESTORED,
+                )
+            )  # fmt: skip
+        return True
+
+    async def _undo(self) -> None:
+        """Takes effects back where whoever cancelled the run asked for it."""
+        if self._state.cancel is None or not self._state.cancel.undo:
+            return
+        try:
+            await self._effects.undo()
+        except StoreError:
+            raise
+        except GoliveError as error:
+            self._place.faults(self._state.run, error)
 
     def finish(self, finish: Finish) -> None:
         """Notes the run's end."""
@@ -127,7 +164,8 @@ class RunLoop:
         except (msgspec.DecodeError, RecursionError):
             return None, Finish("partial", "output_invalid", "output_invalid")
 
-    async def _until_finished(self) -> Finish:
+    async def _until_finished(self) -> Finish | None:
+        """None: a person is to decide something first."""
         while True:
             action = step(self._state, self._limits)
             match action:
@@ -136,7 +174,9 @@ class RunLoop:
                 case CallModel():
                     await self._call_model(action)
                 case CallTools():
-                    await self._call_tools(action)
+                    await self._effects.carry_out(action)
+                case Wait():
+                    return None
                 case JudgeAnswer():
                     assert self._supervisor is not None, "nothing is held back without a judge"
                     await self._supervisor.judge(self._before())
@@ -148,6 +188,9 @@ class RunLoop:
         return (self._agent.system(), *self._past.messages())
 
     async def _call_model(self, action: CallModel) -> None:
+        again, said, attempts = self._state.again, "", 0
+        if again:
+            said, attempts = self._state.said, self._state.attempts
         tier_name, tools, held = self._agent.default_tier, self._agent.toolset.specs, False
         supervisor = self._supervisor
         if supervisor is not None:
@@ -156,7 +199,8 @@ class RunLoop:
             if routed.route == "strong":
                 self._past = await supervisor.condense(action.step, self._past)
         tier = self._agent.tiers[tier_name]
-        self._journal.note(StepStarted(action.step, tier_name))
+        if not again:
+            self._journal.note(StepStarted(action.step, tier_name))
         request = ModelRequest(
             messages=(*self._before(), *self._state.messages),
             tools=tools,
@@ -166,10 +210,11 @@ class RunLoop:
             reasoning_effort=tier.reasoning_effort,
             headers=self._headers,
         )
-        turn = ModelTurn(self._journal, self._interruptible, action.step, held=held)
+        turn = ModelTurn(self._journal, self._interruptible, action.step, held=held, begun=bool(said))
+        context = msgspec.structs.replace(self._context(turn.abandoned, unseen=held), said=said, attempts=attempts)
         before_it = self._state.answer
         try:
-            await turn.carry_out(tier.call, request, self._context(turn.abandoned, unseen=held))
+            await turn.carry_out(tier.call, request, context)
         except ModelError:
             routed_to = self._state.routed
             if (
@@ -194,92 +239,16 @@ class RunLoop:
         deadline = Deadline.after(self._clock, seconds, "routing.wait_s")
         return msgspec.structs.replace(self._context(abandoned), deadline=deadline)
 
-    async def _call_tools(self, action: CallTools) -> None:
-        first = len(self._state.effects) + 1
-        for ordinal, call in enumerate(action.refused, first + len(action.calls)):
-            content = f"Not carried out: at most {self._limits.max_tool_calls_per_step} tool calls are allowed at once."
-            self._note_refused(self._effect(ordinal, call), content)
-        await self._interruptible.wait(self._side_by_side(action.calls, first))
-        await self._journal.flush()
 
-    async def _side_by_side(self, calls: tuple[ToolCall, ...], first: int) -> None:
-        if len(calls) == 1:
-            await self._one(self._effect(first, calls[0]))
-            return
-        async with Tasks(f"tools of {self._state.run}") as tasks:
-            for ordinal, call in enumerate(calls, first):
-                tasks.start(self._one(self._effect(ordinal, call)), call.name)
-
-    def _effect(self, ordinal: int, call: ToolCall) -> Effect:
-        return Effect(self._state.run, "", ordinal, self._state.steps, call.id, call.name, call.arguments)
-
-    async def _one(self, effect: Effect) -> None:
-        match await perform(self, effect, self._do, self._resolve):
-            case Done():
-                return
-            case Unknown(key=key):
-                raise ToolError(f"Whether {effect.name} ({key}) was carried out is not known.", key=key)
-            case Diverged() as diverged:
-                raise InternalError(
-                    f"{effect.name} is asked for under {diverged.key}, where the journal holds another call.",
-                    key=diverged.key,
-                )
-
-    async def _do(self, effect: Effect) -> ToolFinished:
-        begun = self._clock.monotonic()
-        outcome = await self._agent.toolset.call(
-            ToolInvocation(self._state.tenant, effect.run, effect.key, effect.name, effect.arguments), self._deadline
-        )
-        latency_ms = round((self._clock.monotonic() - begun) * 1000, 3)
-        return ToolFinished(
-            step=effect.step,
-            ordinal=effect.ordinal,
-            key=effect.key,
-            call_id=effect.call_id,
-            name=effect.name,
-            ok=outcome.ok,
-            content=outcome.content,
-            error_code=outcome.error_code,
-            latency_ms=latency_ms,
-        )
-
-    async def _resolve(self, effect: Effect) -> ToolFinished | None:
-        """Nobody can tell yet whether an effect without outcome was done: it is never begun again."""
+def ended_by(reason: str, state: RunState) -> Finish | None:
+    """How a run ends that was stopped from outside; None: it does not end, and another server goes on with it."""
+    if reason == HANDED_OVER:
         return None
-
-    def _note_refused(self, effect: Effect, content: str) -> None:
-        self._journal.note(
-            ToolStarted(
-                effect.step, effect.ordinal, effect.key, effect.call_id, effect.name, effect.arguments, effect.intent()
-            )
-        )
-        self._journal.note(
-            ToolFinished(
-                effect.step, effect.ordinal, effect.key, effect.call_id, effect.name, False, content, "tool.too_many"
-            )
-        )
-
-    # ---- what `perform` asks of the journal --------------------------------------------------------------------------
-
-    def effect(self, key: str) -> EffectRecord | None:
-        """What is known of the key."""
-        return self._state.effects.get(key)
-
-    async def intend(self, started: ToolStarted) -> None:
-        """Journals the intent."""
-        self._journal.note(started)
-        await uncancelled(self._journal.flush())
-
-    async def conclude(self, finished: ToolFinished) -> None:
-        """Journals the outcome."""
-        self._journal.note(finished)
-        await uncancelled(self._journal.flush())
-
-
-def ended_by(reason: str, state: RunState) -> Finish:
-    """How a run ends that was stopped from outside."""
-    if reason == "interrupted":
-        return Finish("failed", "interrupted", "interrupted")
     if reason == "disconnected":
         return Finish("cancelled", "disconnected", "disconnected")
     return Finish("cancelled", "cancelled", "cancelled", message=state.cancel.reason if state.cancel else "")
+
+
+def left_behind(_: RunState) -> Finish:
+    """How a run ends that a server has left and that nobody can go on with."""
+    return Finish("failed", "interrupted", "interrupted")

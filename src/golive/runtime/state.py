@@ -13,6 +13,8 @@ from golive.core.events import (
     Aside,
     Body,
     CancelRequested,
+    DecisionMade,
+    DecisionRequested,
     Event,
     HistorySummarised,
     ModelFailed,
@@ -21,6 +23,7 @@ from golive.core.events import (
     RunAccepted,
     RunFinished,
     RunStarted,
+    State,
     StepJudged,
     StepRouted,
     StepStarted,
@@ -32,8 +35,6 @@ from golive.core.events import (
     decode_body,
 )
 from golive.core.messages import Message, ToolCall, Usage
-from golive.runtime.api import RunResult
-from golive.store.ports import RunView
 
 SEPARATOR_ITEM = ""
 """Item of the blank line between the texts of two steps: part of the answer, of no message."""
@@ -51,10 +52,17 @@ FRAMED: frozenset[str] = frozenset(
         "model.finished",
         "tool.started",
         "tool.finished",
+        "decision.requested",
+        "decision.made",
         "run.finished",
     }
 )
 """Kinds that a subscriber sees as a frame of length one (text blocks count their characters, others nothing)."""
+
+
+def item_of(step: int) -> str:
+    """The item under which a turn's text is streamed."""
+    return f"msg_{step}"
 
 
 class EffectRecord(Struct):
@@ -87,10 +95,30 @@ class RunState:
         self.draft: Message | None = None
         """An answer that is held back until it is judged."""
         self.steps = 0
+        self.open_step = False
+        """The model's turn has begun and has no answer yet."""
+        self.again = False
+        """The run was taken over in the middle of the model's turn, which is asked again."""
+        self.attempts = 0
+        """Made in that turn so far."""
+        self.generation = 0
+        """The installation's, when the run was last begun or taken over."""
+        self.idle_s = 0.0
+        """How long nobody carried the run, or it waited for a person: that is not running time."""
+        self.undecided: dict[str, DecisionRequested] = {}
+        """What a person is to decide, by id."""
+        self.asked: dict[str, DecisionRequested] = {}
+        """The same, and what was decided, by id."""
+        self.decided: dict[str, DecisionMade] = {}
+        """By the effect's key, or by what else it was about."""
         self.messages: list[Message] = []
         self.pending: tuple[ToolCall, ...] = ()
         self.last_answer: ModelFinished | None = None
         self.effects: dict[str, EffectRecord] = {}
+        self.first_ordinal = 1
+        """Of the tool calls that are pending."""
+        self.undone: dict[str, EffectRecord] = {}
+        """What took effects back, by the key of the effect."""
         self.usage = Usage()
         self.cost_microusd = 0
         self.priced = True
@@ -101,6 +129,7 @@ class RunState:
         self._item_text: list[str] = []
         self._results: dict[str, Message] = {}
         self._held: TextHeld | None = None
+        self._last_at = 0.0
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> "RunState":
@@ -116,7 +145,9 @@ class RunState:
 
     def apply(self, seq: int, epoch: int, at: float, body: Body) -> None:
         """Takes in the next event."""
-        self.seq, self.epoch = seq, epoch
+        if epoch > self.epoch > 0:
+            self.idle_s += max(0.0, at - self._last_at)
+        self.seq, self.epoch, self._last_at = seq, epoch, at
         if body.kind in FRAMED:
             self.pos += 1
         handler = _HANDLERS.get(type(body))
@@ -131,7 +162,17 @@ class RunState:
     @property
     def at_rest(self) -> bool:
         """Whether nobody needs to carry the run on."""
-        return self.finished is not None
+        return self.finished is not None or bool(self.undecided)
+
+    @property
+    def ran_s(self) -> float:
+        """Its running time up to the last event, waiting for its turn included."""
+        return max(0.0, self._last_at - self.created_at - self.idle_s)
+
+    @property
+    def said(self) -> str:
+        """What the model has said in a turn that has no answer yet, as far as it is durable."""
+        return "".join(self._item_text) if self.open_step and self._item == item_of(self.steps) else ""
 
     @property
     def answer(self) -> str:
@@ -161,9 +202,15 @@ class RunState:
 
     def _on_started(self, at: float, body: RunStarted) -> None:
         self.started_at = self.started_at or at
+        self.again = self.open_step
+        self.generation = body.generation
+        for about in ("restored", "version_gone"):  # it was decided to go on, and this is where it goes on
+            if about in self.decided and self.decided[about].choice != "end":
+                del self.decided[about]
 
     def _on_routed(self, at: float, body: StepRouted) -> None:
         self.routed = body
+        self.open_step = self.again = False
         self._on_aside(body)
 
     def _on_summarised(self, at: float, body: HistorySummarised) -> None:
@@ -191,10 +238,12 @@ class RunState:
 
     def _on_step(self, at: float, body: StepStarted) -> None:
         self.steps = body.step
+        self.open_step, self.again, self.attempts = True, False, 0
         self.last_answer = None
 
     def _on_model_started(self, at: float, body: ModelStarted) -> None:
         self.attempt = body
+        self.attempts, self.again = body.attempt, False
 
     def _on_text(self, at: float, body: TextBlock) -> None:
         self.pos += len(body.text)
@@ -227,6 +276,8 @@ class RunState:
         self._count(body)
         self.saved_microusd += body.saved_microusd
         self.attempt = None
+        self.open_step = self.again = False
+        self.first_ordinal = len(self.effects) + 1
         self.last_answer = body
         held, self._held = self._held, None
         text = held.text if held is not None else "".join(self._item_text) if self._item == body.item else ""
@@ -239,22 +290,42 @@ class RunState:
         self._results = {}
 
     def _on_tool_started(self, at: float, body: ToolStarted) -> None:
-        self.effects[body.key] = EffectRecord(body)
+        if body.undoes:
+            self.undone[body.undoes] = EffectRecord(body)
+        else:
+            self.effects[body.key] = EffectRecord(body)
 
     def _on_tool_finished(self, at: float, body: ToolFinished) -> None:
         record = self.effects.get(body.key)
-        if record is not None:
-            record.finished = body
+        if record is None:
+            self._on_undone(body)
+            return
+        record.finished = body
         self._results[body.call_id] = Message("tool", body.content, tool_call_id=body.call_id)
         if all(call.id in self._results for call in self.pending):
             self.messages.extend(self._results[call.id] for call in self.pending)
             self.pending = ()
+
+    def _on_undone(self, body: ToolFinished) -> None:
+        for record in self.undone.values():
+            if record.started.key == body.key:
+                record.finished = body
+
+    def _on_decision_requested(self, at: float, body: DecisionRequested) -> None:
+        self.undecided[body.id] = self.asked[body.id] = body
+
+    def _on_decision_made(self, at: float, body: DecisionMade) -> None:
+        self.undecided.pop(body.id, None)
+        asked = self.asked.get(body.id)
+        if asked is not None:
+            self.decided[asked.key or asked.about] = body
 
     def _on_cancel(self, at: float, body: CancelRequested) -> None:
         self.cancel = self.cancel or body
 
     def _on_finished(self, at: float, body: RunFinished) -> None:
         self.finished, self.finished_at = body, at
+        self.undecided.clear()
 
     def transcript(self) -> list[Message]:
         """The run's messages as a later run of the conversation may be shown them: no call without its result, and the
@@ -268,73 +339,21 @@ class RunState:
             messages.append(Message("assistant", "".join(self._item_text)))
         return messages
 
-    def view(self) -> RunView:
-        """The row that lists read."""
-        accepted = self._accepted()
-        done = self.finished
-        return RunView(
-            tenant=self.tenant,
-            run=self.run,
-            branch="",
-            version=self.version,
-            epoch=self.epoch,
-            agent=accepted.agent,
-            version_name=accepted.version_name,
-            source=accepted.source,
-            conversation=accepted.conversation,
-            principal=accepted.principal,
-            state="finished" if done else "running" if self.started_at else "queued",
-            outcome=done.outcome if done else None,
-            reason=done.reason if done else None,
-            created_at=self.created_at,
-            started_at=self.started_at,
-            finished_at=self.finished_at,
-            steps=self.steps,
-            tool_calls=len(self.effects),
-            input_tokens=self.usage.input_tokens,
-            cached_input_tokens=self.usage.cached_input_tokens,
-            output_tokens=self.usage.output_tokens,
-            reasoning_tokens=self.usage.reasoning_tokens,
-            cost_microusd=self.cost_microusd,
-            priced=self.priced,
-            estimated=self.estimated,
-            cache_write_tokens=self.usage.cache_write_tokens,
-            saved_microusd=self.saved_microusd,
-        )
+    @property
+    def stands(self) -> State:
+        """Where the run stands, in one word."""
+        if self.finished is not None:
+            return "finished"
+        if self.undecided:
+            return "waiting"
+        return "running" if self.started_at else "queued"
 
-    def result(self) -> RunResult:
-        """The run as its faces show it."""
-        accepted = self._accepted()
-        done = self.finished
-        return RunResult(
-            run=self.run,
-            agent=accepted.agent,
-            version=self.version,
-            version_name=accepted.version_name,
-            conversation=accepted.conversation,
-            state="finished" if done else "running" if self.started_at else "queued",
-            outcome=done.outcome if done else None,
-            reason=done.reason if done else None,
-            message=done.message if done else "",
-            text=self.answer,
-            output=done.output if done else None,
-            usage=self.usage,
-            cost_microusd=self.cost_microusd,
-            priced=self.priced,
-            estimated=self.estimated,
-            saved_microusd=self.saved_microusd,
-            steps=self.steps,
-            tool_calls=len(self.effects),
-            created_at=self.created_at,
-            started_at=self.started_at,
-            finished_at=self.finished_at,
-            metadata=accepted.metadata,
-            missing=done.missing if done else (),
-            retry_after_s=done.retry_after_s if done else None,
-            schedule=accepted.schedule or None,
-        )
+    def known(self) -> RunAccepted:
+        """How the run began.
 
-    def _accepted(self) -> RunAccepted:
+        Raises:
+            InternalError: its journal does not say.
+        """
         if self.accepted is None:
             raise InternalError(f"run {self.run} does not begin with run.accepted")
         return self.accepted
@@ -355,6 +374,8 @@ _HANDLERS: dict[type[Body], Callable[[RunState, float, Any], None]] = {
     ModelFinished: RunState._on_model_finished,
     ToolStarted: RunState._on_tool_started,
     ToolFinished: RunState._on_tool_finished,
+    DecisionRequested: RunState._on_decision_requested,
+    DecisionMade: RunState._on_decision_made,
     CancelRequested: RunState._on_cancel,
     RunFinished: RunState._on_finished,
 }

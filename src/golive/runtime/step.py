@@ -23,7 +23,7 @@ from golive.runtime.state import RunState
 
 
 class CallModel(Struct, frozen=True):
-    """Ask the model; `step` is the number this turn will have."""
+    """Ask the model; `step` is the number this turn will have, or has where it is asked again after a takeover."""
 
     step: int
 
@@ -33,6 +33,10 @@ class CallTools(Struct, frozen=True):
 
     calls: tuple[ToolCall, ...]
     refused: tuple[ToolCall, ...]
+
+
+class Wait(Struct, frozen=True):
+    """A person is to decide something first: nobody carries the run meanwhile."""
 
 
 class JudgeAnswer(Struct, frozen=True):
@@ -51,13 +55,20 @@ class Finish(Struct, frozen=True):
     retry_after_s: float | None = None
 
 
-Action = CallModel | CallTools | JudgeAnswer | Finish
+Action = CallModel | CallTools | JudgeAnswer | Wait | Finish
 
 
 def step(state: RunState, limits: Limits) -> Action:
     """The next action; never anything but Finish once a cancel is recorded or a limit is reached."""
     if state.cancel is not None:
         return Finish("cancelled", "cancelled", "cancelled", message=state.cancel.reason)
+    if state.undecided:
+        return Wait()
+    for about in ("version_gone", "restored"):
+        if about in state.decided and state.decided[about].choice == "end":
+            return Finish("failed", about, "interrupted")
+    if state.again:
+        return CallModel(state.steps)
     if state.draft is not None:
         return JudgeAnswer()
     if state.pending:

@@ -5,7 +5,7 @@ after it is durable. The journal gives the same stream again, since a text frame
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -13,7 +13,10 @@ from msgspec import Raw
 
 from golive.core.errors import GoliveError
 from golive.core.events import (
+    Aside,
     Body,
+    DecisionMade,
+    DecisionRequested,
     Event,
     HistorySummarised,
     ModelFailed,
@@ -30,6 +33,7 @@ from golive.core.events import (
     decode_body,
 )
 from golive.core.frames import ERROR, RESET, Channel, Cursor, Frame, text_frame
+from golive.runtime.shown import result_of
 from golive.runtime.state import FRAMED, RunState
 
 KEEP_FRAMES = 64
@@ -56,8 +60,8 @@ def frame_of(state: RunState, body: Body) -> Frame | None:
             }
         case RunStarted():
             data = {"run": state.run, "waited_ms": body.waited_ms}
-        case StepRouted() | StepJudged() | HistorySummarised():
-            data = _tiering(body)
+        case StepRouted() | StepJudged() | HistorySummarised() | DecisionRequested() | DecisionMade():
+            data = _aside(body)
         case StepStarted():
             data = {"step": body.step, "tier": body.tier}
         case TextReset():
@@ -90,37 +94,59 @@ def frame_of(state: RunState, body: Body) -> Frame | None:
                 "latency_ms": body.latency_ms,
             }
         case _:
-            data = state.result()
+            data = result_of(state)
     return Frame(state.epoch, state.pos, item, channel, body.kind, Raw(_encode(data)))
 
 
-def _tiering(body: StepRouted | StepJudged | HistorySummarised) -> dict[str, Any]:
-    """What a subscriber is told of the supervisor's work; of a summary not its words."""
+def _aside(body: Aside | DecisionRequested | DecisionMade) -> dict[str, Any] | object:
+    """What a subscriber is told of a person's decision, and of the supervisor's work; of a summary not its words."""
     told: dict[str, Any]
     match body:
+        case DecisionRequested():
+            return body
+        case DecisionMade():
+            return {"id": body.id, "choice": body.choice, "by": body.by}
         case StepRouted():
             told = {"step": body.step, "route": body.route, "tier": body.tier}
         case StepJudged():
             told = {"step": body.step, "accepted": body.accepted}
         case HistorySummarised():
             told = {"step": body.step, "runs": body.runs, "chars": body.chars, "summary_chars": len(body.text)}
+        case _:
+            raise TypeError(f"nobody is told of {body.kind}")
     return told | {"reason": body.reason, "cost_microusd": body.cost_microusd}
 
 
-def replay(events: Iterable[Event]) -> tuple[RunState | None, list[Frame]]:
-    """The state and all frames that a run's events give, from its first event."""
-    state: RunState | None = None
-    frames: list[Frame] = []
-    for event in events:
-        if state is None:
-            state = RunState(event.tenant, event.run, event.version)
-        body = decode_body(event)
-        state.apply(event.seq, event.epoch, event.at, body)
-        if isinstance(body, TextBlock):
-            frames.append(text_frame(event.epoch, state.pos, body.item, body.channel, body.text))
-        elif (frame := frame_of(state, body)) is not None:
-            frames.append(frame)
-    return state, frames
+class Replay:
+    """The frames that a run's events give, taken in as they become durable."""
+
+    def __init__(self) -> None:
+        self._state: RunState | None = None
+
+    @property
+    def seq(self) -> int:
+        """Of the last event taken in."""
+        return self._state.seq if self._state is not None else 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run's end was among them."""
+        return self._state is not None and self._state.finished is not None
+
+    def take(self, events: Iterable[Event]) -> list[Frame]:
+        """The frames of further events."""
+        frames: list[Frame] = []
+        for event in events:
+            state = self._state
+            if state is None:
+                self._state = state = RunState(event.tenant, event.run, event.version)
+            body = decode_body(event)
+            state.apply(event.seq, event.epoch, event.at, body)
+            if isinstance(body, TextBlock):
+                frames.append(text_frame(event.epoch, state.pos, body.item, body.channel, body.text))
+            elif (frame := frame_of(state, body)) is not None:
+                frames.append(frame)
+        return frames
 
 
 def frames_after(frames: Iterable[Frame], cursor: Cursor) -> Iterator[Frame]:
@@ -145,13 +171,16 @@ def frames_after(frames: Iterable[Frame], cursor: Cursor) -> Iterator[Frame]:
 class FrameLog:
     """The live end of one run's stream, shared by its subscribers; keeps what is not durable yet, and a little more."""
 
-    def __init__(self, on_empty: Callable[[], None]) -> None:
+    def __init__(self, on_empty: Callable[[], None], pos: int = 0) -> None:
+        """`pos`: how long the stream is already, of a run that was taken over; that part is in the journal."""
         self.frames: list[Frame] = []
-        self.base = 0
+        self.base = 1 if pos else 0
         """How many frames were dropped in front: a subscriber's index counts from the run's first frame."""
-        self.last_pos = 0
+        self.last_pos = pos
         """How long the stream is by now."""
         self.closed = False
+        self.elsewhere = False
+        """It is closed, and the run goes on: in another process, or later in this one."""
         self.failure: GoliveError | None = None
         """Why the stream ended without the run's end."""
         self._on_empty = on_empty
@@ -183,9 +212,10 @@ class FrameLog:
         self.close()
 
     def close_to_journal(self) -> None:
-        """No frame follows here: the end was written under another epoch, and subscribers read on in the journal."""
+        """No frame follows here: what comes is written under another epoch, and subscribers read on in the journal."""
         self.base += len(self.frames) + 1
         self.frames.clear()
+        self.elsewhere = True
         self.close()
 
     def close(self) -> None:
@@ -225,6 +255,10 @@ class LiveSubscription:
     @property
     def failure(self) -> GoliveError | None:
         return self._log.failure
+
+    @property
+    def elsewhere(self) -> bool:
+        return self._log.elsewhere
 
     @property
     def lagging(self) -> bool:
@@ -277,75 +311,3 @@ class LiveSubscription:
         if self._timer is not None:
             self._timer.cancel()
         self._log.leave(self)
-
-
-class Subscription:
-    """A subscriber's way through a run: from its cursor out of the journal, then live, without gap or repetition."""
-
-    def __init__(
-        self, read: Callable[[], Awaitable[list[Event]]], cursor: Cursor, live: LiveSubscription | None, last_pos: int
-    ) -> None:
-        self._read = read
-        self._cursor = cursor
-        self._live = live
-        self._last_pos = last_pos
-        self._pos = 0
-        self._caught_up = live is not None and cursor.pos == 0 and not live.lagging
-        self._over = False
-
-    @property
-    def failure(self) -> GoliveError | None:
-        """Why the stream ended without the run's end."""
-        return self._live.failure if self._live is not None else None
-
-    async def next(self, timeout_s: float) -> list[Frame] | None:
-        """The next frames: [] when nothing came within `timeout_s` (send a heartbeat), None when the stream is over."""
-        while not self._over:
-            if not self._caught_up:
-                frames = await self._catch_up()
-                if frames:
-                    return frames
-                continue
-            live = self._live
-            assert live is not None
-            if live.lagging:
-                self._cursor, self._caught_up = Cursor(self._cursor.epoch, self._pos), False
-                continue
-            frames = [rest for frame in live.take() if (rest := frame.after(self._pos)) is not None]
-            if frames:
-                self._pos = frames[-1].pos
-                self._cursor = Cursor(frames[-1].epoch, self._pos)
-                return frames
-            if live.over:
-                break
-            await live.wait(timeout_s)
-            if not live.ready:
-                return []
-        return None
-
-    async def _catch_up(self) -> list[Frame]:
-        if self._live is not None:
-            self._live.skip_dropped()
-        _, frames = replay(await self._read())
-        cursor = self._cursor
-        if cursor.pos > max(self._last_pos, frames[-1].pos if frames else 0) and not (
-            frames and frames[-1].epoch > cursor.epoch
-        ):
-            cursor = Cursor()  # not a place of this stream: begin again, and say so
-            first = frames[0].epoch if frames else 1
-            frames.insert(0, Frame(first, 0, "", "status", RESET, Raw(b'{"pos":0}')))
-            missing = [frames[0], *frames_after(frames[1:], cursor)]
-        else:
-            missing = list(frames_after(frames, cursor))
-        self._pos = missing[-1].pos if missing else cursor.pos
-        if missing:
-            self._cursor = Cursor(missing[-1].epoch, self._pos)
-        self._caught_up = True
-        self._over = self._live is None
-        return missing
-
-    def close(self) -> None:
-        """Leaves; the last subscriber of an interactive run that leaves sets its disconnect policy going."""
-        if self._live is not None:
-            self._live.close()
-        self._over = True

@@ -111,9 +111,11 @@ class Supervisor:
         Raises:
             DeadlineExceeded, Interrupted: the call was given up; that is noted.
         """
-        over = self._routing.summarise_over
-        if over is None or self._state.summarised is not None or not (older := past.older(over)):
+        over, made = self._routing.summarise_over, self._state.summarised
+        if over is None or not (older := past.older(over)):
             return past
+        if made is not None:
+            return past.condensed(older, made.text) if made.text and made.through == older[-1].run else past
         chars = len(past.summary) + sum(run.chars for run in older)
         aside = self._aside(step)
         said = await self._ask(aside, summarising.question(past.summary, older), SUMMARY_WAITS)

@@ -324,8 +324,11 @@ class Store(Protocol):
         """The holder is gone, or all that it ever was: its runs may be claimed at once."""
         ...
 
-    async def end_others(self, holder: str) -> None:
-        """As `leave` for all holders but this: for a server that knows itself to be the only one."""
+    async def end_others(self, holder: str, replica: str = "") -> None:
+        """As `leave` for all holders but this: for a server that knows itself to be the only one.
+
+        With `replica` only for those whose id begins with it and a slash: earlier processes of the same replica.
+        """
         ...
 
     async def claim(self, holder: str, versions: Sequence[str], limit: int, patience_s: float) -> list[Lease]:

@@ -7,7 +7,7 @@ from msgspec import Struct
 Verb = Literal[
     "agents.read", "models.read", "models.call", "runs.create", "runs.read", "runs.cancel", "keys.read", "keys.manage",
     "config.read", "health.read", "metrics.read", "docs.read",
-    "breakers.reset",
+    "breakers.reset", "runs.resume", "runs.decide",
 ]  # fmt: skip
 VERBS: tuple[Verb, ...] = get_args(Verb)
 
@@ -15,7 +15,8 @@ _READ: frozenset[Verb] = frozenset({"agents.read", "models.read", "runs.read", "
 ROLES: dict[str, frozenset[Verb]] = {
     "viewer": _READ,
     "user": _READ | {"models.call", "runs.create", "runs.cancel"},
-    "operator": _READ | {"runs.cancel", "metrics.read", "config.read", "keys.read", "breakers.reset"},
+    "operator": _READ
+    | {"runs.cancel", "metrics.read", "config.read", "keys.read", "breakers.reset", "runs.resume", "runs.decide"},
     "admin": frozenset(VERBS),
 }
 

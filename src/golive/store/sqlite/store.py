@@ -31,6 +31,7 @@ PING_S = 1.5
 # ruff: noqa: S608 - what is put into these statements are names of columns from our own structs, never a value
 _ALL_KEYS = f"SELECT {KEY_COLUMNS} FROM keys ORDER BY tenant, id"
 _GENERATION = "SELECT generation FROM installation"
+_SEQ = "SELECT seq FROM leases WHERE tenant = ? AND run = ?"
 _CONTROL_VERSION = "SELECT control_version FROM installation"
 
 
@@ -133,10 +134,10 @@ class SqliteStore(Store):
         now = self._clock.now()
         await self.call(lambda connection: work.leave(connection, holder, now))
 
-    async def end_others(self, holder: str) -> None:
+    async def end_others(self, holder: str, replica: str = "") -> None:
         """See `Store.end_others`."""
         now = self._clock.now()
-        await self.call(lambda connection: work.end_others(connection, holder, now))
+        await self.call(lambda connection: work.end_others(connection, holder, replica, now))
 
     async def claim(self, holder: str, versions: Sequence[str], limit: int, patience_s: float) -> list[Lease]:
         """See `Store.claim`."""
@@ -167,7 +168,12 @@ class SqliteStore(Store):
 
     async def changed(self, tenant: str, run: str, after_seq: int, timeout_s: float) -> None:
         """See `Store.changed`: whatever changes, changes through this very object."""
-        await self._waiters.wait((tenant, run), timeout_s)
+
+        async def already() -> bool:
+            rows = await self.read(lambda connection: connection.execute(_SEQ, (tenant, run)).fetchall())
+            return bool(rows) and rows[0][0] > after_seq
+
+        await self._waiters.wait((tenant, run), timeout_s, already)
 
     async def generation(self) -> int:
         """Rises with each restored backup."""

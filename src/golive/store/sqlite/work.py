@@ -21,6 +21,7 @@ DELIVERY_COLUMNS = ", ".join(Delivery.__struct_fields__)
 _BEAT = """
 INSERT INTO holders (holder, until) VALUES (?1, ?2) ON CONFLICT (holder) DO UPDATE SET until = max(until, ?2)
 """
+_END_OTHERS = "UPDATE holders SET until = min(until, ?1) WHERE holder <> ?2 AND substr(holder, 1, length(?3)) = ?3"
 _ORPHANS = """
 SELECT leases.tenant, leases.run FROM leases LEFT JOIN holders ON holders.holder = leases.holder
 WHERE leases.at_rest = 0 AND leases.holder <> ?1 AND coalesce(holders.until, leases.at) <= ?2
@@ -70,9 +71,9 @@ def leave(connection: sqlite3.Connection, holder: str, now: float) -> None:
     connection.execute("DELETE FROM holders WHERE until < ?", (now - _FORGOTTEN_S,))
 
 
-def end_others(connection: sqlite3.Connection, holder: str, now: float) -> None:
+def end_others(connection: sqlite3.Connection, holder: str, replica: str, now: float) -> None:
     """See `Store.end_others`."""
-    connection.execute("UPDATE holders SET until = min(until, ?) WHERE holder <> ?", (now, holder))
+    connection.execute(_END_OTHERS, (now, holder, f"{replica}/" if replica else ""))
 
 
 def claim(

@@ -1,0 +1,350 @@
+"""The runs under way in this process: begun here, taken over from a server that has ended, or handed over to the next.
+
+Owns their tasks, their turns in conversations and what becomes of a run whose journal takes nothing more. What one run
+does is `loop.py`'s; who asks for runs is `service.py`'s.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from golive.core.clock import Clock
+from golive.core.deadline import Deadline
+from golive.core.errors import (
+    DeadlineExceeded,
+    Fenced,
+    GoliveError,
+    InternalError,
+    ShuttingDown,
+    StoreError,
+    StoreUnavailable,
+)
+from golive.core.events import Body, CancelRequested, DecisionMade, DecisionRequested, ModelFailed, OnDisconnect
+from golive.core.tasks import Tasks
+from golive.memory.history import Past
+from golive.runtime.agent import Agents, AgentVersion, Limits
+from golive.runtime.conversations import Conversations, Turn, past
+from golive.runtime.ending import MAX_EVENTS, Ender
+from golive.runtime.interrupt import HANDED_OVER, Interrupted
+from golive.runtime.journal import Announce, Observer, RunJournal
+from golive.runtime.live import LiveRun
+from golive.runtime.loop import CUT_OFF, RunLoop, ended_by, left_behind
+from golive.runtime.place import Place
+from golive.runtime.state import RunState
+from golive.runtime.step import Finish, after_error
+from golive.store.ports import Lease, Store
+
+SHUTDOWN_S = 5.0
+"""How long runs may take to let go once they are to be handed over."""
+HURRY_S = 1.0
+"""The same after `hurry`."""
+_GONE = (
+    "No server has the version of {agent} any more with which this run began. continue: go on with the version that "
+    "answers now; end: end it here."
+)
+
+
+class RuntimeSettings:
+    """Named maxima and graces, from [server].
+
+    `store_patience_s`: how long a run waits for a store that cannot be written. `moves_on`: whether a run whose version
+    is gone goes on with the one that answers now, unasked (`golive dev`).
+    """
+
+    def __init__(
+        self,
+        *,
+        holder: str,
+        max_open_runs: int,
+        conversation_queue: int,
+        disconnect_grace_s: float,
+        store_patience_s: float = 0.0,
+        moves_on: bool = False,
+    ) -> None:
+        self.holder = holder
+        self.max_open_runs = max_open_runs
+        self.conversation_queue = conversation_queue
+        self.disconnect_grace_s = disconnect_grace_s
+        self.store_patience_s = store_patience_s
+        self.moves_on = moves_on
+
+
+class Carrier:
+    """Carries runs, each in a task of its own."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        agents: Agents,
+        clock: Clock,
+        place: Place,
+        settings: RuntimeSettings,
+        observer: Observer,
+        announce: Announce,
+    ) -> None:
+        self.live: dict[tuple[str, str], LiveRun] = {}
+        self.conversations = Conversations(settings.conversation_queue)
+        self.place = place
+        self._store = store
+        self._agents = agents
+        self._clock = clock
+        self._settings = settings
+        self._observer = observer
+        self._announce = announce
+        self._ender = Ender(store, clock, place.holder, observer, announce)
+        self._tasks = Tasks("runs")
+        self._hurried: Deadline | None = None
+        self._ending = False
+
+    # ---- begun here, or taken over -----------------------------------------------------------------------------------
+
+    def prepare(
+        self, lease: Lease, state: RunState, policy: OnDisconnect, version: AgentVersion, limits: Limits,
+        remaining_s: float, headers: tuple[tuple[str, str], ...] = (),
+    ) -> tuple[LiveRun, RunLoop, Deadline]:  # fmt: skip
+        """What carries a run from where its state stands; nothing is under way yet."""
+        live = LiveRun(lease.run, policy, self._settings.disconnect_grace_s, state.pos)
+
+        def observed(state: RunState, bodies: list[Body]) -> None:
+            live.tell_accepted()
+            self._observer(state, bodies)
+
+        live.journal = RunJournal(
+            store=self._store,
+            lease=lease,
+            state=state,
+            log=live.log,
+            clock=self._clock,
+            tasks=self._tasks,
+            observer=observed,
+            announce=self._announce,
+            patience_s=self._settings.store_patience_s,
+        )
+        deadline = Deadline(self._clock.monotonic() + remaining_s, "limits.deadline_s", limits.deadline_s)
+        loop = RunLoop(
+            agent=version,
+            journal=live.journal,
+            limits=limits,
+            deadline=deadline,
+            interruptible=live.interruptible,
+            clock=self._clock,
+            place=self.place,
+            headers=headers,
+        )
+        return live, loop, deadline
+
+    def carry(self, live: LiveRun, loop: RunLoop, deadline: Deadline, turn: Turn | None) -> None:
+        """Begins to carry the run."""
+        state = live.journal.state
+        self.live[state.tenant, state.run] = live
+        self._tasks.start(self._carry(live, loop, deadline, turn), live.run)
+
+    async def take_over(self, lease: Lease, before: Callable[[RunState], Sequence[Body]] = lambda _: ()) -> None:
+        """Goes on with a run that this process has just taken the lease of.
+
+        A run that nobody here can go on with waits for a decision, or ends.
+
+        Args:
+            before: what is noted before anything else; may refuse by raising.
+
+        Raises:
+            StoreError: its journal cannot be read or written now; nothing was begun.
+        """
+        state = RunState.of(await self._store.tenant(lease.tenant).events(lease.run, 0, MAX_EVENTS))
+        accepted = state.known()
+        if state.finished is not None:
+            return
+        if accepted.source == "relay":
+            await self._ender.end_held(lease, left_behind, CUT_OFF)
+            return
+        first = before(state)
+        version = self._version(state, first)
+        if version is None:
+            await self._without_version(lease, state, first)
+            return
+        state.version = version.digest
+        limits = Limits(
+            accepted.max_steps, accepted.deadline_s, version.limits.max_tool_calls_per_step, version.limits.decide_s
+        )
+        remaining_s = max(0.0, limits.deadline_s - state.ran_s)
+        live, loop, deadline = self.prepare(lease, state, accepted.on_disconnect, version, limits, remaining_s)
+        for body in first:
+            live.journal.note(body)
+        await live.journal.flush()
+        if state.at_rest:
+            return  # something else is still to be decided
+        live.tell_accepted()
+        turn = None
+        if accepted.conversation is not None:
+            turn = self.conversations.enter(lease.tenant, accepted.conversation, accepted.agent, bounded=False)
+        self.carry(live, loop, deadline, turn)
+        live.look_for_readers()
+
+    def _version(self, state: RunState, first: Sequence[Body]) -> AgentVersion | None:
+        """The version to go on with: the run's own, or the one that answers now where that was decided."""
+        own = self._agents.of_digest(state.tenant, state.version)
+        if own is not None:
+            return own
+        made = [*state.decided.values(), *(body for body in first if isinstance(body, DecisionMade))]
+        asked = {request.id for request in state.asked.values() if request.about == "version_gone"}
+        if self._settings.moves_on or any(one.choice == "continue" and one.id in asked for one in made):
+            return self._agents.of_name(state.tenant, state.known().agent)
+        return None
+
+    async def _without_version(self, lease: Lease, state: RunState, first: Sequence[Body]) -> None:
+        """Nobody can tell what another version would do: a person is asked, or the run ends."""
+        accepted = state.known()
+        now = self._agents.of_name(state.tenant, accepted.agent)
+        words = now.messages if now is not None else {}
+        cancelled = next((body for body in first if isinstance(body, CancelRequested)), state.cancel)
+        if cancelled is not None:
+            end = Finish("cancelled", "cancelled", "cancelled", message=cancelled.reason)
+            await self._ender.end_held(lease, lambda _: end, CUT_OFF, first=first, messages=words)
+            return
+        decided = any(isinstance(body, DecisionMade) for body in first)
+        if decided or now is None or accepted.on_disconnect == "cancel":
+            await self._ender.end_held(lease, left_behind, CUT_OFF, first=first, messages=words)
+            return
+        journal = RunJournal(
+            store=self._store, lease=lease, state=state, log=None, clock=self._clock, tasks=self._tasks,
+            observer=self._observer, announce=self._announce,
+        )  # fmt: skip
+        if (call := state.attempt) is not None:
+            journal.note(ModelFailed(call.step, call.attempt, call.target, "interrupted", CUT_OFF, priced=False))
+        if not state.undecided:
+            at = self._clock.now()
+            journal.note(
+                DecisionRequested(
+                    id=self.place.ids.new("dec"), about="version_gone", choices=("continue", "end"), default="end",
+                    asked_at=at, expires_at=at + now.limits.decide_s, question=_GONE.format(agent=accepted.agent),
+                )
+            )  # fmt: skip
+        await journal.flush()
+
+    # ---- to its end --------------------------------------------------------------------------------------------------
+
+    async def _carry(self, live: LiveRun, loop: RunLoop, deadline: Deadline, turn: Turn | None) -> None:
+        state = live.journal.state
+        try:
+            try:
+                await self._to_its_end(live, loop, deadline, turn)
+            except StoreUnavailable as error:
+                accepted = live.accepted.done()
+                live.close(error)
+                if accepted:
+                    await live.journal.flush_in_time()
+            else:
+                live.close(self._gone_on(live))
+        except Exception as error:
+            if not isinstance(error, Fenced):
+                self.place.faults(state.run, error)
+            await self._end_anew(live, error)
+        finally:
+            if turn is not None:
+                self.conversations.leave(turn)
+            self.live.pop((state.tenant, state.run), None)
+            live.ended.set_result(None)
+
+    def _gone_on(self, live: LiveRun) -> GoliveError | None:
+        """What readers are told here of a run that goes on after this server."""
+        if live.journal.state.at_rest or not self._ending:
+            return None
+        return ShuttingDown(
+            "This server is shutting down; the run goes on.",
+            remedy=f"Follow it again (GET /v1/runs/{live.run}/events, Last-Event-ID), or ask for it later.",
+        )
+
+    async def _end_anew(self, live: LiveRun, error: Exception) -> None:
+        """The run's journal takes nothing more: the run ends as `failed` from what is durable, as the store takes it.
+
+        Who follows it is told that end out of the store; and the error only where there is no end yet. A run that
+        another server has taken over is left to it.
+        """
+        tenant, run = live.journal.state.tenant, live.journal.state.run
+        told = error if isinstance(error, GoliveError) else InternalError("The run could not be ended.")
+        if not live.accepted.done():  # there is no run
+            live.close(told)
+            return
+        if isinstance(error, Fenced):
+            live.close_to_journal()
+            return
+        try:
+            await self._ender.end_failed(tenant, run, error)
+        except StoreUnavailable:
+            live.close(told)
+            await self._ender.end_failed_in_time(tenant, run, error)
+        except Exception as again:
+            self.place.faults(run, again)
+            live.close(told)
+        else:
+            live.close_to_journal()
+
+    async def _to_its_end(self, live: LiveRun, loop: RunLoop, deadline: Deadline, turn: Turn | None) -> None:
+        """Raises StoreError when the run's end cannot be made durable; a fault of our own ends the run as `failed`."""
+        try:
+            before = Past()
+            early: Finish | None = None
+            if turn is not None:
+                await live.accept()
+                ready = await self._wait_for_turn(live, deadline, turn, loop.summarises)
+                if ready is None:
+                    return
+                before, early = ready
+            if early is None:
+                await loop.run(before)
+                return
+        except StoreError:
+            raise
+        except Exception as error:
+            self.place.faults(live.run, error)
+            early = after_error(InternalError(str(error)), live.journal.state, deadline.seconds)
+        if live.journal.state.finished is None:
+            loop.finish(early)
+        await live.journal.flush()
+
+    async def _wait_for_turn(
+        self, live: LiveRun, deadline: Deadline, turn: Turn, summarised: bool
+    ) -> tuple[Past, Finish | None] | None:
+        """What the conversation was before, or how the run ends without it; None: it goes on elsewhere."""
+        tenant, conversation = turn.key
+        try:
+            async with deadline.enforced(self._clock):
+                await live.interruptible.wait(turn.ready)
+            return await past(self._store.tenant(tenant), conversation, live.run, summarised=summarised), None
+        except Interrupted as interrupted:
+            finish = ended_by(interrupted.reason, live.journal.state)
+            return None if finish is None else (Past(), finish)
+        except DeadlineExceeded as error:
+            return Past(), after_error(error, live.journal.state, deadline.seconds)
+        except StoreError as error:  # the past cannot be read; the run's own journal may well take its end
+            self.place.faults(live.run, error)
+            return Past(), after_error(error, live.journal.state, deadline.seconds)
+
+    # ---- the end of this server --------------------------------------------------------------------------------------
+
+    async def drain(self, seconds: float) -> None:
+        """Lets runs finish for `seconds`, then lets go of the rest: whoever comes next goes on with them."""
+        with suppress(DeadlineExceeded):
+            async with Deadline.after(self._clock, seconds, "server.drain_s").enforced(self._clock):
+                await self._idle()
+        self._hand_over()
+        with suppress(DeadlineExceeded):
+            last = self._hurried or Deadline.after(self._clock, SHUTDOWN_S, "shutdown")
+            async with last.enforced(self._clock):
+                await self._idle()
+        await self._tasks.close()
+
+    def hurry(self) -> None:
+        """Lets go of everything at once, so that a `drain` under way has nothing left to wait for."""
+        self._hurried = self._hurried or Deadline.after(self._clock, HURRY_S, "shutdown")
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        self._ending = True
+        for live in list(self.live.values()):
+            live.interruptible.interrupt(HANDED_OVER)
+
+    async def _idle(self) -> None:
+        while self.live:
+            await asyncio.wait([live.ended for live in self.live.values()], return_when=asyncio.FIRST_COMPLETED)

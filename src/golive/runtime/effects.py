@@ -1,0 +1,224 @@
+"""The tool calls of a run: carried out side by side, each once, whatever happened before; and taken back where asked.
+
+Owns what becomes of an effect whose outcome nobody knows: the tool's own status function is asked, an idempotent tool
+is called again under the same key, and for any other the run waits for a person. The door itself is `perform.py`.
+"""
+
+from collections.abc import Callable
+
+from golive.core.clock import Clock
+from golive.core.deadline import Deadline
+from golive.core.errors import InternalError, ToolTimeout, WorkerCrashed
+from golive.core.events import DecisionMade, DecisionRequested, ToolFinished, ToolStarted
+from golive.core.ids import Ids
+from golive.core.messages import ToolCall
+from golive.core.tasks import Tasks, uncancelled
+from golive.runtime.agent import AgentVersion
+from golive.runtime.interrupt import Interruptible
+from golive.runtime.journal import RunJournal
+from golive.runtime.perform import Diverged, Done, Effect, Unknown, perform
+from golive.runtime.state import EffectRecord
+from golive.runtime.step import CallTools
+from golive.tools.toolset import CarriedOut, EffectRules, NotCarriedOut, ToolInvocation, ToolOutcome, undo_key
+
+UNDO_S = 30.0
+"""How long effects may take to be taken back, all together; the run's own time may be over by then."""
+_UNSURE = frozenset({ToolTimeout.code, WorkerCrashed.code})
+"""Failures that leave open whether the tool had done its work."""
+_NOT_KNOWN = "tool.unknown_outcome"
+CHOICES = ("done", "again", "skip")
+_QUESTION = (
+    "The server ended while {name} was called, and nobody knows whether it was carried out. done: it was; again: call "
+    "it again under the same idempotency key; skip: tell the model that it is not known."
+)
+_SKIPPED = "Whether this call was carried out is not known. Do not call it again without asking the user."
+_SAID_DONE = "It was carried out; its result is not known."
+_TOO_MANY = "Not carried out: at most {most} tool calls are allowed at once."
+
+
+class Effects:
+    """Performs one run's effects.
+
+    Args:
+        begin_by: until when, on the clock's monotonic scale, this process surely holds the run.
+        decide_s: how long a person is waited for, seconds.
+    """
+
+    def __init__(
+        self, agent: AgentVersion, journal: RunJournal, interruptible: Interruptible, deadline: Deadline, clock: Clock,
+        ids: Ids, most: int, begin_by: Callable[[], float], decide_s: float,
+    ) -> None:  # fmt: skip
+        self._agent = agent
+        self._journal = journal
+        self._state = journal.state
+        self._interruptible = interruptible
+        self._deadline = deadline
+        self._clock = clock
+        self._ids = ids
+        self._most = most
+        self._begin_by = begin_by
+        self._decide_s = decide_s
+
+    async def carry_out(self, action: CallTools) -> None:
+        """Carries the calls of one step out, those of them that are not done yet.
+
+        Raises:
+            StoreError: an intent or an outcome could not be made durable.
+            Interrupted: the run is to end or to go elsewhere; what was under way has no outcome.
+        """
+        first = self._state.first_ordinal
+        for ordinal, call in enumerate(action.refused, first + len(action.calls)):
+            self._refuse(self._effect(ordinal, call))
+        await self._interruptible.wait(self._side_by_side(action.calls, first))
+        await self._journal.flush()
+
+    async def undo(self) -> None:
+        """Takes back what was done and can be, the newest first; each undoing is an effect of its own.
+
+        A failure to undo stands in the journal, and keeps none of the others from being tried.
+        """
+        deadline = Deadline.after(self._clock, UNDO_S, "undo")
+        for record in reversed(list(self._state.effects.values())):
+            started, finished = record.started, record.finished
+            undone = self._state.undone.get(started.key)
+            if finished is None or not finished.ok or not self._rules(started.name).undo:
+                continue
+            if undone is not None and undone.finished is not None:
+                continue
+            key, begun = undo_key(started.key), self._clock.monotonic()
+            if undone is None:
+                await self.intend(
+                    ToolStarted(
+                        started.step, started.ordinal, key, "", started.name, started.arguments, "", started.key
+                    )
+                )
+            outcome = await self._agent.toolset.undo(self._invocation(started), finished.content, deadline)
+            await self.conclude(self._finished(started, key, "", outcome, self._clock.monotonic() - begun))
+
+    # ---- one effect --------------------------------------------------------------------------------------------------
+
+    async def _side_by_side(self, calls: tuple[ToolCall, ...], first: int) -> None:
+        if len(calls) == 1:
+            await self._one(self._effect(first, calls[0]))
+            return
+        async with Tasks(f"tools of {self._state.run}") as tasks:
+            for ordinal, call in enumerate(calls, first):
+                tasks.start(self._one(self._effect(ordinal, call)), call.name)
+
+    def _effect(self, ordinal: int, call: ToolCall) -> Effect:
+        return Effect(self._state.run, "", ordinal, self._state.steps, call.id, call.name, call.arguments)
+
+    async def _one(self, effect: Effect) -> None:
+        match await perform(self, effect, self._call, self._recover):
+            case Done():
+                return
+            case Unknown():
+                self._ask(effect)
+            case Diverged() as diverged:
+                raise InternalError(
+                    f"{effect.name} is asked for under {diverged.key}, where the journal holds another call.",
+                    key=diverged.key,
+                )
+
+    async def _call(self, effect: Effect) -> ToolFinished:
+        """A first call. Where it ends without telling whether it did its work, that is found out where it can be."""
+        begun = self._clock.monotonic()
+        outcome = await self._begin(effect)
+        if outcome.error_code in _UNSURE and outcome.begun:
+            outcome = await self._settled(effect) or outcome
+        return self._finished(effect, effect.key, effect.call_id, outcome, self._clock.monotonic() - begun)
+
+    async def _recover(self, effect: Effect) -> ToolFinished | None:
+        """The outcome of an effect that was begun by a server that has ended; None: a person must say."""
+        begun = self._clock.monotonic()
+        made = self._state.decided.get(effect.key)
+        outcome = await self._decided(effect, made) if made is not None else await self._settled(effect)
+        if outcome is None:
+            return None
+        return self._finished(effect, effect.key, effect.call_id, outcome, self._clock.monotonic() - begun)
+
+    async def _settled(self, effect: Effect) -> ToolOutcome | None:
+        """What the tool's declarations give; None: nobody can tell."""
+        rules = self._rules(effect.name)
+        if rules.status:
+            found = await self._agent.toolset.status(self._invocation(effect), self._deadline)
+            if isinstance(found, CarriedOut):
+                return found.outcome
+            if isinstance(found, NotCarriedOut):
+                return await self._begin(effect)
+        return await self._begin(effect) if rules.idempotent else None
+
+    async def _decided(self, effect: Effect, made: DecisionMade) -> ToolOutcome:
+        if made.choice == "again":
+            return await self._begin(effect)
+        if made.choice == "done":
+            return ToolOutcome(True, made.content or _SAID_DONE)
+        return ToolOutcome(False, _SKIPPED, _NOT_KNOWN)
+
+    async def _begin(self, effect: Effect) -> ToolOutcome:
+        return await self._agent.toolset.call(self._invocation(effect), self._deadline)
+
+    def _ask(self, effect: Effect) -> None:
+        if any(asked.key == effect.key for asked in self._state.undecided.values()):
+            return
+        now = self._clock.now()
+        self._journal.note(
+            DecisionRequested(
+                id=self._ids.new("dec"), about="unknown_effect", choices=CHOICES, default="skip", asked_at=now,
+                expires_at=now + self._decide_s, question=_QUESTION.format(name=effect.name), subject=effect.name,
+                key=effect.key,
+            )
+        )  # fmt: skip
+
+    def _rules(self, name: str) -> EffectRules:
+        return self._agent.toolset.effects.get(name) or EffectRules()
+
+    def _invocation(self, effect: Effect | ToolStarted) -> ToolInvocation:
+        state = self._state
+        return ToolInvocation(
+            state.tenant, state.run, effect.key, effect.name, effect.arguments, begin_by=self._begin_by()
+        )
+
+    def _finished(
+        self, effect: Effect | ToolStarted, key: str, call_id: str, outcome: ToolOutcome, seconds: float
+    ) -> ToolFinished:
+        return ToolFinished(
+            step=effect.step,
+            ordinal=effect.ordinal,
+            key=key,
+            call_id=call_id,
+            name=effect.name,
+            ok=outcome.ok,
+            content=outcome.content,
+            error_code=outcome.error_code,
+            latency_ms=round(seconds * 1000, 3),
+        )
+
+    def _refuse(self, effect: Effect) -> None:
+        if effect.key in self._state.effects:
+            return
+        content = _TOO_MANY.format(most=self._most)
+        intent = effect.intent()
+        for body in (
+            ToolStarted(effect.step, effect.ordinal, effect.key, effect.call_id, effect.name, effect.arguments, intent),
+            ToolFinished(
+                effect.step, effect.ordinal, effect.key, effect.call_id, effect.name, False, content, "tool.too_many"
+            ),
+        ):
+            self._journal.note(body)
+
+    # ---- what `perform` asks of the journal --------------------------------------------------------------------------
+
+    def effect(self, key: str) -> EffectRecord | None:
+        """What is known of the key."""
+        return self._state.effects.get(key)
+
+    async def intend(self, started: ToolStarted) -> None:
+        """Journals the intent."""
+        self._journal.note(started)
+        await uncancelled(self._journal.flush())
+
+    async def conclude(self, finished: ToolFinished) -> None:
+        """Journals the outcome."""
+        self._journal.note(finished)
+        await uncancelled(self._journal.flush())

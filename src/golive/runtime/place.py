@@ -1,0 +1,20 @@
+"""The server that carries runs, as a run needs to know it."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from golive.core.ids import Ids
+
+FaultLog = Callable[[str, BaseException], None]
+"""Takes (run, exception) for faults of golive's own, which users are not shown."""
+
+
+class Place(NamedTuple):
+    """`generation` is the installation's; `begin_by` tells until when, on the clock's monotonic scale, this server
+    surely holds its runs: nothing that has an effect is begun later."""
+
+    holder: str
+    generation: int
+    ids: Ids
+    faults: FaultLog
+    begin_by: Callable[[], float]

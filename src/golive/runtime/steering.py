@@ -1,0 +1,213 @@
+"""What people do to runs: cancel, resume, decide, begin again, fork. Wherever a run is carried, or by nobody.
+
+No server sends another one messages: whoever steers a run that is carried elsewhere takes it over and goes on with it.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from golive.core.clock import Clock
+from golive.core.errors import Conflict, Fenced, GoliveError, InvalidRequest, NotFound
+from golive.core.events import Body, CancelRequested, DecisionMade, Event, RunAccepted, StepStarted, decode_body
+from golive.core.messages import Message
+from golive.runtime.api import RunRequest, RunResult
+from golive.runtime.carrier import Carrier
+from golive.runtime.ending import MAX_EVENTS
+from golive.runtime.state import RunState
+from golive.store.ports import DecisionRow, Lease, Store
+
+
+class Runs(Protocol):
+    """What steering needs of the runtime."""
+
+    async def start(self, request: RunRequest, run: str = "") -> str: ...
+
+    async def state(self, tenant: str, run: str) -> RunState: ...
+
+    async def result(self, tenant: str, run: str) -> RunResult: ...
+
+    async def wait(self, tenant: str, run: str) -> RunResult: ...
+
+
+class Steering:
+    """See the module."""
+
+    def __init__(self, store: Store, carrier: Carrier, clock: Clock, holder: str, runs: Runs) -> None:
+        self._store = store
+        self._carrier = carrier
+        self._clock = clock
+        self._holder = holder
+        self._runs = runs
+
+    async def cancel(self, tenant: str, run: str, by: str, reason: str, *, undo: bool = False) -> RunResult:
+        """Asks the run to end as `cancelled`, wherever it is carried; its text stays. Finished runs stay as they are.
+
+        Args:
+            undo: take back what its tools did and can take back.
+
+        Raises:
+            NotFound: the tenant has no such run.
+        """
+        asked = CancelRequested(by, reason, undo)
+        live = self._carrier.live.get((tenant, run))
+        if live is not None and live.journal.state.finished is None:
+            live.journal.note(asked)
+            live.interruptible.interrupt("cancelled")
+            await self._runs.wait(tenant, run)
+        elif (await self._runs.state(tenant, run)).finished is None:
+            await self._take(tenant, run, lambda state: [] if state.cancel else [asked])
+            await self._runs.wait(tenant, run)
+        return await self._runs.result(tenant, run)
+
+    async def resume(self, tenant: str, run: str) -> RunResult:
+        """Goes on with the run here, whoever holds it; for one whose server hangs. Runs that rest stay as they are.
+
+        Raises:
+            NotFound: the tenant has no such run.
+        """
+        if (tenant, run) not in self._carrier.live and not (await self._runs.state(tenant, run)).at_rest:
+            await self._take(tenant, run, lambda state: [])
+        return await self._runs.result(tenant, run)
+
+    async def decide(
+        self, tenant: str, run: str, decision: str, choice: str, *, by: str, note: str = "", content: str = ""
+    ) -> RunResult:
+        """Makes a choice that the run waits for; it goes on here.
+
+        Args:
+            content: what the model is told, where the choice is that something was done.
+
+        Raises:
+            NotFound: there is no such run, or decision.
+            InvalidRequest: it is no choice of that decision.
+            Conflict: it is decided already.
+        """
+        made = DecisionMade(id=decision, choice=choice, at=self._clock.now(), by=by, note=note, content=content)
+        live = self._carrier.live.get((tenant, run))
+        if live is not None:  # other work of the same step is still under way
+            _check_choice(live.journal.state, made)
+            live.journal.note(made)
+            await live.journal.flush()
+            return await self._runs.result(tenant, run)
+        _check_choice(await self._runs.state(tenant, run), made)
+
+        def first(state: RunState) -> list[Body]:
+            _check_choice(state, made)
+            return [made]
+
+        await self._take(tenant, run, first)
+        return await self._runs.result(tenant, run)
+
+    async def expire(self, row: DecisionRow) -> None:
+        """Makes the choice that was to be made where nobody makes one in time."""
+        try:
+            await self.decide(row.tenant, row.run, row.id, row.default, by="")
+        except (Conflict, Fenced, NotFound):
+            return  # somebody was quicker
+
+    async def take_over(self, lease: Lease) -> None:
+        """Goes on with a run that this server has claimed. Raises StoreError."""
+        await self._carrier.take_over(lease)
+
+    async def _take(self, tenant: str, run: str, first: Callable[[RunState], list[Body]]) -> None:
+        """Takes the run over, and goes on with it here.
+
+        Raises:
+            Conflict: another server did the same at the same time.
+        """
+        lease = await self._store.acquire(tenant, run, self._holder)
+        if lease is None:
+            raise no_run(run)
+        try:
+            await self._carrier.take_over(lease, first)
+        except Fenced as error:
+            raise Conflict(
+                f"Run {run} was taken over by another server at the same time.", remedy="Look at it again.", run=run
+            ) from error
+
+    async def retry(self, tenant: str, run: str, request: RunRequest) -> str:
+        """Begins a new run with the input of this one; `request` says who asks. Returns its id.
+
+        Raises:
+            NotFound: the tenant has no such run. Otherwise as `start`.
+        """
+        accepted = await self._begun_as(tenant, run)
+        return await self._runs.start(
+            replace(
+                request, agent=accepted.agent, input=accepted.input, conversation=accepted.conversation,
+                metadata=accepted.metadata | request.metadata, retry_of=run,
+            )
+        )  # fmt: skip
+
+    async def fork(self, tenant: str, run: str, step: int, request: RunRequest) -> str:
+        """Begins a new run that knows what this one knew before its `step`-th turn. Returns its id.
+
+        Nothing that this run's tools did is done again: their results are in what the new run is told.
+
+        Raises:
+            NotFound: the tenant has no such run.
+            InvalidRequest: it has no such step.
+        """
+        accepted = await self._begun_as(tenant, run)
+        messages = before_step(await self._store.tenant(tenant).events(run, 0, MAX_EVENTS), step)
+        return await self._runs.start(
+            replace(
+                request, agent=accepted.agent, input=tuple(messages), metadata=accepted.metadata | request.metadata,
+                forked_from=run,
+            )
+        )  # fmt: skip
+
+    async def _begun_as(self, tenant: str, run: str) -> RunAccepted:
+        """How the run began, which must be an agent's. Raises NotFound, InvalidRequest."""
+        accepted = (await self._runs.state(tenant, run)).known()
+        if accepted.source == "relay":
+            raise InvalidRequest(
+                f"{run} is a plain call to a model, and keeps no content.", remedy="Send the call again.",
+                field="run", value=run,
+            )  # fmt: skip
+        return accepted
+
+
+def no_run(run: str) -> GoliveError:
+    """What to raise where a tenant has no such run."""
+    return NotFound(f"There is no run {run!r}.", remedy="List runs with GET /v1/runs.", field="run", value=run)
+
+
+def before_step(events: Iterable[Event], step: int) -> list[Message]:
+    """The messages that a run's `step`-th turn was asked with, its own input first.
+
+    Raises:
+        InvalidRequest: it has no such turn.
+    """
+    state: RunState | None = None
+    for event in events:
+        body = decode_body(event)
+        if state is None:
+            state = RunState(event.tenant, event.run, event.version)
+        if isinstance(body, StepStarted) and body.step == step:
+            return list(state.messages)
+        state.apply(event.seq, event.epoch, event.at, body)
+    last = state.steps if state is not None else 0
+    raise InvalidRequest(
+        f"the run has no step {step}.", remedy=f"Its steps are 1 to {last}." if last else "It has none yet.",
+        field="step", value=step,
+    )  # fmt: skip
+
+
+def _check_choice(state: RunState, made: DecisionMade) -> None:
+    asked = state.asked.get(made.id)
+    remedy = f"Look at GET /v1/decisions?run={state.run}."
+    if asked is None:
+        raise NotFound(
+            f"Run {state.run} has no decision {made.id!r}.", remedy=remedy,
+            field="decision", value=made.id,
+        )  # fmt: skip
+    if made.id not in state.undecided:
+        raise Conflict(f"{made.id} is decided already.", remedy=remedy, decision=made.id)
+    if made.choice not in asked.choices:
+        raise InvalidRequest(
+            f"{made.choice!r} is no choice here.", remedy=f"Choose one of {', '.join(asked.choices)}.",
+            field="choice", value=made.choice,
+        )  # fmt: skip
