@@ -152,3 +152,22 @@ def test_systemd_calls_the_services_hardened(path: Path) -> None:
     """The exposure by systemd's own measure (0 to 10, 9.6 for a service with no settings) is below 2."""
     done = _run("systemd-analyze", "security", "--offline=true", "--threshold=20", path)
     assert done.returncode == 0, done.stdout[-400:]
+
+
+def test_secrets_are_made_once_and_for_their_owner_alone(tmp_path: Path) -> None:
+    """`secrets.sh` makes files that only their owner reads, which agree with each other, and never makes them anew."""
+    folder = tmp_path / "secrets"
+    command: list[str | Path] = ["bash", DEPLOY / "secrets.sh", folder]
+    assert _run(*command).returncode == 0
+    names = {"pepper", "postgres_password", "pgpass", "compose.env"}
+    made = {name: (folder / name).read_text() for name in names}
+    assert {(folder / name).stat().st_mode & 0o777 for name in names} == {0o600}
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert len(made["pepper"].strip()) == len(made["postgres_password"].strip()) == 64
+    assert made["pepper"] != made["postgres_password"]
+    assert made["pgpass"] == f"postgres:5432:golive:golive:{made['postgres_password']}"
+    owner = (folder / "pepper").stat()
+    assert made["compose.env"] == f"GOLIVE_USER={owner.st_uid}:{owner.st_gid}\n"
+    assert owner.st_uid != 0
+    assert _run(*command).returncode == 0
+    assert {name: (folder / name).read_text() for name in names} == made
