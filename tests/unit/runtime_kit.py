@@ -92,7 +92,7 @@ class ScriptedModel:
 
 
 class Tools:
-    """A toolset of coroutines. `effects`, `answers` (of status functions) and `undoes` may be set before it is used."""
+    """A toolset of coroutines. `effects` and `answers` (of status functions) may be set."""
 
     def __init__(self, **tools: Callable[[ToolInvocation], Awaitable[ToolOutcome]]) -> None:
         self.tools = tools
@@ -102,7 +102,6 @@ class Tools:
         self.asked: list[ToolInvocation] = []
         self.undone: list[tuple[ToolInvocation, str]] = []
         self.specs = tuple(ToolSpec(name, name, Raw(b'{"type":"object"}')) for name in sorted(tools))
-        self.effects: dict[str, EffectRules] = {name: EffectRules() for name in tools}
 
     async def start(self) -> None: ...
 
@@ -113,10 +112,12 @@ class Tools:
         return await self.tools[invocation.name](invocation)
 
     async def status(self, invocation: ToolInvocation, deadline: Deadline) -> StatusAnswer:
-        return NotKnown(f"{invocation.name} has no status function", "tool.unknown")
+        self.asked.append(invocation)
+        return self.answers.get(invocation.name, NotKnown(f"{invocation.name} has no status function", "tool.unknown"))
 
     async def undo(self, invocation: ToolInvocation, result: str, deadline: Deadline) -> ToolOutcome:
-        return ToolOutcome(False, f"{invocation.name} has no undo function", "tool.unknown", begun=False)
+        self.undone.append((invocation, result))
+        return ToolOutcome(True, f"{invocation.name} undone")
 
     async def close(self) -> None: ...
 

@@ -12,6 +12,7 @@ from msgspec import Struct
 from golive.core.clock import SystemClock
 from golive.core.errors import SchemaMismatch
 from golive.core.events import Event
+from golive.store import schema
 from golive.store.ports import (
     DecisionRow,
     Delivery,
@@ -22,12 +23,11 @@ from golive.store.ports import (
     ScheduleRow,
     VersionRow,
 )
-from golive.store.sqlite import SqliteStore, schema
-from golive.store.sqlite.schema import Migration, migrations
+from golive.store.sqlite import SqliteStore
 
 
-def opened_and_closed(path: Path, **options: bool) -> None:
-    asyncio.run(SqliteStore.open(path, clock=SystemClock(), **options).close())
+def opened_and_closed(path: Path) -> None:
+    asyncio.run(SqliteStore.open(path, clock=SystemClock()).close())
 
 
 def columns(path: Path, table: str) -> list[str]:
@@ -44,12 +44,6 @@ def run(path: Path, sql: str) -> list[tuple[object, ...]]:
         return connection.execute(sql).fetchall()
     finally:
         connection.close()
-
-
-def test_migrations_are_numbered_without_gaps() -> None:
-    """The files are 0001, 0002 and so on, each with a name."""
-    assert [migration.version for migration in migrations()] == list(range(1, len(migrations()) + 1))
-    assert all(migration.name for migration in migrations())
 
 
 @pytest.mark.parametrize(
@@ -103,100 +97,51 @@ def test_rows_of_a_run_carry_tenant_first_then_version_epoch_and_branch(tmp_path
             assert {"run", "branch", "version", "epoch"} <= set(columns(path, table))
 
 
+def test_tables_are_strict_and_lie_as_they_are_used(tmp_path: Path) -> None:
+    """Only the journal and the ledger keep their rows in the order they were written."""
+    path = tmp_path / "golive.db"
+    opened_and_closed(path)
+    found = {str(row[0]): row[1:] for row in run(path, "SELECT name, wr, strict FROM pragma_table_list")}
+    ours = {name: kind for name, kind in found.items() if not name.startswith("sqlite_")}
+    assert {name for name, (without_rowid, _) in ours.items() if not without_rowid} == {"events", "ledger"}
+    assert all(strict for _, strict in ours.values())
+
+
 def test_a_fresh_file_records_schema_and_installation(tmp_path: Path) -> None:
     """The id is drawn once and stays; opening again applies nothing."""
     path = tmp_path / "golive.db"
     opened_and_closed(path)
     first = run(path, "SELECT * FROM installation")
-    applied = run(path, "SELECT * FROM schema_version")
+    applied = run(path, "SELECT version, name, oldest FROM schema_version")
+    assert applied == [(schema.VERSION, schema.NAME, schema.OLDEST)]
     opened_and_closed(path)
     assert run(path, "SELECT * FROM installation") == first
-    assert run(path, "SELECT * FROM schema_version") == applied
+    assert run(path, "SELECT version, name, oldest FROM schema_version") == applied
     assert str(first[0][1]).startswith("inst_")
     assert run(path, "PRAGMA journal_mode") == [("wal",)]
 
 
-def test_an_older_schema_is_brought_up_only_when_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise the error names both versions and the command; nothing is changed."""
+@pytest.mark.parametrize(
+    ("version", "oldest", "taken"),
+    [(5, 5, False), (6, 6, True), (6, 5, True), (7, 6, True), (7, 7, False), (9, 3, True), (9, 7, False)],
+)
+def test_a_server_takes_its_schema_and_newer_ones_that_allow_it(
+    tmp_path: Path, version: int, oldest: int, taken: bool
+) -> None:
+    """Otherwise the error names both versions and what to do; nothing is changed."""
     path = tmp_path / "golive.db"
     opened_and_closed(path)
-    known = migrations()
-    newer = Migration(
-        len(known) + 1, "notes", "-- a; comment\nCREATE TABLE notes (tenant TEXT);\nINSERT INTO notes VALUES ('a;b');\n"
-    )
-    monkeypatch.setattr(schema, "migrations", lambda: (*known, newer))
+    run(path, "DELETE FROM schema_version")
+    run(path, f"INSERT INTO schema_version VALUES ({version}, 'x', 0, {oldest})")
+    if taken:
+        opened_and_closed(path)
+        return
     with pytest.raises(SchemaMismatch) as caught:
         opened_and_closed(path)
-    assert "golive store migrate" in caught.value.remedy
-    assert (caught.value.fields["found"], caught.value.fields["known"]) == (len(known), len(known) + 1)
-    assert columns(path, "notes") == []
-    opened_and_closed(path, migrate=True)
-    assert run(path, "SELECT * FROM notes") == [("a;b",)]
-    assert run(path, "SELECT max(version) FROM schema_version") == [(len(known) + 1,)]
-    monkeypatch.undo()
-    with pytest.raises(SchemaMismatch) as caught:
-        opened_and_closed(path, migrate=True)
-    assert f"schema {len(known) + 1}" in caught.value.message
-    assert f"schema {len(known)}" in caught.value.message
-
-
-def test_runs_from_before_are_marked_where_their_journal_tells_of_an_estimate(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """0002 reads `estimated` out of the events of calls that ended, and of nothing that a user said."""
-    path = tmp_path / "golive.db"
-    monkeypatch.setattr(schema, "migrations", lambda: migrations()[:1])
-    opened_and_closed(path)
-    monkeypatch.undo()
-    bodies = {
-        "run_1": b'{"finish_reason":"stop","usage_estimated":true}',
-        "run_2": b'{"finish_reason":"stop"}',
-        "run_3": rb'{"tool_calls":[["c","f","{\"usage_estimated\":true}"]]}',
-    }
-    for run_id, body in bodies.items():
-        run(
-            path,
-            f"INSERT INTO events VALUES ('t', '{run_id}', 1, 1, '', 'v', 0, 'model.finished', x'{body.hex()}', NULL)",
-        )
-        run(
-            path, f"INSERT INTO runs VALUES ('t', '{run_id}', '', 'v', 1, 'a', '1', 'agent', NULL, 'p', 'finished', "
-            "'completed', 'done', 0, 0, 0, 1, 0, 1, 0, 1, 0, 9, 1)",
-        )  # fmt: skip
-    opened_and_closed(path, migrate=True)
-    marked = [("run_1", 1), ("run_2", 0), ("run_3", 0)]
-    assert run(path, "SELECT run, estimated FROM runs ORDER BY run") == marked
-
-
-def test_rows_from_before_caches_were_counted_have_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """0004 adds the columns with 0, and leaves every other value where it was."""
-    path = tmp_path / "golive.db"
-    monkeypatch.setattr(schema, "migrations", lambda: migrations()[:3])
-    opened_and_closed(path)
-    monkeypatch.undo()
-    run(path, "INSERT INTO ledger VALUES ('t', 'run_1', '', 'v', 1, 2, 0.5, 'settled', 'a/m', 9, 100, 40, 7, 3)")
-    run(
-        path, "INSERT INTO runs VALUES ('t', 'run_1', '', 'v', 1, 'a', '1', 'agent', NULL, 'p', 'finished', "
-        "'completed', 'done', 0, 0, 0, 1, 0, 100, 40, 7, 3, 9, 1, 1)",
-    )  # fmt: skip
-    opened_and_closed(path, migrate=True)
-    told = "amount_microusd, input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, cache_write_tokens"
-    assert run(path, f"SELECT {told} FROM ledger") == [(9, 100, 40, 7, 3, 0)]
-    told = "cost_microusd, reasoning_tokens, priced, estimated, cache_write_tokens, saved_microusd"
-    assert run(path, f"SELECT {told} FROM runs") == [(9, 3, 1, 1, 0, 0)]
-
-
-def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All migrations of one opening are one transaction."""
-    path = tmp_path / "golive.db"
-    opened_and_closed(path)
-    known = migrations()
-    good = Migration(len(known) + 1, "good", "CREATE TABLE good (tenant TEXT);")
-    bad = Migration(len(known) + 2, "bad", "CREATE TABLE good (tenant TEXT);")
-    monkeypatch.setattr(schema, "migrations", lambda: (*known, good, bad))
-    with pytest.raises(Exception, match="already exists"):
-        opened_and_closed(path, migrate=True)
-    assert columns(path, "good") == []
-    assert run(path, "SELECT max(version) FROM schema_version") == [(len(known),)]
+    assert f"has schema {version}; this golive works with schema 6" in caught.value.message
+    assert (caught.value.fields["found"], caught.value.fields["known"]) == (version, 6)
+    assert ("golive store migrate" in caught.value.remedy) is (version < 6)
+    assert run(path, "SELECT version FROM schema_version") == [(version,)]
 
 
 def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
@@ -204,9 +149,33 @@ def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "shop.db"
     run(path, "CREATE TABLE orders (id INTEGER)")
     with pytest.raises(SchemaMismatch) as caught:
-        opened_and_closed(path, migrate=True)
+        opened_and_closed(path)
     assert "orders" in caught.value.message
     assert run(path, "SELECT name FROM sqlite_master") == [("orders",)]
+
+
+def test_a_schema_that_breaks_off_leaves_an_empty_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it is one transaction."""
+    path = tmp_path / "golive.db"
+    whole = schema.ddl("sqlite")
+    monkeypatch.setattr(schema, "ddl", lambda _: whole + "CREATE TABLE keys (again INTEGER);\n")
+    with pytest.raises(Exception, match="already exists"):
+        opened_and_closed(path)
+    assert run(path, "SELECT name FROM sqlite_master") == []
+    monkeypatch.undo()
+    opened_and_closed(path)
+
+
+def test_a_server_imports_neither_sqlalchemy_nor_alembic(tmp_path: Path) -> None:
+    """They are `golive store`'s alone: memory and start-up time of a server do not pay for them."""
+    code = (
+        "import asyncio, sys; import golive.app; from golive.core.clock import SystemClock\n"
+        "from golive.store.sqlite import SqliteStore\n"
+        "asyncio.run(SqliteStore.open(sys.argv[1], clock=SystemClock()).close())\n"
+        "print(sorted({'sqlalchemy', 'alembic', 'greenlet'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "golive.db")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_processes_that_open_a_fresh_file_together_agree(tmp_path: Path) -> None:

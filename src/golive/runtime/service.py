@@ -136,7 +136,7 @@ class Runtime:
                 remedy="Try again in a moment, or raise server.max_open_runs.",
             )
         for place, message in enumerate(request.input):
-            if not message.content:
+            if not message.content and not request.forked_from:
                 field = f"input[{place}].content"
                 raise InvalidRequest(f"{field} is empty.", remedy="Send a text.", field=field, value="")
         if not request.input:

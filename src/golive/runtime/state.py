@@ -138,6 +138,7 @@ class RunState:
         for event in events:
             if state is None:
                 state = cls(event.tenant, event.run, event.version)
+            state.version = event.version  # another one where that was decided
             state.apply(event.seq, event.epoch, event.at, decode_body(event))
         if state is None:
             raise InternalError("a run's state was asked for without any event")
