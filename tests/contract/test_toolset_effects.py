@@ -142,6 +142,32 @@ async def test_a_result_that_cannot_be_written_down_is_a_yes_all_the_same(paymen
     assert (answer.outcome.ok, answer.outcome.error_code) == (False, "tool.result_invalid")
 
 
+@pytest.mark.parametrize(
+    ("head", "wait"),
+    [("def", "time.sleep(0.005)"), ("async def", "await asyncio.sleep(0.005)")],
+)
+async def test_a_no_does_not_count_while_the_call_still_runs(bench: ToolBench, head: str, wait: str) -> None:
+    """A call that timed out and does not end may take effect yet; a yes is a yes all the same."""
+    toolset = await bench.open(
+        f"""
+        import asyncio, os, time
+        {head} pay() -> str:
+            while not os.path.exists({str(bench.folder / "free")!r}):
+                try: {wait}
+                except asyncio.CancelledError: pass
+            return "paid"
+        def _paid() -> str | None: return "paid" if os.path.exists({str(bench.folder / "paid")!r}) else None
+        """,
+        tools={"pay": ToolConfig(status="_paid", timeout_s=0.1)},
+    )
+    assert (await call(toolset, "pay")).error_code == "tool.timeout"
+    told = "pay is still running, and has not taken effect so far."
+    assert await status(toolset, "pay") == NotKnown(told, "tool.timeout")
+    (bench.folder / "paid").touch()
+    assert await status(toolset, "pay") == CarriedOut(ToolOutcome(True, "paid"))
+    (bench.folder / "free").touch()
+
+
 async def test_undo_takes_back_under_a_key_of_its_own(payments: Toolset) -> None:
     """It is given the call's arguments, what the call had returned, and the call's key besides its own."""
     done = await call(payments, "pay", PAID)
