@@ -1,0 +1,215 @@
+"""One replica of golive in the world: what `app.py` puts together, with the world where the outside would be.
+
+Owns how a replica is built, started, killed, frozen, woken and shut down. Nothing of golive is replaced but its
+adapters: the store is a `Link`; connections to providers, tools and receivers of webhooks are the world's.
+"""
+
+import asyncio
+import io
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from golive.config.schema import TierConfig
+from golive.core.errors import GoliveError
+from golive.core.events import Body
+from golive.core.ids import Ids
+from golive.core.tasks import Tasks
+from golive.models.plane import ModelPlane
+from golive.runtime.agent import Agents, AgentVersion, Limits, Tier
+from golive.runtime.announce import Announcer
+from golive.runtime.holding import Holding
+from golive.runtime.post import Post
+from golive.runtime.service import Runtime, RuntimeSettings
+from golive.runtime.shown import result_of
+from golive.runtime.state import RunState
+from golive.runtime.webhooks import Sender
+from golive.telemetry.logs import configure
+from golive.telemetry.metrics import Metrics
+from tests.sim.database import Link
+from tests.sim.effects import WorldTools
+from tests.sim.hooks import SECRET, WEBHOOKS, HookTransport
+from tests.sim.network import WorldTransport
+from tests.sim.plan import drawn
+from tests.sim.processes import Process
+from tests.sim.providers import config
+from tests.sim.wire import Wire
+
+if TYPE_CHECKING:
+    from tests.sim.world import World
+
+TENANT = "default"
+CHAINS: dict[str, tuple[tuple[str, ...], str]] = {
+    "helper": (("alfa/sim-one", "bravo/sim-two", "delta/sim-three"), "continue"),
+    "relay": (("coda/sim-one", "alfa/sim-two"), "reset"),
+    "stern": (("delta/sim-one", "coda/sim-two"), "fail"),
+}
+"""Agent -> its chain, and what it does where an answer breaks off."""
+MAX_OPEN = 64
+LEASE_S = 3.0
+STORE_PATIENCE_S = 5.0
+DECIDE_S = 25.0
+"""A decision that nobody makes is made by its default after so long."""
+BOOT_RETRY_S = 0.5
+
+
+class SkewedClock:
+    """A machine's clock: its wall time may jump, its monotonic time may not."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self.ahead_s = 0.0
+
+    def now(self) -> float:
+        return self._world.clock.now() + self.ahead_s
+
+    def monotonic(self) -> float:
+        return self._world.clock.monotonic()
+
+
+class Replica:
+    """A place where golive runs: one process after the other."""
+
+    def __init__(self, world: "World", number: int) -> None:
+        self.number = number
+        self.world = world
+        self.clock = SkewedClock(world)
+        self.boots = 0
+        self.process: Process
+        self.link: Link
+        self.plane: ModelPlane
+        self.transport: WorldTransport
+        self.runtime: Runtime
+        self.holding: Holding
+        self.tasks: Tasks
+        self.sender: Sender
+        self.ready = False
+        """It takes requests."""
+
+    @property
+    def name(self) -> str:
+        return f"r{self.number}"
+
+    def boot(self) -> None:
+        """A new process begins."""
+        self.boots += 1
+        world = self.world
+        self.ready = False
+        self.process = Process(f"{self.name}.{self.boots}")
+        self.link = Link(self.process, world.loop, world.database, drawn(world.plan.seed, f"link {self.process.name}"))
+        self.process.start(world.loop, self._boot(), "boot")
+
+    async def _boot(self) -> None:
+        while True:
+            try:
+                await self._start()
+            except GoliveError as error:
+                self.world.note(self.process.name, f"cannot start: {error.code}")
+                await asyncio.sleep(BOOT_RETRY_S)
+            else:
+                break
+        self.ready = True
+        self.world.note(self.process.name, "ready")
+
+    async def _start(self) -> None:
+        world, process = self.world, self.process
+        chance = drawn(world.plan.seed, f"chance {process.name}")
+        ids = Ids(self.clock, chance)
+        self.transport = WorldTransport(process, world.loop, world.network)
+        self.plane = ModelPlane(
+            config(), lambda reference: "", self.transport, self.clock, chance=chance,
+            moved=lambda gate, before: world.tell("on_gate", process.name, gate, before),
+        )  # fmt: skip
+        tools = WorldTools(process, world.loop, self.clock, world.beyond, chance)
+        agents = Agents()
+        for name in CHAINS:
+            agents.put(TENANT, self._version(name, tools))
+        replica = self.name if world.plan.named else ""
+        holder = f"{replica}/{ids.new('srv')}" if replica else ids.new("srv")
+        self.holding = Holding(
+            store=self.link, clock=self.clock, holder=holder, replica=replica, lease_s=LEASE_S,
+            versions=lambda: [version.digest for version in agents.all(TENANT)],
+            take_over=lambda lease: self.runtime.steering.take_over(lease),  # noqa: PLW0108 - made later
+            room=lambda: self.runtime.room(),  # noqa: PLW0108 - likewise
+            expire=lambda row: self.runtime.steering.expire(row),  # noqa: PLW0108 - likewise
+            faults=self._fault, taken_over=lambda runs: None,
+        )  # fmt: skip
+        await self.holding.start()
+        hooks = HookTransport(process, world.loop, world.office, chance)
+        self.sender = Sender(
+            store=self.link, post=Post(hooks, lambda reference: SECRET, lambda text: text, self.clock),
+            webhooks=lambda: WEBHOOKS, clock=self.clock, chance=chance, metrics=Metrics(),
+            log=configure("error", "json", None, io.StringIO(), clock=self.clock),
+        )  # fmt: skip
+        self.runtime = Runtime(
+            store=self.link,
+            agents=agents,
+            clock=self.clock,
+            ids=ids,
+            settings=RuntimeSettings(
+                holder=holder, max_open_runs=MAX_OPEN, conversation_queue=8, disconnect_grace_s=2.0,
+                store_patience_s=STORE_PATIENCE_S,
+            ),
+            observer=self._observe,
+            faults=self._fault,
+            announce=Announcer(lambda: WEBHOOKS, result_of, self.clock, ids),
+            begin_by=self.holding.begin_by,
+            generation=await self.link.generation(),
+        )  # fmt: skip
+        self.tasks = Tasks("server")
+        self.tasks.start(self.holding.keep(), "holding")
+        self.sender.start()
+
+    def _observe(self, state: RunState, bodies: list[Body]) -> None:
+        if state.at_rest:
+            self.sender.wake()
+
+    def _fault(self, run: str, error: BaseException) -> None:
+        self.world.tell("on_fault", self.process.name, run, error)
+
+    def _version(self, name: str, tools: WorldTools) -> AgentVersion:
+        chain, on_break = CHAINS[name]
+        settings = TierConfig(chain=chain, on_break=on_break, max_output_tokens=500)  # type: ignore[arg-type]
+        return AgentVersion(
+            name=name, version_name="1", digest=f"sha256:{name}", description="", prompt="Be brief.",
+            tiers={"default": Tier(call=self.plane.chain(settings), targets=chain)},
+            toolset=tools, limits=Limits(8, 90.0, 4, DECIDE_S), on_disconnect="cancel",
+        )  # fmt: skip
+
+    # ---- from outside
+
+    def connect(self, handler: Callable[[Runtime, Wire], Coroutine[Any, Any, None]], name: str) -> Wire | None:
+        """A client's request; None: nobody listens there."""
+        process = self.process
+        if not (self.ready and process.alive):
+            return None
+        runtime = self.runtime
+        wire = Wire(self.world.loop, process, self.world.weather_chance)
+        way = self.world.weather_chance.uniform(0.0005, 0.02)
+        self.world.loop.outside_later(way, wire.serve, lambda end: handler(runtime, end), name)
+        return wire
+
+    def kill(self) -> None:
+        """As by kill -9."""
+        self.world.note(self.process.name, "killed")
+        self.ready = False
+        self.process.kill()
+
+    def freeze(self) -> None:
+        """As by SIGSTOP."""
+        self.world.note(self.process.name, "frozen")
+        self.process.freeze()
+
+    def wake(self) -> None:
+        """As by SIGCONT."""
+        self.world.note(self.process.name, "woken")
+        self.process.wake(self.world.loop)
+
+    async def shut_down(self) -> None:
+        """In good order, as on SIGTERM; a step of the process."""
+        self.ready = False
+        await self.runtime.drain(5.0)
+        await self.holding.leave()
+        await self.sender.close()
+        await self.tasks.close()
+        await self.plane.close()
+        self.world.note(self.process.name, "closed")
