@@ -7,6 +7,7 @@ what is a secret to the function it is handed.
 import asyncio
 import contextlib
 import inspect
+import itertools
 import math
 import traceback
 from collections.abc import Awaitable, Callable
@@ -25,6 +26,7 @@ from golive.core.errors import (
     ToolNotBegun,
     ToolRaised,
     ToolResultInvalid,
+    ToolTimeout,
     ToolUnknown,
 )
 from golive.core.tasks import Tasks
@@ -110,10 +112,18 @@ def told(carried: Carried, redact: Callable[[str], str]) -> ToolOutcome:
     return ToolOutcome(False, text, carried.error_code, carried.begun)
 
 
-def answered(carried: Carried, redact: Callable[[str], str]) -> StatusAnswer:
-    """What a status function said. What JSON cannot hold is an answer all the same: that the call was carried out."""
+def answered(tool: str, carried: Carried, redact: Callable[[str], str], *, running: bool) -> StatusAnswer:
+    """What a status function said. What JSON cannot hold is an answer all the same: that the call was carried out.
+
+    Args:
+        running: the call was still running when the function was asked, so that its "no" may not hold.
+    """
     if isinstance(carried, NotCarriedOut):
-        return carried
+        return (
+            NotKnown(f"{tool} is still running, and has not taken effect so far.", ToolTimeout.code)
+            if running
+            else carried
+        )
     outcome = told(carried, redact)
     if outcome.ok or outcome.error_code == ToolResultInvalid.code:
         return CarriedOut(outcome)
@@ -179,6 +189,13 @@ class Executor:
         self._stop = asyncio.Event()
         self._lifespan: asyncio.Task[None] | None = None
         self._state: Any = None
+        self._running: dict[int, Work] = {}
+        """What has a function that has not ended, whether or not anybody waits for it, by a number each."""
+        self._numbers = itertools.count()
+
+    def running(self, key: str) -> bool:
+        """Whether the call of the key was begun and its function has not ended."""
+        return any(work.key == key and work.role == "call" for work in tuple(self._running.values()))
 
     async def start(self) -> None:
         """Enters `lifespan`.
@@ -225,12 +242,12 @@ class Executor:
         if target.is_async:
             if self._over(work):
                 return not_begun(work)
-            return await self._await(work, target.function(*bound.args, **bound.kwargs))
+            return await self._noted(work, target.function(*bound.args, **bound.kwargs))
         try:
             done = await self.threads.run(lambda: self._in_thread(work, target, bound))
         except GoliveError as error:
             return failed(ToolError(error.message, remedy=error.remedy), begun=False)
-        return done if isinstance(done, Carried) else await self._await(work, done)
+        return done if isinstance(done, Carried) else await self._noted(work, done)
 
     def _target(self, work: Work) -> Tool | EffectFunction | None:
         return (
@@ -249,13 +266,25 @@ class Executor:
     def _in_thread(self, work: Work, target: Tool | EffectFunction, bound: Bound) -> Carried | Awaitable[Any]:
         if self._over(work):
             return not_begun(work)
+        number = next(self._numbers)
+        self._running[number] = work
         try:
             value = target.function(*bound.args, **bound.kwargs)
         except BaseException as error:  # sys.exit() in a tool is a failed call
             return self._raised(work, error)
+        finally:
+            del self._running[number]
         if inspect.isawaitable(value):
             return value
         return self._returned(work, value)
+
+    async def _noted(self, work: Work, running: Awaitable[Any]) -> Carried:
+        number = next(self._numbers)
+        self._running[number] = work
+        try:
+            return await self._await(work, running)
+        finally:
+            del self._running[number]
 
     async def _await(self, work: Work, running: Awaitable[Any]) -> Carried:
         task = asyncio.current_task()

@@ -57,7 +57,8 @@ class NotCarriedOut(Struct, frozen=True):
 
 
 class NotKnown(Struct, frozen=True):
-    """Whether the call was carried out could not be learned: the status function raised, timed out or never ran."""
+    """Whether the call was carried out could not be learned: the status function raised, timed out or never ran, or
+    said no while the call itself was still running here (a function in a thread cannot be stopped)."""
 
     reason: str
     """For people, without secrets."""

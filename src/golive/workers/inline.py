@@ -115,7 +115,9 @@ class InlineToolset:
         return told(await self._carry_out(invocation, "call", deadline), self._redact)
 
     async def status(self, invocation: ToolInvocation, deadline: Deadline) -> StatusAnswer:
-        return answered(await self._carry_out(invocation, "status", deadline), self._redact)
+        running = self._executor is not None and self._executor.running(invocation.key)
+        carried = await self._carry_out(invocation, "status", deadline)
+        return answered(invocation.name, carried, self._redact, running=running)
 
     async def undo(self, invocation: ToolInvocation, result: str, deadline: Deadline) -> ToolOutcome:
         return told(await self._carry_out(invocation, "undo", deadline, result), self._redact)

@@ -140,7 +140,9 @@ class WorkerToolset:
         return told(await self._carry_out(invocation, "call", deadline), self._redact)
 
     async def status(self, invocation: ToolInvocation, deadline: Deadline) -> StatusAnswer:
-        return answered(await self._carry_out(invocation, "status", deadline), self._redact)
+        running = any(worker.runs(invocation.key) for worker in self._alive)
+        carried = await self._carry_out(invocation, "status", deadline)
+        return answered(invocation.name, carried, self._redact, running=running)
 
     async def undo(self, invocation: ToolInvocation, result: str, deadline: Deadline) -> ToolOutcome:
         return told(await self._carry_out(invocation, "undo", deadline, result), self._redact)

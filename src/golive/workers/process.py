@@ -73,11 +73,14 @@ class Owner(Protocol):
 
 
 class _Pending:
-    __slots__ = ("deadline", "future", "heard", "sent_at", "timer", "tool")
+    __slots__ = ("deadline", "future", "heard", "sent_at", "timer", "tool", "work")
 
-    def __init__(self, future: "asyncio.Future[Carried | None]", tool: str, deadline: Deadline, sent_at: float) -> None:
+    def __init__(
+        self, future: "asyncio.Future[Carried | None]", work: Work, deadline: Deadline, sent_at: float
+    ) -> None:
         self.future = future
-        self.tool = tool
+        self.tool = work.label
+        self.work = work
         self.deadline = deadline
         self.sent_at = sent_at
         self.heard = False
@@ -119,6 +122,10 @@ class WorkerProcess:
         """Whether a new call has a chance here."""
         return not self.retired and not self.stalled and not self._exited.done()
 
+    def runs(self, key: str) -> bool:
+        """Whether the call of the key has not ended here, though nobody may wait for it any more."""
+        return any(each.work.key == key and each.work.role == "call" for each in self._calls.values())
+
     async def start(self) -> None:
         """Starts the process and waits until it has loaded tools.py.
 
@@ -157,7 +164,7 @@ class WorkerProcess:
         call_id = self._last_id
         now = self._clock.monotonic()
         remaining = max(0.0, deadline.at - now)
-        pending = _Pending(self._loop.create_future(), work.label, deadline, now)
+        pending = _Pending(self._loop.create_future(), work, deadline, now)
         pending.timer = self._loop.call_later(remaining, self._expired, call_id)
         self._calls[call_id] = pending
         if self._watch is None:
