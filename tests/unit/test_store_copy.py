@@ -2,7 +2,6 @@
 
 import asyncio
 import stat
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -216,10 +215,10 @@ def test_a_disk_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def saved(tmp_path: Path) -> Iterator[Path]:
+def saved(tmp_path: Path) -> Path:
     """A backup with a run that goes on."""
     backed_up(filled(tmp_path / "old" / "golive.db", 3, "running"), tmp_path / "saved.db")
-    yield tmp_path / "saved.db"
+    return tmp_path / "saved.db"
 
 
 def a_target(kind: str, tmp_path: Path, *, full: bool) -> str:

@@ -5,6 +5,7 @@ rest has defaults. What would break it comes a schema later, when no such server
 the `oldest` server schema that may run on it, and servers are replaced one by one while others serve.
 """
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from importlib.resources import files
@@ -32,8 +33,8 @@ def ddl(kind: Kind) -> str:
 def statements(script: str) -> Iterator[str]:
     """The script's statements one by one: SQLite's `executescript` would end the transaction that it is run in."""
     statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
+    for piece in re.split("(?<=;)", script):
+        statement += piece
         if sqlite3.complete_statement(statement):
             yield statement
             statement = ""

@@ -6,7 +6,7 @@ SQLAlchemy's plain interface wait for PostgreSQL's asynchronous driver.
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
@@ -126,9 +126,11 @@ class Database:
             return failure(root, self.where) if isinstance(root, sqlite3.Error) else None
         import asyncpg
 
-        from golive.store.postgres.connection import Address
+        from golive.store.postgres.connection import Address, no_role
         from golive.store.postgres.connection import failure as failed
 
+        if isinstance(root, asyncpg.InsufficientPrivilegeError):
+            return no_role(Address(self.where), None, root)
         faults = (OSError, TimeoutError, DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError)
         return failed(root, Address(self.where)) if isinstance(root, faults) else None
 
@@ -221,4 +223,5 @@ class Database:
         """Removes a SQLite file that was made in vain."""
         if self.kind == "sqlite":
             for ending in ("", "-wal", "-shm", "-journal", ".lock"):
-                Path(self.where + ending).unlink(missing_ok=True)
+                with suppress(OSError):
+                    Path(self.where + ending).unlink(missing_ok=True)
