@@ -5,7 +5,7 @@ Owns addresses, roles, settings of a session and the translation of error codes.
 
 import asyncio
 from typing import Any, Literal, TypeAlias
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -77,7 +77,7 @@ class Address:
         parts = urlsplit(url)
         user, at, hosts = parts.netloc.rpartition("@")
         self.url = url
-        self.shown = urlunsplit((parts.scheme, user.partition(":")[0] + at + hosts, parts.path, "", ""))
+        self.shown = f"{parts.scheme}://{user.partition(':')[0]}{at}{hosts}{parts.path}"
 
 
 async def connect(address: Address, role: Role | None) -> Connection:
