@@ -19,6 +19,7 @@ from golive.core.events import Body
 from golive.core.health import Dependency
 from golive.core.ids import Ids
 from golive.core.tasks import Tasks
+from golive.gateway.outward import outward_faces
 from golive.gateway.server import Gateway
 from golive.guards.redact import Redactor
 from golive.models.gate import Gate
@@ -26,8 +27,10 @@ from golive.models.plane import ModelPlane
 from golive.models.transport_http import HttpTransport
 from golive.runtime.agent import Agents
 from golive.runtime.holding import Holding
+from golive.runtime.outward import Outward
 from golive.runtime.relay import RELAY_VERSION, Relay
 from golive.runtime.service import Runtime, RuntimeSettings
+from golive.runtime.shown import result_of
 from golive.runtime.state import RunState
 from golive.served import Served
 from golive.store.opening import open_store, take_for_server
@@ -70,18 +73,20 @@ class Server:
 
     def __init__(
         self, loaded: Loaded, environ: Mapping[str, str], *, inline: bool = False, dev: bool = False,
-        clock: Clock | None = None,
+        errand: bool = False, clock: Clock | None = None,
     ) -> None:  # fmt: skip
         """Builds nothing yet; `start` does.
 
         Args:
             inline: run tools inside this process (`golive dev --inline` and tests only).
             dev: version names carry the content's digest, so that editing never collides with what was registered.
+            errand: it is a command's own, for its own time: tells no webhook and begins no run by the clock.
             clock: the system's when absent; another's loop must keep the same time.
         """
         self.loaded = loaded
         self._inline = inline
         self._dev = dev
+        self._errand = errand
         self._clock = clock or SystemClock()
         self._chance = SystemChance()
         self.ids = Ids(self._clock, self._chance)
@@ -100,6 +105,7 @@ class Server:
         self.store: Store
         self.plane: ModelPlane
         self.served: Served
+        self.outward: Outward
         self.runtime: Runtime
         self.relay: Relay
         self.gateway: Gateway
@@ -131,6 +137,9 @@ class Server:
         self.metrics = Metrics(self._open_runs)
         self.metrics.follow_targets(lambda ref: self.plane.configured(ref))  # noqa: PLW0108 - likewise
         self.metrics.follow_breakers(lambda: self.plane.open_breakers())  # noqa: PLW0108 - it may be another by then
+        self.outward = self._new_outward()
+        self._stack.push_async_callback(self.outward.close)
+        self.outward.check()
         self.holding = self._new_holding()
         await self.holding.start()
         self._warn_of_missing_secrets()
@@ -185,6 +194,7 @@ class Server:
                 moves_on=self._dev,
             ),
             observer=self._observe,
+            announce=self.outward.announce,
             faults=self._fault,
             begin_by=self.holding.begin_by,
             generation=await self.store.generation(),
@@ -196,6 +206,7 @@ class Server:
             ids=self.ids,
             holder=self.holder,
             observer=self._observe,
+            announce=self.outward.announce,
         )
         self._stack.push_async_callback(self.relay.close)
         self.key_admin = KeyAdmin(self.store, pepper, self._clock, self._chance, self.keyring.learn)
@@ -204,6 +215,8 @@ class Server:
         """What would otherwise stall requests: reading the price list, the collector's walks over what stays."""
         self._tasks.start(self.holding.keep(), "holding")
         self._tasks.start(self._sweep(), "sweep")
+        if not self._errand:
+            self.outward.start()
         if self.plane.needs_price_list():
             self._tasks.start(asyncio.to_thread(self.plane.prices.load), "price list")
         sys.setswitchinterval(_SWITCH_S)
@@ -216,6 +229,14 @@ class Server:
         swept = await asyncio.to_thread(sweep, HOME_PREFIX)
         if swept:
             self.log.info("worker.folders_removed", count=len(swept))
+
+    def _new_outward(self) -> Outward:
+        return Outward(
+            store=self.store, tenant=DEFAULT_TENANT, config=lambda: self.loaded.config, result=result_of,
+            start=lambda request, run: self.runtime.start(request, run),  # noqa: PLW0108 - made later
+            transport=HttpTransport(), resolve=self._resolve, redact=self._redactor.text, clock=self._clock,
+            chance=self._chance, ids=self.ids, metrics=self.metrics, log=self.log,
+        )  # fmt: skip
 
     def _new_gateway(self) -> Gateway:
         return Gateway(
@@ -236,6 +257,9 @@ class Server:
             log=self.log,
             clock=self._clock,
             ids=self.ids,
+            further=outward_faces(
+                self.outward, self.runtime, self.store, lambda: self.loaded.config, self._clock, self.ids
+            ),
         )
 
     def _new_plane(self) -> ModelPlane:
@@ -286,6 +310,7 @@ class Server:
             plane, self.plane = self.plane, self._new_plane()
             self.served.retire(lambda: not self._calls(plane), plane.close, "plane")
         self.served.adopt(loaded)
+        self.outward.adopt()
         return changed
 
     async def reload(self, name: str) -> None:
@@ -322,6 +347,7 @@ class Server:
         assert accepted is not None
         agent = accepted.agent if accepted.source == "agent" else "relay"
         self.metrics.observe(state.tenant, agent, accepted.version_name, bodies)
+        self.outward.observe(bodies)
         self._run_log.observe(state.tenant, state.run, state.version, bodies, relayed=accepted.source == "relay")
 
     def _fault(self, run: str, error: BaseException) -> None:
@@ -330,6 +356,7 @@ class Server:
     async def drain(self) -> None:
         """Stops accepting, lets open work finish within server.drain_s, ends the rest as interrupted."""
         seconds = self.loaded.config.server.drain_s
+        await self.outward.drain()
         self.log.info("server.draining", open_runs=self.runtime.open_runs(), open_calls=self.relay.open_calls)
         relays = self._tasks.start(self.relay.drain(seconds), "drain relays")
         await self.runtime.drain(seconds)

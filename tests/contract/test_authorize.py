@@ -7,14 +7,15 @@ import pytest
 from golive.tenants.authorize import ROLES, VERBS, Principal, Resource, Verb, authorize
 
 MAY: Mapping[str, frozenset[str]] = {
-    "viewer": frozenset({"agents.read", "models.read", "runs.read", "health.read", "docs.read"}),
+    "viewer": frozenset({"agents.read", "models.read", "runs.read", "health.read", "docs.read", "schedules.read"}),
     "user": frozenset({
-        "agents.read", "models.read", "runs.read", "health.read", "docs.read", "models.call", "runs.create",
-        "runs.cancel",
+        "agents.read", "models.read", "runs.read", "health.read", "docs.read", "schedules.read", "models.call",
+        "runs.create", "runs.cancel",
     }),
     "operator": frozenset({
-        "agents.read", "models.read", "runs.read", "health.read", "docs.read", "runs.cancel", "metrics.read",
-        "config.read", "keys.read", "breakers.reset",
+        "agents.read", "models.read", "runs.read", "health.read", "docs.read", "schedules.read", "runs.cancel",
+        "metrics.read", "config.read", "keys.read", "breakers.reset", "runs.resume", "runs.decide",
+        "schedules.run", "webhooks.read", "webhooks.send",
     }),
     "admin": frozenset(VERBS),
 }  # fmt: skip

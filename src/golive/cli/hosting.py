@@ -25,7 +25,7 @@ SIM = "sim"
 
 @asynccontextmanager
 async def serving(
-    loaded: Loaded, environ: Mapping[str, str], *, inline: bool, dev: bool
+    loaded: Loaded, environ: Mapping[str, str], *, inline: bool, dev: bool, errand: bool = False
 ) -> AsyncIterator[tuple[Server, HttpServer]]:
     """A server that answers on its socket; drained and closed on leaving.
 
@@ -33,7 +33,7 @@ async def serving(
         PortInUse: told before anything else is begun.
     """
     listener = bind(loaded.config.server.host, loaded.config.server.port)
-    server = Server(loaded, environ, inline=inline, dev=dev)
+    server = Server(loaded, environ, inline=inline, dev=dev, errand=errand)
     try:
         await server.start()
         http = HttpServer(server.gateway, listener)
@@ -83,7 +83,7 @@ async def hosted(config: Path | None) -> AsyncIterator[Address]:
     environ |= {"GOLIVE_SERVER__PORT": "0", "GOLIVE_SERVER__HOST": "127.0.0.1", "GOLIVE_SERVER__DRAIN_S": DRAIN_S}
     loaded = with_defaults(config, environ, log__level="error")
     try:
-        async with simulated(loaded), serving(loaded, environ, inline=False, dev=True) as (server, http):
+        async with simulated(loaded), serving(loaded, environ, inline=False, dev=True, errand=True) as (server, http):
             yield Address(http.url, own_key(server, "cli"), os.getpid())
     except StoreUnavailable as error:
         if "holder" in error.fields:

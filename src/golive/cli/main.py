@@ -36,6 +36,8 @@ COMMANDS: dict[str, Command] = {
     "breakers": Command("golive.cli.breakers", "breakers", "Show the circuit breakers of models, or close them.", RUN),
     "models": Command("golive.cli.models", "models", "List what can be asked as `model`.", RUN),
     "runs": Command("golive.cli.runs", "app", "List, show, follow and cancel runs.", RUN),
+    "schedules": Command("golive.cli.schedules", "app", "Show which runs begin by the clock, and begin one now.", RUN),
+    "webhooks": Command("golive.cli.webhooks", "app", "Show whom golive tells when runs end, send again, test.", RUN),
     "check": Command("golive.cli.check", "check", "Provoke what production brings, and answer GO or NO-GO.", PROVE),
     "sim": Command("golive.cli.sim", "sim", "Start the simulated provider.", PROVE),
     "health": Command("golive.cli.health", "health", "Show the state of a server and all it depends on.", ADMIN),

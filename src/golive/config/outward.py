@@ -23,11 +23,11 @@ class WebhookConfig(Section):
     topics: Annotated[tuple[Literal["run.finished", "run.waiting"], ...], Field(min_length=1)] = ("run.finished",)
     """What it is told of: `run.finished`; `run.waiting`: a run waits for somebody to decide something."""
     agents: tuple[Name, ...] = ()
-    """Only runs of these agents; of all when empty."""
+    """Of agents' runs, only those of these agents; of all when empty."""
     outcomes: tuple[Outcome, ...] = ()
     """Only runs that finished so; however they did when empty."""
     relayed: bool = False
-    """Whether plain calls to a provider's model are told of, too."""
+    """Whether plain calls to a provider's model are told of, too; without text, for none is kept."""
     content: bool = True
     """Whether what the agent said goes along (text, output, message, a decision's question), or only how it ended."""
     timeout_s: Annotated[float, Field(gt=0, le=120)] = 15.0

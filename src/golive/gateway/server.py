@@ -7,7 +7,7 @@ an error; the handlers own the rest.
 import base64
 import binascii
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from golive.config.schema import ServerConfig
 from golive.core.clock import Clock
@@ -50,6 +50,12 @@ CLIENT_GONE = 499
 """The status under which a request whose client left is counted."""
 
 
+class Routed(Protocol):
+    """Something that answers requests."""
+
+    def routes(self) -> list[Route]: ...
+
+
 class Gateway:
     """`await gateway(scope, receive, send)`; built by `app.py`, run by `listen.py`."""
 
@@ -73,6 +79,7 @@ class Gateway:
         log: Log,
         clock: Clock,
         ids: Ids,
+        further: Sequence[Routed] = (),
     ) -> None:
         """Takes everything it speaks to.
 
@@ -83,6 +90,7 @@ class Gateway:
             breakers, reset_breakers: circuit breakers as they stand, and closing those of a target, or all.
             health: the state of each dependency, for /health.
             ping: raises unless the store can be read and written, for /health/ready.
+            further: faces beside its own.
             config_rows: settings with value, origin and default, for /v1/config.
         """
         self._keyring = keyring
@@ -94,7 +102,7 @@ class Gateway:
         self._most = min(MAX_OPEN_REQUESTS, requests_that_fit())
         self._docs = DocsFaces()
         face = Face(runtime, relay, clock, server, dialect)
-        faces = (
+        faces: tuple[Routed, ...] = (
             RunFaces(runtime, server),
             SteeringFaces(runtime, server),
             Catalogue(runtime, models),
@@ -113,6 +121,7 @@ class Gateway:
                 clock=clock,
             ),
             self._docs,
+            *further,
         )
         self.router = Router(route for face in faces for route in face.routes())
         self._docs.describe(self.router.routes)

@@ -79,9 +79,10 @@ def wants(webhook: WebhookConfig, accepted: RunAccepted | None, topic: str, body
     """Whether the webhook asks to be told of this event of the run."""
     if accepted is None or topic not in webhook.topics:
         return False
-    if accepted.source == "relay" and not webhook.relayed:
-        return False
-    if webhook.agents and accepted.agent not in webhook.agents:
+    if accepted.source == "relay":
+        if not webhook.relayed:
+            return False
+    elif webhook.agents and accepted.agent not in webhook.agents:
         return False
     return not webhook.outcomes or not isinstance(body, RunFinished) or body.outcome in webhook.outcomes
 

@@ -8,14 +8,19 @@ Verb = Literal[
     "agents.read", "models.read", "models.call", "runs.create", "runs.read", "runs.cancel", "keys.read", "keys.manage",
     "config.read", "health.read", "metrics.read", "docs.read",
     "breakers.reset", "runs.resume", "runs.decide",
+    "schedules.read", "schedules.run", "webhooks.read", "webhooks.send",
 ]  # fmt: skip
 VERBS: tuple[Verb, ...] = get_args(Verb)
 
-_READ: frozenset[Verb] = frozenset({"agents.read", "models.read", "runs.read", "health.read", "docs.read"})
+_READ: frozenset[Verb] = frozenset({
+    "agents.read", "models.read", "runs.read", "health.read", "docs.read", "schedules.read",
+})  # fmt: skip
+_OUTWARD: frozenset[Verb] = frozenset({"schedules.run", "webhooks.read", "webhooks.send"})
 ROLES: dict[str, frozenset[Verb]] = {
     "viewer": _READ,
     "user": _READ | {"models.call", "runs.create", "runs.cancel"},
     "operator": _READ
+    | _OUTWARD
     | {"runs.cancel", "metrics.read", "config.read", "keys.read", "breakers.reset", "runs.resume", "runs.decide"},
     "admin": frozenset(VERBS),
 }

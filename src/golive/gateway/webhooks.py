@@ -1,0 +1,208 @@
+"""Webhooks over HTTP: how they stand, what became of each message, sending one again, trying one out."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from golive.config.outward import WebhookConfig
+from golive.config.suggest import did_you_mean
+from golive.core.clock import Clock
+from golive.core.errors import InvalidRequest, NotFound
+from golive.core.ids import Ids
+from golive.gateway.bodies import Reader
+from golive.gateway.exchange import Exchange
+from golive.gateway.routes import Answer, Param, Route
+from golive.runtime.announce import TEST, message
+from golive.runtime.post import Attempt
+from golive.store.ports import Delivery, Store
+
+PAGE = 200
+"""Most deliveries of one page."""
+
+Deliver = Callable[[str, WebhookConfig, str, bytes], Awaitable[Attempt]]
+"""Makes one attempt: name, settings, the message's id and body."""
+
+
+class WebhookCard(Struct, frozen=True, kw_only=True):
+    """A webhook as it is configured, and how many messages to it are due, sent and dead (as long as their runs are
+    kept). `url` is without its query; `oldest_due_at` is when the oldest due message was made."""
+
+    name: str
+    url: str
+    topics: tuple[str, ...]
+    agents: tuple[str, ...]
+    outcomes: tuple[str, ...]
+    relayed: bool
+    content: bool
+    due: int
+    sent: int
+    dead: int
+    oldest_due_at: float | None
+
+
+class WebhookList(Struct, frozen=True):
+    data: list[WebhookCard]
+
+
+class DeliveryCard(Struct, frozen=True, kw_only=True):
+    """A message and what became of it; its body is not shown. `due_at` is when it is sent, or was last.
+
+    `state`: due, sent, dead (given up). `last_error` says why the last attempt failed.
+    """
+
+    id: str
+    webhook: str
+    run: str
+    topic: str
+    state: Literal["due", "sent", "dead"]
+    attempts: int
+    at: float
+    due_at: float
+    done_at: float | None
+    last_error: str | None
+
+
+class DeliveriesPage(Struct, frozen=True):
+    """Messages, newest first. `next` is the `before` of the next page; null on the last one."""
+
+    data: list[DeliveryCard]
+    next: str | None
+
+
+class DeliveriesQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    state: Literal["due", "sent", "dead"] | None = None
+    run: str | None = None
+    webhook: str | None = None
+    before: Annotated[str, Meta(pattern=r"^msg_[0-9a-z]{1,60}$")] | None = None
+    limit: Annotated[int, Meta(ge=1, le=PAGE)] = 50
+
+
+class TestDone(Struct, frozen=True, kw_only=True):
+    """What came of a message of the type `golive.test`. `status` is null where there was no answer."""
+
+    webhook: str
+    id: str
+    delivered: bool
+    status: int | None
+    error: str
+    seconds: float
+
+
+class WebhookFaces:
+    """Handlers of /v1/webhooks and /v1/deliveries."""
+
+    def __init__(
+        self, *, webhooks: Callable[[], Mapping[str, WebhookConfig]], store: Store, deliver: Deliver,
+        wake: Callable[[], None], clock: Clock, ids: Ids,
+    ) -> None:  # fmt: skip
+        """Takes what it asks.
+
+        Args:
+            webhooks: those there are now, by name.
+            wake: says that there may be something to send.
+        """
+        self._webhooks = webhooks
+        self._store = store
+        self._deliver = deliver
+        self._wake = wake
+        self._clock = clock
+        self._ids = ids
+        self._query = Reader(DeliveriesQuery)
+
+    async def listing(self, exchange: Exchange) -> None:
+        """GET /v1/webhooks"""
+        counted = await self._store.tenant(exchange.principal.tenant).delivery_counts()
+        counts = {(found.target, found.state): found.count for found in counted}
+        oldest = {found.target: found.oldest_at for found in counted if found.state == "due"}
+        cards = [
+            WebhookCard(
+                name=name, url=webhook.url.partition("?")[0], topics=webhook.topics, agents=webhook.agents,
+                outcomes=webhook.outcomes, relayed=webhook.relayed, content=webhook.content,
+                due=counts.get((name, "due"), 0), sent=counts.get((name, "sent"), 0),
+                dead=counts.get((name, "dead"), 0), oldest_due_at=oldest.get(name),
+            )
+            for name, webhook in self._webhooks().items()
+        ]  # fmt: skip
+        await exchange.json(WebhookList(cards))
+
+    async def test(self, exchange: Exchange) -> None:
+        """POST /v1/webhooks/{name}/test"""
+        name, id_ = exchange.params["name"], self._ids.new("msg")
+        webhook = self._webhooks().get(name)
+        if webhook is None:
+            raise NotFound(
+                f"There is no webhook {name[:120]!r}.",
+                remedy=did_you_mean(name[:120], self._webhooks()) or "Add [webhooks.NAME] to golive.toml.",
+                field="name", value=name[:120],
+            )  # fmt: skip
+        attempt = await self._deliver(name, webhook, id_, message(TEST, self._clock.now(), {"webhook": name}))
+        await exchange.json(
+            TestDone(
+                webhook=name, id=id_, delivered=attempt.verdict == "sent", status=attempt.status, error=attempt.error,
+                seconds=round(attempt.seconds, 3),
+            )
+        )  # fmt: skip
+
+    async def deliveries(self, exchange: Exchange) -> None:
+        """GET /v1/deliveries"""
+        query = self._query.query(exchange.scope["query_string"])
+        rows = await self._store.tenant(exchange.principal.tenant).deliveries(
+            run=query.run, state=query.state, target=query.webhook, before=query.before, limit=query.limit + 1
+        )
+        page, more = rows[: query.limit], len(rows) > query.limit
+        await exchange.json(DeliveriesPage([card(row) for row in page], page[-1].id if more else None))
+
+    async def send(self, exchange: Exchange) -> None:
+        """POST /v1/deliveries/{id}/send"""
+        store, id_ = self._store.tenant(exchange.principal.tenant), exchange.params["id"]
+        found = await self._find(exchange.principal.tenant, id_)
+        if found.target not in self._webhooks():
+            raise InvalidRequest(
+                f"The message {id_} is to the webhook {found.target!r}, which is not configured any more.",
+                remedy=f"Add [webhooks.{found.target}] to golive.toml again.", field="id", value=id_,
+            )  # fmt: skip
+        await store.send_again(id_, self._clock.now())
+        self._wake()
+        await exchange.json(card(await self._find(exchange.principal.tenant, id_)), 202)
+
+    async def _find(self, tenant: str, id_: str) -> Delivery:
+        rows = await self._store.tenant(tenant).deliveries(before=f"{id_}~", limit=1)  # `~` sorts behind all of an id
+        if not rows or rows[0].id != id_:
+            remedy = "List messages with GET /v1/deliveries."
+            raise NotFound(f"There is no message {id_[:120]!r}.", remedy=remedy, field="id", value=id_[:120])
+        return rows[0]
+
+    def routes(self) -> list[Route]:
+        """All routes of this face."""
+        return [
+            Route(
+                "GET", "/v1/webhooks", "webhooks.read", self.listing, "List webhooks", kind="webhook", tag="Webhooks",
+                answers=(Answer(200, "Those of golive.toml, with counts.", WebhookList),),
+            ),
+            Route(
+                "POST", "/v1/webhooks/{name}/test", "webhooks.send", self.test, "Try a webhook out", kind="webhook",
+                tag="Webhooks", params=(Param("name", "path", "The webhook's name."),),
+                answers=(Answer(200, "What the receiver answered; look at `delivered`.", TestDone),),
+                description="Sends one message of the type `golive.test` at once; it is kept nowhere.",
+            ),
+            Route(
+                "GET", "/v1/deliveries", "webhooks.read", self.deliveries, "List messages to webhooks", kind="delivery",
+                tag="Webhooks",
+                params=tuple(Param(name, "query", "") for name in DeliveriesQuery.__struct_fields__),
+                answers=(Answer(200, "A page of messages.", DeliveriesPage),),
+            ),
+            Route(
+                "POST", "/v1/deliveries/{id}/send", "webhooks.send", self.send, "Send a message again", kind="delivery",
+                tag="Webhooks", params=(Param("id", "path", "The message's id, such as msg_01jd3k…"),),
+                answers=(Answer(202, "The message, due now, whatever became of it.", DeliveryCard),),
+            ),
+        ]  # fmt: skip
+
+
+def card(row: Delivery) -> DeliveryCard:
+    """What may be shown of a message."""
+    return DeliveryCard(
+        id=row.id, webhook=row.target, run=row.run, topic=row.topic, state=row.state, attempts=row.attempts, at=row.at,
+        due_at=row.due_at, done_at=row.done_at, last_error=row.last_error,
+    )  # fmt: skip

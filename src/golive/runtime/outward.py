@@ -1,0 +1,118 @@
+"""What golive does of its own accord, put together: telling webhooks, beginning runs by the clock."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+
+from golive.config.schema import GoliveConfig
+from golive.core.chance import Chance
+from golive.core.clock import Clock
+from golive.core.errors import SecretMissing, StoreError
+from golive.core.events import Body, DecisionRequested, RunFinished
+from golive.core.ids import Ids
+from golive.core.tasks import Tasks
+from golive.models.transport import Transport
+from golive.runtime.announce import Announcer
+from golive.runtime.api import RunResult
+from golive.runtime.post import Post, signing_key
+from golive.runtime.schedules import Scheduler, Start
+from golive.runtime.state import RunState
+from golive.runtime.webhooks import Sender
+from golive.store.ports import Store
+from golive.telemetry.logs import Log
+from golive.telemetry.metrics import Metrics
+
+COUNT_S = 15.0
+"""How often the oldest message of each webhook is looked up, for the metric."""
+
+
+class Outward:
+    """Of one server. `announce` goes into every journal."""
+
+    def __init__(
+        self, *, store: Store, tenant: str, config: Callable[[], GoliveConfig], start: Start,
+        result: Callable[[RunState], RunResult], transport: Transport, resolve: Callable[[str], str],
+        redact: Callable[[str], str], clock: Clock, chance: Chance, ids: Ids, metrics: Metrics, log: Log,
+    ) -> None:  # fmt: skip
+        """Takes what it uses; nothing is begun yet.
+
+        Args:
+            tenant: whose schedules they are.
+            config: the settings as they are now.
+            start: begins a run under an id, once.
+            transport: closed with this.
+            resolve: the value of a reference to a secret; raises ConfigError.
+            redact: takes credentials out of a text.
+        """
+        self._store = store.tenant(tenant)
+        self._config = config
+        self._resolve = resolve
+        self._transport = transport
+        self._clock = clock
+        self._metrics = metrics
+        self._log = log
+        self._tasks = Tasks("outward")
+        self._oldest: dict[str, float] = {}
+        self.announce = Announcer(lambda: config().webhooks, result, clock, ids)
+        self.post = Post(transport, resolve, redact, clock)
+        self.sender = Sender(
+            store=store, post=self.post, webhooks=lambda: config().webhooks, clock=clock, chance=chance,
+            metrics=metrics, log=log,
+        )  # fmt: skip
+        self.scheduler = Scheduler(
+            store=self._store, start=start, schedules=lambda: config().schedules, clock=clock, metrics=metrics, log=log
+        )
+
+    def check(self) -> None:
+        """Looks whether messages can be signed. A secret that is missing is told, and may come later.
+
+        Raises:
+            ConfigError: a secret is none for signatures.
+        """
+        for name, webhook in self._config().webhooks.items():
+            for key, reference in (("secret", webhook.secret), ("old_secret", webhook.old_secret)):
+                if reference is None:
+                    continue
+                try:
+                    signing_key(f"webhooks.{name}.{key}", reference, self._resolve)
+                except SecretMissing as error:
+                    self._log.warning("secret.missing", webhook=name, message=error.message, remedy=error.remedy)
+
+    def start(self) -> None:
+        """Begins to send and to look after schedules."""
+        self._metrics.follow_due(self._ages)
+        self._tasks.start(self._count(), "count")
+        self.sender.start()
+        self.scheduler.start()
+
+    def adopt(self) -> None:
+        """The settings have changed."""
+        self.sender.adopt()
+        self.scheduler.adopt()
+
+    def observe(self, bodies: Sequence[Body]) -> None:
+        """These have just become durable, and with them what is to be told of them."""
+        if any(isinstance(body, RunFinished | DecisionRequested) for body in bodies):
+            self.sender.wake()
+
+    async def drain(self) -> None:
+        """Begins no more runs; goes on telling of those that end."""
+        await self.scheduler.close()
+
+    async def close(self) -> None:
+        """Ends all of it; what was not told is told after the next start."""
+        await self.scheduler.close()
+        await self.sender.close()
+        await self._tasks.close()
+        await self._transport.close()
+
+    async def _count(self) -> None:
+        while True:
+            with suppress(StoreError):
+                found = await self._store.delivery_counts("due")
+                self._oldest = {counted.target: counted.oldest_at for counted in found}
+            await asyncio.sleep(COUNT_S)
+
+    def _ages(self) -> Mapping[tuple[str, ...], float]:
+        now, names = self._clock.now(), {*self._config().webhooks, *self._oldest}
+        return {(name,): max(0.0, now - self._oldest.get(name, now)) for name in sorted(names)}
