@@ -34,7 +34,7 @@ RUNTIME := .venv/.runtime-installed
 DEV := .venv/.dev-installed
 LOCAL := .venv/.local-installed
 
-.PHONY: help setup demo demo-local test test-all check lint format bench bench-pairs bench-faults bench-durable chaos schema docs sim lock clean
+.PHONY: help setup demo demo-local test test-all check lint format bench bench-pairs bench-faults bench-durable chaos schema docs sim world lock clean
 
 help: ## List the tasks
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,6 +95,10 @@ docs: $(DEV) ## Build the documentation into docs/_build/html
 
 sim: $(RUNTIME) ## Serve the simulated model provider until Ctrl-C
 	@$(BIN)/golive sim
+
+world: $(DEV) ## Hold the simulated world to its promises (SEEDS=1-100 JOBS=1, or SEED=17 TRACE=1)
+	@PYTHONHASHSEED=0 $(BIN)/python -m tests.sim.run $(if $(findstring command,$(origin SEED)),--seed $(SEED),--seeds $(or $(SEEDS),1-100)) \
+	  $(if $(TRACE),--trace) $(if $(WITHOUT),--without $(WITHOUT)) --jobs $(or $(JOBS),1)
 
 # ---- the environment ------------------------------------------------------------------------------------------------
 

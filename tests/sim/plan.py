@@ -14,11 +14,11 @@ from golive.sim.script import Script, ToolUse
 from tests.sim.providers import DIALECTS
 
 T = TypeVar("T")
-LEAST_CASES, MOST_CASES = 20, 28
-LEAST_FAULTS, MOST_FAULTS = 5, 12
+LEAST_CASES, MOST_CASES = 22, 30
+LEAST_FAULTS, MOST_FAULTS = 6, 14
 CASES_S = 30.0
 """Within which all cases begin, and most faults."""
-ATTEMPTS = 6
+ATTEMPTS = 40
 """How often a client begins its case anew where it does not know whether there is a run."""
 
 Manner = Literal["steady", "leaves", "stalls", "waits", "background", "cancels"]
@@ -112,6 +112,11 @@ class Plan(Struct, frozen=True):
     """Replicas have stable names: a process that is started again supersedes the one before at once."""
     cases: tuple[Case, ...]
     faults: tuple[Fault, ...]
+
+    def script(self, name: str) -> Script:
+        """What the model says in the case of that name."""
+        number, _, attempt = name.removeprefix("case-").partition("/")
+        return next(case for case in self.cases if case.number == int(number)).script(int(attempt))
 
 
 def drawn(seed: int, name: str) -> SeededChance:

@@ -5,6 +5,7 @@ answered as the first one was; how it fails is the weather's.
 """
 
 import re
+from collections.abc import Callable
 
 import msgspec
 from msgspec import Struct
@@ -71,8 +72,8 @@ def config() -> GoliveConfig:
 class Provider(Simulator):
     """One provider."""
 
-    def __init__(self, name: str, scripts: dict[str, Script], clock: Clock, chance: Chance) -> None:
-        """`scripts`: case -> its turns."""
+    def __init__(self, name: str, scripts: Callable[[str], Script], clock: Clock, chance: Chance) -> None:
+        """`scripts`: what a case is to be answered with."""
         super().__init__(clock=clock)
         self.name = name
         self.weather = ProviderWeather()
@@ -86,7 +87,7 @@ class Provider(Simulator):
         if named:
             case = named[-1].decode()
             self.asked[case] = self.asked.get(case, 0) + 1
-            script = self._spoiled(self._cases.get(case, Script(text="I know of no such case.")))
+            script = self._spoiled(self._cases(case))
             request.headers[SCRIPT_HEADER] = msgspec.json.encode(script).decode("latin-1")
         super()._handle(connection, request)
 

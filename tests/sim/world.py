@@ -20,7 +20,7 @@ from tests.sim.faults import Faults
 from tests.sim.hooks import Office
 from tests.sim.network import Network
 from tests.sim.people import People
-from tests.sim.plan import ATTEMPTS, CASES_S, Plan, drawn
+from tests.sim.plan import CASES_S, Plan, drawn
 from tests.sim.processes import WorldLoop
 from tests.sim.promises import all_checkers
 from tests.sim.providers import DIALECTS, Provider
@@ -59,9 +59,8 @@ class World:
         self.beyond = Outside()
         self.office = Office()
         self.weather_chance = drawn(plan.seed, "weather")
-        scripts = {case.name(one): case.script(one) for case in plan.cases for one in range(ATTEMPTS)}
         self.providers = {
-            name: Provider(name, scripts, self.clock, drawn(plan.seed, f"provider {name}")) for name in DIALECTS
+            name: Provider(name, plan.script, self.clock, drawn(plan.seed, f"provider {name}")) for name in DIALECTS
         }
         for name, provider in self.providers.items():
             self.network.serve(f"{name}.test", provider)
