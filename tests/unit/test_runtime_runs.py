@@ -11,7 +11,7 @@ from golive.core.errors import InvalidRequest, ModelCut, ModelUnavailable, NotFo
 from golive.core.events import AlarmRaised, ModelFailed, ModelFinished
 from golive.core.frames import Cursor
 from golive.core.messages import Message
-from golive.models.call import AttemptFailed, AttemptStarted, TextDelta
+from golive.models.call import AttemptFailed, AttemptStarted, TextDelta, response_format
 from golive.runtime.api import RunRequest
 from golive.store.ports import RunFilter
 from golive.tools.toolset import ToolInvocation, ToolOutcome
@@ -254,6 +254,24 @@ async def test_structured_output_is_parsed_or_refused(tmp_path: Path) -> None:
     assert good.output == {"score": 3}
     bad = await world.runtime.wait("default", await world.start())
     assert (bad.outcome, bad.reason, bad.output) == ("partial", "output_invalid", None)
+
+
+async def test_an_answer_that_does_not_follow_its_schema_is_refused(tmp_path: Path) -> None:
+    """It ends `partial`, with its text; where it does not follow stands in the journal, without the answer's words."""
+    schema = response_format({"type": "object", "properties": {"score": {"type": "integer"}}}, "default")
+    model = ScriptedModel(answer('{"score":', "3}"), answer('{"score": "private"}'))
+    world = World(tmp_path, model, output_schema=schema)
+    good = await world.runtime.wait("default", await world.start())
+    assert (good.outcome, good.output) == ("completed", {"score": 3})
+    bad = await world.runtime.wait("default", await world.start())
+    assert (bad.outcome, bad.reason, bad.output) == ("partial", "output_invalid", None)
+    assert bad.text == '{"score": "private"}'
+    assert [body for body in world.bodies if isinstance(body, AlarmRaised)] == [
+        AlarmRaised(
+            "output.invalid", "The answer does not follow output_schema: /score breaks #/properties/score/type.",
+            {"agent": "helper"},
+        )
+    ]  # fmt: skip
 
 
 async def test_refusals_before_acceptance(tmp_path: Path) -> None:

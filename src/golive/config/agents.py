@@ -10,6 +10,7 @@ from golive.config import json_schema, problems
 from golive.config.contradictions import agent_contradictions
 from golive.config.environment import PREFIX
 from golive.config.files import Toml, Unreadable, read_text, read_toml
+from golive.config.following import Follows, Unusable
 from golive.config.messages import message_problems
 from golive.config.problems import Problem
 from golive.config.schema import AgentConfig, GoliveConfig, TierConfig
@@ -215,4 +216,9 @@ def _schema(folder: Path, tier: str, settings: TierConfig, toml: Toml) -> tuple[
     if fault is not None:
         message = f"`{key}`: {name} is no JSON Schema: at {fault.pointer}, {fault.message}"
         return {}, [Problem(key, name, origin, message, "Correct it there.")]
+    try:
+        Follows(schema)
+    except Unusable as error:
+        message = f"`{key}`: answers cannot be held against {name}: {error}."
+        return {}, [Problem(key, name, origin, message, "Correct the schema.")]
     return schema, []

@@ -255,7 +255,8 @@ class TierConfig(Section):
     `cache.ttl_s` when absent."""
     output_schema: str | None = None
     """File with a JSON Schema the answer must follow (structured output), relative to the agent's folder. Checked for
-    its form when the agent is loaded; which part of JSON Schema is served, the provider decides."""
+    its form when the agent is loaded; which part of JSON Schema is served, the provider decides. The answer is held
+    against all of it: one that does not follow ends the run as `partial`."""
 
 
 class ToolConfig(Section):

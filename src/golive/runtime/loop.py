@@ -8,7 +8,7 @@ import msgspec
 from golive.core.clock import Clock
 from golive.core.deadline import Deadline
 from golive.core.errors import GoliveError, InternalError, ModelError, StoreError
-from golive.core.events import DecisionRequested, ModelFailed, RunFinished, RunStarted, StepStarted
+from golive.core.events import AlarmRaised, DecisionRequested, ModelFailed, RunFinished, RunStarted, StepStarted
 from golive.core.messages import Message
 from golive.memory.history import Past
 from golive.models.call import CallContext, Metered, ModelRequest
@@ -18,6 +18,7 @@ from golive.runtime.degrading import message, missing, settled
 from golive.runtime.effects import Effects
 from golive.runtime.interrupt import HANDED_OVER, Interrupted, Interruptible
 from golive.runtime.journal import RunJournal
+from golive.runtime.output import read_answer
 from golive.runtime.place import Place
 from golive.runtime.state import RunState
 from golive.runtime.step import CallModel, CallTools, Finish, JudgeAnswer, Wait, after_error, step
@@ -154,15 +155,15 @@ class RunLoop:
         )
 
     def _output(self, finish: Finish) -> tuple[Any, Finish]:
-        """The parsed answer where a schema was declared; an answer that is no JSON is not passed off as whole."""
+        """The parsed answer where a schema was declared; one that does not follow it is not passed off as whole."""
         tier = self._agent.tiers[self._agent.default_tier]
         if tier.output_schema is None or finish.outcome != "completed":
             return None, finish
-        last = self._state.messages[-1].text()
-        try:
-            return msgspec.json.decode(last), finish
-        except (msgspec.DecodeError, RecursionError):
-            return None, Finish("partial", "output_invalid", "output_invalid")
+        output, wrong = read_answer(self._state.messages[-1].text(), tier.output_schema)
+        if not wrong:
+            return output, finish
+        self._journal.note(AlarmRaised("output.invalid", wrong, {"agent": self._agent.name}))
+        return None, Finish("partial", "output_invalid", "output_invalid")
 
     async def _until_finished(self) -> Finish | None:
         """None: a person is to decide something first."""
