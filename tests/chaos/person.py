@@ -41,7 +41,9 @@ class Person:
                     await self._one(http, url, row)
 
     async def _pending(self, http: aiohttp.ClientSession, url: str) -> list[dict[str, Any]]:
-        async with http.get(f"{url}/v1/decisions", headers=self._headers, timeout=SILENT) as response:
+        async with http.get(
+            f"{url}/v1/decisions?pending=true&limit=200", headers=self._headers, timeout=SILENT
+        ) as response:
             if response.status == 404:  # a golive that asks nobody
                 return []
             response.raise_for_status()

@@ -10,11 +10,20 @@ GONE = ("GOLIVE_",)
 LEASE_S = 3.0
 DECIDES_AFTER_S = 600.0
 
-WORDS = "Your order left Ghent on Monday; it is with the carrier now, and the receipt for it is in your mail. "
-ASKS = "I shall pay for it first. "
-CLERK_TEXT = WORDS * 2 + "That was all, thank you."
-TALK_TEXT = WORDS * 3 + "Ask me again on Thursday."
-PLAIN_TEXT = WORDS + "A plain call."
+ASKS = "I shall pay for it first, and then write to you. "
+CLERK_TEXT = (
+    "Your order left Ghent on Monday; the carrier has it since noon. You will find the receipt in your mail, a copy "
+    "lies with the warehouse, and whoever opens the door on Thursday has to sign for two parcels."
+)
+TALK_TEXT = (
+    "We open at nine on weekdays, at ten on Saturdays, and never before a kettle has boiled. Lanterns stand in the "
+    "second aisle; wicks, oil and spare glass are kept behind the counter, so ask for them. Whatever broke on its way "
+    "is replaced within a month: bring the box, or a picture of what is left. Ask me again on Thursday."
+)
+PLAIN_TEXT = (
+    "A plain call, which nobody carries on: what it said so far is all that its caller has, should it break off."
+)
+"""No sentence comes twice: one that repeats itself cannot be told from a continuation that does."""
 
 GOLIVE = """
 [server]
