@@ -1,0 +1,178 @@
+"""`golive store` as an operator meets it: beside a server, without one, after a crash; on SQLite and PostgreSQL."""
+
+import json
+import os
+import signal
+import sqlite3
+import stat
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.cli_kit import Project, new_project
+from tests.unit import postgres_kit
+
+DATABASE = ".golive/golive.db"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project with two finished runs and a key."""
+    made = new_project(tmp_path)
+    for question in ("Hello", "A table for two"):
+        made.ok("run", "bistro", question)
+    made.ok("keys", "create", "--name", "ci")
+    return made
+
+
+@pytest.fixture
+def server(project: Project) -> Iterator[Any]:
+    """`golive serve` over it, ready."""
+    with project.serve() as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process
+
+
+def one(project: Project, sql: str) -> Any:
+    with closing(sqlite3.connect(project.folder / DATABASE, isolation_level=None)) as connection:
+        found = connection.execute(sql).fetchone()
+        return None if found is None else found[0]
+
+
+def test_a_store_is_verified(project: Project) -> None:
+    """Real runs agree: nothing on standard output, a summary beside it. One line for what does not, and exit code 1."""
+    done = project.golive("store", "verify")
+    assert (done.code, done.out) == (0, "")
+    assert "2 runs, " in done.err
+    assert "schema 6: all agree" in done.err
+    run = one(project, "UPDATE runs SET steps = 7 RETURNING run")
+    done = project.golive("store", "verify")
+    assert done.code == 1
+    assert f"default\t{run}\tview\tIn the list of runs steps is 7 and should be 1.\n" in done.out
+    assert "2 discrepancies" in done.err
+    verdict = json.loads(project.golive("store", "verify", "--json").out)
+    assert [found["check"] for found in verdict["discrepancies"]] == ["view", "view"]
+    assert verdict["runs"] == 2
+
+
+def test_a_backup_is_taken_beside_a_server_and_tried(project: Project, server: Any) -> None:
+    """Then restored elsewhere: generation 2, verified, its runs are there."""
+    said = project.ok("store", "backup", "nightly.db")
+    assert said.startswith("nightly.db: 2 runs, ")
+    assert stat.S_IMODE((project.folder / "nightly.db").stat().st_mode) == 0o600
+    done = project.golive("store", "backup", "nightly.db")
+    assert (done.code, "There is a file nightly.db already." in done.err) == (1, True)
+    made = json.loads(project.ok("store", "backup", "nightly.db", "--replace", "--json"))
+    assert (made["rows"]["runs"], made["rows"]["keys"], made["generation"]) == (2, 1, 1)
+    done = project.golive("store", "restore", "nightly.db", "--store", "sqlite:trial.db")
+    assert "restored nightly.db (2 runs, " in done.out
+    assert "generation 2" in done.out
+    assert "revoke again what was revoked since" in done.err
+    assert project.golive("store", "verify", "--store", "sqlite:trial.db").code == 0
+
+
+def test_what_needs_servers_to_be_gone_says_so(project: Project, server: Any) -> None:
+    """Restore and copy name the process; nothing is changed."""
+    project.ok("store", "backup", "b.db")
+    for words in (["restore", "b.db", "--force"], ["copy", "--to", "sqlite:other.db"]):
+        done = project.golive("store", *words)
+        assert done.code == 1
+        assert f"another golive server (process {server.pid}) uses" in done.err
+    assert one(project, "SELECT generation FROM installation") == 1
+    assert not (project.folder / "other.db").exists()
+    done = project.golive("store", "migrate", "--to", "5")
+    assert (done.code, f"process {server.pid}" in done.err) == (1, True)
+    assert one(project, "SELECT max(version) FROM schema_version") == 6
+
+
+def test_a_store_is_restored_after_a_crash_and_served_again(project: Project) -> None:
+    """The server is killed, the file overwritten with rubbish; from the backup it serves, and knows runs and key."""
+    project.ok("store", "backup", "b.db")
+    runs = project.ok("runs", "list")
+    with project.serve() as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait(timeout=40)
+    for ending in ("-wal", "-shm"):
+        (project.folder / (DATABASE + ending)).unlink(missing_ok=True)
+    (project.folder / DATABASE).write_bytes(b"rubbish" * 4096)
+    done = project.golive("store", "restore", "b.db")
+    assert (done.code, "is damaged" in done.err, "--force keeps it aside" in done.err) == (1, True, True)
+    assert "generation 2" in project.ok("store", "restore", "b.db", "--force")
+    assert (project.folder / f"{DATABASE}.damaged").read_bytes().startswith(b"rubbish")
+    assert project.ok("runs", "list") == runs
+    assert "ci" in project.ok("keys", "list")
+    project.ok("run", "bistro", "Hello again")
+    assert project.golive("store", "verify").code == 0
+
+
+def test_the_schema_goes_down_and_up(project: Project) -> None:
+    """The dry run tells and changes nothing; a server refuses what is too old and names the command."""
+    dry = project.golive("store", "migrate", "--to", "4", "--dry-run")
+    assert "down from 5 (durable): Runs that survive their server.\n  loses decisions" in dry.out
+    assert "(dry run); stop all servers first" in dry.err
+    assert one(project, "SELECT max(version) FROM schema_version") == 6
+    assert project.ok("store", "migrate", "--to", "4").endswith(": schema 4 (was 6)\n")
+    with project.serve() as process:
+        _, err = process.communicate(timeout=40)
+        assert process.returncode == 1
+        assert "has schema 4; this golive works with schema 6" in err
+        assert "golive store migrate" in err
+    plan = json.loads(project.ok("store", "migrate", "--json"))
+    assert (plan["from"], plan["to"], plan["done"]) == (4, 6, True)
+    assert [step["version"] for step in plan["steps"]] == [5, 6]
+    assert project.golive("store", "verify").code == 0
+    project.ok("run", "bistro", "Hello again")
+
+
+def test_a_store_moves_to_postgresql_and_back(project: Project) -> None:
+    """By its URL alone; counts and sums of both sides are shown, nothing disagrees, and the runs are there again."""
+    url = postgres_kit.fresh("app")
+    runs = project.ok("runs", "list")
+    there = project.ok("store", "copy", "--to", url)
+    assert "runs\t2\t" in there
+    assert project.golive("store", "verify", "--store", url).code == 0
+    done = project.golive("store", "copy", "--to", url)
+    assert (done.code, "is not empty: leases has 2 rows" in done.err) == (1, True)
+    project.ok("store", "backup", "pg.db", "--store", url)
+    assert project.ok("store", "copy", "--store", url, "--to", "sqlite:back.db") == there
+    os.replace(project.folder / "back.db", project.folder / DATABASE)
+    for ending in ("-wal", "-shm"):
+        (project.folder / (DATABASE + ending)).unlink(missing_ok=True)
+    assert project.ok("runs", "list") == runs
+    assert "generation 2" in project.ok("store", "restore", "pg.db", "--store", url, "--force")
+
+
+def test_a_progress_bar_is_drawn_in_a_terminal_alone(project: Project) -> None:
+    """What other programs read is without it."""
+    assert "\x1b" not in project.golive("store", "verify").err
+    shown = project.shown("store", "backup", "b.db")
+    assert any(line.startswith("b.db: 2 runs") for line in shown)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["verify", "--store", "sqlite:none.db"], "There is no database"),
+        (["verify", "--store", "mysql://x"], "is no address of a store"),
+        (["verify", "--store", "postgresql://127.0.0.1:1/x"], "is unavailable"),
+        (["restore", "none.db"], "There is no backup none.db"),
+        (["restore", "golive.toml", "--force"], "it is not a SQLite file"),
+        (["migrate", "--to", "99"], "There is no schema 99 of sqlite"),
+        (["copy", "--to", "sqlite:.golive/golive.db"], "onto itself"),
+        (["backup", "golive.toml/b.db"], "golive.toml"),
+    ],
+)
+def test_mistakes_are_told_in_one_message(project: Project, words: list[str], said: str) -> None:
+    """No traceback, exit code 1, and a second line that says what to do."""
+    done = project.golive("store", *words)
+    assert done.code == 1
+    assert done.err.startswith("error: ")
+    assert said in done.err
+    assert "Traceback" not in done.err
+    assert len(done.err.strip().splitlines()) >= 2
