@@ -42,6 +42,7 @@ OWN_VARIABLES = {
     "GOLIVE_PROJECT",
     "GOLIVE_BACKUPS",
     "GOLIVE_SITE",
+    "GOLIVE_UPSTREAMS",
 }
 """Variables that are no settings: a secret's value, and what compose and the proxy fill in."""
 REPLICAS = [name for name in COMPOSE["services"] if name.startswith("golive-")]
@@ -78,7 +79,7 @@ def test_ports_agree() -> None:
     assert [one["targetPort"] for one in manifest("Service")["spec"]["ports"]] == ["http"]
     assert {_health(f"{kind}Probe")["port"] for kind in ("liveness", "startup", "readiness")} == {"http"}
     assert [rule["ports"][0]["port"] for rule in manifest("NetworkPolicy")["spec"]["ingress"]] == ["http"]
-    upstreams = re.findall(r"reverse_proxy (.+) \{", (DEPLOY / "Caddyfile").read_text())[0].split()
+    upstreams = re.findall(r"GOLIVE_UPSTREAMS:(.+)\}", (DEPLOY / "Caddyfile").read_text())[0].split()
     assert upstreams == [f"{name}:{port}" for name in REPLICAS]
     assert {COMPOSE["services"][name]["environment"]["GOLIVE_SERVER__PORT"] for name in REPLICAS} == {str(port)}
 
@@ -213,6 +214,7 @@ def test_replicas_have_names_that_last() -> None:
     names = [COMPOSE["services"][name]["environment"]["GOLIVE_SERVER__REPLICA"] for name in REPLICAS]
     assert names == REPLICAS
     assert len(names) == 3
+    assert f"all=({' '.join(REPLICAS)})" in (DEPLOY / "roll.sh").read_text()
 
 
 def test_the_autoscaler_owns_the_number_of_pods() -> None:
