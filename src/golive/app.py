@@ -172,8 +172,11 @@ class Server:
             take_over=lambda lease: self.runtime.steering.take_over(lease),  # noqa: PLW0108 - made later
             room=lambda: self.runtime.room(),  # noqa: PLW0108 - likewise
             expire=lambda row: self.runtime.steering.expire(row),  # noqa: PLW0108 - likewise
-            faults=self._fault, taken_over=self._taken_over,
+            faults=self._fault, taken_over=self._taken_over, carries=self._carries,
         )  # fmt: skip
+
+    def _carries(self, tenant: str, run: str) -> bool:
+        return self.runtime.carries_run(tenant, run) or self.relay.carries(run)
 
     def _taken_over(self, runs: Sequence[str]) -> None:
         self.log.warning("runs.taken_over", count=len(runs), runs=list(runs[:20]))

@@ -434,3 +434,89 @@ async def test_several_unknown_effects_are_decided_one_by_one(tmp_path: Path) ->
     assert (result.outcome, sorted(bank.booked.values())) == ("completed", [1, 1])
     asked = [body for body in world.bodies if isinstance(body, DecisionRequested)]
     assert len(asked) == 2
+
+
+async def test_a_run_that_is_ours_and_that_nobody_carries_is_found(tmp_path: Path) -> None:
+    """The answer to an acceptance or a claim may be lost: what is seen twice in a row is gone on with."""
+    world = World(tmp_path, ScriptedModel([hangs()], answer("Found.")))
+    run = await begun(world, "model.started")
+    await killed(world)
+    other = world.another("other")
+    hold = holding(world, other, "other")
+    await hold.beat()
+    assert await world.store.acquire("default", run, "other") is not None, "and nobody here knows of it"
+    await hold.look()
+    assert other.open_runs() == 0, "it may just be beginning"
+    await hold.look()
+    assert (await other.wait("default", run)).text == "Found."
+    await hold.look()
+    await hold.look()
+    assert [body.holder for body in world.bodies if isinstance(body, RunStarted)] == ["test", "other"]
+
+
+async def test_a_reader_of_a_server_that_was_taken_for_dead_is_told_how_the_run_goes_on(tmp_path: Path) -> None:
+    """The first server still has the run, of an older epoch; its readers are not given what it says."""
+    gate = asyncio.Event()
+    world = World(tmp_path, ScriptedModel([TextDelta("stale"), gate.wait, *answer(" words")], answer("True words.")))
+    run = await begun(world, "text.block")
+    other = world.another("other")
+    await other.steering.resume("default", run)
+    assert (await other.wait("default", run)).outcome == "completed"
+    assert world.runtime.open_runs() == 1
+    late = asyncio.ensure_future(drain(await world.runtime.subscribe("default", run, Cursor(1, 1))))
+    async with asyncio.timeout(5):
+        frames = await late
+    gate.set()
+    assert [frame.epoch for frame in frames] == sorted(frame.epoch for frame in frames)
+    assert frames[-1].event == "run.finished"
+    assert shown(frames).endswith("True words.")
+    await world.runtime.drain(1.0)
+
+
+async def test_a_reader_who_is_ahead_of_the_journal_waits_for_it(tmp_path: Path) -> None:
+    """It has seen, at another server, text of a block that is not durable yet: nothing is sent twice."""
+    gate = asyncio.Event()
+    world = World(tmp_path, ScriptedModel([TextDelta("One two "), gate.wait, *answer("three.")]))
+    run = await world.start(background=True)
+    subscription = await world.runtime.subscribe("default", run)
+    seen = []
+    while shown(seen) != "One two ":
+        seen += await subscription.next(1.0) or []
+    subscription.close()
+    assert "text.block" not in await world.kinds(run), "four times a second"
+    other = world.another("other")
+    last = seen[-1]
+    following = asyncio.ensure_future(drain(await other.subscribe("default", run, Cursor(last.epoch, last.pos))))
+    await asyncio.sleep(0.01)
+    gate.set()
+    async with asyncio.timeout(5):
+        rest = await following
+    assert (shown(seen + rest), [frame.event for frame in rest if frame.event == "text.reset"]) == (
+        "One two three.",
+        [],
+    )
+
+
+async def test_a_lost_call_is_not_asked_about_while_it_may_still_take_effect(
+    paying: tuple[World, Bank, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where other servers may live, "not carried out" counts only once the first call's time is over."""
+    world, bank, run = paying
+    tools = tools_of(world)
+    tools.effects = {"pay": EffectRules(status=True, timeout_s=0.05)}
+    tools.answers = {"pay": NotCarriedOut()}
+    monkeypatch.setattr("golive.runtime.effects.SETTLE_S", 0.0)
+    monkeypatch.setattr(world.store, "shared", True)
+    slept: list[float] = []
+    real = asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        await real(0)
+
+    monkeypatch.setattr("golive.runtime.effects.asyncio.sleep", sleep)
+    other = await taken_over(world)
+    assert (await other.wait("default", run)).outcome == "completed"
+    (waited,) = [seconds for seconds in slept if seconds]
+    assert 0.0 < waited <= 0.05
+    assert bank.booked == {f"{run}//1": 2}

@@ -104,7 +104,7 @@ class Carrier:
         remaining_s: float, headers: tuple[tuple[str, str], ...] = (),
     ) -> tuple[LiveRun, RunLoop, Deadline]:  # fmt: skip
         """What carries a run from where its state stands; nothing is under way yet."""
-        live = LiveRun(lease.run, policy, self._settings.disconnect_grace_s, state.pos)
+        live = LiveRun(lease.run, policy, self._settings.disconnect_grace_s, state.pos, lease.epoch)
 
         def observed(state: RunState, bodies: list[Body]) -> None:
             live.tell_accepted()

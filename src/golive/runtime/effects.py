@@ -4,25 +4,27 @@ Owns what becomes of an effect whose outcome nobody knows: the tool's own status
 is called again under the same key, and for any other the run waits for a person. The door itself is `perform.py`.
 """
 
-from collections.abc import Callable
+import asyncio
 
 from golive.core.clock import Clock
 from golive.core.deadline import Deadline
 from golive.core.errors import InternalError, ToolTimeout, WorkerCrashed
 from golive.core.events import DecisionMade, DecisionRequested, ToolFinished, ToolStarted
-from golive.core.ids import Ids
 from golive.core.messages import ToolCall
 from golive.core.tasks import Tasks, uncancelled
 from golive.runtime.agent import AgentVersion
 from golive.runtime.interrupt import Interruptible
 from golive.runtime.journal import RunJournal
 from golive.runtime.perform import Diverged, Done, Effect, Unknown, perform
+from golive.runtime.place import Place
 from golive.runtime.state import EffectRecord
 from golive.runtime.step import CallTools
 from golive.tools.toolset import CarriedOut, EffectRules, NotCarriedOut, ToolInvocation, ToolOutcome, undo_key
 
 UNDO_S = 30.0
 """How long effects may take to be taken back, all together; the run's own time may be over by then."""
+SETTLE_S = 2.0
+"""How long after its time a call may still be under way: its worker is told to stop it, and killed if it does not."""
 _UNSURE = frozenset({ToolTimeout.code, WorkerCrashed.code})
 """Failures that leave open whether the tool had done its work."""
 _NOT_KNOWN = "tool.unknown_outcome"
@@ -40,13 +42,13 @@ class Effects:
     """Performs one run's effects.
 
     Args:
-        begin_by: until when, on the clock's monotonic scale, this process surely holds the run.
+        most: tool calls of one step.
         decide_s: how long a person is waited for, seconds.
     """
 
     def __init__(
         self, agent: AgentVersion, journal: RunJournal, interruptible: Interruptible, deadline: Deadline, clock: Clock,
-        ids: Ids, most: int, begin_by: Callable[[], float], decide_s: float,
+        place: Place, most: int, decide_s: float,
     ) -> None:  # fmt: skip
         self._agent = agent
         self._journal = journal
@@ -54,9 +56,8 @@ class Effects:
         self._interruptible = interruptible
         self._deadline = deadline
         self._clock = clock
-        self._ids = ids
+        self._place = place
         self._most = most
-        self._begin_by = begin_by
         self._decide_s = decide_s
 
     async def carry_out(self, action: CallTools) -> None:
@@ -132,10 +133,23 @@ class Effects:
         """The outcome of an effect that was begun by a server that has ended; None: a person must say."""
         begun = self._clock.monotonic()
         made = self._state.decided.get(effect.key)
+        await self._let_it_end(effect)
         outcome = await self._decided(effect, made) if made is not None else await self._settled(effect)
         if outcome is None:
             return None
         return self._finished(effect, effect.key, effect.call_id, outcome, self._clock.monotonic() - begun)
+
+    async def _let_it_end(self, effect: Effect) -> None:
+        """Waits until the first call can take effect no more, where the server that made it may still be alive.
+
+        Until then "not carried out" is no answer, and a second call might be a second effect.
+        """
+        record = self._state.effects.get(effect.key)
+        if self._place.alone or record is None:
+            return
+        limit_s = self._rules(effect.name).timeout_s + SETTLE_S
+        passed_s = min(limit_s, max(0.0, self._clock.now() - record.at))
+        await asyncio.sleep(limit_s - passed_s)
 
     async def _settled(self, effect: Effect) -> ToolOutcome | None:
         """What the tool's declarations give; None: nobody can tell."""
@@ -164,7 +178,7 @@ class Effects:
         now = self._clock.now()
         self._journal.note(
             DecisionRequested(
-                id=self._ids.new("dec"), about="unknown_effect", choices=CHOICES, default="skip", asked_at=now,
+                id=self._place.ids.new("dec"), about="unknown_effect", choices=CHOICES, default="skip", asked_at=now,
                 expires_at=now + self._decide_s, question=_QUESTION.format(name=effect.name), subject=effect.name,
                 key=effect.key,
             )
@@ -176,7 +190,7 @@ class Effects:
     def _invocation(self, effect: Effect | ToolStarted) -> ToolInvocation:
         state = self._state
         return ToolInvocation(
-            state.tenant, state.run, effect.key, effect.name, effect.arguments, begin_by=self._begin_by()
+            state.tenant, state.run, effect.key, effect.name, effect.arguments, begin_by=self._place.begin_by()
         )
 
     def _finished(

@@ -32,13 +32,14 @@ class Holding:
         room: how many more runs may be carried.
         expire: makes the choice of a decision whose time is over.
         taken_over: told of the runs, each time there were some.
+        carries: whether the run of that tenant and id is under way here.
     """
 
     def __init__(
         self, *, store: Store, clock: Clock, holder: str, replica: str, lease_s: float,
         versions: Callable[[], Sequence[str]], take_over: Callable[[Lease], Awaitable[None]], room: Callable[[], int],
         expire: Callable[[DecisionRow], Awaitable[None]], faults: FaultLog,
-        taken_over: Callable[[Sequence[str]], None],
+        taken_over: Callable[[Sequence[str]], None], carries: Callable[[str, str], bool],
     ) -> None:  # fmt: skip
         self._store = store
         self._clock = clock
@@ -51,6 +52,9 @@ class Holding:
         self._expire = expire
         self._faults = faults
         self._taken_over = taken_over
+        self._carries = carries
+        self._missed: set[tuple[str, str]] = set()
+        """Ours by the store's word, and not carried when we looked last."""
         self._safe_until = -math.inf
         self._unread: list[Lease] = []
         """Ours, and not carried yet: the store failed in between."""
@@ -106,8 +110,22 @@ class Holding:
             if not self._unread:
                 break
             await self._go_on_with_each()
+        await self._find_lost()
         for row in await self._store.due_decisions(AT_ONCE):
             await self._expire(row)
+
+    async def _find_lost(self) -> None:
+        """Runs that are ours and that nobody carries, because the answer that would have told us was lost.
+
+        What is just being begun, or ended, looks the same: only what is seen twice in a row is taken.
+        """
+        seen = {key for key in await self._store.held(self._holder) if not self._carries(*key)}
+        lost, self._missed = sorted(seen & self._missed), seen
+        for tenant, run in lost:
+            lease = await self._store.acquire(tenant, run, self._holder)
+            if lease is not None and not self._leaving:
+                self._unread.append(lease)
+        await self._go_on_with_each()
 
     async def _go_on_with_each(self) -> None:
         taken: list[str] = []

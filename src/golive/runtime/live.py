@@ -12,11 +12,11 @@ from golive.runtime.stream import FrameLog
 class LiveRun:
     """Bookkeeping around one loop task."""
 
-    def __init__(self, run: str, on_disconnect: OnDisconnect, grace_s: float, pos: int = 0) -> None:
-        """`pos`: how long the run's stream is already, where it was taken over."""
+    def __init__(self, run: str, on_disconnect: OnDisconnect, grace_s: float, pos: int = 0, epoch: int = 1) -> None:
+        """`pos`: how long the run's stream is already, where it was taken over under `epoch`."""
         self.run = run
         self.interruptible = Interruptible()
-        self.log = FrameLog(self._unwatched, pos)
+        self.log = FrameLog(self._unwatched, pos, epoch)
         self.journal: RunJournal
         self.accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the acceptance is durable; holds the error when it could not be made so."""

@@ -58,8 +58,7 @@ class RunLoop:
         self._place = place
         self._headers = headers
         self._effects = Effects(
-            agent, journal, interruptible, deadline, clock, place.ids, limits.max_tool_calls_per_step, place.begin_by,
-            limits.decide_s,
+            agent, journal, interruptible, deadline, clock, place, limits.max_tool_calls_per_step, limits.decide_s,
         )  # fmt: skip
         self._past = Past()
         routing = agent.routing

@@ -11,10 +11,12 @@ FaultLog = Callable[[str, BaseException], None]
 
 class Place(NamedTuple):
     """`generation` is the installation's; `begin_by` tells until when, on the clock's monotonic scale, this server
-    surely holds its runs: nothing that has an effect is begun later."""
+    surely holds its runs: nothing that has an effect is begun later. `alone`: there is no other server, so that whoever
+    began an effect before is gone, and its worker with it."""
 
     holder: str
     generation: int
     ids: Ids
     faults: FaultLog
     begin_by: Callable[[], float]
+    alone: bool = False

@@ -82,6 +82,8 @@ class Relay:
         self._ender = Ender(store, clock, holder, observer, announce)
         self._tasks = Tasks("relays")
         self._open: dict[RelayCall, None] = {}
+        self._settling: set[str] = set()
+        """Runs whose end the store has not taken yet."""
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = False
@@ -90,6 +92,10 @@ class Relay:
     @property
     def open_calls(self) -> int:
         return len(self._open)
+
+    def carries(self, run: str) -> bool:
+        """Whether the run of this id is a call that is under way here, or whose end is still to be written."""
+        return run in self._settling or any(call.run == run for call in self._open)
 
     async def open(
         self, principal: Principal, target: str, request: ModelRequest, cache_ttl_s: float | None = None
@@ -156,10 +162,17 @@ class Relay:
     def _settle_in_time(self, journal: RunJournal, error: StoreError) -> None:
         """The store did not take a call's end."""
         if not self._draining:
+            self._settling.add(journal.state.run)
             self._tasks.start(self._settle(journal, error), journal.state.run)
 
     async def _settle(self, journal: RunJournal, error: StoreError) -> None:
         """The end, and what the call cost, follow when the store takes them; where it never does, an end without."""
+        try:
+            await self._written(journal, error)
+        finally:
+            self._settling.discard(journal.state.run)
+
+    async def _written(self, journal: RunJournal, error: StoreError) -> None:
         try:
             if isinstance(error, StoreUnavailable):
                 await journal.flush_in_time()

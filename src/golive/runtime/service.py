@@ -57,7 +57,7 @@ class Runtime:
         self._clock = clock
         self._ids = ids
         self._settings = settings
-        place = Place(settings.holder, generation, ids, faults, begin_by)
+        place = Place(settings.holder, generation, ids, faults, begin_by, alone=not store.shared)
         self._carrier = Carrier(
             store=store, agents=agents, clock=clock, place=place, settings=settings, observer=observer,
             announce=announce,
@@ -251,6 +251,10 @@ class Runtime:
     def carries(self, version: str) -> bool:
         """Whether a run of the version with this digest is under way here."""
         return any(live.journal.state.version == version for live in self._carrier.live.values())
+
+    def carries_run(self, tenant: str, run: str) -> bool:
+        """Whether the run is under way here."""
+        return (tenant, run) in self._carrier.live
 
     @property
     def draining(self) -> bool:

@@ -69,6 +69,8 @@ class EffectRecord(Struct):
     """What the journal knows of one effect: its intent, and its outcome once there is one."""
 
     started: ToolStarted
+    at: float = 0.0
+    """When the intent was noted, wall time."""
     finished: ToolFinished | None = None
 
 
@@ -292,9 +294,9 @@ class RunState:
 
     def _on_tool_started(self, at: float, body: ToolStarted) -> None:
         if body.undoes:
-            self.undone[body.undoes] = EffectRecord(body)
+            self.undone[body.undoes] = EffectRecord(body, at)
         else:
-            self.effects[body.key] = EffectRecord(body)
+            self.effects[body.key] = EffectRecord(body, at)
 
     def _on_tool_finished(self, at: float, body: ToolFinished) -> None:
         record = self.effects.get(body.key)

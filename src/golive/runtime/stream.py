@@ -129,6 +129,16 @@ class Replay:
         return self._state.seq if self._state is not None else 0
 
     @property
+    def pos(self) -> int:
+        """How long the stream is that they gave."""
+        return self._state.pos if self._state is not None else 0
+
+    @property
+    def epoch(self) -> int:
+        """Under which the last of them was written."""
+        return self._state.epoch if self._state is not None else 0
+
+    @property
     def finished(self) -> bool:
         """Whether the run's end was among them."""
         return self._state is not None and self._state.finished is not None
@@ -149,12 +159,13 @@ class Replay:
         return frames
 
 
-def frames_after(frames: Iterable[Frame], cursor: Cursor) -> Iterator[Frame]:
+def frames_after(frames: Iterable[Frame], cursor: Cursor, stands: int = 0) -> Iterator[Frame]:
     """What a subscriber at `cursor` has not seen, told first (`text.reset`) if it saw text that did not become durable.
 
     Text that a crash took was seen under an epoch that is over: where that epoch ended is where the stream stands.
+    `stands` is where it stood before the first of the frames.
     """
-    stands, pos, told = 0, cursor.pos, False
+    pos, told = cursor.pos, False
     for frame in frames:
         if frame.epoch > cursor.epoch and not told:
             told = True
@@ -171,8 +182,10 @@ def frames_after(frames: Iterable[Frame], cursor: Cursor) -> Iterator[Frame]:
 class FrameLog:
     """The live end of one run's stream, shared by its subscribers; keeps what is not durable yet, and a little more."""
 
-    def __init__(self, on_empty: Callable[[], None], pos: int = 0) -> None:
-        """`pos`: how long the stream is already, of a run that was taken over; that part is in the journal."""
+    def __init__(self, on_empty: Callable[[], None], pos: int = 0, epoch: int = 1) -> None:
+        """`pos`: how long the stream is already, of a run that was taken over under `epoch`; that part is in the
+        journal."""
+        self.epoch = epoch
         self.frames: list[Frame] = []
         self.base = 1 if pos else 0
         """How many frames were dropped in front: a subscriber's index counts from the run's first frame."""
@@ -259,6 +272,10 @@ class LiveSubscription:
     @property
     def elsewhere(self) -> bool:
         return self._log.elsewhere
+
+    @property
+    def epoch(self) -> int:
+        return self._log.epoch
 
     @property
     def lagging(self) -> bool:

@@ -12,10 +12,13 @@ from golive.core.errors import GoliveError
 from golive.core.events import Event
 from golive.core.frames import RESET, Cursor, Frame
 from golive.runtime.ending import MAX_EVENTS
+from golive.runtime.journal import BLOCK_CHARS
 from golive.runtime.live import LiveRun
 from golive.runtime.stream import FrameLog, LiveSubscription, Replay, frames_after
 from golive.store.ports import Store
 
+MOST_AHEAD = 4 * BLOCK_CHARS
+"""Characters that a server may have shown before they are durable, and room for what it shows meanwhile."""
 LOOK_S = 1.0
 """How often one that follows a journal looks whether the server is about to end."""
 
@@ -100,8 +103,8 @@ class Subscription:
 
     def _attach(self) -> None:
         log = self._source.live()
-        if log is None or log.elsewhere:
-            return
+        if log is None or log.elsewhere or log.epoch < self._cursor.epoch:
+            return  # of an older epoch: this server was taken for dead, and does not know it yet
         self._live, self._last_pos, self._replay = log.subscribe(), log.last_pos, None
         self._caught_up = self._cursor.pos == 0 and not self._live.lagging
 
@@ -116,10 +119,14 @@ class Subscription:
     async def _catch_up(self) -> list[Frame]:
         """Everything durable behind the cursor; the rest comes live."""
         assert self._live is not None
-        self._live.skip_dropped()
+        live = self._live
+        live.skip_dropped()
         replay = Replay()
         frames = replay.take(await self._source.events(0))
         self._caught_up = True
+        if replay.epoch > live.epoch:  # another server has gone on with the run
+            live.close()
+            self._live, self._replay = None, replay
         return self._told(self._missing(frames))
 
     # ---- out of the journal ------------------------------------------------------------------------------------------
@@ -129,13 +136,10 @@ class Subscription:
         replay = self._replay
         if replay is None:
             self._replay = replay = Replay()
-            frames = self._missing(replay.take(await self._source.events(0)))
+            events = replay.take(await self._source.events(0))
+            frames = [] if self._ahead(replay) else self._missing(events)
         else:
-            frames = [
-                rest
-                for frame in replay.take(await self._source.events(replay.seq))
-                if (rest := frame.after(self._pos)) is not None
-            ]
+            frames = await self._further(replay)
         self._over = replay.finished
         if frames or self._over:
             return self._told(frames)
@@ -146,15 +150,24 @@ class Subscription:
             self._attach()
             if self._live is not None:
                 return None
-            frames = [
-                rest
-                for frame in replay.take(await self._source.events(before))
-                if (rest := frame.after(self._pos)) is not None
-            ]
+            frames = await self._further(replay)
             if frames or replay.seq > before:
                 return self._told(frames)
         self._over = self._source.draining()
         return []
+
+    async def _further(self, replay: Replay) -> list[Frame]:
+        """What came since the last look."""
+        stands = replay.pos
+        return list(frames_after(replay.take(await self._source.events(replay.seq)), self._cursor, stands))
+
+    def _ahead(self, replay: Replay) -> bool:
+        """Whether the cursor stands in text that another server has shown, and that is not durable yet."""
+        return (
+            not replay.finished
+            and self._cursor.epoch == replay.epoch
+            and 0 < self._cursor.pos - replay.pos <= MOST_AHEAD
+        )
 
     def _missing(self, frames: list[Frame]) -> list[Frame]:
         """Those of the run's frames, from its first, that the cursor has not seen."""

@@ -339,6 +339,10 @@ class Store(Protocol):
         """
         ...
 
+    async def held(self, holder: str) -> list[tuple[str, str]]:
+        """Tenant and id of the runs that are this holder's and not at rest, oldest first."""
+        ...
+
     async def due_decisions(self, limit: int) -> list[DecisionRow]:
         """Pending decisions of all tenants whose time is over by the store's clock."""
         ...

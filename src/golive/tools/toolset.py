@@ -44,6 +44,8 @@ class EffectRules(Struct, frozen=True):
     """There is a function that tells whether a call was carried out."""
     undo: bool = False
     """There is a function that takes a call back."""
+    timeout_s: float = 30.0
+    """After so long a call that was begun takes effect no more: its worker is made to stop it."""
 
 
 class CarriedOut(Struct, frozen=True):

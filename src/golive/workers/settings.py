@@ -48,7 +48,7 @@ def effect_rules(specs: Sequence[ToolSpec], settings: Mapping[str, ToolConfig]) 
 
 
 def _rules(tool: ToolConfig) -> EffectRules:
-    return EffectRules(tool.idempotent, tool.status is not None, tool.undo is not None)
+    return EffectRules(tool.idempotent, tool.status is not None, tool.undo is not None, tool.timeout_s)
 
 
 def tool_timeouts(

@@ -142,6 +142,10 @@ class PostgresStore(Store):
         rows.sort(key=lambda row: (row[1], row[0]))
         return [Lease(tenant, run, epoch, holder) for tenant, run, epoch in rows]
 
+    async def held(self, holder: str) -> list[tuple[str, str]]:
+        """See `Store.held`."""
+        return [(row[0], row[1]) for row in await self._server.fetch(work.HELD, holder)]
+
     async def due_decisions(self, limit: int) -> list[DecisionRow]:
         """See `Store.due_decisions`."""
         return [work.decision(row) for row in await self._server.fetch(work.DUE_DECISIONS, max(0, limit))]

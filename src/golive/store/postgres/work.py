@@ -31,6 +31,7 @@ WITH now AS MATERIALIZED ({NOW}), forgotten AS (
 UPDATE holders SET until = least(until, t) FROM now WHERE holder = $1
 """
 """Holders that have been gone for a day are removed."""
+HELD = "SELECT tenant, run FROM leases WHERE holder = $1 AND NOT at_rest ORDER BY run, tenant"
 END_OTHERS = f"""
 UPDATE holders SET until = least(until, t) FROM ({NOW}) AS now WHERE holder <> $1 AND starts_with(holder, $2)
 """

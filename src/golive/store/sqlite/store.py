@@ -144,6 +144,10 @@ class SqliteStore(Store):
         now = self._clock.now()
         return await self.call(lambda connection: work.claim(connection, holder, now, versions, limit, patience_s))
 
+    async def held(self, holder: str) -> list[tuple[str, str]]:
+        """See `Store.held`."""
+        return await self.read(lambda connection: connection.execute(work.HELD, (holder,)).fetchall())
+
     async def due_decisions(self, limit: int) -> list[DecisionRow]:
         """See `Store.due_decisions`."""
         now = self._clock.now()

@@ -21,6 +21,7 @@ DELIVERY_COLUMNS = ", ".join(Delivery.__struct_fields__)
 _BEAT = """
 INSERT INTO holders (holder, until) VALUES (?1, ?2) ON CONFLICT (holder) DO UPDATE SET until = max(until, ?2)
 """
+HELD = "SELECT tenant, run FROM leases WHERE holder = ? AND at_rest = 0 ORDER BY run, tenant"
 _END_OTHERS = "UPDATE holders SET until = min(until, ?1) WHERE holder <> ?2 AND substr(holder, 1, length(?3)) = ?3"
 _ORPHANS = """
 SELECT leases.tenant, leases.run FROM leases LEFT JOIN holders ON holders.holder = leases.holder
