@@ -152,6 +152,13 @@ def nameless() -> None:
     loop.missing = lambda finish, state: ()
 
 
+def formless() -> None:
+    """An answer is whole if it is JSON, whatever its schema says."""
+    from golive.config.following import Follows
+
+    Follows.mismatch = lambda self, value: None  # type: ignore[method-assign]
+
+
 def deaf() -> None:
     """Whoever cancels a run, or leaves it, is not heard."""
     from golive.runtime.interrupt import Interruptible

@@ -220,10 +220,19 @@ async def test_what_only_some_agents_degrade_to_is_provoked_there(tmp_path: Path
         here = [await hold(f"RT-14.{end}", sound) for end in OF_SOME_AGENTS]
         there = [await hold(f"RT-14.{end}", plain) for end in OF_SOME_AGENTS]
     assert [one.status for one in here + there] == ["pass", "pass", "unknown", "unknown"]
-    assert "missing output (output_invalid), the user saw “One two three" in here[0].measured
+    assert 'missing output (output_invalid), the user saw “"One two three' in here[0].measured
     assert "missing answer (model.incapable), the user saw no text" in here[1].measured
     assert there[0].why == "[models.default] of agent.toml has no output_schema to be missed"
     assert there[1].why.startswith("first/large, second/tiny may be sent pictures")
+
+
+async def test_output_invalid_sees_an_answer_that_is_merely_json(tmp_path: Path) -> None:
+    """A server that takes any JSON for an answer in the agent's form passes off what does not follow as whole."""
+    folder = project(tmp_path, model='output_schema = "answer.json"\n')
+    async with twin_of(folder, "formless") as loose:
+        found = await hold("RT-14.output-invalid", loose)
+    assert found.status == "fail"
+    assert "the run ended as completed (done)" in found.why
 
 
 @pytest.mark.parametrize("end", list(ENDINGS))

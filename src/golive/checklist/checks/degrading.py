@@ -3,17 +3,20 @@
 The words are held against those that the agent declares (`[messages]`), in each of its languages.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from golive.checklist.drill import course, in_words, scale, timed
 from golive.checklist.registry import CheckFunction, check
 from golive.checklist.results import Finding, Result
 from golive.checklist.target import Target, need_agent
 from golive.checklist.twin import Twin
+from golive.config.following import Follows
 from golive.core.words import WAYS
 from golive.models.capabilities import Capabilities
 from golive.runtime.words import Messages, say
@@ -32,6 +35,9 @@ SHORTEST_S = 0.1
 PICTURE = "https://check.golive.invalid/picture.png"
 """Nobody fetches it: who takes no picture is not asked."""
 WORDS = "One two three four five six seven eight nine ten eleven twelve."
+
+UNFIT: tuple[Any, ...] = (WORDS, {}, [], None, 0, True)
+"""Answers of which most schemas refuse one."""
 
 
 class Fall(Struct, frozen=True, kw_only=True):
@@ -57,13 +63,31 @@ class Fall(Struct, frozen=True, kw_only=True):
     """Whether a picture is asked about."""
     unless: Callable[[Twin], str] = lambda _: ""
     """Why the agent cannot fall this way; empty where it can."""
+    says: Callable[[Twin], str] | None = None
+    """What the model says, where that depends on the agent; stands in the place of the script's text."""
+
+    def of(self, twin: Twin) -> "Fall":
+        """The same, for this twin's agent."""
+        return self if self.says is None else replace(self, script=replace(self.script, text=self.says(twin)))
+
+
+def _answering(twin: Twin) -> str:
+    """The tier of the agent whose answer a run gives."""
+    tiers = twin.loaded.agents[str(twin.agent)].config.models
+    return "default" if "default" in tiers else next(iter(tiers))
 
 
 def _formless(twin: Twin) -> str:
-    """Where the agent declares no form, no answer misses it. The run's form is that of its default tier."""
-    tiers = twin.loaded.agents[str(twin.agent)].config.models
-    name = "default" if "default" in tiers else next(iter(tiers))
-    return "" if tiers[name].output_schema else f"[models.{name}] of agent.toml has no output_schema to be missed"
+    """Where the agent declares no form, no answer misses it."""
+    name = _answering(twin)
+    declared = name in twin.loaded.agents[str(twin.agent)].output_schemas
+    return "" if declared else f"[models.{name}] of agent.toml has no output_schema to be missed"
+
+
+def _unfit(twin: Twin) -> str:
+    """JSON that does not follow the agent's schema; no JSON where everything follows it."""
+    follows = Follows(twin.loaded.agents[str(twin.agent)].output_schemas[_answering(twin)])
+    return next((json.dumps(value) for value in UNFIT if follows.mismatch(value) is not None), WORDS)
 
 
 def _sighted(twin: Twin) -> str:
@@ -110,7 +134,7 @@ FALLS: dict[str, Fall] = {
     ),
     "output-invalid": Fall(
         way="output_invalid", script=Script(text=WORDS), outcomes=("partial",), reasons=("output_invalid",),
-        text=True, lost=(("output", ""),), unless=_formless,
+        text=True, lost=(("output", ""),), unless=_formless, says=_unfit,
     ),
     "no-images": Fall(
         way="no_images", script=Script(text=WORDS), outcomes=("failed",), reasons=("model.incapable",), picture=True,
@@ -132,14 +156,15 @@ async def _fall(target: Target, fall: Fall) -> Result:
         twin = await target.twin.fast()
         if why := fall.unless(twin) or _hasty(twin, fall):
             return found.unknown(why)
-        found.saw(await twin.simulator.play(fall.script))
+        here = fall.of(twin)
+        found.saw(await twin.simulator.play(here.script))
         asked: dict[str, Any] = {"language": language, "deadline_s": _least(twin, fall), "max_steps": fall.max_steps}
         if fall.picture:
             seen = [{"type": "text", "text": twin.question("What is this?")}, {"type": "image", "url": PICTURE}]
             asked["input"] = [{"role": "user", "content": seen}]
         reply, run = await twin.run(twin.question("Hello?"), **{name: value for name, value in asked.items() if value})
         found.saw(twin.http.evidence(reply, f"over after {timed(twin, reply):.1f} s {scale(twin)}"))
-        faults += [f"{named(language)}{fault}" for fault in wrong(fall, run, messages, language, twin)]
+        faults += [f"{named(language)}{fault}" for fault in wrong(here, run, messages, language, twin)]
         ended = f"{run.get('outcome')} ({run.get('reason')}) after {timed(twin, reply):.1f} s"
         heard.append(f"{named(language)}{ended}, {told(run)}")
     found.measured = f"{'; '.join(heard)}; {scale(twin)}"
