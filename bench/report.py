@@ -93,7 +93,8 @@ def _table(title: str, rows: tuple[Row, ...], run: Run, found: dict[str, Figures
     return [*lines, ""]
 
 
-def _cpu() -> str:
+def cpu_name() -> str:
+    """The processor, as the kernel names it."""
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
@@ -106,7 +107,7 @@ def tables(run: Run) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in run.versions.items())
     provider = run.provider
     measured = (
-        f"Measured {date} with `{run.command}` ({run.effort}). {_cpu()}, {os.cpu_count()} cores, "
+        f"Measured {date} with `{run.command}` ({run.effort}). {cpu_name()}, {os.cpu_count()} cores, "
         f"Linux {platform.release().partition('-')[0]}, Python {platform.python_version()}. {versions}."
     )
     alone = (

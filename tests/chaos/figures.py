@@ -33,6 +33,8 @@ def restarts(found: Evidence) -> dict[str, list[float]]:
     after_exec, after_ready, ready = [], [], []
     for start in found.starts:
         ready.append(start.ready_at - start.exec_at)
+        if found.store != "sqlite":  # others write too
+            continue
         before = [at for at in downs if at <= start.exec_at]
         after = [at for at in downs if at > start.exec_at]
         if not before or not any(begun < before[-1] and ended > start.exec_at for begun, ended in spans):
@@ -42,7 +44,10 @@ def restarts(found: Evidence) -> dict[str, list[float]]:
             continue
         after_exec.append(first - start.exec_at)
         after_ready.append(max(0.0, first - start.ready_at))
-    return {"ready_after_exec": ready, "first_event_after_exec": after_exec, "first_event_after_ready": after_ready}
+    found_times = {"ready_after_exec": ready}
+    if found.store == "sqlite":
+        found_times |= {"first_event_after_exec": after_exec, "first_event_after_ready": after_ready}
+    return found_times
 
 
 def takeovers(found: Evidence) -> list[float]:
