@@ -97,7 +97,7 @@ async def test_functions_about_calls_are_no_tools(payments: Toolset) -> None:
     """What is named as status or undo is not offered to the model, though it be public; nor can it be called."""
     assert [spec.name for spec in payments.specs] == ["mail", "pay", "read"]
     assert payments.effects == {
-        "mail": EffectRules(status=True, undo=True),
+        "mail": EffectRules(status=True, undo=True, timeout_s=0.2),
         "pay": EffectRules(idempotent=True, status=True, undo=True),
         "read": EffectRules(),
     }
