@@ -298,3 +298,7 @@ def test_every_secret_that_a_manifest_reads_is_explained() -> None:
             if secret := variable.get("valueFrom", {}).get("secretKeyRef"):
                 assert f"create secret generic {secret['name']} " in page
                 assert f"{secret['key']}=" in page
+        for volume in workload["spec"]["template"]["spec"]["volumes"]:
+            if secret := volume.get("secret"):
+                assert f"create secret generic {secret['secretName']} " in page
+                assert "/etc/golive/database/ca.crt" in page
