@@ -28,6 +28,7 @@ from golive.models.call import (
 from golive.runtime.agent import Agents, AgentVersion, Limits, Tier
 from golive.runtime.api import RunRequest
 from golive.runtime.holding import Holding
+from golive.runtime.journal import unannounced
 from golive.runtime.service import Runtime, RuntimeSettings
 from golive.runtime.state import RunState
 from golive.runtime.subscription import Subscription
@@ -180,6 +181,7 @@ class World:
             settings=settings,
             observer=observe,
             faults=lambda run, error: self.faults.append(error),
+            announce=options.get("announce", unannounced),  # type: ignore[arg-type]
             generation=generation,
         )
 

@@ -105,7 +105,7 @@ def test_a_run_is_begun_at_each_time() -> None:
         run = derived("run", at, "default", "job")
         (_, request) = world.begun[run]
         assert (request.agent, request.input[0].content, request.schedule) == ("helper", "Sum up.", "job")
-        assert (request.principal, request.background) == (Principal("default", "schedule/job", "user"), True)
+        assert (request.principal, request.background) == (Principal("default", "schedule:job", "user"), True)
         assert (request.conversation, request.deadline_s) == ("daily", 90.0)
         row = await world.row()
         assert row is not None

@@ -179,7 +179,7 @@ class Scheduler:
                 return now
             self._missed(name, before.next_at, at)
         run = derived("run", at, self._store.tenant, name)
-        principal = Principal(self._store.tenant, f"schedule/{name}", "user")
+        principal = Principal(self._store.tenant, f"schedule:{name}", "user")
         try:
             await self._start(_request(name, schedule, principal), run)
         except (InvalidRequest, NotFound) as error:  # it will not be otherwise in a moment
