@@ -57,7 +57,7 @@ class Weather(Struct):
     unheard: float = 0.0
     """Carried out, and the asker is told that the database is not available."""
     twice: float = 0.0
-    """An append is carried out, and sent again by the driver: the second answer is what the asker hears."""
+    """An append is carried out, and its repetition arrives a little later; nobody waits for that one's answer."""
     deaf: float = 0.0
     """Notifications that are lost."""
     full: bool = False
@@ -128,7 +128,7 @@ class Link(Store):
         return LinkTenant(self, self._store.tenant(tenant))
 
     async def ask(self, work: Callable[[], Coroutine[Any, Any, T]], *, writes: bool = False, again: bool = False) -> T:
-        """Sends the work over, and waits for its answer. `again`: the driver may send it twice."""
+        """Sends the work over, and waits for its answer. `again`: it may arrive twice."""
         answer: asyncio.Future[T] = self._loop.create_future()
         outside(self._loop.outside_later, self._way(), self._arrived, work, answer, writes, again)
         return await answer
@@ -150,7 +150,7 @@ class Link(Store):
         value, error = self._carried_out(work)
         drawn = self._chance.uniform(0.0, 1.0)
         if again and drawn < weather.twice:
-            value, error = self._carried_out(work)
+            self._loop.outside_later(self._chance.uniform(0.01, 3.0), self._carried_out, work)
         elif drawn > 1.0 - weather.unheard:
             value, error = None, _unreachable()
         self._answer_later(answer, value, error)
@@ -205,6 +205,9 @@ class Link(Store):
 
     async def claim(self, holder: str, versions: Sequence[str], limit: int, patience_s: float) -> list[Lease]:
         return await self.ask(lambda: self._store.claim(holder, versions, limit, patience_s), writes=True)
+
+    async def held(self, holder: str) -> list[tuple[str, str]]:
+        return await self.ask(lambda: self._store.held(holder))
 
     async def due_decisions(self, limit: int) -> list[DecisionRow]:
         return await self.ask(lambda: self._store.due_decisions(limit))

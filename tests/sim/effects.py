@@ -5,6 +5,7 @@ effect it means) and by the idempotency key under which it was asked for.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -13,6 +14,7 @@ from msgspec import Raw, Struct
 from golive.core.chance import Chance
 from golive.core.clock import Clock
 from golive.core.deadline import Deadline
+from golive.core.errors import ToolNotBegun, ToolTimeout, ToolUnknown, WorkerCrashed
 from golive.core.messages import ToolSpec
 from golive.tools.toolset import (
     CarriedOut,
@@ -29,9 +31,9 @@ from tests.sim.processes import Process, WorldLoop, outside
 CALL_S = 10.0
 """A tool's own time-out."""
 RULES = {
-    "pay": EffectRules(idempotent=True, undo=True),
-    "mail": EffectRules(status=True),
-    "note": EffectRules(),
+    "pay": EffectRules(idempotent=True, undo=True, timeout_s=CALL_S),
+    "mail": EffectRules(status=True, timeout_s=CALL_S),
+    "note": EffectRules(timeout_s=CALL_S),
 }
 """One tool of each way in which an unknown outcome is resolved."""
 
@@ -70,6 +72,8 @@ class Outside:
         self.weather = ToolWeather()
         self.on_effect: list[Callable[[Effect], None]] = []
         self._under: dict[tuple[str, str], str] = {}
+        self.on_its_way: Counter[str] = Counter()
+        """Keys of calls that were begun and may still take effect."""
 
     def has(self, tool: str, key: str) -> bool:
         """Whether something was done under the key."""
@@ -113,9 +117,9 @@ class WorldTools:
     async def call(self, invocation: ToolInvocation, deadline: Deadline) -> ToolOutcome:
         """Asks the worker; a time-out and a crash are answers too, and nobody knows then whether it was done."""
         if invocation.name not in RULES:
-            return ToolOutcome(False, f"There is no tool {invocation.name}.", "tool.unknown", begun=False)
+            return ToolOutcome(False, f"There is no tool {invocation.name}.", ToolUnknown.code, begun=False)
         if self._clock.monotonic() >= invocation.begin_by:
-            return ToolOutcome(False, "Not begun in time.", "tool.not_begun", begun=False)
+            return ToolOutcome(False, "Not begun in time.", ToolNotBegun.code, begun=False)
         weather, drawn = self._beyond.weather, self._chance.uniform(0.0, 1.0)
         if drawn < weather.fails:
             return ToolOutcome(False, "It refused.", "tool.failed")
@@ -125,6 +129,7 @@ class WorldTools:
         answer: asyncio.Future[str] = self._loop.create_future()
         way = self._way()
         if acts:
+            self._beyond.on_its_way[invocation.key] += 1
             outside(self._loop.outside_later, way, self._act, invocation, answer, unanswered, crashes)
         return await self._answer(answer, deadline)
 
@@ -132,38 +137,43 @@ class WorldTools:
         await asyncio.wait([answer], timeout=min(CALL_S, deadline.remaining(self._clock)))
         if not answer.done():
             answer.cancel()
-            return ToolOutcome(False, "It took too long.", "tool.timeout")
+            return ToolOutcome(False, "It took too long.", ToolTimeout.code)
         if answer.result() == "":
-            return ToolOutcome(False, "The worker crashed.", "tool.crashed")
+            return ToolOutcome(False, "The worker crashed.", WorkerCrashed.code)
         return ToolOutcome(True, answer.result())
 
     def _act(self, invocation: ToolInvocation, answer: "asyncio.Future[str]", silent: bool, crashes: bool) -> None:
+        self._beyond.on_its_way[invocation.key] -= 1
         self._beyond.act(self._effect(invocation, invocation.key))
         if not silent:
             self._loop.outside_later(self._way(), _tell, answer, "" if crashes else '{"done":true}')
 
     async def status(self, invocation: ToolInvocation, deadline: Deadline) -> StatusAnswer:
-        """As `mail` declares it."""
+        """As `mail` declares it; what may still take effect is no "no"."""
         if not RULES[invocation.name].status:
-            return NotKnown("There is no status function.", "tool.unknown")
+            return NotKnown("There is no status function.", ToolUnknown.code)
         answer: asyncio.Future[str] = self._loop.create_future()
         drawn = self._chance.uniform(0.0, 1.0)
         if drawn < self._beyond.weather.hangs:
-            return NotKnown("It took too long.", "tool.timeout")
+            return NotKnown("It took too long.", ToolTimeout.code)
         outside(self._loop.outside_later, self._way(), self._look, invocation, answer)
         outcome = await self._answer(answer, deadline)
         if not outcome.ok:
             return NotKnown(outcome.content, outcome.error_code or "tool.failed")
+        if outcome.content == "perhaps":
+            return NotKnown("It may still be under way.", ToolTimeout.code)
         return CarriedOut(ToolOutcome(True, '{"done":true}')) if outcome.content == "yes" else NotCarriedOut()
 
     def _look(self, invocation: ToolInvocation, answer: "asyncio.Future[str]") -> None:
-        found = "yes" if self._beyond.has(invocation.name, invocation.key) else "no"
+        found = "perhaps" if self._beyond.on_its_way[invocation.key] > 0 else "no"
+        if self._beyond.has(invocation.name, invocation.key):
+            found = "yes"
         self._loop.outside_later(self._way(), _tell, answer, found)
 
     async def undo(self, invocation: ToolInvocation, result: str, deadline: Deadline) -> ToolOutcome:
         """As `pay` declares it."""
         if not RULES[invocation.name].undo:
-            return ToolOutcome(False, "There is no undo function.", "tool.unknown", begun=False)
+            return ToolOutcome(False, "There is no undo function.", ToolUnknown.code, begun=False)
         answer: asyncio.Future[str] = self._loop.create_future()
 
         def act() -> None:

@@ -34,9 +34,9 @@ class People:
         while not self._world.stopped:
             await asyncio.sleep(LOOK_S)
             for row in await self._asked(self._listing) or ():
-                if self._left.setdefault(row.id, self._world.weather_chance.uniform(0, 1) < LEFT_ALONE):
-                    continue
-                await self._decide(row)
+                left = self._left.setdefault(row.id, self._world.weather_chance.uniform(0, 1) < LEFT_ALONE)
+                if not (left or self._under_way(row)):
+                    await self._decide(row)
 
     async def _decide(self, row: DecisionRow) -> None:
         choice = self._choice(row)
@@ -55,9 +55,14 @@ class People:
         """What is true, where it can be found out."""
         if row.about != "unknown_effect":
             return "continue"
-        asked = [body for body in self._world.decision_bodies(row.run) if body.id == row.id]
-        done = self._world.beyond.has(row.subject, asked[0].key) if asked else False
-        return "done" if done else "again"
+        return "done" if self._world.beyond.has(row.subject, self._key(row)) else "again"
+
+    def _under_way(self, row: DecisionRow) -> bool:
+        """Whether nobody can tell yet what is true."""
+        return self._world.beyond.on_its_way[self._key(row)] > 0
+
+    def _key(self, row: DecisionRow) -> str:
+        return next((body.key for body in self._world.decision_bodies(row.run) if body.id == row.id), "")
 
     async def _listing(self, runtime: Runtime, wire: Wire) -> None:
         await wire.send(("answer", await runtime.decisions(TENANT, None, True, None, 100)))

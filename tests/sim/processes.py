@@ -141,7 +141,7 @@ class WorldLoop(VirtualLoop):
         """The names of a process's tasks that have not ended, and its timers."""
         tasks = [task.get_name() for task, owner in self.tasks.items() if owner is process]
         timers = [
-            repr(handle._callback)
+            getattr(handle._callback, "__qualname__", "?")
             for handle in self._scheduled  # type: ignore[attr-defined]
             if not handle.cancelled() and handle._context.get(_PROCESS) is process
         ]

@@ -94,8 +94,8 @@ class Notebook:
                 yield begin, end
 
 
-def seeds(first: int, last: int, without: frozenset[str], jobs: int) -> int:
-    """Carries a range out; how many of its seeds fail."""
+def seeds(first: int, last: int, without: frozenset[str], jobs: int, failures: int) -> int:
+    """Carries a range out, or stops after so many failures; how many of its seeds fail."""
     notebook = Notebook(without)
     began = told = time.monotonic()
     total = Chunk((first, last), 0, 0, {}, {})
@@ -105,7 +105,7 @@ def seeds(first: int, last: int, without: frozenset[str], jobs: int) -> int:
     with ProcessPoolExecutor(jobs) as pool:
         open_: dict[Future[Chunk], None] = {}
         while True:
-            while len(open_) < 2 * jobs and (chunk := next(todo, None)) is not None:
+            while len(open_) < 2 * jobs and len(total.failed) < failures and (chunk := next(todo, None)) is not None:
                 open_[pool.submit(carry_out, *chunk, without)] = None
             if not open_:
                 break
@@ -117,6 +117,7 @@ def seeds(first: int, last: int, without: frozenset[str], jobs: int) -> int:
                 total.runs += done.runs
                 total.faults += done.faults
                 kinds.update(done.kinds)
+                total.failed |= done.failed
                 for seed, text in done.failed.items():
                     print(f"seed {seed}: {text}\n  replay: {replay(seed, without)}", flush=True)
             if time.monotonic() - told >= TOLD_S:
@@ -162,6 +163,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, help="this one alone")
     parser.add_argument("--trace", action="store_true", help="everything that happens in it")
     parser.add_argument("--without", default="", help="kinds of faults to leave out, such as unheard,twice")
+    parser.add_argument("--failures", type=int, default=20, help="stop after so many")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     given = parser.parse_args(arguments)
     without = frozenset(filter(None, given.without.split(",")))
@@ -170,7 +172,7 @@ def main(arguments: list[str]) -> int:
     if given.seed is not None:
         return min(1, one(given.seed, without, given.trace))
     first, _, last = given.seeds.partition("-")
-    return min(1, seeds(int(first), int(last or first), without, given.jobs))
+    return min(1, seeds(int(first), int(last or first), without, given.jobs, given.failures))
 
 
 if __name__ == "__main__":
