@@ -232,7 +232,7 @@ def _options(words: list[str]) -> set[str]:
     app = typer.main.get_command(build(words))
     assert isinstance(app, typer.core.TyperGroup)
     command: Any = app.commands[words[0]]
-    if isinstance(command, typer.core.TyperGroup):
+    if isinstance(command, typer.core.TyperGroup) and len(words) > 1:
         command = command.commands[words[1]]
     return {option for param in command.params for option in param.opts}
 
