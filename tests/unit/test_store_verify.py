@@ -96,9 +96,9 @@ def test_rows_of_no_run_are_told(place: str) -> None:
     assert found(place) == [("acme", "run_9", "lease"), ("beta", "run_9", "lease")]
 
 
-def test_more_runs_than_are_looked_at_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_rows_than_are_read_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages join without a gap and without a run that is looked at twice."""
-    monkeypatch.setattr("golive.store.upkeep.verify._PAGE", 3)
+    monkeypatch.setattr("golive.store.upkeep.verify._READ_AHEAD", 3)
     place = filled(tmp_path / "golive.db", 5)
     rows(place, "UPDATE runs SET steps = 9 WHERE run IN ('run_1', 'run_3', 'run_4', 'run_5')")
     assert found(place) == [(tenant, run, "view") for tenant in ("acme", "beta") for run in

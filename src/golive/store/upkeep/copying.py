@@ -145,6 +145,8 @@ def pour(source: Database, reading: Connection, target: Database, writing: Conne
                 table=table.name,
             )
         sums.append(after)
+    if target.kind == "postgresql":  # the first server is not to plan as for empty tables
+        writing.execute(text(f"ANALYZE {', '.join(given)}"))
     return sums
 
 

@@ -76,9 +76,9 @@ def _lock(database: Database, connection: Connection) -> None:
     if database.kind == "sqlite":
         database.begin(connection, "EXCLUSIVE")
     else:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         # Waiting for a table behind a long transaction, a change would hold up all that comes after it.
         connection.execute(text(_WAIT))
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
 
 
 def _plan(database: Database, connection: Connection, to: int | None) -> Plan:

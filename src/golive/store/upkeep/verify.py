@@ -4,11 +4,10 @@ The journal is the truth; the rest must follow from it. What a journal means is 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Connection, Table, func, select, text, tuple_
+from sqlalchemy import Connection, func, select, text
 
 from golive.core.errors import GoliveError
 from golive.core.events import Event
@@ -21,8 +20,8 @@ from golive.store.upkeep.database import Database
 Fold = Callable[[Sequence[Event]], Iterator[Callable[[], RunView]]]
 """Takes in a journal event by event; after each, what gives the run's view as of there."""
 
-_PAGE = 200
-"""Runs that are looked at together."""
+_READ_AHEAD = 500
+"""Rows of each table that are fetched together."""
 
 
 class Discrepancy(Struct, frozen=True):
@@ -72,9 +71,10 @@ def verify(database: Database, fold: Fold, progress: Progress) -> Verdict:
         schema.check(database.name, *found)
         looking = _Looking(connection, describe(database.kind).tables, fold)
         told = list(looking.strays())
-        for done, discrepancies in looking.runs():
+        for done, discrepancies in enumerate(looking.runs(), 1):
             told += discrepancies
-            progress("runs", done, looking.count)
+            if done % _READ_AHEAD == 0 or done == looking.count:
+                progress("runs", done, looking.count)
         return Verdict(database.name, found[0], looking.count, looking.events, told)
 
 
@@ -98,68 +98,55 @@ class _Looking:
             for tenant, run in self._connection.execute(text(query)):
                 yield Discrepancy(tenant, run, "lease", f"There are {name} of the run, and no lease.")
 
-    def runs(self) -> Iterator[tuple[int, list[Discrepancy]]]:
-        """How many runs are done, and what does not agree among those of the page."""
-        leases = self._tables["leases"].c
-        done, last = 0, ("", "")
-        while True:
-            page = self._rows(
-                select(leases.tenant, leases.run, leases.epoch, leases.seq, leases.at_rest)
-                .where(tuple_(leases.tenant, leases.run) > last)
-                .order_by(leases.tenant, leases.run)
-                .limit(_PAGE)
-            )
-            if not page:
-                return
-            runs = {(row[0], row[1]): _Run(*row) for row in page}
-            first, last = (page[0][0], page[0][1]), (page[-1][0], page[-1][1])
-            self._fill(runs, first, last)
-            done += len(page)
-            yield done, [found for run in self._with_events(runs, first, last) for found in check(run, self._fold)]
-
-    def _fill(self, runs: dict[tuple[str, str], _Run], first: tuple[str, str], last: tuple[str, str]) -> None:
-        views, ledger, decisions = (self._tables[name] for name in ("runs", "ledger", "decisions"))
+    def runs(self) -> Iterator[list[Discrepancy]]:
+        """What does not agree, run by run. One pass over each table in the order of its key: one run is in memory."""
+        leases, views = self._tables["leases"].c, self._tables["runs"].c
+        ledger, decisions, events = (self._tables[name].c for name in ("ledger", "decisions", "events"))
         names = RunView.__struct_fields__
-        for row in self._between(select(*(views.c[name] for name in names)), views, first, last):
-            if (row[0], row[1]) in runs:
-                runs[row[0], row[1]].view = RunView(**dict(zip(names, row, strict=True)))
-        spent = select(ledger.c.tenant, ledger.c.run, func.sum(ledger.c.amount_microusd))
-        for tenant, run, amount in self._between(spent, ledger, first, last, grouped=True):
-            if (tenant, run) in runs:
-                runs[tenant, run].ledger = int(amount)
-        pending = select(decisions.c.tenant, decisions.c.run, func.count()).where(decisions.c.choice.is_(None))
-        for tenant, run, count in self._between(pending, decisions, first, last, grouped=True):
-            if (tenant, run) in runs:
-                runs[tenant, run].pending = int(count)
+        listed = self._sorted(select(*(views[name] for name in names)), views)
+        spent = self._sorted(
+            select(ledger.tenant, ledger.run, func.sum(ledger.amount_microusd)).group_by(ledger.tenant, ledger.run),
+            ledger,
+        )
+        asked = self._sorted(select(decisions.tenant, decisions.run).where(decisions.choice.is_(None)), decisions)
+        journal = self._sorted(select(*(events[name] for name in Event.__struct_fields__)), events, events.seq)
+        columns = (leases.tenant, leases.run, leases.epoch, leases.seq, leases.at_rest)
+        for row in self._stream(select(*columns).order_by(leases.tenant, leases.run)):
+            run = _Run(*row)
+            key = (run.tenant, run.run)
+            run.events = [Event(*event) for event in journal.of(key)]
+            for view in listed.of(key):
+                run.view = RunView(**dict(zip(names, view, strict=True)))
+            run.ledger = sum(int(amount) for _, _, amount in spent.of(key))
+            run.pending = len(asked.of(key))
+            self.events += len(run.events)
+            yield list(check(run, self._fold))
 
-    def _with_events(
-        self, runs: dict[tuple[str, str], _Run], first: tuple[str, str], last: tuple[str, str]
-    ) -> Iterator[_Run]:
-        """The runs, each with its journal: one journal is in memory at a time."""
-        table = self._tables["events"]
-        columns = [table.c[name] for name in Event.__struct_fields__]
-        query = self._within(select(*columns), table, first, last).order_by(table.c.tenant, table.c.run, table.c.seq)
-        rows = self._connection.execute(query.execution_options(yield_per=1_000))
-        for key, group in groupby((Event(*row) for row in rows), lambda event: (event.tenant, event.run)):
-            run = runs.pop(key, None)
-            if run is not None:
-                run.events = list(group)
-                self.events += len(run.events)
-                yield run
-        yield from runs.values()
+    def _sorted(self, query: Any, columns: Any, *further: Any) -> "_Sorted":
+        return _Sorted(self._stream(query.order_by(columns.tenant, columns.run, *further)))
 
-    def _between(
-        self, query: Any, table: Table, first: tuple[str, str], last: tuple[str, str], grouped: bool = False
-    ) -> list[Any]:
-        query = self._within(query, table, first, last)
-        return self._rows(query.group_by(table.c.tenant, table.c.run) if grouped else query)
-
-    def _within(self, query: Any, table: Table, first: tuple[str, str], last: tuple[str, str]) -> Any:
-        key = tuple_(table.c.tenant, table.c.run)
-        return query.where(key >= first, key <= last)
+    def _stream(self, query: Any) -> Iterator[Any]:
+        return iter(self._connection.execute(query.execution_options(yield_per=_READ_AHEAD)))
 
     def _rows(self, query: Any) -> list[Any]:
         return list(self._connection.execute(query))
+
+
+class _Sorted:
+    """Rows that begin with tenant and run, in that order; both databases and Python order text alike."""
+
+    def __init__(self, rows: Iterator[Any]) -> None:
+        self._rows = rows
+        self._next = next(rows, None)
+
+    def of(self, key: tuple[str, str]) -> list[Any]:
+        """The rows of `key`; those of lesser keys are passed over (`strays` tells of them)."""
+        found = []
+        while self._next is not None and (self._next[0], self._next[1]) <= key:
+            if (self._next[0], self._next[1]) == key:
+                found.append(self._next)
+            self._next = next(self._rows, None)
+        return found
 
 
 def check(run: _Run, fold: Fold) -> Iterator[Discrepancy]:
