@@ -32,7 +32,7 @@ STRANGERS_S = 60.0
 """How often messages are looked for whose webhook is not in the configuration."""
 FORGET_S = 86_400.0
 """How long such messages are kept due: another server, or the next configuration, may know the webhook."""
-CLOSE_S = 2.0
+CLOSE_S = 1.0
 """How long attempts under way may take when the server ends."""
 JITTER = 0.2
 REST_S = 300.0
