@@ -1,56 +1,17 @@
 """A run goes on after its server: from the last durable point, also inside a step, and no effect comes twice."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from golive.core.errors import Conflict, InvalidRequest, NotFound
-from golive.core.events import DecisionRequested, ModelFinished, RunStarted, ToolFinished, ToolStarted
+from golive.core.errors import InvalidRequest
+from golive.core.events import ModelFinished, RunStarted, ToolStarted
 from golive.core.frames import Cursor
 from golive.models.call import CallContext, ModelRequest, TextDelta
-from golive.runtime.service import Runtime
-from golive.tools.toolset import CarriedOut, EffectRules, NotCarriedOut, ToolInvocation, ToolOutcome
+from golive.tools.toolset import EffectRules, ToolInvocation, ToolOutcome
+from tests.unit.resume_kit import PAY, begun, hangs, killed, taken_over
 from tests.unit.runtime_kit import ScriptedModel, Tools, World, answer, asks, drain, holding, shown
-
-PAY = ("pay", '{"amount": 5}')
-
-
-async def killed(world: World) -> None:
-    """What a SIGKILL leaves of the first server: nothing runs on, and nobody writes."""
-    for task in asyncio.all_tasks():
-        if task.get_name().startswith("runs/"):
-            task.cancel()
-    world.runtime._carrier._store = None  # type: ignore[assignment]
-    for live in world.runtime._carrier.live.values():
-        live.journal._store = None  # type: ignore[assignment]
-    for _ in range(10):
-        await asyncio.sleep(0)
-
-
-async def taken_over(world: World, **options: int) -> Runtime:
-    """Another server, which has claimed what the killed one left."""
-    await killed(world)
-    await world.store.leave("test")
-    other = world.another("other", **options)
-    hold = holding(world, other, "other")
-    await hold.beat()
-    await hold.look()
-    return other
-
-
-async def begun(world: World, kind: str, **fields: object) -> str:
-    """A run whose journal has reached an event of the kind."""
-    run = await world.start(on_disconnect="continue", **fields)
-    async with asyncio.timeout(5):
-        while kind not in await world.kinds(run):
-            await asyncio.sleep(0.001)
-    return run
-
-
-def hangs() -> Callable[[], Awaitable[object]]:
-    return asyncio.Event().wait
 
 
 async def test_a_turn_is_asked_again_and_begins_where_its_text_stands(tmp_path: Path) -> None:
@@ -96,157 +57,6 @@ async def test_finished_calls_and_effects_stand(tmp_path: Path) -> None:
 
 async def _paid(invocation: ToolInvocation) -> ToolOutcome:
     return ToolOutcome(True, "receipt 1")
-
-
-class Bank:
-    """A tool that takes the money and then never answers the first time; `booked` by key."""
-
-    def __init__(self) -> None:
-        self.booked: dict[str, int] = {}
-        self.answers = False
-
-    async def pay(self, invocation: ToolInvocation) -> ToolOutcome:
-        self.booked[invocation.key] = self.booked.get(invocation.key, 0) + 1
-        if not self.answers:
-            await asyncio.Event().wait()
-        return ToolOutcome(True, "receipt 1")
-
-
-@pytest.fixture
-async def paying(tmp_path: Path) -> tuple[World, Bank, str]:
-    """A run that was killed while its payment was under way."""
-    bank = Bank()
-    world = World(tmp_path, ScriptedModel(asks(PAY), answer("Paid.")), Tools(pay=bank.pay))
-    run = await begun(world, "tool.started")
-    while not bank.booked:
-        await asyncio.sleep(0.001)
-    bank.answers = True
-    return world, bank, run
-
-
-def tools_of(world: World) -> Tools:
-    tools = world.agents.get("default", "helper").toolset
-    assert isinstance(tools, Tools)
-    return tools
-
-
-async def test_an_idempotent_tool_is_called_again_under_the_same_key(paying: tuple[World, Bank, str]) -> None:
-    world, bank, run = paying
-    tools_of(world).effects = {"pay": EffectRules(idempotent=True)}
-    other = await taken_over(world)
-    assert (await other.wait("default", run)).outcome == "completed"
-    assert bank.booked == {f"{run}//1": 2}
-    assert [call.key for call in tools_of(world).calls] == [f"{run}//1"] * 2
-
-
-async def test_a_status_function_that_knows_the_call_spares_it(paying: tuple[World, Bank, str]) -> None:
-    world, bank, run = paying
-    tools = tools_of(world)
-    tools.effects = {"pay": EffectRules(idempotent=True, status=True)}
-    tools.answers = {"pay": CarriedOut(ToolOutcome(True, "receipt 7"))}
-    other = await taken_over(world)
-    assert (await other.wait("default", run)).outcome == "completed"
-    assert (bank.booked, [asked.key for asked in tools.asked]) == ({f"{run}//1": 1}, [f"{run}//1"])
-    assert world.model.requests[-1].messages[-1].content == "receipt 7"
-
-
-async def test_a_status_function_that_does_not_know_it_has_it_done(paying: tuple[World, Bank, str]) -> None:
-    world, bank, run = paying
-    tools = tools_of(world)
-    tools.effects = {"pay": EffectRules(status=True)}
-    tools.answers = {"pay": NotCarriedOut()}
-    other = await taken_over(world)
-    assert (await other.wait("default", run)).outcome == "completed"
-    assert bank.booked == {f"{run}//1": 2}
-
-
-@pytest.mark.parametrize(
-    ("choice", "content", "booked", "told"),
-    [
-        ("done", "receipt 9", 1, "receipt 9"),
-        ("done", "", 1, "It was carried out; its result is not known."),
-        ("again", "", 2, "receipt 1"),
-        (
-            "skip",
-            "",
-            1,
-            "Whether this call was carried out is not known. Do not call it again without asking the user.",
-        ),
-    ],
-)
-async def test_of_any_other_tool_a_person_decides(
-    paying: tuple[World, Bank, str], choice: str, content: str, booked: int, told: str
-) -> None:
-    """The run waits, carried by nobody; the choice stands in the journal, and the model is told what follows."""
-    world, bank, run = paying
-    other = await taken_over(world)
-    waiting = await other.wait("default", run)
-    assert (waiting.state, waiting.outcome, other.open_runs()) == ("waiting", None, 0)
-    (asked,) = waiting.decisions
-    assert (asked.about, asked.subject, asked.key, asked.default) == ("unknown_effect", "pay", f"{run}//1", "skip")
-    (row,) = await other.decisions("default", None, True, None, 10)
-    assert (row.run, row.id, row.about, row.choice, row.agent) == (run, asked.id, "unknown_effect", None, "helper")
-    assert await world.store.claim("third", (), 10, 0.0) == [], "what waits is nobody's to carry"
-    await other.steering.decide("default", run, asked.id, choice, by="key_1", note="I looked", content=content)
-    result = await other.wait("default", run)
-    assert (result.outcome, bank.booked) == ("completed", {f"{run}//1": booked})
-    assert world.model.requests[-1].messages[-1].content == told
-    (row,) = await other.decisions("default", run, False, None, 10)
-    assert (row.choice, row.decided_by) == (choice, "key_1")
-
-
-async def test_a_decision_is_made_once_and_among_its_choices(paying: tuple[World, Bank, str]) -> None:
-    world, _, run = paying
-    other = await taken_over(world)
-    (asked,) = (await other.wait("default", run)).decisions
-    with pytest.raises(InvalidRequest, match="'perhaps' is no choice here") as refused:
-        await other.steering.decide("default", run, asked.id, "perhaps", by="k")
-    assert refused.value.remedy == "Choose one of done, again, skip."
-    with pytest.raises(NotFound):
-        await other.steering.decide("default", run, "dec_0", "done", by="k")
-    await other.steering.decide("default", run, asked.id, "skip", by="k")
-    with pytest.raises(Conflict, match="is decided already"):
-        await other.steering.decide("default", run, asked.id, "done", by="k")
-    assert (await other.wait("default", run)).outcome == "completed"
-
-
-async def test_a_decision_that_nobody_makes_takes_its_default(paying: tuple[World, Bank, str]) -> None:
-    world, bank, run = paying
-    other = await taken_over(world)
-    (asked,) = (await other.wait("default", run)).decisions
-    (row,) = await other.decisions("default", run, True, None, 1)
-    await other.steering.expire(row)
-    result = await other.wait("default", run)
-    assert (result.outcome, bank.booked) == ("completed", {f"{run}//1": 1})
-    (row,) = await other.decisions("default", run, False, None, 1)
-    assert (row.id, row.choice, row.decided_by) == (asked.id, "skip", "")
-
-
-async def test_who_follows_a_run_sees_one_gapless_stream_over_servers_and_decisions(
-    paying: tuple[World, Bank, str],
-) -> None:
-    """From the first frame of the first server to the end on the second; positions rise without a hole in the text."""
-    world, _, run = paying
-    before = []
-    subscription = await world.runtime.subscribe("default", run)
-    while not before or before[-1].event != "tool.started":
-        before += await subscription.next(1.0) or []
-    other = await taken_over(world)
-    (asked,) = (await other.wait("default", run)).decisions
-    last = before[-1]
-    following = asyncio.ensure_future(drain(await other.subscribe("default", run, Cursor(last.epoch, last.pos))))
-    await asyncio.sleep(0)
-    await other.steering.decide("default", run, asked.id, "done", by="k")
-    async with asyncio.timeout(5):
-        frames = before + await following
-    kinds = [frame.event for frame in frames]
-    assert kinds[3:] == [
-        "model.finished", "tool.started", "run.started", "decision.requested", "decision.made", "run.started",
-        "tool.finished", "step.started", "text.delta", "model.finished", "run.finished",
-    ]  # fmt: skip
-    positions = [frame.pos for frame in frames]
-    assert positions == sorted(set(positions))
-    assert shown(frames) == "Paid."
 
 
 async def test_an_interactive_run_that_nobody_comes_back_to_is_cancelled(tmp_path: Path) -> None:
@@ -400,42 +210,6 @@ async def test_a_retry_begins_anew_and_a_fork_goes_on_from_a_step(tmp_path: Path
         await world.runtime.steering.fork("default", run, 3, request)
 
 
-async def test_a_call_that_ends_without_a_word_is_found_out_where_it_can_be(tmp_path: Path) -> None:
-    """A worker that dies in mid-payment: the status function is asked at once, and the model is told the truth."""
-
-    async def dies(invocation: ToolInvocation) -> ToolOutcome:
-        return ToolOutcome(False, "the worker died", "tool.worker_crashed")
-
-    tools = Tools(pay=dies)
-    tools.effects = {"pay": EffectRules(status=True)}
-    tools.answers = {"pay": CarriedOut(ToolOutcome(True, "receipt 3"))}
-    world = World(tmp_path, ScriptedModel(asks(PAY), answer("Paid.")), tools)
-    run = await world.start(background=True)
-    assert (await world.runtime.wait("default", run)).outcome == "completed"
-    (finished,) = [body for body in world.bodies if isinstance(body, ToolFinished)]
-    assert (finished.ok, finished.content, len(tools.calls)) == (True, "receipt 3", 1)
-
-
-async def test_several_unknown_effects_are_decided_one_by_one(tmp_path: Path) -> None:
-    """The run goes on with the last of them; what is known meanwhile stands."""
-    bank = Bank()
-    tools = Tools(pay=bank.pay)
-    world = World(tmp_path, ScriptedModel(asks(PAY, PAY), answer("Paid.")), tools)
-    run = await begun(world, "tool.started")
-    while len(bank.booked) < 2:
-        await asyncio.sleep(0.001)
-    other = await taken_over(world)
-    waiting = await other.wait("default", run)
-    assert [asked.key for asked in waiting.decisions] == [f"{run}//1", f"{run}//2"]
-    half = await other.steering.decide("default", run, waiting.decisions[0].id, "done", by="k")
-    assert (half.state, [asked.key for asked in half.decisions]) == ("waiting", [f"{run}//2"])
-    await other.steering.decide("default", run, waiting.decisions[1].id, "skip", by="k")
-    result = await other.wait("default", run)
-    assert (result.outcome, sorted(bank.booked.values())) == ("completed", [1, 1])
-    asked = [body for body in world.bodies if isinstance(body, DecisionRequested)]
-    assert len(asked) == 2
-
-
 async def test_a_run_that_is_ours_and_that_nobody_carries_is_found(tmp_path: Path) -> None:
     """The answer to an acceptance or a claim may be lost: what is seen twice in a row is gone on with."""
     world = World(tmp_path, ScriptedModel([hangs()], answer("Found.")))
@@ -495,28 +269,3 @@ async def test_a_reader_who_is_ahead_of_the_journal_waits_for_it(tmp_path: Path)
         "One two three.",
         [],
     )
-
-
-async def test_a_lost_call_is_not_asked_about_while_it_may_still_take_effect(
-    paying: tuple[World, Bank, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where other servers may live, "not carried out" counts only once the first call's time is over."""
-    world, bank, run = paying
-    tools = tools_of(world)
-    tools.effects = {"pay": EffectRules(status=True, timeout_s=0.05)}
-    tools.answers = {"pay": NotCarriedOut()}
-    monkeypatch.setattr("golive.runtime.effects.SETTLE_S", 0.0)
-    monkeypatch.setattr(world.store, "shared", True)
-    slept: list[float] = []
-    real = asyncio.sleep
-
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        await real(0)
-
-    monkeypatch.setattr("golive.runtime.effects.asyncio.sleep", sleep)
-    other = await taken_over(world)
-    assert (await other.wait("default", run)).outcome == "completed"
-    (waited,) = [seconds for seconds in slept if seconds]
-    assert 0.0 < waited <= 0.05
-    assert bank.booked == {f"{run}//1": 2}

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from golive.core.frames import Channel
 from golive.core.messages import Message, Opaque, ToolCall, Usage
@@ -399,8 +399,3 @@ def decode_body(event: Event) -> Body:
     for step in range(found, current):
         fields = _UPCASTS[event.kind, step](fields)
     return msgspec.convert(fields, BODIES[event.kind])
-
-
-def raw_body(event: Event) -> Raw:
-    """The body as it stands, for faces that hand it on."""
-    return Raw(event.body)

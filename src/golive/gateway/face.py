@@ -305,7 +305,8 @@ class Face:
             if data := streamed.frames(batch):
                 await exchange.write(data)
         if last is None or last.event != "run.finished":
-            return streamed.error(ModelCut("The run's stream broke off.", remedy="Ask for the run itself."))
+            broken = ModelCut("The run's stream broke off.", remedy="Ask for the run itself.")
+            return streamed.error(frames.failure or broken)
         result = _result(last.data)
         return streamed.run_end(result) if result.outcome in ANSWERED else streamed.failed_run(result)
 

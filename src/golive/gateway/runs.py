@@ -6,7 +6,7 @@ from msgspec import Meta, Raw, Struct
 
 from golive.config.schema import ServerConfig
 from golive.core.errors import InvalidRequest
-from golive.core.events import Event, OnDisconnect, Outcome, State, raw_body
+from golive.core.events import Event, OnDisconnect, Outcome, State
 from golive.core.frames import Cursor
 from golive.core.messages import ImagePart, Message, TextPart
 from golive.core.words import LANGUAGE
@@ -244,7 +244,7 @@ class RunFaces:
 
 
 def _journal_event(event: Event) -> JournalEvent:
-    return JournalEvent(event.seq, event.epoch, event.branch, event.at, event.kind, raw_body(event))
+    return JournalEvent(event.seq, event.epoch, event.branch, event.at, event.kind, Raw(event.body))
 
 
 def query_params(query: type[Struct]) -> tuple[Param, ...]:

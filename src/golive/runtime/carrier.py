@@ -139,6 +139,7 @@ class Carrier:
         state = live.journal.state
         self.live[state.tenant, state.run] = live
         self._tasks.start(self._carry(live, loop, deadline, turn), live.run)
+        self._store.nudge(state.tenant, state.run)  # who follows its journal, follows it live from now on
 
     async def take_over(self, lease: Lease, before: Callable[[RunState], Sequence[Body]] = lambda _: ()) -> None:
         """Goes on with a run that this process has just taken the lease of.

@@ -8,7 +8,7 @@ import asyncio
 
 from golive.core.clock import Clock
 from golive.core.deadline import Deadline
-from golive.core.errors import InternalError, ToolTimeout, WorkerCrashed
+from golive.core.errors import InternalError, ToolNotBegun, ToolTimeout, WorkerCrashed
 from golive.core.events import DecisionMade, DecisionRequested, ToolFinished, ToolStarted
 from golive.core.messages import ToolCall
 from golive.core.tasks import Tasks, uncancelled
@@ -25,6 +25,8 @@ UNDO_S = 30.0
 """How long effects may take to be taken back, all together; the run's own time may be over by then."""
 SETTLE_S = 2.0
 """How long after its time a call may still be under way: its worker is told to stop it, and killed if it does not."""
+HOLD_LOOK_S = 0.1
+"""How often it is looked whether this server surely holds the run again."""
 _UNSURE = frozenset({ToolTimeout.code, WorkerCrashed.code})
 """Failures that leave open whether the tool had done its work."""
 _NOT_KNOWN = "tool.unknown_outcome"
@@ -170,7 +172,17 @@ class Effects:
         return ToolOutcome(False, _SKIPPED, _NOT_KNOWN)
 
     async def _begin(self, effect: Effect) -> ToolOutcome:
-        return await self._agent.toolset.call(self._invocation(effect), self._deadline)
+        """The call; again, where it waited until our hold on the run was no longer sure, once it is sure again."""
+        while True:
+            outcome = await self._agent.toolset.call(self._invocation(effect), self._deadline)
+            if outcome.error_code != ToolNotBegun.code or not self._deadline.remaining(self._clock):
+                return outcome
+            while self._unsure() and self._deadline.remaining(self._clock):  # noqa: ASYNC110 - a beat may bring it back
+                await asyncio.sleep(HOLD_LOOK_S)
+
+    def _unsure(self) -> bool:
+        """Whether another server may be carrying the run by now."""
+        return self._place.begin_by() <= self._clock.monotonic()
 
     def _ask(self, effect: Effect) -> None:
         if any(asked.key == effect.key for asked in self._state.undecided.values()):

@@ -62,7 +62,7 @@ class Holding:
 
     def begin_by(self) -> float:
         """Until when, on the clock's monotonic scale, this server surely holds its runs."""
-        return self._safe_until
+        return self._safe_until if self._store.shared else math.inf
 
     async def start(self) -> None:
         """Makes the hold known, and ends that of predecessors where there can be no other server.

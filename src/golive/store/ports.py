@@ -373,6 +373,10 @@ class Store(Protocol):
         """Returns when the run has events behind `after_seq`, or the time is over; maybe sooner."""
         ...
 
+    def nudge(self, tenant: str, run: str) -> None:
+        """Wakes whoever waits in this process for that run to change."""
+        ...
+
     async def generation(self) -> int:
         """Rises with each restored backup."""
         ...

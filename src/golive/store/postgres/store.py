@@ -3,6 +3,7 @@
 Puts flusher, pools, tenants and waiters together and keeps `store.ports.Store`.
 """
 
+import sys
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -170,6 +171,10 @@ class PostgresStore(Store):
     async def changed(self, tenant: str, run: str, after_seq: int, timeout_s: float) -> None:
         """See `Store.changed`: notified where possible, and by a poll within a quarter of a second otherwise."""
         await self._waiting.wait(tenant, run, after_seq, timeout_s)
+
+    def nudge(self, tenant: str, run: str) -> None:
+        """See `Store.nudge`."""
+        self._waiting.tell(tenant, run, sys.maxsize)
 
     async def generation(self) -> int:
         """Rises with each restored backup."""

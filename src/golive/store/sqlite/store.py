@@ -179,6 +179,10 @@ class SqliteStore(Store):
 
         await self._waiters.wait((tenant, run), timeout_s, already)
 
+    def nudge(self, tenant: str, run: str) -> None:
+        """See `Store.nudge`."""
+        self._waiters.tell((tenant, run))
+
     async def generation(self) -> int:
         """Rises with each restored backup."""
         return await self.read(lambda connection: int(connection.execute(_GENERATION).fetchone()[0]))

@@ -29,7 +29,8 @@ _DAMAGED = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB"})
 
 
 class Restored(Struct, frozen=True):
-    """What was done. `of`: what the backup held; `replaced`: how many runs were there before, None: no store was."""
+    """What was done. `of`: what the backup held; `replaced`: how many runs were there before, None: no store was;
+    `aside`: where the damaged file is that was there."""
 
     where: str
     of: Backup
@@ -37,6 +38,7 @@ class Restored(Struct, frozen=True):
     generation: int
     open_runs: int
     replaced: int | None
+    aside: str = ""
 
 
 class _Before(Struct, frozen=True):
@@ -45,6 +47,7 @@ class _Before(Struct, frozen=True):
     generation: int = 0
     control_version: int = 0
     runs: int | None = None
+    aside: str = ""
 
 
 def restore(path: Path, target: Database, clock: Clock, progress: Progress, *, force: bool = False) -> Restored:
@@ -69,7 +72,7 @@ def restore(path: Path, target: Database, clock: Clock, progress: Progress, *, f
                 _replace_file(ready, target, progress)
             else:
                 _replace_rows(ready, target, connection, progress)
-    return Restored(target.name, backup, schema.VERSION, generation, open_runs, before.runs)
+    return Restored(target.name, backup, schema.VERSION, generation, open_runs, before.runs, before.aside)
 
 
 def _examined(path: Path) -> Backup:
@@ -129,7 +132,7 @@ def _before(target: Database, connection: Connection | None, force: bool) -> _Be
     for ending in ("", "-wal", "-shm"):
         with suppress(FileNotFoundError):
             os.replace(target.where + ending, f"{target.where}.damaged{ending}")
-    return _Before()
+    return _Before(aside=f"{target.where}.damaged")
 
 
 def _looked(target: Database, connection: Connection, force: bool) -> _Before:
