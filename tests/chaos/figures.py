@@ -2,11 +2,13 @@
 
 from collections import Counter
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.chaos.evidence import Evidence
 
 Spread = dict[str, float]
+FREEZE_S = 6.0
+"""Longest time that a replica is frozen."""
 
 
 def spread(values: list[float]) -> Spread:
@@ -50,22 +52,60 @@ def restarts(found: Evidence) -> dict[str, list[float]]:
     return found_times
 
 
-def takeovers(found: Evidence) -> list[float]:
-    """Several replicas: seconds from the death of a run's carrier to the first event under the next epoch.
+class Change(NamedTuple):
+    """A run that went from one holder to another: `died` is the former's end, `went_on` the latter's first event."""
 
-    Who carried it is not asked: of all deaths between the two events the first counts, so that this is too long rather
-    than too short.
-    """
-    times = []
-    downs = sorted(down.at for down in found.downs)
+    former: str
+    latter: str
+    died: float
+    went_on: float
+
+
+def changes(found: Evidence) -> list[Change]:
+    """Every change of holders whose former was killed, frozen or drained; `run.started` names the holders."""
+    seen = []
     for events in found.journals.values():
-        for before, after in pairwise(events):
-            if before["epoch"] == after["epoch"] or before["kind"] == "decision.requested":
-                continue
-            died = [at for at in downs if before["at"] - 1.0 <= at <= after["at"]]
-            if died:
-                times.append(after["at"] - died[0])
+        begun = [event for event in events if event["kind"] == "run.started"]
+        for before, after in pairwise(begun):
+            former, latter = (event["body"]["holder"].partition("/")[0] for event in (before, after))
+            span = [down for down in found.downs if down.replica == former and before["at"] < down.at <= after["at"]]
+            died = [down.at for down in span if down.how != "freeze"][:1] or [down.at for down in span][-1:]
+            if died and not _waited(events, before["seq"], after["seq"], died[0]):
+                seen.append(Change(former, latter, died[0], after["at"]))
+    return seen
+
+
+def _waited(events: list[dict[str, Any]], first: int, last: int, died: float) -> bool:
+    """Whether the run was at rest in between: it waited for a person, and not for another holder."""
+    between = [event for event in events if first < event["seq"] < last]
+    return any(event["kind"].startswith("decision.") for event in between if event["at"] >= died) or (
+        bool(between) and between[-1]["kind"] == "decision.requested"
+    )
+
+
+def takeovers(found: Evidence) -> dict[str, list[float]]:
+    """Seconds from a holder's end to the next one's first event: by another replica, or by its own successor.
+
+    By another counts only where one was there all the time: with all of them dead or frozen nobody can.
+    """
+    times: dict[str, list[float]] = {"takeover_by_another": [], "takeover_by_its_successor": []}
+    for change in changes(found):
+        took_s = change.went_on - change.died
+        if change.former == change.latter:
+            times["takeover_by_its_successor"].append(took_s)
+        elif _there(found, change.latter, change.died, change.went_on):
+            times["takeover_by_another"].append(took_s)
     return times
+
+
+def _there(found: Evidence, replica: str, since: float, until: float) -> bool:
+    """Whether a replica answered all that time."""
+    ready = any(start.replica == replica and start.ready_at <= since for start in found.starts)
+    starting = any(
+        start.replica == replica and start.exec_at < until and start.ready_at > since for start in found.starts
+    )
+    fell = any(down.replica == replica and since - FREEZE_S < down.at < until for down in found.downs)
+    return ready and not starting and not fell
 
 
 def told_failed_but_done(found: Evidence) -> Counter[str]:
@@ -129,4 +169,4 @@ def figures(found: Evidence) -> dict[str, Any]:
 
 def times(found: Evidence) -> dict[str, list[float]]:
     """All times of a round, seconds; over several rounds they are put together before a spread is taken."""
-    return restarts(found) | ({"takeover": takeovers(found)} if found.store == "postgres" else {})
+    return restarts(found) | (takeovers(found) if found.store == "postgres" else {})

@@ -162,8 +162,16 @@ class Abilities(NamedTuple):
         return cls(frozenset(server), frozenset(tools))
 
 
-def write_project(root: Path, abilities: Abilities, provider: str, store: str, ledger_port: int) -> None:
-    """Writes golive.toml and the agents `clerk` (with tools) and `talk`."""
+DECLARED = (("pay", "idempotent", "true"), ("note", "idempotent", "true"), ("mail", "status", '"mail_status"'))
+"""What agent.toml says of the tools, rightly; nobody can tell of a fax, so a person is asked."""
+FALSELY = (*DECLARED[:2], ("mail", "idempotent", "true"), ("fax", "idempotent", "true"))
+"""What it would say if somebody erred: the outside world repeats mails and faxes."""
+
+
+def write_project(
+    root: Path, abilities: Abilities, provider: str, store: str, ledger_port: int, *, falsely: bool = False
+) -> None:
+    """Writes golive.toml and the agents `clerk` (with tools) and `talk`; `falsely`: to see that it is found out."""
     server = f"lease_s = {LEASE_S:g}\n" if "lease_s" in abilities.server else ""
     (root / "golive.toml").write_text(GOLIVE.format(server=server, store=store, provider=provider))
     for name, model in (("clerk", "sim-clerk"), ("talk", "sim-talk")):
@@ -174,11 +182,9 @@ def write_project(root: Path, abilities: Abilities, provider: str, store: str, l
         if name == "clerk":
             tools = TOOLS.format(port=ledger_port)
             text += "".join(
-                f'\n[tools.{tool}]\n{setting} = {value}\n'
-                for tool, setting, value in (
-                    ("pay", "idempotent", "true"), ("note", "idempotent", "true"), ("mail", "status", '"mail_status"'),
-                )
+                f"\n[tools.{tool}]\n{setting} = {value}\n"
+                for tool, setting, value in (FALSELY if falsely else DECLARED)
                 if setting in abilities.tools
-            )  # fmt: skip
+            )
             (folder / "tools.py").write_text(tools)
         (folder / "agent.toml").write_text(text)

@@ -36,6 +36,8 @@ class Plan:
     store: StoreKind = "sqlite"
     clients: int = 40
     """Runs open at once."""
+    falsely: bool = False
+    """The agent declares what is not true of its tools, so that effects are repeated: something must be found."""
 
 
 @dataclass
@@ -62,7 +64,7 @@ async def play(plan: Plan, root: Path, python: Path, *, keep: bool = False) -> O
     monkey = Monkey(stage, plan.seed)
     found, error = Evidence(plan.store), ""
     try:
-        await stage.build()
+        await stage.build(falsely=plan.falsely)
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True)) as http:
             try:
                 found = await _act(plan, stage, monkey, http)

@@ -62,8 +62,8 @@ class Stage:
         self._postgres: Any = None
         self._mounted = False
 
-    async def build(self) -> None:
-        """Starts everything, the servers last."""
+    async def build(self, *, falsely: bool = False) -> None:
+        """Starts everything, the servers last; `falsely`: see `project.py`."""
         shutil.rmtree(self.root, ignore_errors=True)
         self.root.mkdir(parents=True)
         provider = await helper("golive.sim", "--until-stdin-closes", "--seed", str(self.seed))
@@ -76,7 +76,8 @@ class Stage:
         await self.to_provider.start()
         abilities = Abilities.of(self.python)
         urls = [self._on_disk()] if self.store == "sqlite" else await self._on_postgres()
-        write_project(self.root, abilities, f"http://127.0.0.1:{self.to_provider.port}/v1", urls[0], self.ledger_port)
+        provided = f"http://127.0.0.1:{self.to_provider.port}/v1"
+        write_project(self.root, abilities, provided, urls[0], self.ledger_port, falsely=falsely)
         command = [str(self.python), "-m", "golive.cli.main"]
         environ = {name: value for name, value in os.environ.items() if not name.startswith(GONE)}
         for number, url in enumerate(urls, 1):

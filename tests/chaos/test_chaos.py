@@ -32,6 +32,17 @@ async def test_the_wheel_survives_chaos(tmp_path: Path, store: str, runs: int, k
     _is_well(await play(plan, tmp_path / "stage", installed()), kills)
 
 
+@pytest.mark.long
+async def test_effects_that_are_repeated_are_found(tmp_path: Path) -> None:
+    """An agent that calls its mails and faxes idempotent, which they are not, sends some twice; payments have a key."""
+    plan = Plan(seed=4, runs=120, kills=15, falsely=True)
+    outcome = await play(plan, tmp_path / "stage", Path(sys.executable))
+    twice = {what.split()[0] for rule, _, what in outcome.findings if rule == "twice"}
+    assert twice
+    assert twice <= {"mail", "fax"}
+    assert {rule for rule, _, _ in outcome.findings} == {"twice"}
+
+
 def test_rounds_share_runs_and_kills() -> None:
     """Every run and kill is in one round, and each round has a seed of its own."""
     rounds = split(Plan(seed=5, runs=1_000, kills=120, store="postgres"), 50)

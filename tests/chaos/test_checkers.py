@@ -204,7 +204,7 @@ def test_a_reset_behind_another_takes_that_one_back_too() -> None:
 
 
 def test_times_are_taken_from_the_journals() -> None:
-    """From exec and from ready to the first event written after; from a death to the first event of the next epoch."""
+    """From exec and from ready to the first event that is written after."""
     found = evidence()
     events = found.journals[RUN]
     events[-3]["at"], events[-2]["at"] = 120.0, 130.0
@@ -216,8 +216,38 @@ def test_times_are_taken_from_the_journals() -> None:
         "first_event_after_exec": [4.0],
         "first_event_after_ready": [3.0],
     }
-    events[-3]["epoch"] = 1
-    assert takeovers(found) == [5.0]
+
+
+def _handed_on(latter: str, *downs: Down) -> Evidence:
+    """A run that r1 carried to 110, and another holder from 116 on."""
+    found = evidence()
+    found.store = "postgres"
+    begun = [
+        {**event("run.started", holder=f"{name}/srv_{at}"), "at": at} for name, at in (("r1", 100.5), (latter, 116.0))
+    ]
+    found.journals[RUN][1:1] = begun[:1]
+    found.journals[RUN][-2:-2] = begun[1:]
+    for seq, one in enumerate(found.journals[RUN], 1):
+        one["seq"] = seq
+    found.starts = [Start("r1", 90.0, 91.0), Start("r2", 90.0, 91.0)]
+    found.downs = list(downs)
+    return found
+
+
+def test_a_takeover_is_timed_from_the_holders_end() -> None:
+    """By another replica that was there all the time, and by the successor of the dead."""
+    killed = Down("r1", "kill", 112.0)
+    assert takeovers(_handed_on("r2", killed, Down("r3", "kill", 111.0)))["takeover_by_another"] == [4.0]
+    assert takeovers(_handed_on("r1", killed))["takeover_by_its_successor"] == [4.0]
+    assert takeovers(_handed_on("r2", killed, Down("r2", "freeze", 113.0)))["takeover_by_another"] == []
+    assert takeovers(_handed_on("r2", Down("r1", "freeze", 113.0)))["takeover_by_another"] == [3.0]
+
+
+def test_time_spent_waiting_for_a_person_is_no_takeover() -> None:
+    """A run at rest is taken over by nobody."""
+    found = _handed_on("r2", Down("r1", "kill", 112.0))
+    found.journals[RUN][-4] |= {"kind": "decision.requested", "at": 111.0}
+    assert takeovers(found)["takeover_by_another"] == []
 
 
 def test_money_for_nothing_is_counted() -> None:
