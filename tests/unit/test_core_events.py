@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from golive.core import events
-from golive.core.events import BODIES, Body, Event, TextBlock, decode_body, encode_body, raw_body
+from golive.core.events import BODIES, Body, Event, TextBlock, decode_body, encode_body
 from golive.core.messages import Message, ToolCall, Usage
 
 USAGE = Usage(10, 2, 3, 1)
@@ -134,11 +134,6 @@ def test_an_unknown_kind_is_a_key_error() -> None:
     """Only the caller knows whether an unknown kind may be skipped."""
     with pytest.raises(KeyError):
         decode_body(_event("run.invented", b"{}"))
-
-
-def test_a_raw_body_is_the_body() -> None:
-    """Faces that hand a body on do not pay for decoding it."""
-    assert bytes(raw_body(_event("run.started", b'{"holder":"h"}'))) == b'{"holder":"h"}'
 
 
 class _Third(Body, frozen=True):

@@ -1,5 +1,6 @@
-"""`golive runs`: list, show, tail, cancel."""
+"""`golive runs`: list, show, tail, cancel, resume, retry, fork, decide."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlencode
 
@@ -14,7 +15,7 @@ from golive.cli.show import Column, json_text, moment, note, table
 from golive.core.events import Outcome, State
 from golive.core.money import usd_text
 
-app = typer.Typer(no_args_is_help=True, help="List, show, follow and cancel runs.")
+app = typer.Typer(no_args_is_help=True, help="List, show, follow and steer runs.")
 RunArgument = Annotated[str, typer.Argument(help="The run's id.")]
 
 PAGE = 200
@@ -160,6 +161,9 @@ def tail(
 def cancel(
     run: RunArgument,
     reason: Annotated[str, typer.Option(help="Why; the user is shown it.")] = "",
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Have taken back what its tools did, where they say how.")
+    ] = False,
     config: ConfigOption = None,
     url: UrlOption = None,
     key: KeyOption = None,
@@ -167,16 +171,81 @@ def cancel(
 ) -> None:
     """End a run; its text so far stays. A run that has ended already stays as it is."""
 
+    _told(_posted(run, "cancel", {"reason": reason, "undo": undo}, config, url, key), as_json)
+
+
+@app.command()
+def resume(
+    run: RunArgument,
+    config: ConfigOption = None,
+    url: UrlOption = None,
+    key: KeyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Go on with a run at the server that is asked, whoever holds it: for a run whose server hangs."""
+    _told(_posted(run, "resume", {}, config, url, key), as_json)
+
+
+@app.command()
+def retry(
+    run: RunArgument,
+    config: ConfigOption = None,
+    url: UrlOption = None,
+    key: KeyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Begin a new run in the background with the same input, agent and conversation."""
+    _told(_posted(run, "retry", {}, config, url, key), as_json)
+
+
+@app.command()
+def fork(
+    run: RunArgument,
+    step: Annotated[int, typer.Option(help="The first of the run's steps that is made anew.", min=1)],
+    config: ConfigOption = None,
+    url: UrlOption = None,
+    key: KeyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Begin a new run in the background that knows what this one knew before a step; no tool is called again."""
+    _told(_posted(run, "fork", {"step": step}, config, url, key), as_json)
+
+
+@app.command()
+def decide(
+    run: RunArgument,
+    decision: Annotated[str, typer.Argument(help="The decision's id; `golive decisions` lists them.")],
+    choice: Annotated[str, typer.Argument(help="One of its choices.")],
+    note: Annotated[str, typer.Option(help="Why; kept in the run's journal.")] = "",
+    content: Annotated[
+        str, typer.Option(help="Where a call is said to be done: what the model is told of its result.")
+    ] = "",
+    config: ConfigOption = None,
+    url: UrlOption = None,
+    key: KeyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a choice that a run waits for; it goes on at once."""
+    body = {"choice": choice, "note": note, "content": content}
+    _told(_posted(run, f"decisions/{quote(decision, safe='')}", body, config, url, key), as_json)
+
+
+def _posted(
+    run: str, what: str, body: dict[str, Any], config: Path | None, url: str | None, key: str | None
+) -> dict[str, Any]:
     async def ask() -> dict[str, Any]:
         async with connected(config, url, key) as client:
-            answer: dict[str, Any] = await client.call("POST", f"{_path(run)}/cancel", {"reason": reason})
+            answer: dict[str, Any] = await client.call("POST", f"{_path(run)}/{what}", body)
             return answer
 
-    answer = run_to_end(ask())
+    return run_to_end(ask())
+
+
+def _told(answer: dict[str, Any], as_json: bool) -> None:
     if as_json:
         json_text(answer)
-        return
-    typer.echo(f"{answer['run']} {answer['outcome'] or answer['state']}")
+    else:
+        typer.echo(f"{answer['run']} {answer['outcome'] or answer['state']}")
 
 
 def _path(run: str) -> str:

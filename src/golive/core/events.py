@@ -81,9 +81,8 @@ class RunAccepted(Body, frozen=True):
     schedule: str = ""
     """The schedule that began the run; "": somebody asked for it."""
     retry_of: str = ""
-    """The run whose input this one was given anew."""
     forked_from: str = ""
-    """The run whose messages, up to one of its steps, this one begins with."""
+    """The run whose messages up to one of its steps this one begins with; `retry_of`: whose input it was given."""
 
 
 class RunStarted(Body, frozen=True):
@@ -326,7 +325,7 @@ class CancelRequested(Body, frozen=True):
 
 
 class AlarmRaised(Body, frozen=True):
-    """Something an operator must see, such as tokens without a price (`alarm` = "price.missing")."""
+    """Something an operator must see; `alarm` such as "price.missing" (tokens without a price)."""
 
     kind = "alarm.raised"
     alarm: str
@@ -364,7 +363,7 @@ BODIES: dict[str, type[Body]] = {
 
 Upcast = Callable[[dict[str, Any]], dict[str, Any]]
 _UPCASTS: dict[tuple[str, int], Upcast] = {}
-"""(kind, format it reads) -> the same body one format later; applied in turn until the present format is reached."""
+"""(kind, format it reads) -> the same body one format later; applied until the present format is reached."""
 
 _encoder = msgspec.json.Encoder()
 _decoders = {kind: msgspec.json.Decoder(body) for kind, body in BODIES.items()}
