@@ -21,6 +21,7 @@ from golive.core.ids import Ids
 from golive.core.tasks import Tasks
 from golive.gateway.outward import outward_faces
 from golive.gateway.server import Gateway
+from golive.gateway.store_face import StoreFace
 from golive.guards.redact import Redactor
 from golive.models.gate import Gate
 from golive.models.plane import ModelPlane
@@ -260,8 +261,11 @@ class Server:
             log=self.log,
             clock=self._clock,
             ids=self.ids,
-            further=outward_faces(
-                self.outward, self.runtime, self.store, lambda: self.loaded.config, self._clock, self.ids
+            further=(
+                *outward_faces(
+                    self.outward, self.runtime, self.store, lambda: self.loaded.config, self._clock, self.ids
+                ),
+                StoreFace(self.store),
             ),
         )
 

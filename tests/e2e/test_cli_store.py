@@ -5,6 +5,8 @@ import os
 import signal
 import sqlite3
 import stat
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 from tests.e2e.cli_kit import Project, new_project
 from tests.unit import postgres_kit
 
+ROLES = ("operator", "user")
 DATABASE = ".golive/golive.db"
 
 
@@ -87,6 +90,23 @@ def test_what_needs_servers_to_be_gone_says_so(project: Project, server: Any) ->
     done = project.golive("store", "migrate", "--to", "5")
     assert (done.code, f"process {server.pid}" in done.err) == (1, True)
     assert one(project, "SELECT max(version) FROM schema_version") == 6
+
+
+def test_a_server_tells_which_schema_it_knows(project: Project) -> None:
+    """And the generation, which a restore raises; a user's key does not see it."""
+    project.ok("store", "backup", "b.db")
+    project.ok("store", "restore", "b.db", "--force")
+    operator, user = (project.ok("keys", "create", "--name", role, "--role", role).strip() for role in ROLES)
+    with project.serve() as process:
+        assert process.stdout is not None
+        url = json.loads(process.stdout.readline())["url"] + "/v1/store"
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {operator}"})
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            told = json.loads(answer.read())
+        assert told == {"kind": "sqlite", "server_schema": 6, "generation": 2, "shared": False}
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {user}"})
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(request, timeout=20)
 
 
 def test_a_store_is_restored_after_a_crash_and_served_again(project: Project) -> None:

@@ -146,7 +146,9 @@ def restore(
         return
     held = ", ".join(f"{rows} {table}" for table, rows in done.of.rows.items())
     typer.echo(f"{done.where}: restored {file} ({held}); generation {done.generation}, schema {done.schema}")
-    if done.replaced is not None:
+    if done.aside:
+        note(f"The damaged file is kept as {done.aside}.")
+    if done.replaced:
         note(f"What was there before ({count(done.replaced, 'run')}) is gone.")
     note(f"{count(done.open_runs, 'run')} to be carried on by the next server; those with effects ask a person first.")
     note("Keys are those of the backup: revoke again what was revoked since (golive keys list).")
