@@ -239,7 +239,7 @@ class Server:
             store=self.store, tenant=DEFAULT_TENANT, config=lambda: self.loaded.config, result=result_of,
             start=lambda request, run: self.runtime.start(request, run),  # noqa: PLW0108 - made later
             transport=HttpTransport(), resolve=self._resolve, redact=self._redactor.text, clock=self._clock,
-            chance=self._chance, ids=self.ids, metrics=self.metrics, log=self.log,
+            chance=self._chance, ids=self.ids, metrics=self.metrics.outward, log=self.log,
         )  # fmt: skip
 
     def _new_gateway(self) -> Gateway:

@@ -44,7 +44,7 @@ class World:
         """Another server begins, with settings of its own where some are given."""
         mine = schedules or self.schedules
         made = Scheduler(
-            store=self.tenant, start=self.start, schedules=lambda: mine, clock=self.clock, metrics=self.metrics,
+            store=self.tenant, start=self.start, schedules=lambda: mine, clock=self.clock, metrics=self.metrics.outward,
             log=self.log,
         )  # fmt: skip
         made.start()

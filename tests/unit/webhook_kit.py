@@ -106,7 +106,7 @@ class World:
         post = Post(self.receivers, self.secrets.__getitem__, lambda text: text, self.clock)
         return Sender(
             store=self.store, post=post, webhooks=lambda: self.webhooks, clock=self.clock, chance=SeededChance(1),
-            metrics=self.metrics, log=self.log,
+            metrics=self.metrics.outward, log=self.log,
         )  # fmt: skip
 
     async def put(self, *targets: str) -> list[str]:

@@ -20,7 +20,7 @@ from golive.runtime.state import RunState
 from golive.runtime.webhooks import Sender
 from golive.store.ports import Store
 from golive.telemetry.logs import Log
-from golive.telemetry.metrics import Metrics
+from golive.telemetry.outward import OutwardMetrics
 
 COUNT_S = 15.0
 """How often the oldest message of each webhook is looked up, for the metric."""
@@ -32,7 +32,7 @@ class Outward:
     def __init__(
         self, *, store: Store, tenant: str, config: Callable[[], GoliveConfig], start: Start,
         result: Callable[[RunState], RunResult], transport: Transport, resolve: Callable[[str], str],
-        redact: Callable[[str], str], clock: Clock, chance: Chance, ids: Ids, metrics: Metrics, log: Log,
+        redact: Callable[[str], str], clock: Clock, chance: Chance, ids: Ids, metrics: OutwardMetrics, log: Log,
     ) -> None:  # fmt: skip
         """Takes what it uses; nothing is begun yet.
 

@@ -21,7 +21,7 @@ from golive.core.tasks import Tasks
 from golive.runtime.api import RunRequest
 from golive.store.ports import ScheduleRow, TenantStore
 from golive.telemetry.logs import Log
-from golive.telemetry.metrics import Metrics
+from golive.telemetry.outward import OutwardMetrics
 from golive.tenants.authorize import Principal
 
 LATE_S = 60.0
@@ -42,7 +42,7 @@ class Scheduler:
     """All schedules of one tenant, in one server."""
 
     def __init__(
-        self, *, store: TenantStore, start: Start, schedules: Schedules, clock: Clock, metrics: Metrics, log: Log
+        self, *, store: TenantStore, start: Start, schedules: Schedules, clock: Clock, metrics: OutwardMetrics, log: Log
     ) -> None:
         """`schedules`: those there are now, by name."""
         self._store = store

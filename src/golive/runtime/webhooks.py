@@ -18,7 +18,7 @@ from golive.core.tasks import Tasks, uncancelled
 from golive.runtime.post import GOOD_BYE_S, Attempt, Post
 from golive.store.ports import Delivery, Store
 from golive.telemetry.logs import Log
-from golive.telemetry.metrics import Metrics
+from golive.telemetry.outward import OutwardMetrics
 
 AT_ONCE = 8
 """Messages under way to one webhook."""
@@ -45,7 +45,15 @@ class Sender:
     """All lines of one server."""
 
     def __init__(
-        self, *, store: Store, post: Post, webhooks: Webhooks, clock: Clock, chance: Chance, metrics: Metrics, log: Log
+        self,
+        *,
+        store: Store,
+        post: Post,
+        webhooks: Webhooks,
+        clock: Clock,
+        chance: Chance,
+        metrics: OutwardMetrics,
+        log: Log,
     ) -> None:
         """`webhooks`: those there are now, by name."""
         self._store = store

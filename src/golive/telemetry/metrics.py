@@ -5,7 +5,7 @@ bodies that became durable. Texts from outside (a model's name in a request) bec
 per family; configured targets have theirs beyond it, and a name that no provider knows gets none.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -25,7 +25,8 @@ from golive.core.events import (
     ToolFinished,
 )
 from golive.core.messages import Usage
-from golive.telemetry.series import Counters, Gauge, Gauges, Histograms, Labels
+from golive.telemetry.outward import OutwardMetrics
+from golive.telemetry.series import Counters, Gauge, Histograms, Labels
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 MAX_SERIES = 2_000
@@ -36,7 +37,6 @@ _NO_MODEL = frozenset({ModelNotFound.code, ModelIncapable.code})
 
 _RUN_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
 _FIRST_TOKEN_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3, 5, 10, 20)
-_LATE_SECONDS = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3_600, 21_600, 86_400)
 _HTTP_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
@@ -84,21 +84,7 @@ class Metrics:
         self._breaker_moves = self._counters(
             "golive_breaker_changes", "Changes of circuit breakers, by the state entered", ("target", "state")
         )
-        self._deliveries = self._counters(
-            "golive_webhook_deliveries", "Attempts to tell a webhook, by result (sent, failed, dead)",
-            ("webhook", "result"),
-        )  # fmt: skip
-        self._oldest_due = Gauges(
-            "golive_webhook_oldest_due_seconds", "Age of the oldest message that a webhook has not taken", ("webhook",)
-        )
-        self.registry.register(self._oldest_due)
-        self._scheduled = self._counters(
-            "golive_scheduled_runs", "Times of schedules, by what came of them (begun, missed, delayed, failed)",
-            ("schedule", "result"),
-        )  # fmt: skip
-        self._lateness = self._histograms(
-            "golive_schedule_lateness_seconds", "From the time of a schedule to its run", ("schedule",), _LATE_SECONDS
-        )
+        self.outward = OutwardMetrics(self.registry)
         self._open = Gauge("golive_open_runs", "Runs not finished", open_runs)
         self.registry.register(self._open)
         self._breakers = Gauge("golive_breakers_not_closed", "Circuit breakers that are open or half-open", lambda: 0)
@@ -140,20 +126,6 @@ class Metrics:
     def follow_breakers(self, not_closed: Callable[[], int]) -> None:
         """Sets where the number of breakers that are not closed is read whenever metrics are."""
         self._breakers.read = not_closed
-
-    def follow_due(self, ages: Callable[[], Mapping[Labels, float]]) -> None:
-        """Sets where the age of each webhook's oldest due message is read whenever metrics are."""
-        self._oldest_due.read = ages
-
-    def delivery(self, webhook: str, result: str) -> None:
-        """An attempt to tell a webhook something came to `result`."""
-        self._deliveries.add(1, (webhook, result))
-
-    def scheduled(self, schedule: str, result: str, late_s: float | None = None) -> None:
-        """A time of a schedule came to `result`; of a run that was begun, so long after that time."""
-        self._scheduled.add(1, (schedule, result))
-        if late_s is not None:
-            self._lateness.observe(max(0.0, late_s), (schedule,))
 
     def breaker(self, target: str, state: str) -> None:
         """A target's circuit breaker entered `state`."""
