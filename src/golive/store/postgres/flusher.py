@@ -44,6 +44,9 @@ PATIENCE_S = 8.0
 LOCKED_OUT_S = 1.0
 """The same once that was in vain, until there is a connection again: what queued up has waited already."""
 
+DOUBT_S = 0.1
+"""How long after an attempt to connect those wait for the next one who cannot be told anything before."""
+
 CLOSE_S = 5.0
 """How long closing waits for a database that is gone, to learn whether what was sent stands."""
 
@@ -143,6 +146,8 @@ class Flusher:
             except StoreError as error:
                 self._patience_s = LOCKED_OUT_S
                 left = self._locked_out(left, error)
+                if left:
+                    await asyncio.sleep(DOUBT_S)
                 continue
             self._patience_s = PATIENCE_S
             try:
