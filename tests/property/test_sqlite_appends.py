@@ -13,7 +13,7 @@ from golive.core.clock import SystemClock
 from golive.core.errors import Conflict, Fenced
 from golive.core.events import Event
 from golive.core.tasks import Tasks
-from golive.store.ports import Lease, LedgerEntry, RunView
+from golive.store.ports import Lease, LedgerEntry, RunView, Store
 from golive.store.sqlite import SqliteStore
 
 RUNS = ("run_a", "run_b", "run_c")
@@ -62,16 +62,16 @@ class Model:
         return None
 
 
-def prepared(model: Model, number: int, act: tuple[Any, ...]) -> tuple[Lease, int, list[Event], RunView, int]:
+def prepared(model: Model, number: int, act: tuple[Any, ...], of: str) -> tuple[Lease, int, list[Event], RunView, int]:
     _, run, epoch_off, seq_off, count = act
     epoch, seq = model.at.get(run, (1, 0))
     epoch, seq = max(1, epoch + epoch_off), max(0, seq + seq_off)
-    events = [Event("t", run, seq + 1 + i, epoch, "", "d", float(number), "k", b"%d" % number) for i in range(count)]
+    events = [Event(of, run, seq + 1 + i, epoch, "", "d", float(number), "k", b"%d" % number) for i in range(count)]
     view = RunView(
-        tenant="t", run=run, branch="", version="d", epoch=epoch, agent="a", version_name="1", source="agent",
+        tenant=of, run=run, branch="", version="d", epoch=epoch, agent="a", version_name="1", source="agent",
         conversation=f"c{number % 3}", principal="p", state="running", created_at=0.0, steps=number,
     )  # fmt: skip
-    return Lease("t", run, epoch, "h"), seq, events, view, number
+    return Lease(of, run, epoch, "h"), seq, events, view, number
 
 
 async def outcome(work: Any) -> Any:
@@ -82,27 +82,29 @@ async def outcome(work: Any) -> Any:
     return result.epoch if isinstance(result, Lease) else result
 
 
-async def play(store: SqliteStore, script: list[list[tuple[Any, ...]]]) -> None:
+async def play(store: Store, script: list[list[tuple[Any, ...]]], of: str = "t") -> None:
+    """Carries the script out on runs of the tenant `of`, and compares."""
     model = Model()
     number = 0
     for tick in script:
-        expected, started = [], []
+        expected: list[Any] = []
+        started: list[Any] = []
         async with Tasks("tick") as tasks:
             for act in tick:
                 number += 1
                 if act[0] == "acquire":
                     expected.append(model.acquire(act[1]))
-                    started.append(tasks.start(outcome(store.acquire("t", act[1], "h")), "acquire"))
+                    started.append(tasks.start(outcome(store.acquire(of, act[1], "h")), "acquire"))
                     continue
-                lease, seq, events, view, amount = prepared(model, number, act)
+                lease, seq, events, view, amount = prepared(model, number, act, of)
                 expected.append(model.append(lease, seq, events, view, amount))
                 entry = LedgerEntry(
-                    "t", lease.run, "", "d", lease.epoch, seq, 0.0, "settled", "x", amount, 0, 0, 0, 0, 0
+                    of, lease.run, "", "d", lease.epoch, seq, 0.0, "settled", "x", amount, 0, 0, 0, 0, 0
                 )
                 work = store.append(lease, seq, events, views=[view], ledger=[entry])
                 started.append(tasks.start(outcome(work), "append"))
         assert [task.result() for task in started] == expected
-    tenant = store.tenant("t")
+    tenant = store.tenant(of)
     for run in RUNS:
         found = await tenant.events(run)
         assert found == model.events[run]
