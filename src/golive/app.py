@@ -26,6 +26,7 @@ from golive.guards.redact import Redactor
 from golive.models.gate import Gate
 from golive.models.plane import ModelPlane
 from golive.models.transport_http import HttpTransport
+from golive.runtime import retention
 from golive.runtime.agent import Agents
 from golive.runtime.holding import Holding
 from golive.runtime.outward import Outward
@@ -218,6 +219,8 @@ class Server:
     def _warm_up(self) -> None:
         """What would otherwise stall requests: reading the price list, the collector's walks over what stays."""
         self._tasks.start(self.holding.keep(), "holding")
+        if (days := self.loaded.config.store.keep_days) is not None:
+            self._tasks.start(retention.keep(self.store, self._clock, days, self._fault), "retention")
         self._tasks.start(self._sweep(), "sweep")
         if not self._errand:
             self.outward.start()

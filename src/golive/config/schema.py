@@ -58,6 +58,8 @@ class StoreConfig(Section):
     url: Annotated[str, Field(pattern=STORE_URL)] = "sqlite:.golive/golive.db"
     """`sqlite:PATH`, relative to golive.toml, for one server; or `postgresql://USER@HOST/DATABASE`, for any number of
     them. A password is better not written here: PGPASSWORD and ~/.pgpass are read."""
+    keep_days: Annotated[float, Field(gt=0, le=36_500)] | None = None
+    """How long finished runs and their journals are kept; for ever when absent. What they cost stays in the ledger."""
 
 
 class SecretsConfig(Section):
@@ -307,7 +309,7 @@ class LimitsConfig(Section):
     max_tool_result_bytes: Annotated[int, Field(ge=256, le=10_485_760)] = 262_144
     """Largest result of one tool call that the model is given, bytes; a longer one is refused as an error."""
     decide_s: Annotated[float, Field(gt=0, le=2_592_000)] = 86_400.0
-    """How long a run waits for a person's decision, such as whether a call whose outcome was lost in a crash was carried
+    """How long a run waits for a person's decision, such as whether a call whose outcome a crash took was carried
     out; then the default is chosen. It does not count against `deadline_s`."""
 
 

@@ -32,12 +32,16 @@ from golive.runtime.loop import CUT_OFF, RunLoop, ended_by, left_behind
 from golive.runtime.place import Place
 from golive.runtime.state import RunState
 from golive.runtime.step import Finish, after_error
-from golive.store.ports import Lease, Store
+from golive.store.ports import Lease, RunFilter, Store
 
 SHUTDOWN_S = 5.0
 """How long runs may take to let go once they are to be handed over."""
 HURRY_S = 1.0
 """The same after `hurry`."""
+LOOK_S = 0.25
+"""How often a run looks whether another server still carries one of its conversation."""
+LOOKED_AT = 50
+"""Newest runs of a conversation that are looked at."""
 _GONE = (
     "No server has the version of {agent} any more with which this run began. continue: go on with the version that "
     "answers now; end: end it here."
@@ -312,6 +316,8 @@ class Carrier:
         try:
             async with deadline.enforced(self._clock):
                 await live.interruptible.wait(turn.ready)
+                if self._store.shared:
+                    await live.interruptible.wait(self._others_first(tenant, conversation, live.run))
             return await past(self._store.tenant(tenant), conversation, live.run, summarised=summarised), None
         except Interrupted as interrupted:
             finish = ended_by(interrupted.reason, live.journal.state)
@@ -321,6 +327,17 @@ class Carrier:
         except StoreError as error:  # the past cannot be read; the run's own journal may well take its end
             self.place.faults(live.run, error)
             return Past(), after_error(error, live.journal.state, deadline.seconds)
+
+    async def _others_first(self, tenant: str, conversation: str, run: str) -> None:
+        """Waits for runs of the conversation that other servers carry: those that began before, or speak already."""
+        where = RunFilter(conversation=conversation, limit=LOOKED_AT)
+        while True:
+            for view in await self._store.tenant(tenant).runs(where):
+                if view.run != run and (view.state == "running" or (view.state == "queued" and view.run < run)):
+                    break
+            else:
+                return
+            await asyncio.sleep(LOOK_S)
 
     # ---- the end of this server --------------------------------------------------------------------------------------
 

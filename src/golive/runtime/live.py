@@ -24,17 +24,25 @@ class LiveRun:
         """Done when this process carries the run no more."""
         self._on_disconnect = on_disconnect
         self._grace_s = grace_s
+        self._timer: asyncio.TimerHandle | None = None
 
     def _unwatched(self) -> None:
         if self._on_disconnect == "cancel" and not self.log.closed:
-            asyncio.get_running_loop().call_later(self._grace_s, self._abandon)
+            self._forget_timer()
+            self._timer = asyncio.get_running_loop().call_later(self._grace_s, self._abandon)
 
     def look_for_readers(self) -> None:
         """Of a run that was taken over: its readers have the same time to come back as if they had left now."""
         if not self.log.watched():
             self._unwatched()
 
+    def _forget_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _abandon(self) -> None:
+        self._timer = None
         if not self.log.watched() and not self.log.closed:
             self.interruptible.interrupt("disconnected")
 
@@ -50,6 +58,7 @@ class LiveRun:
     def close(self, error: GoliveError | None) -> None:
         """Ends the stream here: with the run's end, where there is one, or with the error that kept it from becoming
         durable."""
+        self._forget_timer()
         if not self.accepted.done():
             self.accepted.set_exception(error or StoreError("the run ended before it was accepted"))
             self.accepted.exception()
@@ -62,4 +71,5 @@ class LiveRun:
 
     def close_to_journal(self) -> None:
         """The run ends, or goes on, elsewhere: readers find that in the journal."""
+        self._forget_timer()
         self.log.close_to_journal()
