@@ -133,6 +133,52 @@ async def test_kill_9_in_the_middle_of_the_run(tmp_path: Path) -> None:
         assert len(receiver.got) == 1
 
 
+PAY = """
+import time
+
+
+def pay(amount: int) -> str:
+    \"\"\"Pay.\"\"\"
+    time.sleep(60)
+    return "paid"
+"""
+
+
+async def test_who_is_to_decide_is_told(tmp_path: Path) -> None:
+    """A payment whose outcome was lost in a crash: the webhook for waiting runs is told, and after the decision the
+    one for finished ones."""
+    hooks: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("crm", {}),
+        ("oncall", {"topics": ["run.waiting"], "content": False}),
+    )
+    async with told(tmp_path, *hooks) as (served, receiver):
+        served.agent("pays", "sim-pays", tools=PAY)
+        served.script(
+            "sim-pays", turns=({"tool_calls": [{"name": "pay", "arguments": {"amount": 5}}]}, {"text": "It is paid."})
+        )
+        await served.serve()
+        begun = await begin(served, "pays", background=True)
+        path = f"/v1/runs/{begun['run']}/events?format=json"
+        async with asyncio.timeout(15):
+            while "tool.started" not in [event["kind"] for event in (await asked(served, path))["data"]]:
+                await asyncio.sleep(0.05)
+        await served.kill()
+        await served.serve()
+        ((_, body),) = await receiver.until("oncall", 1)
+        assert (body["type"], body["data"]["run"], body["data"]["state"]) == ("run.waiting", begun["run"], "waiting")
+        decision = body["data"]["decision"]
+        assert (decision["about"], decision["subject"], "question" in decision) == ("unknown_effect", "pay", False)
+        assert receiver.to("crm") == []
+        async with served.client() as http:
+            choice = {"choice": "done", "content": "paid"}
+            async with http.post(f"/v1/runs/{begun['run']}/decisions/{decision['id']}", json=choice) as answer:
+                assert answer.status == 200, await answer.text()
+        ((_, body),) = await receiver.until("crm", 1)
+        assert (body["data"]["outcome"], body["data"]["text"]) == ("completed", "It is paid.")
+        await until_state(served, "sent", 2)
+        assert len(receiver.got) == 2
+
+
 async def test_a_receiver_that_hangs_delays_neither_runs_nor_other_webhooks(tmp_path: Path) -> None:
     """Thirty runs while one webhook never answers: the runs are quick, and the other webhook hears of each."""
     async with told(tmp_path, ("hangs", {"timeout_s": 30}), ("crm", {})) as (served, receiver):
