@@ -364,7 +364,9 @@ class Server:
         self.log.error("run.fault", run=run, error=repr(error), exc_info=error)
 
     async def drain(self) -> None:
-        """Stops accepting, lets open work finish within server.drain_s, ends the rest as interrupted."""
+        """Stops accepting (after server.linger_s), lets open work finish within server.drain_s, lets go of the rest."""
+        self.runtime.leave()
+        await asyncio.sleep(self.loaded.config.server.linger_s)
         seconds = self.loaded.config.server.drain_s
         await self.outward.drain()
         self.log.info("server.draining", open_runs=self.runtime.open_runs(), open_calls=self.relay.open_calls)

@@ -223,3 +223,18 @@ async def test_a_lost_call_is_not_asked_about_while_it_may_still_take_effect(
     (waited,) = [seconds for seconds in slept if seconds]
     assert 0.0 < waited <= 0.05
     assert bank.booked == {f"{run}//1": 2}
+
+
+async def test_a_run_that_waits_can_be_cancelled(paying: tuple[World, Bank, str]) -> None:
+    """It ends at once; nobody is asked any more, and the tool that was under way is named as missing."""
+    world, bank, run = paying
+    other = await taken_over(world)
+    (asked,) = (await other.wait("default", run)).decisions
+    result = await other.steering.cancel("default", run, "key_1", "never mind")
+    assert (result.outcome, result.message, result.decisions) == ("cancelled", "never mind", ())
+    assert [(part.kind, part.name) for part in result.missing] == [("answer", ""), ("tool", "pay")]
+    (row,) = await other.decisions("default", run, False, None, 10)
+    assert (row.id, row.choice, bank.booked) == (asked.id, "void", {f"{run}//1": 1})
+    assert await other.decisions("default", None, True, None, 10) == []
+    with pytest.raises(Conflict, match="is decided already"):
+        await other.steering.decide("default", run, asked.id, "done", by="k")

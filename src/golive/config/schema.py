@@ -39,6 +39,9 @@ class ServerConfig(Section):
     drain_s: Seconds = 20.0
     """On shutdown, how long running runs may finish before they are handed over: the next server, or this one started
     again, goes on with them. Plain calls that are open then end as `failed` (`interrupted`)."""
+    linger_s: Annotated[float, Field(ge=0, le=3_600)] = 0.0
+    """On shutdown, how long requests are still accepted while /health/ready already says no, so that load balancers
+    let go first; comes before `drain_s`."""
     lease_s: Annotated[float, Field(ge=1, le=3_600)] = 10.0
     """How long after the last sign of life of a server others go on with its runs. Signs come three times as often."""
     replica: Name | None = None

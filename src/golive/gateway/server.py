@@ -115,7 +115,7 @@ class Gateway:
             HealthFaces(
                 dependencies=health,
                 ping=ping,
-                draining=lambda: runtime.draining,
+                draining=lambda: runtime.leaving,
                 open_runs=lambda: runtime.open_runs() + relay.open_calls,
                 metrics=metrics,
                 clock=clock,

@@ -14,7 +14,7 @@ from golive.core.errors import GoliveError, InternalError, StoreUnavailable
 from golive.core.events import Body, DecisionMade, Event, ModelFailed, RunFinished, encode_body
 from golive.runtime.degrading import message, missing
 from golive.runtime.journal import Announce, Observer, unannounced
-from golive.runtime.shown import decision_of, view_of
+from golive.runtime.shown import decision_of, view_of, void_decisions
 from golive.runtime.state import RunState
 from golive.runtime.step import Finish
 from golive.runtime.words import Messages
@@ -64,7 +64,9 @@ class Ender:
         if state.finished is not None:
             return False
         expected, now = state.seq, self._clock.now()
-        bodies = [*first, *_bodies(state, finish(state), why, now, messages)]
+        answered = [body.id for body in first if isinstance(body, DecisionMade)]
+        void = void_decisions(state, now, answered)
+        bodies = [*first, *void, *_bodies(state, finish(state), why, now, messages)]
         events: list[Event] = []
         outbox: list[OutboxMessage] = []
         decisions: list[DecisionRow] = []

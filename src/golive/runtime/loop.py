@@ -20,6 +20,7 @@ from golive.runtime.interrupt import HANDED_OVER, Interrupted, Interruptible
 from golive.runtime.journal import RunJournal
 from golive.runtime.output import read_answer
 from golive.runtime.place import Place
+from golive.runtime.shown import void_decisions
 from golive.runtime.state import RunState
 from golive.runtime.step import CallModel, CallTools, Finish, JudgeAnswer, Wait, after_error, step
 from golive.runtime.supervisor import Supervisor, tools_of
@@ -135,6 +136,8 @@ class RunLoop:
     def finish(self, finish: Finish) -> None:
         """Notes the run's end."""
         state = self._state
+        for void in void_decisions(state, self._clock.now()):
+            self._journal.note(void)
         output, finish = self._output(finish)
         finish = settled(finish, state, self._agent.critical)
         self._journal.note(

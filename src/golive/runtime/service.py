@@ -62,7 +62,7 @@ class Runtime:
             store=store, agents=agents, clock=clock, place=place, settings=settings, observer=observer,
             announce=announce,
         )  # fmt: skip
-        self._draining = False
+        self._leaving = self._draining = False
         self.steering = Steering(store, self._carrier, clock, settings.holder, self)
         """What people do to runs."""
 
@@ -259,6 +259,15 @@ class Runtime:
     @property
     def draining(self) -> bool:
         return self._draining
+
+    @property
+    def leaving(self) -> bool:
+        """Whether load balancers are to send nothing more here, though it would still be accepted."""
+        return self._leaving or self._draining
+
+    def leave(self) -> None:
+        """From now on `leaving`."""
+        self._leaving = True
 
     async def drain(self, seconds: float) -> None:
         """Stops accepting, lets running runs finish for `seconds`, then lets go: the next server goes on."""

@@ -1,9 +1,14 @@
 """A run's state as others see it: the rows that lists read, the result that faces show."""
 
+from collections.abc import Iterable
+
 from golive.core.events import DecisionMade, DecisionRequested
 from golive.runtime.api import RunResult
 from golive.runtime.state import RunState
 from golive.store.ports import DecisionRow, RunView
+
+VOID = "void"
+"""The choice of a decision that nobody needs any more."""
 
 
 def view_of(state: RunState) -> RunView:
@@ -98,3 +103,9 @@ def decision_of(state: RunState, body: DecisionRequested | DecisionMade) -> Deci
         decided_by=made.by if made else None,
         decided_at=made.at if made else None,
     )
+
+
+def void_decisions(state: RunState, now: float, but: Iterable[str] = ()) -> list[DecisionMade]:
+    """What closes the questions of a run that ends before they are answered; those in `but` are answered already."""
+    answered = set(but)
+    return [DecisionMade(id=asked, choice=VOID, at=now) for asked in state.undecided if asked not in answered]

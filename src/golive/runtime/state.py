@@ -164,8 +164,8 @@ class RunState:
 
     @property
     def at_rest(self) -> bool:
-        """Whether nobody needs to carry the run on."""
-        return self.finished is not None or bool(self.undecided)
+        """Whether nobody needs to carry the run on: it is over, or waits for a person and is not to be cancelled."""
+        return self.finished is not None or (bool(self.undecided) and self.cancel is None)
 
     @property
     def ran_s(self) -> float:
