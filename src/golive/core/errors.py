@@ -142,6 +142,12 @@ class SchemaMismatch(StoreError):
     code = "store.schema"
 
 
+class RunWaiting(GoliveError):
+    """The run waits for a person's decision, and whoever asked cannot be kept waiting for that."""
+
+    code = "run.waiting"
+
+
 class Conflict(StoreError):
     """`append` expected another sequence number: somebody else wrote to the run."""
 

@@ -12,7 +12,7 @@ import msgspec
 
 from golive.config.schema import ServerConfig
 from golive.core.clock import Clock
-from golive.core.errors import GoliveError, InvalidRequest, ModelCut
+from golive.core.errors import GoliveError, InvalidRequest, ModelCut, RunWaiting
 from golive.core.frames import Frame
 from golive.core.messages import Message, Usage
 from golive.gateway.beta_header import with_betas
@@ -269,6 +269,8 @@ class Face:
         try:
             async with Watch(exchange):
                 result = await self._runtime.wait(principal.tenant, run)
+                if result.state == "waiting":
+                    raise _waiting(run)
         except GoliveError as refused:
             status, further, told = asked.refusal(refused, run)
             headers += further
@@ -287,14 +289,14 @@ class Face:
             await exchange.begin_stream(headers)
             await exchange.write(streamed.begin())
             async with Watch(exchange):
-                end = await self._send_run(exchange, streamed, frames)
+                end = await self._send_run(exchange, streamed, frames, run)
         except GoliveError as error:
             end = streamed.error(error)
         finally:
             frames.close()
         await exchange.end(end)
 
-    async def _send_run(self, exchange: Exchange, streamed: Streamed, frames: Subscription) -> bytes:
+    async def _send_run(self, exchange: Exchange, streamed: Streamed, frames: Subscription, run: str) -> bytes:
         """Sends all but the end, which it returns."""
         last: Frame | None = None
         while (batch := await frames.next(self._heartbeat_s)) is not None:
@@ -304,6 +306,9 @@ class Face:
             last = batch[-1]
             if data := streamed.frames(batch):
                 await exchange.write(data)
+            asks = any(frame.event == "decision.requested" for frame in batch)
+            if asks and await self._runtime.waits(exchange.principal.tenant, run):
+                return streamed.error(_waiting(run))
         if last is None or last.event != "run.finished":
             broken = ModelCut("The run's stream broke off.", remedy="Ask for the run itself.")
             return streamed.error(frames.failure or broken)
@@ -341,3 +346,12 @@ def _conversation(exchange: Exchange, named: str | None) -> str | None:
             field="x-conversation-id",
         )
     return conversation
+
+
+def _waiting(run: str) -> RunWaiting:
+    """What clients of other vendors' faces are told: their protocols know no waiting for people."""
+    return RunWaiting(
+        f"{run} waits for a person's decision, and goes on by itself once that is made.",
+        remedy=f"Decide with POST /v1/runs/{run}/decisions/…, and read GET /v1/runs/{run}; do not send it again.",
+        run=run,
+    )

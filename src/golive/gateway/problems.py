@@ -33,6 +33,7 @@ def _passing(kind: type[GoliveError]) -> Iterator[str]:
 # code: (status, title); a code that is missing is a fault of golive's own.
 TABLE: dict[str, tuple[int, str]] = {
     "internal": (500, "Internal error"),
+    "run.waiting": (409, "Waiting for a decision"),
     "request.invalid": (400, "Invalid request"),
     "request.too_large": (413, "Request too large"),
     "not_found": (404, "Not found"),

@@ -174,7 +174,7 @@ class RunFaces:
         else:
             async with Watch(exchange):
                 result = await self._runtime.wait(principal.tenant, run)
-            await exchange.json(result, 200, headers)
+            await exchange.json(result, 200 if result.outcome else 202, headers)
 
     async def listing(self, exchange: Exchange) -> None:
         """GET /v1/runs"""
@@ -214,7 +214,7 @@ class RunFaces:
                 answers=(
                     Answer(200, "The finished run; look at `outcome`.", RunResult),
                     Answer(200, f"With `stream`: {stream[:1].lower()}{stream[1:]}", media="text/event-stream"),
-                    Answer(202, "With `background`: the run as it stands; `Location` says where it is.", RunResult),
+                    Answer(202, "With `background`, or where the run waits for a decision: as it stands.", RunResult),
                 ),
                 description=(
                     "`stream` answers with server-sent events from the first moment on, `background` at once; not both."

@@ -181,7 +181,7 @@ class Runtime:
         waits = False
         try:
             while not waits and (frames := await subscription.next(HEARTBEAT_S)) is not None:
-                waits = any(frame.event == "decision.requested" for frame in frames) and await self._waits(tenant, run)
+                waits = any(frame.event == "decision.requested" for frame in frames) and await self.waits(tenant, run)
         finally:
             subscription.close()
         error = subscription.failure
@@ -190,8 +190,8 @@ class Runtime:
             raise type(error)(error.message, remedy=remedy, **{**error.fields, "run": run})
         return await self.result(tenant, run)
 
-    async def _waits(self, tenant: str, run: str) -> bool:
-        """Whether a decision is what the run waits for, once its other work of this step is done."""
+    async def waits(self, tenant: str, run: str) -> bool:
+        """Whether the run waits for a decision, once its other work of this step is done. Raises NotFound."""
         live = self._carrier.live.get((tenant, run))
         if live is not None:
             await live.ended
