@@ -53,12 +53,16 @@ def restarts(found: Evidence) -> dict[str, list[float]]:
 
 
 class Change(NamedTuple):
-    """A run that went from one holder to another: `died` is the former's end, `went_on` the latter's first event."""
+    """A run that went from one holder to another: `died` is the former's end, `went_on` the latter's first event.
+
+    `in_mid_call`: the former had begun a tool's call, whose outcome is found out first.
+    """
 
     former: str
     latter: str
     died: float
     went_on: float
+    in_mid_call: bool
 
 
 def changes(found: Evidence) -> list[Change]:
@@ -71,8 +75,15 @@ def changes(found: Evidence) -> list[Change]:
             span = [down for down in found.downs if down.replica == former and before["at"] < down.at <= after["at"]]
             died = [down.at for down in span if down.how != "freeze"][:1] or [down.at for down in span][-1:]
             if died and not _waited(events, before["seq"], after["seq"], died[0]):
-                seen.append(Change(former, latter, died[0], after["at"]))
+                earlier = [event for event in events if event["seq"] < after["seq"]]
+                seen.append(Change(former, latter, died[0], after["at"], _calling(earlier)))
     return seen
+
+
+def _calling(events: list[dict[str, Any]]) -> bool:
+    """Whether a call has no outcome yet."""
+    kinds = Counter(event["kind"] for event in events)
+    return kinds["tool.started"] > kinds["tool.finished"]
 
 
 def _waited(events: list[dict[str, Any]], first: int, last: int, died: float) -> bool:
@@ -86,12 +97,17 @@ def _waited(events: list[dict[str, Any]], first: int, last: int, died: float) ->
 def takeovers(found: Evidence) -> dict[str, list[float]]:
     """Seconds from a holder's end to the next one's first event: by another replica, or by its own successor.
 
-    By another counts only where one was there all the time: with all of them dead or frozen nobody can.
+    By another counts only where one was there all the time: with all of them dead or frozen nobody can. In the middle
+    of a tool's call it takes as long as the call may still take effect.
     """
-    times: dict[str, list[float]] = {"takeover_by_another": [], "takeover_by_its_successor": []}
+    times: dict[str, list[float]] = {
+        "takeover_by_another": [], "takeover_by_its_successor": [], "takeover_in_mid_call": [],
+    }  # fmt: skip
     for change in changes(found):
         took_s = change.went_on - change.died
-        if change.former == change.latter:
+        if change.in_mid_call:
+            times["takeover_in_mid_call"].append(took_s)
+        elif change.former == change.latter:
             times["takeover_by_its_successor"].append(took_s)
         elif _there(found, change.latter, change.died, change.went_on):
             times["takeover_by_another"].append(took_s)

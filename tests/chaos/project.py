@@ -5,10 +5,13 @@ import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.chaos.ledger import TOOLS
+
 GONE = ("GOLIVE_",)
 """Variables of the caller that must not reach the servers."""
 LEASE_S = 3.0
-DECIDES_AFTER_S = 600.0
+TIMEOUT_S = 4.0
+"""Longest call of a tool: less than a worker may be frozen for, more than any call takes otherwise."""
 
 ASKS = "I shall pay for it first, and then write to you. "
 CLERK_TEXT = (
@@ -71,7 +74,7 @@ chain = ["sim/{model}"]
 [limits]
 deadline_s = 600
 """
-TOOLS = '''"""Tools whose effects are counted by somebody else."""
+TOOLS_PY = '''"""Tools whose effects are counted by somebody else."""
 
 import json
 import os
@@ -162,9 +165,9 @@ class Abilities(NamedTuple):
         return cls(frozenset(server), frozenset(tools))
 
 
-DECLARED = (("pay", "idempotent", "true"), ("note", "idempotent", "true"), ("mail", "status", '"mail_status"'))
+DECLARED: dict[str, str] = {"pay": "idempotent = true", "note": "idempotent = true", "mail": 'status = "mail_status"'}
 """What agent.toml says of the tools, rightly; nobody can tell of a fax, so a person is asked."""
-FALSELY = (*DECLARED[:2], ("mail", "idempotent", "true"), ("fax", "idempotent", "true"))
+FALSELY: dict[str, str] = dict.fromkeys(TOOLS, "idempotent = true")
 """What it would say if somebody erred: the outside world repeats mails and faxes."""
 
 
@@ -180,11 +183,15 @@ def write_project(
         (folder / "prompt.md").write_text("Do what is asked.\n")
         text = AGENT.format(name=name, model=model)
         if name == "clerk":
-            tools = TOOLS.format(port=ledger_port)
+            tools = TOOLS_PY.format(port=ledger_port)
             text += "".join(
-                f"\n[tools.{tool}]\n{setting} = {value}\n"
-                for tool, setting, value in (FALSELY if falsely else DECLARED)
-                if setting in abilities.tools
+                f"\n[tools.{tool}]\ntimeout_s = {TIMEOUT_S:g}\n{_said(tool, abilities, falsely)}" for tool in TOOLS
             )
             (folder / "tools.py").write_text(tools)
         (folder / "agent.toml").write_text(text)
+
+
+def _said(tool: str, abilities: Abilities, falsely: bool) -> str:
+    """What agent.toml says of one tool, as far as the golive under test knows such settings."""
+    said = (FALSELY if falsely else DECLARED).get(tool, "")
+    return said + "\n" if said.partition(" ")[0] in abilities.tools else ""

@@ -1,6 +1,7 @@
 """A round: one stage, one seed, so many runs and kills. And many rounds, each kept once it is done."""
 
 import asyncio
+import dataclasses
 import json
 import shutil
 import time
@@ -74,7 +75,10 @@ async def play(plan: Plan, root: Path, python: Path, *, keep: bool = False) -> O
     except BaseException:
         await stage.close(keep=True)
         raise
-    await stage.close(keep=keep or bool(findings or error))
+    keep = keep or bool(findings or error)
+    if keep:
+        (root / "evidence.json").write_text(json.dumps(dataclasses.asdict(found)))
+    await stage.close(keep=keep)
     return Outcome(
         seed=plan.seed, store=plan.store, kills=monkey.counts["server killed"],
         seconds=round(time.monotonic() - began, 1), disk=stage.disk, faults=dict(monkey.counts),

@@ -243,6 +243,13 @@ def test_a_takeover_is_timed_from_the_holders_end() -> None:
     assert takeovers(_handed_on("r2", Down("r1", "freeze", 113.0)))["takeover_by_another"] == [3.0]
 
 
+def test_a_takeover_in_mid_call_counts_apart() -> None:
+    """What the former holder had begun is found out first."""
+    found = _handed_on("r2", Down("r1", "kill", 112.0))
+    found.journals[RUN].insert(2, {**event("tool.started", key="x", name="pay"), "seq": 2})
+    assert takeovers(found)["takeover_in_mid_call"] == [4.0]
+
+
 def test_time_spent_waiting_for_a_person_is_no_takeover() -> None:
     """A run at rest is taken over by nobody."""
     found = _handed_on("r2", Down("r1", "kill", 112.0))
