@@ -230,6 +230,13 @@ async def test_a_receiver_that_comes_back_gets_everything(tmp_path: Path) -> Non
         assert (code, err.strip()) == (0, "2 messages due now")
         assert {row["id"] for row in await until_state(served, "sent", 3)} == {row["id"] for row in dead}
         code, out, err = await golive(tmp_path, "webhooks", "list", environ=environ)
+        page = await asked(served, "/v1/deliveries?webhook=crm&limit=2")
+        rest = await asked(served, f"/v1/deliveries?webhook=crm&limit=2&before={page['next']}")
+        assert [row["id"] for row in page["data"] + rest["data"]] == [row["id"] for row in dead]
+        assert rest["next"] is None
+        for wrong in ("/v1/deliveries?webhook=C%00M", "/v1/deliveries?run=x", "/v1/deliveries?before=m"):
+            assert (await asked(served, wrong))["code"] == "request.invalid"
+        assert (await asked(served, "/v1/deliveries/msg_%00~/send", method="POST"))["code"] == "not_found"
         assert out.split("\t") == ["crm", f"{receiver.url}/crm", "run.finished", "0", "3", "0", "-\n"]
 
 

@@ -83,3 +83,14 @@ def test_waits_may_be_set(tmp_path: Path) -> None:
     root = project(tmp_path, SIM + HOOK + "waits_s = [1, 2.5]\n")
     assert load(root, {}).config.webhooks["crm"].waits_s == (1, 2.5)
     assert load(root, {"GOLIVE_WEBHOOKS__CRM__WAITS_S": "[3, 4]"}).config.webhooks["crm"].waits_s == (3, 4)
+
+
+def test_a_machine_without_time_zones_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """UTC needs no database; any other zone does."""
+    monkeypatch.setattr("golive.core.cron.ZoneInfo", lambda name: (_ for _ in ()).throw(LookupError(name)))
+    monkeypatch.setattr("golive.config.outward_faults.timezones", frozenset)
+    assert load(project(tmp_path, SIM + NIGHTLY), {}).config.schedules["nightly"].timezone == "UTC"
+    (tmp_path / "golive.toml").write_text(SIM + NIGHTLY + 'timezone = "Europe/Berlin"\n')
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, {})
+    assert "install the system's package tzdata" in str(caught.value)

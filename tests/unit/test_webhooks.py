@@ -128,6 +128,24 @@ def test_retry_after_is_obeyed_by_the_whole_line(status: int) -> None:
     simulate(main)
 
 
+def test_a_long_retry_after_is_the_message_s_own() -> None:
+    """A quarter of an hour for the one that met it; the line looks again after five minutes."""
+
+    async def main(clock: VirtualClock) -> None:
+        world = World(clock, {"crm": webhook("crm")}, crm=[Answer(503, headers={"retry-after": "900"}), 200])
+        world.sender.start()
+        (first,) = await world.put("crm")
+        await asyncio.sleep(10)
+        (second,) = await world.put("crm")
+        for id_ in (first, second):
+            assert (await world.until(settled, id_)).state == "sent"
+        ids = [(headers["webhook-id"], at // 10) for _, at, headers, _ in world.receivers.got]
+        assert ids == [(first, 0), (second, 30), (first, 90)]
+        await world.sender.close()
+
+    simulate(main)
+
+
 def test_a_receiver_that_hangs_delays_nobody_else() -> None:
     """Its own messages go eight at a time and time out; the other webhook's, behind a hundred of them, go at once."""
 

@@ -38,6 +38,7 @@ def _schedule(config: GoliveConfig, name: str, agents: Collection[str], origin_o
         Cron(schedule.cron, schedule.timezone)
     except BadTimezone:
         remedy = did_you_mean(schedule.timezone, timezones()) if schedule.timezone else "Write one such as `UTC`."
+        remedy = remedy or "It knows `UTC` alone: install the system's package tzdata."
         what = "is no time zone that this machine knows"
         yield _fault((*path, "timezone"), schedule.timezone, what, remedy, origin_of)
     except BadCron as error:

@@ -5,7 +5,7 @@ comes at the end of the gap, one that is repeated comes once; where minute or ho
 """
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -34,7 +34,7 @@ class Cron:
             BadTimezone, BadCron
         """
         try:
-            self._zone = ZoneInfo(timezone)
+            self._zone: tzinfo = UTC if timezone == "UTC" else ZoneInfo(timezone)  # the one that needs no database
         except (OSError, ValueError, LookupError):  # unknown, a folder, an absolute path, an empty text
             raise BadTimezone(timezone) from None
         self._fields = fields

@@ -1,11 +1,13 @@
 """Webhooks over HTTP: how they stand, what became of each message, sending one again, trying one out."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
 from golive.config.outward import WebhookConfig
+from golive.config.section import NAME
 from golive.config.suggest import did_you_mean
 from golive.core.clock import Clock
 from golive.core.errors import InvalidRequest, NotFound
@@ -19,6 +21,8 @@ from golive.store.ports import Delivery, Store
 
 PAGE = 200
 """Most deliveries of one page."""
+MESSAGE = r"^msg_[0-9a-z]{1,60}$"
+"""Ids of messages."""
 
 Deliver = Callable[[str, WebhookConfig, str, bytes], Awaitable[Attempt]]
 """Makes one attempt: name, settings, the message's id and body."""
@@ -72,9 +76,9 @@ class DeliveriesPage(Struct, frozen=True):
 
 class DeliveriesQuery(Struct, frozen=True, forbid_unknown_fields=True):
     state: Literal["due", "sent", "dead"] | None = None
-    run: str | None = None
-    webhook: str | None = None
-    before: Annotated[str, Meta(pattern=r"^msg_[0-9a-z]{1,60}$")] | None = None
+    run: Annotated[str, Meta(pattern=r"^run_[0-9a-z]{1,60}$")] | None = None
+    webhook: Annotated[str, Meta(pattern=NAME)] | None = None
+    before: Annotated[str, Meta(pattern=MESSAGE)] | None = None
     limit: Annotated[int, Meta(ge=1, le=PAGE)] = 50
 
 
@@ -167,7 +171,9 @@ class WebhookFaces:
         await exchange.json(card(await self._find(exchange.principal.tenant, id_)), 202)
 
     async def _find(self, tenant: str, id_: str) -> Delivery:
-        rows = await self._store.tenant(tenant).deliveries(before=f"{id_}~", limit=1)  # `~` sorts behind all of an id
+        rows: list[Delivery] = []
+        if re.fullmatch(MESSAGE, id_):
+            rows = await self._store.tenant(tenant).deliveries(before=f"{id_}~", limit=1)  # `~` sorts behind all ids
         if not rows or rows[0].id != id_:
             remedy = "List messages with GET /v1/deliveries."
             raise NotFound(f"There is no message {id_[:120]!r}.", remedy=remedy, field="id", value=id_[:120])
