@@ -85,7 +85,8 @@ WAYS: dict[str, Way] = {
         "the last reader left", "Nobody was listening any more, so the run was cancelled."
     ),
     "interrupted": Way(
-        "the server was shut down", "The server stopped before I could finish; what I had is kept."
+        "the server ended and no other one could go on: the run's version is gone, and nobody decided what then",
+        "The server stopped before I could finish; what I had is kept."
     ),
     "internal": Way("a fault of the server", "Something went wrong on our side, and I could not finish."),
 }  # fmt: skip
