@@ -162,7 +162,8 @@ def _when(found: Evidence, run: str, tool: str) -> str:
 
 
 def steps_are_paid_once(found: Evidence) -> Iterator[Finding]:
-    """A step has one finished model call, an effect one intent and one outcome."""
+    """A step has one finished model call, an effect one outcome, and one intent: another for each time that a person
+    said to do it again."""
     for run, events in found.journals.items():
         seen: Counter[tuple[str, Any]] = Counter()
         for event in events:
@@ -170,9 +171,17 @@ def steps_are_paid_once(found: Evidence) -> Iterator[Finding]:
                 seen["model.finished of step", event["body"]["step"]] += 1
             elif event["kind"] in ("tool.started", "tool.finished"):
                 seen[event["kind"], event["body"]["key"]] += 1
+        again = _said_again(events)
         for (what, which), count in seen.items():
-            if count > 1:
+            if count > 1 + (again[which] if what == "tool.started" else 0):
                 yield Finding("again", run, f"{what} {which} stands {count} times")
+
+
+def _said_again(events: list[dict[str, Any]]) -> Counter[Any]:
+    """How often a person decided so, by the effect's key."""
+    asked = {event["body"]["id"]: event["body"].get("key") for event in events if event["kind"] == "decision.requested"}
+    made = [event["body"] for event in events if event["kind"] == "decision.made"]
+    return Counter(asked.get(body["id"]) for body in made if body["choice"] == "again")
 
 
 def money_is_right(found: Evidence) -> Iterator[Finding]:

@@ -176,6 +176,18 @@ def test_what_is_broken_is_found(breaks: Callable[[Evidence], None], rule: str) 
     assert rule in {finding.rule for finding in judge(found)}
 
 
+def test_a_second_intent_needs_a_persons_word() -> None:
+    """An effect that is begun again is a fault, unless somebody said so."""
+    found = evidence()
+    found.journals[RUN].insert(4, {**event("tool.started", key=f"{RUN}//1", name="pay"), "seq": 5})
+    assert "again" in {finding.rule for finding in judge(found)}
+    found.journals[RUN][4:4] = [
+        {**event("decision.requested", id="dec_1", key=f"{RUN}//1"), "seq": 5},
+        {**event("decision.made", id="dec_1", choice="again"), "seq": 6},
+    ]
+    assert "again" not in {finding.rule for finding in judge(found)}
+
+
 def test_a_text_that_was_begun_anew_is_shown_as_it_stands() -> None:
     """A reset by item and length takes back that item's text alone; one by position goes back in the stream."""
     record = Record(0, "stream", "talk")
