@@ -5,6 +5,8 @@ import os
 import signal
 import sqlite3
 import stat
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -173,6 +175,37 @@ def test_a_progress_bar_is_drawn_in_a_terminal_alone(project: Project) -> None:
     assert "\x1b" not in project.golive("store", "verify").err
     shown = project.shown("store", "backup", "b.db")
     assert any(line.startswith("b.db: 2 runs") for line in shown)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_signal_ends_it_and_nothing_half_done_stays(
+    project: Project, number: signal.Signals, code: int, kind: str
+) -> None:
+    """Here a backup that is struck in its middle: no file, and no part of one."""
+    store = f"sqlite:{project.folder / DATABASE}"
+    if kind == "postgresql":
+        url = postgres_kit.fresh()
+        project.ok("store", "copy", "--to", url)
+        store = url
+    struck = (
+        "import os; from golive.store.upkeep import backup, copying; from golive.cli.main import main\n"
+        "def strike(*_):\n"
+        f"    os.kill(os.getpid(), {int(number)})\n"
+        "    for _ in range(3_000_000): pass\n"
+        "def slow(path, into, progress):\n"
+        "    open(into, 'w').close(); strike(); raise SystemExit('it went on')\n"
+        "backup.duplicate = slow\n"
+        "whole = copying.total\n"
+        "copying.total = lambda *given: strike() or whole(*given)\n"
+        f"main(['store', 'backup', 'b.db', '--store', {store!r}])"
+    )
+    command = [sys.executable, "-c", struck]
+    done = subprocess.run(
+        command, cwd=project.folder, env=project.environ, capture_output=True, text=True, timeout=40, check=False
+    )
+    assert done.returncode == code, done
+    assert [path.name for path in project.folder.iterdir() if path.name.startswith("b.db")] == []
 
 
 @pytest.mark.parametrize(

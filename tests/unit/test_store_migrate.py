@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from golive.core.clock import SystemClock
@@ -307,6 +308,32 @@ def test_two_changes_at_once_take_their_turn(place: str, later: Any) -> None:
     plans = asyncio.run(both())
     assert sorted(len(plan.steps) for plan in plans) == [0, 1]
     assert rows(place, "SELECT count(*) FROM notes") == [(1,)]
+
+
+def test_a_change_does_not_queue_behind_a_long_transaction(
+    place: str, later: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything else would queue behind it: it gives up, says so, and nothing has changed."""
+    later()
+    monkeypatch.setattr("golive.store.upkeep.migrate._WAIT", "SET LOCAL lock_timeout = '200ms'")
+    monkeypatch.setattr("golive.store.sqlite.connection.BUSY_TIMEOUT_S", 0.2)
+    if place.startswith("sqlite:"):
+        with closing(sqlite3.connect(place.removeprefix("sqlite:"), isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreUnavailable, match="another process held it locked"):
+                migrated(place, 7)
+    else:
+
+        async def behind() -> None:
+            other = await asyncpg.connect(place)
+            async with other.transaction():
+                await other.fetch("SELECT count(*) FROM runs")
+                with pytest.raises(StoreUnavailable, match="is locked"):
+                    await asyncio.to_thread(migrated, place, 7)
+            await other.close()
+
+        asyncio.run(behind())
+    assert version(place) == 6
 
 
 def test_what_cannot_be_migrated_is_told(tmp_path: Path) -> None:

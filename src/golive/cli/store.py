@@ -1,9 +1,11 @@
 """`golive store`: change the schema, verify, copy, back up, restore. Works on the database itself, without a server."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -23,7 +25,6 @@ app = typer.Typer(no_args_is_help=True, help="Look after the database.")
 StoreOption = Annotated[
     str | None, typer.Option("--store", help="sqlite:PATH or postgresql://…", show_default="store.url")
 ]
-ForceOption = Annotated[bool, typer.Option("--force", help="Do it all the same.")]
 T = TypeVar("T")
 _DISCREPANCIES = 1
 
@@ -50,7 +51,7 @@ def migrate(
             _tell_plan(plan, dry_run)
 
     database = _database(config, store)
-    plan = _carried_out(lambda: migrate(database, SystemClock(), to, dry=dry_run, force=force, tell=tell))
+    plan = _carried_out(lambda: migrate(database, SystemClock(), to, dry=dry_run, force=force, tell=tell), database)
     if as_json:
         steps = [
             {"version": step.version, "up": step.up, "about": step.about.splitlines()[0], "loses": step.loses}
@@ -71,7 +72,7 @@ def verify(config: ConfigOption = None, store: StoreOption = None, as_json: Json
 
     database = _database(config, store)
     with _progress(as_json) as progress:
-        verdict = _carried_out(lambda: verify(database, views, progress))
+        verdict = _carried_out(lambda: verify(database, views, progress), database)
     if as_json:
         json_text(verdict)
     else:
@@ -97,7 +98,7 @@ def copy(
 
     source, target = _database(config, store), Database.of(to, Path.cwd())
     with _progress(as_json) as progress:
-        sums = _carried_out(lambda: copy(source, target, progress))
+        sums = _carried_out(lambda: copy(source, target, progress), source, target)
     if as_json:
         json_text({"from": source.name, "to": target.name, "tables": sums})
         return
@@ -119,7 +120,7 @@ def backup(
 
     source = _database(config, store)
     with _progress(as_json) as progress:
-        made = _carried_out(lambda: backup(source, file, progress, replace=replace))
+        made = _carried_out(lambda: backup(source, file, progress, replace=replace), source)
     if as_json:
         json_text(made)
         return
@@ -140,7 +141,7 @@ def restore(
 
     target = _database(config, store)
     with _progress(as_json) as progress:
-        done = _carried_out(lambda: restore(file, target, SystemClock(), progress, force=force))
+        done = _carried_out(lambda: restore(file, target, SystemClock(), progress, force=force), target)
     if as_json:
         json_text(done)
         return
@@ -164,10 +165,22 @@ def _database(config: Path | None, store: str | None) -> "Database":
     return Database.of(loaded.store.url, root)
 
 
-def _carried_out(doing: Callable[[], T]) -> T:
+def _carried_out(doing: Callable[[], T], *databases: "Database") -> T:
+    """What `doing` returns; a signal ends it, and nothing half done stays behind."""
     from golive.store.upkeep.database import work
 
-    return run(work(doing))
+    if any(database.kind == "postgresql" for database in databases):
+        return run(work(doing))
+    # Nothing in it waits for the event loop, which would hear of signals only afterwards.
+    before = signal.signal(signal.SIGTERM, _end)
+    try:
+        return doing()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 def _tell_plan(plan: "Plan", dry: bool) -> None:
