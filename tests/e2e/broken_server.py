@@ -23,16 +23,15 @@ def step_cap() -> None:
 
 
 def deadline() -> None:
-    """The run's deadline is an hour, whatever was asked for."""
-    from golive.core.deadline import Deadline
+    """Each run has an hour, whatever was asked for."""
+    from golive.runtime.carrier import Carrier
 
-    real = Deadline.after.__func__  # type: ignore[attr-defined]
+    real = Carrier.prepare
 
-    def after(cls: Any, clock: Any, seconds: float, limit: str) -> Deadline:
-        found: Deadline = real(cls, clock, 3_600.0 if limit == "limits.deadline_s" else seconds, limit)
-        return found
+    def prepare(self: Any, lease: Any, state: Any, policy: Any, version: Any, limits: Any, _: float, *more: Any) -> Any:
+        return real(self, lease, state, policy, version, limits, 3_600.0, *more)
 
-    Deadline.after = classmethod(after)  # type: ignore[assignment,method-assign]
+    Carrier.prepare = prepare  # type: ignore[method-assign]
 
 
 def log() -> None:
@@ -107,7 +106,7 @@ def worker_secrets() -> None:
 
 def inline_tools() -> None:
     """Tools run inside the server."""
-    from golive import app
+    from golive import app, served
     from golive.core.health import Dependency
     from golive.workers.inline import InlineToolset
 
@@ -118,7 +117,7 @@ def inline_tools() -> None:
         def health(self) -> Dependency:
             return Dependency("inside", "worker", "up")
 
-    app.WorkerToolset = Inside  # type: ignore[misc,assignment]
+    app.WorkerToolset = served.WorkerToolset = Inside  # type: ignore[misc,assignment]
 
 
 def hold() -> None:
@@ -147,9 +146,9 @@ def words() -> None:
 
 def nameless() -> None:
     """Nothing that is missing is named."""
-    from golive.runtime import loop
+    from golive.runtime import ending, loop
 
-    loop.missing = lambda finish, state: ()
+    loop.missing = ending.missing = lambda finish, state: ()
 
 
 def formless() -> None:
@@ -167,13 +166,13 @@ def deaf() -> None:
 
 
 def amnesia() -> None:
-    """A server that starts ends no run that the last one left open."""
-    from golive import app
+    """A server takes over nothing that another one left behind."""
+    from golive.runtime.holding import Holding
 
-    async def leave(*_: Any) -> list[str]:
-        return []
+    async def look(self: Any) -> None:
+        return None
 
-    app.end_open_runs = leave
+    Holding.look = look  # type: ignore[method-assign]
 
 
 def critical() -> None:
@@ -186,17 +185,17 @@ def critical() -> None:
 def fragile() -> None:
     """A failed tool ends its run."""
     from golive.core.errors import ToolError
-    from golive.runtime.loop import RunLoop
+    from golive.runtime.effects import Effects
 
-    real = RunLoop._do
+    real = Effects._call
 
-    async def do(self: Any, effect: Any) -> Any:
+    async def call(self: Any, effect: Any) -> Any:
         finished = await real(self, effect)
         if not finished.ok:
             raise ToolError(finished.content)
         return finished
 
-    RunLoop._do = do  # type: ignore[method-assign]
+    Effects._call = call  # type: ignore[method-assign]
 
 
 def tool_timeout() -> None:
@@ -277,7 +276,7 @@ def timeless() -> None:
     """A run does not know when a new one may be answered."""
     from golive.runtime import step
 
-    step._retry_after_s = lambda error: None
+    step.retry_after_s = lambda error: None
 
 
 if __name__ == "__main__":

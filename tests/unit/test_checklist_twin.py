@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from golive.checklist import stand_ins, twin_config
 from golive.checklist.twin_config import environment, key_names, price_provider, targets, toml, write
 from golive.config.load import Loaded, load
-from golive.config.schema import ProviderConfig
+from golive.config.schema import AgentConfig, ProviderConfig, TierConfig, ToolConfig
 from golive.core.errors import ToolArgumentsInvalid
 from golive.tools.effects import Named, Role
 from golive.tools.loading import load_tools
@@ -113,10 +113,14 @@ def test_there_are_as_many_credentials_as_the_provider_with_the_most_has(loaded:
     assert key_names(loaded.config.model_copy(update={"providers": {}})) == names[:1]
 
 
+def _agent(**tools: ToolConfig) -> AgentConfig:
+    return AgentConfig(name="clerk", version="1", models={"default": TierConfig(chain=("a/b",))}, tools=tools)
+
+
 def test_stand_ins_are_tools_of_the_same_names_that_die(tmp_path: Path) -> None:
     """The worker's own loader finds exactly the names, and nothing of what stood there; each ends as it is told."""
     (tmp_path / "tools.py").write_text("raise SystemExit('imported')\n")
-    stand_ins.write(tmp_path, ["book_table", "os", "time"])
+    stand_ins.write(tmp_path, _agent(), ["book_table", "os", "time"])
     tools = load_tools(tmp_path, "stand_ins_under_test").tools
     assert sorted(tools) == ["book_table", "os", "time"]
     for tool in tools.values():
@@ -131,7 +135,9 @@ def test_stand_ins_are_tools_of_the_same_names_that_die(tmp_path: Path) -> None:
 
 def test_functions_about_calls_have_stand_ins_too(tmp_path: Path) -> None:
     """What agent.toml names as status or undo is there, no tool, and out: the settings stay the agent's own."""
-    stand_ins.write(tmp_path, ["pay"], ["paid", "_back", "_back"])
+    stand_ins.write(
+        tmp_path, _agent(pay=ToolConfig(status="paid", undo="_back"), mail=ToolConfig(undo="_back")), ["pay"]
+    )
     loaded = load_tools(tmp_path, "stand_ins_with_effects", [Named("pay", "paid", "_back")])
     assert list(loaded.tools) == ["pay"]
     roles: tuple[Role, ...] = ("status", "undo")

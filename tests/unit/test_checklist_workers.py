@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -56,8 +56,8 @@ def twin(tmp_path: Path, server: subprocess.Popen[bytes]) -> Twin:
     )
 
 
-async def _no_other(dead_tools: Sequence[str]) -> Twin:
-    raise AssertionError(f"nobody needs a twin in which {dead_tools} are dead")
+async def _no_other(**wanted: object) -> Twin:
+    raise AssertionError(f"nobody needs another twin, with {wanted}")
 
 
 async def test_agents_without_tools_need_no_worker(twin: Twin) -> None:

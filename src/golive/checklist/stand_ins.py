@@ -4,11 +4,12 @@ Nothing of the agent's own tools.py is imported or called where they stand. Its 
 stay, so that limits and what is critical are the user's.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, get_args
 
 from golive.config.agents import TOOLS_FILE
+from golive.config.schema import AgentConfig
 
 Death = Literal["raises", "hangs", "dies"]
 """raises: a ConnectionError; hangs: a thread that never returns; dies: the worker process ends at once."""
@@ -49,12 +50,13 @@ def {name}() -> None:
 '''
 
 
-def write(folder: Path, names: Sequence[str], about_calls: Iterable[str] = ()) -> None:
+def write(folder: Path, agent: AgentConfig, names: Iterable[str]) -> None:
     """Puts a tools.py of stand-ins into the agent's folder, in place of whatever is there.
 
     Args:
-        about_calls: functions that agent.toml names as `status` or `undo`; they are out as well.
+        names: the agent's tools; functions that its settings name as `status` or `undo` are out as well.
     """
+    about_calls = {name for each in agent.tools.values() for name in (each.status, each.undo) if name is not None}
     text = _HEAD + "".join(_TOOL.format(name=name, argument=ARGUMENT) for name in names)
-    text += "".join(_ABOUT_CALLS.format(name=name) for name in sorted(set(about_calls)))
+    text += "".join(_ABOUT_CALLS.format(name=name) for name in sorted(about_calls))
     (folder / TOOLS_FILE).write_text(text, encoding="utf-8")

@@ -9,20 +9,23 @@ import asyncio
 import contextlib
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from msgspec.structs import replace
 
 from golive.app import create_key
-from golive.checklist import stand_ins, twin_config
+from golive.checklist import ledger, stand_ins, twin_config
 from golive.checklist.http import Http
 from golive.checklist.registry import NEEDS
 from golive.checklist.server_process import ServerProcess
 from golive.checklist.simulator import SimulatorControl
 from golive.checklist.target import Target, TargetUnusable
 from golive.config.load import Loaded, load
+from golive.config.schema import AgentConfig
 from golive.core.chance import Chance
 from golive.core.clock import Clock
 from golive.runtime import routing
@@ -37,6 +40,18 @@ Faster would be quicker, and a busy machine would miss limits such as connect_s 
 AT_LENGTH = "Never mind these words, which only make the question long. " * (routing.MAX_CHARS // 50)
 COMMAND = (sys.executable, "-m", "golive.cli.main")
 """How `golive` is started."""
+
+
+StandIns = Callable[[Path, AgentConfig], None]
+"""Puts stand-ins for an agent's tools into its folder."""
+
+
+class Another(Protocol):
+    """Makes a further twin of the same configuration, which ends with the first."""
+
+    async def __call__(
+        self, *, speed: float = 1.0, tools: StandIns | None = None, settings: Mapping[str, str] | None = None
+    ) -> "Twin": ...
 
 
 class Twin(Target):
@@ -60,7 +75,7 @@ class Twin(Target):
         revocable: tuple[str, str],
         provider_keys: Sequence[str],
         speed: float,
-        another: Callable[[Sequence[str]], Awaitable["Twin"]],
+        another: Another,
     ) -> None:
         super().__init__(http, process.url, key)
         self.loaded = loaded
@@ -83,10 +98,13 @@ class Twin(Target):
         http.conceal(pepper, "$PEPPER")
         self.speed = speed
         self._another = another
+        self.ledger = ledger.Ledger(folder)
+        """What stand-ins did, in a twin where they have an effect."""
         self._fast: Twin | None = None
         self._dying: Twin | None = None
+        self._effecting: Twin | None = None
         self.worn = False
-        """What a check sets that has used up the server's budget of retries: the next one gets a new server."""
+        """What a check sets that has used up the budget of retries, or the version: the next one gets a new server."""
         self.golive = True
         self.targets = twin_config.targets(loaded.config, loaded.agents)
 
@@ -118,16 +136,27 @@ class Twin(Target):
     async def fast(self) -> "Twin":
         """A twin of the same configuration in which time goes `SPEED` times as fast, as new."""
         if self._fast is None:
-            self._fast = await self._another(())
+            self._fast = await self._another(speed=SPEED)
         await self._fast.reset()
         return self._fast
 
     async def dying(self, tools: Sequence[str]) -> "Twin":
         """As `fast`, without the agent's tools.py: under their names stand tools that die (`stand_ins.py`)."""
         if self._dying is None:
-            self._dying = await self._another(tools)
+            self._dying = await self._another(speed=SPEED, tools=partial(stand_ins.write, names=tools))
         await self._dying.reset()
         return self._dying
+
+    async def effecting(self, tools: Sequence[str]) -> "Twin":
+        """In real time, with stand-ins for these tools that enter their effects into a file (`ledger.py`)."""
+        if self._effecting is None:
+            self._effecting = await self._another(tools=partial(ledger.write, names=tools))
+        await self._effecting.reset()
+        return self._effecting
+
+    async def replica(self, tools: Sequence[str], settings: Mapping[str, str]) -> "Twin":
+        """As `effecting`, a new one each time, with these settings in its environment (`GOLIVE_STORE__URL`)."""
+        return await self._another(tools=partial(ledger.write, names=tools), settings=settings)
 
     def store_files(self) -> list[Path]:
         """The database's files (main, write-ahead log, shared memory), to be read and not written."""
@@ -164,14 +193,12 @@ def choose(loaded: Loaded, agent: str | None) -> tuple[str | None, str]:
     )
 
 
-def _write(loaded: Loaded, folder: Path, base_url: str, asked: str | None, dead_tools: Sequence[str]) -> Path:
-    """The twin's folder; where tools are to be dead, with the asked agent alone, and stand-ins for its tools."""
-    if asked is None or not dead_tools:
+def _write(loaded: Loaded, folder: Path, base_url: str, asked: str | None, tools: StandIns | None) -> Path:
+    """The twin's folder; where others stand in for tools, with the asked agent alone."""
+    if asked is None or tools is None:
         return twin_config.write(loaded, folder, base_url)
     path = twin_config.write(replace(loaded, agents={asked: loaded.agents[asked]}), folder, base_url)
-    settings = loaded.agents[asked].config.tools.values()
-    about_calls = [name for each in settings for name in (each.status, each.undo) if name is not None]
-    stand_ins.write(folder / "agents" / asked, dead_tools, about_calls)
+    tools(folder / "agents" / asked, loaded.agents[asked].config)
     return path
 
 
@@ -186,7 +213,8 @@ async def twin(
     command: Sequence[str] = COMMAND,
     extra_environ: Mapping[str, str] | None = None,
     speed: float = 1.0,
-    dead_tools: Sequence[str] = (),
+    tools: StandIns | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Twin]:
     """Builds a twin and takes it away again.
 
@@ -197,7 +225,8 @@ async def twin(
         command: what starts `golive`, for drills on another build of it.
         extra_environ: further variables for the server's process.
         speed: how fast time goes in it.
-        dead_tools: names under which the asked agent has stand-ins, and nothing of its own; other agents are left out.
+        tools: what stands in for the asked agent's tools; other agents are then left out.
+        settings: of the twin's own, by their names in the environment.
 
     Raises:
         TargetUnusable: the configuration has nothing to ask.
@@ -213,8 +242,8 @@ async def twin(
         provider = SimulatorProcess(clock, api_keys=tuple(keys.values()), speed=speed)
         stack.push_async_callback(provider.stop)
         base_url = await provider.start()
-        path = await asyncio.to_thread(_write, loaded, folder, base_url, asked, dead_tools)
-        environment = twin_config.environment(environ, loaded.agents, keys)
+        path = await asyncio.to_thread(_write, loaded, folder, base_url, asked, tools)
+        environment = twin_config.environment(environ, loaded.agents, keys) | dict(settings or {})
         mine = load(path, environment)
         made = await create_key(mine, "check", "admin", environment)
         revocable = await create_key(mine, "check, to be revoked", "admin", environment)
@@ -223,9 +252,11 @@ async def twin(
         stack.push_async_callback(process.stop)
         await process.start()
 
-        async def another(dead_tools: Sequence[str]) -> Twin:
+        async def another(
+            *, speed: float = 1.0, tools: StandIns | None = None, settings: Mapping[str, str] | None = None
+        ) -> Twin:
             made = twin(loaded, environ, clock=clock, chance=chance, agent=agent, command=command,
-                        extra_environ=extra_environ, speed=SPEED, dead_tools=dead_tools)  # fmt: skip
+                        extra_environ=extra_environ, speed=speed, tools=tools, settings=settings)  # fmt: skip
             return await stack.enter_async_context(made)
 
         models = [target.partition("/")[2] for target in twin_config.targets(mine.config, mine.agents)]

@@ -1,15 +1,17 @@
-"""Does a run say so whose end comes from outside? Cancelled, left by its reader, or caught by the server's stop.
+"""Does a run say so whose end comes from outside? Cancelled, left by its reader, or left behind with its version gone.
 
 The model is slow and healthy, so that nothing but what is done here can end the run; the words are held against the
 agent's own, as in `degrading.py`.
 """
 
 import asyncio
+import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, NamedTuple
 
+from golive.checklist import twin_config
 from golive.checklist.checks.degrading import MOST_LANGUAGES, Fall, named, register, settled, told, variants, wrong
 from golive.checklist.drill import WORK_S, course, scale, too_long
 from golive.checklist.http import Reply, Stream
@@ -17,6 +19,8 @@ from golive.checklist.results import Finding, Result
 from golive.checklist.sse import Arrived
 from golive.checklist.target import Target, need_agent
 from golive.checklist.twin import Twin
+from golive.config.agents import AGENT_FILE
+from golive.runtime.holding import BEATS, PATIENCE
 from golive.sim.script import Script
 
 SENTENCE = "The tide comes in slowly, and the boats rise with it. "
@@ -26,12 +30,14 @@ LONGEST_PACE_S = 0.5
 LOOK_S = 0.05
 GIVE_UP_S = 5.0
 """Longest wait for a run's end, seconds of the machine beyond what is configured."""
+OTHER_LABEL = "golive-check"
+"""Of the version that takes the place of the runs' own."""
 
 
 class Ending(NamedTuple):
     """`end` does what ends the runs, whose streams are open, and `within_s` (the server's clock) must have ended them.
 
-    `left`: whether their readers leave first.
+    `left`: whether their readers leave first. `alone_s`: how long nobody carries them, besides: that is not their time.
     """
 
     way: str
@@ -39,6 +45,7 @@ class Ending(NamedTuple):
     end: Callable[[Twin, list[str]], Awaitable[None]]
     within_s: Callable[[Twin], float] = lambda _: 0.0
     left: bool = False
+    alone_s: Callable[[Twin], float] = lambda _: 0.0
 
 
 async def _cancel(twin: Twin, runs: list[str]) -> None:
@@ -51,7 +58,25 @@ async def _leave(_twin: Twin, _runs: list[str]) -> None:
 
 
 async def _stop(twin: Twin, _runs: list[str]) -> None:
-    await twin.restart()
+    """The server stops; the one that follows has another version of the agent. The next check gets the first one back.
+
+    A run whose version is served goes on; whose version is not, and whose reader is to wait for no person, ends.
+    """
+    path = twin.folder / "agents" / str(twin.agent) / AGENT_FILE
+    before = path.read_bytes()
+    await twin.process.stop()
+    settings = tomllib.loads(before.decode()) | {"version": OTHER_LABEL}
+    path.write_text(twin_config.toml(settings), encoding="utf-8")
+    twin.worn = True
+    try:
+        await twin.process.start()
+    finally:
+        path.write_bytes(before)
+
+
+def _left_to_others_s(twin: Twin) -> float:
+    """How long a server leaves a run to others whose version it does not serve."""
+    return (PATIENCE + 1 / BEATS) * twin.loaded.config.server.lease_s
 
 
 ENDINGS: dict[str, Ending] = {
@@ -59,7 +84,7 @@ ENDINGS: dict[str, Ending] = {
     "disconnected": Ending(
         "disconnected", "cancelled", _leave, lambda twin: twin.loaded.config.server.disconnect_grace_s, left=True
     ),
-    "interrupted": Ending("interrupted", "failed", _stop),
+    "interrupted": Ending("interrupted", "failed", _stop, alone_s=_left_to_others_s),
 }
 """By the end of the check's id."""
 
@@ -70,7 +95,8 @@ async def _ends(target: Target, ending: Ending) -> Result:
     twin = await target.twin.fast()
     found = Finding(f"outcome {ending.outcome}, the words for it, the text so far, and the answer named as missing")
     within_s = ending.within_s(twin)
-    if why := too_long(twin, within_s) or _impatient(twin, within_s):
+    over_s = within_s + ending.alone_s(twin)
+    if why := too_long(twin, over_s) or _impatient(twin, within_s):
         return found.unknown(why)
     script = _slow(twin, within_s)
     found.saw(await twin.simulator.play(script))
@@ -88,7 +114,7 @@ async def _ends(target: Target, ending: Ending) -> Result:
             await open_streams.aclose()
         began = twin.clock.monotonic()
         await ending.end(twin, runs)
-        replies = [await _ended(twin, run, within_s) for run in runs]
+        replies = [await _ended(twin, run, over_s) for run in runs]
         seconds = (twin.clock.monotonic() - began) * twin.speed
     fall = Fall(way=ending.way, script=script, outcomes=(ending.outcome,), reasons=(ending.way,), text=True)
     faults: list[str] = []
