@@ -11,7 +11,8 @@ from golive.core.clock import SystemClock
 from golive.core.errors import Fenced, InvalidRequest, SchemaMismatch, StoreError, StoreUnavailable
 from golive.core.events import Event
 from golive.runtime.folding import views
-from golive.store.ports import Lease
+from golive.store.ports import Lease, Store
+from golive.store.postgres.store import PostgresStore
 from golive.store.sqlite import SqliteStore
 from golive.store.sqlite.exclusive import ServerLock
 from golive.store.upkeep import copying
@@ -20,7 +21,7 @@ from golive.store.upkeep.copying import copy
 from golive.store.upkeep.restore import Restored, restore
 from golive.store.upkeep.verify import verify
 from tests.unit import postgres_kit
-from tests.unit.upkeep_kit import at, done, filled, rows, silent
+from tests.unit.upkeep_kit import add_run, at, done, filled, rows, silent
 
 ALIVE = "INSERT INTO holders VALUES ('srv_alive', extract(epoch FROM now()) + 60)"
 ORDERED = {"sqlite": "rowid", "postgresql": "xid, number"}
@@ -273,6 +274,41 @@ def test_whoever_lived_before_cannot_write(tmp_path: Path, saved: Path) -> None:
         return lease
 
     assert asyncio.run(go()).epoch > 1_000_000
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_who_follows_the_journal_misses_nothing_after_a_restore(tmp_path: Path, saved: Path, kind: str) -> None:
+    """A cursor from before, farther than the backup ever came, finds what is written afterwards."""
+    target = a_target(kind, tmp_path, full=True)
+
+    async def opened() -> Store:
+        if kind == "sqlite":
+            return SqliteStore.open(tmp_path / "new.db", clock=SystemClock())
+        return await PostgresStore.open(target, clock=SystemClock())
+
+    async def end() -> str:
+        store = await opened()
+        cursor = ""
+        while True:
+            events, cursor = await store.tenant("acme").tail(cursor)
+            if not events:
+                await store.close()
+                return cursor
+
+    async def after(cursor: str) -> list[str]:
+        store = await opened()
+        await add_run(store, "acme", "run_new", "finished")
+        found: list[str] = []
+        while True:
+            events, cursor = await store.tenant("acme").tail(cursor)
+            found += [f"{event.run}/{event.seq}" for event in events]
+            if not events:
+                await store.close()
+                return found
+
+    cursor = asyncio.run(end())
+    restored(saved, target, force=True)
+    assert asyncio.run(after(cursor))[-7:] == [f"run_new/{seq}" for seq in range(1, 8)]
 
 
 def test_restoring_twice_gives_other_epochs(tmp_path: Path, saved: Path) -> None:

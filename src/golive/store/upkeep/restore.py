@@ -42,12 +42,13 @@ class Restored(Struct, frozen=True):
 
 
 class _Before(Struct, frozen=True):
-    """What was in the target: so that generation and control version rise above it."""
+    """What was in the target: so that generation, control version and the journal's places rise above it."""
 
     generation: int = 0
     control_version: int = 0
     runs: int | None = None
     aside: str = ""
+    place: int = 0
 
 
 def restore(path: Path, target: Database, clock: Clock, progress: Progress, *, force: bool = False) -> Restored:
@@ -147,8 +148,11 @@ def _looked(target: Database, connection: Connection, force: bool) -> _Before:
             path=target.name,
             runs=runs,
         )
-    row = connection.execute(text("SELECT generation, control_version FROM installation")).first()
-    return _Before(int(row[0]), int(row[1]), runs) if row else _Before(runs=runs)
+    row = connection.execute(text("SELECT generation, control_version FROM installation")).first() or (0, 0)
+    place = 0
+    if target.kind == "sqlite":
+        place = int(connection.execute(text("SELECT coalesce(max(rowid), 0) FROM events")).scalar_one())
+    return _Before(int(row[0]), int(row[1]), runs, place=place)
 
 
 def _prepare(ready: Database, backup: Backup, before: _Before, now: float) -> tuple[int, int]:
@@ -166,6 +170,10 @@ def _prepare(ready: Database, backup: Backup, before: _Before, now: float) -> tu
         # once a second in between.
         connection.execute(text("UPDATE leases SET epoch = epoch + :step"), {"step": max(_LEAST_STEP, int(now))})
         connection.execute(text("UPDATE holders SET until = min(until, :now)"), {"now": now})
+        # Events to come get places behind all that there were: who follows the journal with a cursor from before misses
+        # none of them.
+        last = "rowid = (SELECT max(rowid) FROM events) AND rowid <= :place"
+        connection.execute(text(f"UPDATE events SET rowid = :place + 1 WHERE {last}"), {"place": before.place})  # noqa: S608
         open_runs = connection.execute(text("SELECT count(*) FROM leases WHERE at_rest = 0")).scalar_one()
         connection.commit()
     return int(open_runs), generation
