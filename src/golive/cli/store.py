@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from golive.store.upkeep.database import Database
     from golive.store.upkeep.migrate import Plan
 
-app = typer.Typer(no_args_is_help=True, help="Look after the database.")
+app = typer.Typer(no_args_is_help=True, help="Verify, back up, restore, copy, migrate the database.")
 StoreOption = Annotated[
     str | None, typer.Option("--store", help="sqlite:PATH or postgresql://…", show_default="store.url")
 ]
@@ -31,7 +31,7 @@ _DISCREPANCIES = 1
 
 @app.callback()
 def _group() -> None:
-    """Look after the database."""
+    """Verify, back up, restore, copy, migrate the database."""
 
 
 @app.command()
