@@ -228,4 +228,5 @@ def test_mistakes_are_told_in_one_message(project: Project, words: list[str], sa
     assert done.err.startswith("error: ")
     assert said in done.err
     assert "Traceback" not in done.err
+    assert "by itself" not in done.err
     assert len(done.err.strip().splitlines()) >= 2

@@ -93,6 +93,8 @@ class Database:
             found = self._failure(error)
             if found is None:
                 raise
+            # A server would write again by itself; a command has to be given again.
+            found.remedy = found.remedy.partition("; golive ")[0].rstrip(".") + "."
             raise found from error
         finally:
             engine.dispose()
