@@ -181,6 +181,7 @@ class Server:
         return self.runtime.carries_run(tenant, run) or self.relay.carries(run)
 
     def _taken_over(self, runs: Sequence[str]) -> None:
+        self.metrics.durable.taken_over(len(runs))
         self.log.warning("runs.taken_over", count=len(runs), runs=list(runs[:20]))
 
     async def _assemble(self, pepper: bytes) -> None:
@@ -202,6 +203,7 @@ class Server:
             announce=self.outward.announce,
             faults=self._fault,
             begin_by=self.holding.begin_by,
+            lapses=self.holding.lapses,
             generation=await self.store.generation(),
         )
         self.relay = Relay(

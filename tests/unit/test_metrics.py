@@ -9,6 +9,8 @@ import pytest
 
 from golive.core.events import (
     AlarmRaised,
+    DecisionMade,
+    DecisionRequested,
     HistorySummarised,
     ModelFailed,
     ModelFinished,
@@ -24,6 +26,7 @@ from golive.guards.redact import Redactor
 from golive.telemetry import metrics as metrics_module
 from golive.telemetry.logs import configure
 from golive.telemetry.metrics import Metrics
+from golive.telemetry.run_log import RunLog
 
 BOUNDS = ("0.001", "0.0025", "60.0", "+Inf")
 
@@ -109,6 +112,44 @@ def test_what_a_cheap_tier_did_besides_answering_is_told() -> None:
     assert sample(metrics, "golive_model_tokens_total", target="a/x", kind="input") == 300
     assert sample(metrics, "golive_model_cost_usd_total", target="a/x") == 0.75
     assert sample(metrics, "golive_model_saved_usd_total", target="a/x") == 2.0
+
+
+ASKED = DecisionRequested(
+    id="dec_1", about="unknown_effect", choices=("done", "again", "skip"), default="skip", asked_at=1.0, expires_at=2.0,
+    question="Was it?", subject="pay", key="run_1//1",
+)  # fmt: skip
+
+
+def test_takeovers_and_decisions_are_counted() -> None:
+    """Those asked by kind; those made by choice and by whom. No takeover is a 0, so that the first is seen to rise."""
+    metrics = Metrics()
+    assert sample(metrics, "golive_runs_taken_over_total") == 0
+    metrics.durable.taken_over(3)
+    made = (("done", "key_1"), ("skip", ""), ("void", ""))
+    metrics.observe(
+        "t", "a", "1", [ASKED, *(DecisionMade(id="dec_1", choice=choice, at=3.0, by=by) for choice, by in made)]
+    )
+    assert sample(metrics, "golive_runs_taken_over_total") == 3
+    assert sample(metrics, "golive_decisions_asked_total", agent="a", about="unknown_effect") == 1
+    assert sample(metrics, "golive_decisions_made_total", agent="a", choice="done", by="person") == 1
+    assert sample(metrics, "golive_decisions_made_total", agent="a", choice="skip", by="time") == 1
+    assert sample(metrics, "golive_decisions_made_total", agent="a", choice="void", by="void") == 1
+
+
+def test_the_log_says_how_a_decision_is_made_and_no_content() -> None:
+    """A warning with the command to run; then who chose what, without their note and what the model is told."""
+    out = io.StringIO()
+    log = RunLog(configure("info", "json", Redactor().value, out))
+    made = DecisionMade(id="dec_1", choice="done", at=3.0, by="key_1", note="a name", content="a receipt")
+    log.observe("t", "run_1", "sha256:1", [ASKED, made], relayed=False)
+    asked, decided = (json.loads(line) for line in out.getvalue().splitlines())
+    assert (asked["level"], asked["event"], asked["subject"], asked["key"]) == (
+        "warning", "decision.requested", "pay", "run_1//1",
+    )  # fmt: skip
+    assert asked["remedy"] == "golive runs decide run_1 dec_1 done|again|skip"
+    assert (decided["event"], decided["choice"], decided["by"]) == ("decision.made", "done", "key_1")
+    assert "a name" not in out.getvalue()
+    assert "receipt" not in out.getvalue()
 
 
 def test_labels_from_outside_cannot_grow_without_end() -> None:

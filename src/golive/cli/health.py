@@ -35,6 +35,8 @@ def health(
         ]
         table(_COLUMNS, rows)
         note(f"{answer['status']} · golive {answer['version']} · {count(answer['open_runs'], 'open run')}")
+        if pending := answer.get("decisions_pending"):  # an older server does not say
+            note(f"{count(pending, 'decision')} to be made: golive decisions")
     if answer["status"] != "up":
         raise typer.Exit(1)
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from golive import __version__
 from golive.core.clock import Clock
-from golive.core.errors import GoliveError, ShuttingDown, StoreUnavailable
+from golive.core.errors import GoliveError, ShuttingDown, StoreError, StoreUnavailable
 from golive.core.health import Dependency
 from golive.gateway.exchange import Exchange
 from golive.gateway.routes import PUBLIC, Answer, Route
@@ -16,14 +16,18 @@ from golive.telemetry.metrics import CONTENT_TYPE, Metrics
 
 READY_FOR_S = 1.0
 """How long an answer to /health/ready holds: anybody may ask, and asking must not become load on the store."""
+MOST_PENDING = 1_000
+"""Pending decisions are counted up to here."""
 
 
 class Health(Struct, frozen=True):
-    """`status` is degraded when any dependency is down."""
+    """`status` is degraded when any dependency is down. `decisions_pending`: what people are to decide for runs of the
+    tenant, 1,000 at most; null where the store cannot tell."""
 
     status: Literal["up", "degraded", "draining"]
     version: str
     open_runs: int
+    decisions_pending: int | None
     dependencies: Sequence[Dependency]
 
 
@@ -41,14 +45,17 @@ class HealthFaces:
         ping: Callable[[], Awaitable[None]],
         draining: Callable[[], bool],
         open_runs: Callable[[], int],
+        decisions_pending: Callable[[str, int], Awaitable[int]],
         metrics: Metrics,
         clock: Clock,
     ) -> None:
-        """`ping` raises unless the store can be read and written; it is all that readiness asks besides draining."""
+        """`ping` raises unless the store can be read and written; it is all that readiness asks besides draining.
+        `decisions_pending` counts a tenant's, up to a number."""
         self._dependencies = dependencies
         self._ping = ping
         self._draining = draining
         self._open_runs = open_runs
+        self._decisions_pending = decisions_pending
         self._metrics = metrics
         self._clock = clock
         self._asked_at = float("-inf")
@@ -60,7 +67,11 @@ class HealthFaces:
         dependencies = await self._dependencies()
         down = any(dependency.state == "down" for dependency in dependencies)
         status: Literal["up", "degraded", "draining"] = "draining" if self._draining() else "degraded" if down else "up"
-        body = Health(status, __version__, self._open_runs(), dependencies)
+        try:
+            pending = await self._decisions_pending(exchange.principal.tenant, MOST_PENDING)
+        except StoreError:
+            pending = None
+        body = Health(status, __version__, self._open_runs(), pending, dependencies)
         await exchange.json(body, 200 if status == "up" else 503, [(b"cache-control", b"no-store")])
 
     async def live(self, exchange: Exchange) -> None:

@@ -117,6 +117,7 @@ class Gateway:
                 ping=ping,
                 draining=lambda: runtime.leaving,
                 open_runs=lambda: runtime.open_runs() + relay.open_calls,
+                decisions_pending=runtime.decisions_pending,
                 metrics=metrics,
                 clock=clock,
             ),

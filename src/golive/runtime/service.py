@@ -49,15 +49,16 @@ class Runtime:
         faults: FaultLog,
         announce: Announce = unannounced,
         begin_by: Callable[[], float] = lambda: float("inf"),
+        lapses: Callable[[], int] = lambda: 0,
         generation: int = 1,
     ) -> None:
-        """`begin_by`: until when this server surely holds its runs; `generation`: the installation's."""
+        """`begin_by`, `lapses`: this server's hold on its runs (`Place`); `generation`: the installation's."""
         self._store = store
         self._agents = agents
         self._clock = clock
         self._ids = ids
         self._settings = settings
-        place = Place(settings.holder, generation, ids, faults, begin_by, alone=not store.shared)
+        place = Place(settings.holder, generation, ids, faults, begin_by, not store.shared, lapses)
         self._carrier = Carrier(
             store=store, agents=agents, clock=clock, place=place, settings=settings, observer=observer,
             announce=announce,
@@ -222,6 +223,10 @@ class Runtime:
     ) -> list[DecisionRow]:
         """What people are, or were, to decide, newest first."""
         return await self._store.tenant(tenant).decisions(run=run, pending=pending, before=before, limit=limit)
+
+    async def decisions_pending(self, tenant: str, most: int) -> int:
+        """How many of them people are still to decide, counted up to `most`. Raises StoreUnavailable."""
+        return len(await self.decisions(tenant, None, True, None, most))
 
     async def runs(self, tenant: str, where: RunFilter) -> list[RunView]:
         """Runs as lists show them, newest first."""

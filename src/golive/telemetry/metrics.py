@@ -15,6 +15,8 @@ from golive.core.events import (
     AlarmRaised,
     Aside,
     Body,
+    DecisionMade,
+    DecisionRequested,
     HistorySummarised,
     ModelFailed,
     ModelFinished,
@@ -25,6 +27,7 @@ from golive.core.events import (
     ToolFinished,
 )
 from golive.core.messages import Usage
+from golive.telemetry.durable import DurableMetrics
 from golive.telemetry.outward import OutwardMetrics
 from golive.telemetry.series import Counters, Gauge, Histograms, Labels
 
@@ -85,6 +88,7 @@ class Metrics:
             "golive_breaker_changes", "Changes of circuit breakers, by the state entered", ("target", "state")
         )
         self.outward = OutwardMetrics(self.registry)
+        self.durable = DurableMetrics(self.registry)
         self._open = Gauge("golive_open_runs", "Runs not finished", open_runs)
         self.registry.register(self._open)
         self._breakers = Gauge("golive_breakers_not_closed", "Circuit breakers that are open or half-open", lambda: 0)
@@ -99,6 +103,8 @@ class Metrics:
             HistorySummarised: self._history_summarised,
             ToolFinished: self._tool_finished,
             AlarmRaised: self._alarm_raised,
+            DecisionRequested: lambda body, agent, _: self.durable.asked(body, agent),
+            DecisionMade: lambda body, agent, _: self.durable.made(body, agent),
         }
 
     def _counters(self, name: str, text: str, labels: Labels) -> Counters:

@@ -1,8 +1,8 @@
-"""What of a run's journal an operator reads in the log: ends, failed model calls, alarms. Never content."""
+"""What of a run's journal an operator reads in the log: ends, failed model calls, alarms, decisions. Never content."""
 
 from collections.abc import Sequence
 
-from golive.core.events import AlarmRaised, Body, ModelFailed, RunFinished
+from golive.core.events import AlarmRaised, Body, DecisionMade, DecisionRequested, ModelFailed, RunFinished
 from golive.telemetry.logs import Log
 
 
@@ -38,5 +38,17 @@ class RunLog:
                     self._log.error(
                         "alarm.raised", tenant=tenant, run=run, version=version, alarm=body.alarm, message=body.message
                     )
+                case DecisionRequested():
+                    self._log.warning(
+                        "decision.requested", tenant=tenant, run=run, version=version, decision=body.id,
+                        about=body.about, subject=body.subject or None, key=body.key or None, default=body.default,
+                        expires_at=body.expires_at,
+                        remedy=f"golive runs decide {run} {body.id} {'|'.join(body.choices)}",
+                    )  # fmt: skip
+                case DecisionMade():
+                    self._log.info(
+                        "decision.made", tenant=tenant, run=run, version=version, decision=body.id, choice=body.choice,
+                        by=body.by,
+                    )  # fmt: skip
                 case _:
                     pass

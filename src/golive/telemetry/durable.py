@@ -1,0 +1,42 @@
+"""Metrics of what keeps runs alive: servers that go on with others' runs, and decisions that people are asked for."""
+
+from prometheus_client import CollectorRegistry
+
+from golive.core.events import DecisionMade, DecisionRequested
+from golive.telemetry.series import Counters
+
+MAX_SERIES = 2_000
+VOID = "void"
+
+
+class DurableMetrics:
+    """Registers themselves."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._taken_over = Counters(
+            "golive_runs_taken_over", "Runs that this server goes on with because another one left them", (), MAX_SERIES
+        )
+        self._asked = Counters(
+            "golive_decisions_asked", "Decisions that runs wait for a person to make", ("agent", "about"), MAX_SERIES
+        )
+        self._made = Counters(
+            "golive_decisions_made",
+            "Decisions made, by whom (person; time: the default, as nobody did; void: the run ended before)",
+            ("agent", "choice", "by"), MAX_SERIES,
+        )  # fmt: skip
+        for family in (self._taken_over, self._asked, self._made):
+            registry.register(family)
+        self._taken_over.add(0, ())  # so that the first one is seen as a rise
+
+    def taken_over(self, runs: int) -> None:
+        """So many more runs were left behind by other servers, or by this one before it was started again."""
+        self._taken_over.add(runs, ())
+
+    def asked(self, body: DecisionRequested, agent: str) -> None:
+        """A run of the agent waits."""
+        self._asked.add(1, (agent, body.about))
+
+    def made(self, body: DecisionMade, agent: str) -> None:
+        """It waits for that no more."""
+        by = "void" if body.choice == VOID else "person" if body.by else "time"
+        self._made.add(1, (agent, body.choice, by))
