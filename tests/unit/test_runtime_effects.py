@@ -1,13 +1,17 @@
 """What becomes of a tool's call whose outcome nobody knows: no effect comes twice, and none is taken for done."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from golive.core.errors import Conflict, InvalidRequest, NotFound
-from golive.core.events import DecisionRequested, ToolFinished
+from golive.core.events import DecisionRequested, Event, ToolFinished, ToolStarted
 from golive.core.frames import Cursor
+from golive.runtime.effects import Effects
+from golive.store.ports import Lease
 from golive.tools.toolset import CarriedOut, EffectRules, NotCarriedOut, ToolInvocation, ToolOutcome
 from tests.unit.resume_kit import PAY, begun, taken_over
 from tests.unit.runtime_kit import ScriptedModel, Tools, World, answer, asks, drain, shown
@@ -238,3 +242,56 @@ async def test_a_run_that_waits_can_be_cancelled(paying: tuple[World, Bank, str]
     assert await other.decisions("default", None, True, None, 10) == []
     with pytest.raises(Conflict, match="is decided already"):
         await other.steering.decide("default", run, asked.id, "done", by="k")
+
+
+async def test_after_a_lapse_nothing_begins_in_a_run_that_others_have_taken(tmp_path: Path) -> None:
+    """Frozen between the intent and the call, and its hold renewed before it looks: the run is not its own any more."""
+    bank = Bank()
+    bank.answers = True
+    world = World(tmp_path, ScriptedModel(asks(PAY), answer("Paid.")), Tools(pay=bank.pay))
+    lapses = 0
+
+    async def frozen(seconds: float = 0.0) -> None:
+        """Stands where the first server is frozen: another one takes the run over meanwhile."""
+        nonlocal lapses
+        assert await world.store.acquire("default", run, "other") is not None
+        lapses = 1
+
+    first = world.another("first")
+    place = first._carrier.place._replace(lapses=lambda: lapses)
+    first._carrier.place = place
+    over_intend = Effects.intend
+
+    async def intend(self: Effects, started: ToolStarted) -> None:
+        await over_intend(self, started)
+        await frozen()
+
+    world.runtime = first
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Effects, "intend", intend)
+        run = await world.start(on_disconnect="continue")
+        async with asyncio.timeout(5):
+            while first.open_runs():
+                await asyncio.sleep(0.001)
+    assert bank.booked == {}, "it is for the other server to begin"
+    assert (await world.kinds(run))[-1] == "tool.started"
+    assert world.faults == []
+
+
+async def test_without_a_lapse_a_call_costs_no_further_write(tmp_path: Path) -> None:
+    """What proves the run ours is the intent itself."""
+    world = World(tmp_path, ScriptedModel(asks(PAY), answer("Paid.")), Tools(pay=_paid))
+    written: list[int] = []
+    append = world.store.append
+
+    async def counted(lease: Lease, expect_seq: int, events: Sequence[Event], **rest: Any) -> None:
+        written.append(len(events))
+        await append(lease, expect_seq, events, **rest)
+
+    world.store.append = counted  # type: ignore[method-assign]
+    assert (await world.runtime.wait("default", await world.start(background=True))).outcome == "completed"
+    assert 0 not in written
+
+
+async def _paid(invocation: ToolInvocation) -> ToolOutcome:
+    return ToolOutcome(True, "receipt 1")

@@ -124,6 +124,7 @@ class Carrier:
             observer=observed,
             announce=self._announce,
             patience_s=self._settings.store_patience_s,
+            lapses=self.place.lapses,
         )
         deadline = Deadline(self._clock.monotonic() + remaining_s, "limits.deadline_s", limits.deadline_s)
         loop = RunLoop(

@@ -95,7 +95,9 @@ class Effects:
                         started.step, started.ordinal, key, "", started.name, started.arguments, "", started.key
                     )
                 )
-            outcome = await self._agent.toolset.undo(self._invocation(started), finished.content, deadline)
+            begin_by = self._place.begin_by()
+            await self._journal.prove_ours()
+            outcome = await self._agent.toolset.undo(self._invocation(started, begin_by), finished.content, deadline)
             await self.conclude(self._finished(started, key, "", outcome, self._clock.monotonic() - begun))
 
     # ---- one effect --------------------------------------------------------------------------------------------------
@@ -157,7 +159,7 @@ class Effects:
         """What the tool's declarations give; None: nobody can tell."""
         rules = self._rules(effect.name)
         if rules.status:
-            found = await self._agent.toolset.status(self._invocation(effect), self._deadline)
+            found = await self._agent.toolset.status(self._invocation(effect, self._place.begin_by()), self._deadline)
             if isinstance(found, CarriedOut):
                 return found.outcome
             if isinstance(found, NotCarriedOut):
@@ -174,7 +176,9 @@ class Effects:
     async def _begin(self, effect: Effect) -> ToolOutcome:
         """The call; again, where it waited until our hold on the run was no longer sure, once it is sure again."""
         while True:
-            outcome = await self._agent.toolset.call(self._invocation(effect), self._deadline)
+            begin_by = self._place.begin_by()
+            await self._journal.prove_ours()
+            outcome = await self._agent.toolset.call(self._invocation(effect, begin_by), self._deadline)
             if outcome.error_code != ToolNotBegun.code or not self._deadline.remaining(self._clock):
                 return outcome
             while self._unsure() and self._deadline.remaining(self._clock):  # noqa: ASYNC110 - a beat may bring it back
@@ -199,11 +203,10 @@ class Effects:
     def _rules(self, name: str) -> EffectRules:
         return self._agent.toolset.effects.get(name) or EffectRules()
 
-    def _invocation(self, effect: Effect | ToolStarted) -> ToolInvocation:
+    def _invocation(self, effect: Effect | ToolStarted, begin_by: float) -> ToolInvocation:
+        """`begin_by` is read before the run is proved ours: a lapse in between lies behind it, and nothing begins."""
         state = self._state
-        return ToolInvocation(
-            state.tenant, state.run, effect.key, effect.name, effect.arguments, begin_by=self._place.begin_by()
-        )
+        return ToolInvocation(state.tenant, state.run, effect.key, effect.name, effect.arguments, begin_by=begin_by)
 
     def _finished(
         self, effect: Effect | ToolStarted, key: str, call_id: str, outcome: ToolOutcome, seconds: float

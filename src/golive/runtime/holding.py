@@ -59,10 +59,15 @@ class Holding:
         self._unread: list[Lease] = []
         """Ours, and not carried yet: the store failed in between."""
         self._leaving = False
+        self._lapses = 0
 
     def begin_by(self) -> float:
         """Until when, on the clock's monotonic scale, this server surely holds its runs."""
         return self._safe_until if self._store.shared else math.inf
+
+    def lapses(self) -> int:
+        """How often the hold was unsure so far: each time others may have taken some of our runs."""
+        return self._lapses
 
     async def start(self) -> None:
         """Makes the hold known, and ends that of predecessors where there can be no other server.
@@ -91,7 +96,10 @@ class Holding:
     async def beat(self) -> None:
         """Says that this server lives. Raises StoreUnavailable."""
         before = self._clock.monotonic()
-        await self._store.beat(self._holder, self._lease_s)
+        lapsed = math.isfinite(self._safe_until) and before > self._safe_until
+        stood = await self._store.beat(self._holder, self._lease_s)
+        if lapsed or not stood:
+            self._lapses += 1  # before the hold is sure again: nobody is to begin anything in between
         self._safe_until = before + self._lease_s * (1 - MARGIN)
 
     async def look(self) -> None:

@@ -5,7 +5,7 @@ Text is shown as it comes and becomes durable in blocks: every 250 ms, every 1 K
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from msgspec.structs import replace
@@ -56,8 +56,10 @@ class RunJournal:
         observer: Observer,
         announce: Announce = unannounced,
         patience_s: float = 0.0,
+        lapses: Callable[[], int] = lambda: 0,
     ) -> None:
-        """`patience_s`: how long `flush` waits for a store that cannot be written, once the run is accepted."""
+        """`patience_s`: how long `flush` waits for a store that cannot be written, once the run is accepted; `lapses`:
+        see `Place`."""
         self.state = state
         self.log = log
         self._store = store
@@ -67,6 +69,9 @@ class RunJournal:
         self._observer = observer
         self._announce = announce
         self._patience_s = patience_s
+        self._lapses = lapses
+        self._ours_since = -1
+        """The number of lapses at the last write that proved the run ours."""
         self._lock = asyncio.Lock()
         self._events: list[Event] = []
         self._bodies: list[Body] = []
@@ -136,10 +141,14 @@ class RunJournal:
             StoreUnavailable: nothing was written, for as long as we are patient; flush again later.
             Fenced, Conflict: nothing was written; the run is another's, and the journal takes nothing more.
         """
+        await self._patiently(self._flush)
+
+    async def _patiently(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Tries again while the store cannot be written, for as long as we are patient."""
         give_up_at = self._clock.monotonic() + self._patience_s
         while True:
             try:
-                await self._flush()
+                await write()
                 return
             except StoreUnavailable:
                 if not self.accepted or self._clock.monotonic() >= give_up_at:
@@ -154,6 +163,25 @@ class RunJournal:
                 raise self._failure
             if self._events:
                 await self._write()
+
+    async def prove_ours(self) -> None:
+        """Returns once a write has proved, since the last lapse of this server's hold, that the run is ours.
+
+        Raises:
+            StoreUnavailable: that cannot be found out, for as long as we are patient. Fenced: it is another server's.
+        """
+        await self._patiently(self._prove_ours)
+
+    async def _prove_ours(self) -> None:
+        while self._ours_since < (lapses := self._lapses()):
+            async with self._lock:
+                if self._failure is not None:
+                    raise self._failure
+                if self._events:
+                    await self._write()
+                else:
+                    await self._store.append(self._lease, self._durable_seq, ())
+                    self._ours_since = lapses
 
     async def accept_unseen(self, body: Body) -> None:
         """Makes the first event durable without the row that lists read: `show`, or the run's end, brings it.
@@ -199,6 +227,7 @@ class RunJournal:
         self._view_due = False
         pos, at_rest = self.state.pos, self.state.at_rest
         self._writing = bool(frames)
+        lapses = self._lapses()
         try:
             await self._store.append(
                 self._lease, events[0].seq - 1, events,
@@ -217,6 +246,7 @@ class RunJournal:
         finally:
             self._writing = False
         self._durable_seq = events[-1].seq
+        self._ours_since = lapses
         if self.log is not None:
             for frame in frames:
                 self.log.publish(frame)

@@ -12,7 +12,8 @@ FaultLog = Callable[[str, BaseException], None]
 class Place(NamedTuple):
     """`generation` is the installation's; `begin_by` tells until when, on the clock's monotonic scale, this server
     surely holds its runs: nothing that has an effect is begun later. `alone`: there is no other server, so that whoever
-    began an effect before is gone, and its worker with it."""
+    began an effect before is gone, and its worker with it. `lapses`: how often the hold was unsure so far; each time
+    others may have taken runs, so that of each run it has to be learned anew whether it is ours."""
 
     holder: str
     generation: int
@@ -20,3 +21,4 @@ class Place(NamedTuple):
     faults: FaultLog
     begin_by: Callable[[], float]
     alone: bool = False
+    lapses: Callable[[], int] = lambda: 0
