@@ -241,3 +241,23 @@ async def _error(work: object) -> StoreUnavailable | None:
     except StoreUnavailable as error:
         return error
     return None
+
+
+async def test_a_standby_that_answers_next_says_nothing_of_what_was_sent_before(
+    database: Database, store: PostgresStore, wire: Proxy, other: PostgresStore
+) -> None:
+    """The answer is lost in a failover, and the next connection leads to where nothing can be written: it is waited."""
+    await store.append(lease(), 0, events(range(1, 2), lease()))
+    await prepared(store, lambda run: store.append(lease(run), 1, events(range(2, 3), lease(run))))
+    standby = f"ALTER DATABASE {database.name} SET default_transaction_read_only = on"
+    database.server.psql(database.name, standby)
+    wire.lose_answers = True
+    async with Tasks("writing") as tasks:
+        writing = tasks.start(store.append(lease(), 1, events(range(2, 3), lease())), "append")
+        await wire.lost.wait()
+        later = lease("run_2")
+        assert await _caught(store.append(later, 0, events(range(1, 2), later))) is StoreUnavailable
+        assert not writing.done()
+        database.server.psql("postgres", f"ALTER DATABASE {database.name} RESET default_transaction_read_only")
+        await writing
+    assert [event.seq for event in await other.tenant("acme").events("run_1")] == [1, 2]

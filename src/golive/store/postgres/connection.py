@@ -125,11 +125,12 @@ SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('sync
 
 
 def no_role(address: Address, role: str | None, error: Exception) -> StoreError:
-    """The user that golive connects as cannot work as `role`."""
+    """The user that golive connects as cannot work as `role`; None: cannot make tables and roles."""
+    doing = f"work as {role}" if role else "make its tables and roles"
     return StoreError(
-        f"The database {address.shown} does not let golive work as {role or 'its owner'}: {error}.",
+        f"The database {address.shown} does not let golive {doing}: {str(error).splitlines()[0]}.",
         remedy="As an administrator: CREATE ROLE golive_writer; CREATE ROLE golive_reader; CREATE ROLE golive_server; "
-        "GRANT golive_writer, golive_reader, golive_server TO the user of store.url.",
+        "GRANT golive_writer, golive_reader, golive_server TO the user of store.url; and let it own the database.",
         url=address.shown,
         role=role,
         cause=str(error),

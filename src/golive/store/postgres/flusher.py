@@ -145,9 +145,9 @@ class Flusher:
                 connection = await self._link.open(self._patience_s)
             except StoreError as error:
                 self._patience_s = LOCKED_OUT_S
-                left = self._locked_out(left, error)
-                if left:
-                    await asyncio.sleep(DOUBT_S)
+                self._fail(self._waiting, error)
+                self._waiting.clear()
+                left = await self._unavailable(left, error)
                 continue
             self._patience_s = PATIENCE_S
             try:
@@ -157,17 +157,25 @@ class Flusher:
                     await self._appends(connection, [job for job in left if isinstance(job, Append)])
             except Lost:
                 pass  # what was sent is in doubt, and is sent again
-            left = [job for job in left if job.future is not None and not job.future.done()]
+            except Exception as error:
+                left = await self._unavailable(left, failure(error, self._address))
+            left = _open(left)
 
-    def _locked_out(self, jobs: list[Job], error: StoreError) -> list[Job]:
-        """Tells everybody who can be told that nothing was written; returns those of whom nobody knows."""
-        doubtful = [job for job in jobs if job.doubt and not self._give_up]
+    async def _unavailable(self, jobs: list[Job], error: StoreError) -> list[Job]:
+        """Tells everybody who can be told that nothing was written; returns those of whom nobody knows, after a pause.
+
+        That a write is refused now says nothing of the time when it was sent before.
+        """
         self._fail([job for job in jobs if not job.doubt], error)
-        self._fail(self._waiting, error)
-        self._waiting.clear()
-        if self._give_up:
-            self._fail(jobs, self._unknown(error))
-        return doubtful
+        left = _open(jobs)
+        if left and self._give_up:
+            self._fail(left, self._unknown(error))
+            return []
+        if left:  # nobody passes them: whoever came behind is told as well
+            self._fail(self._waiting, error)
+            self._waiting.clear()
+            await asyncio.sleep(DOUBT_S)
+        return left
 
     def _unknown(self, error: StoreError) -> StoreUnavailable:
         return StoreUnavailable(
@@ -221,8 +229,7 @@ class Flusher:
         if getattr(error, "sqlstate", "")[:2] == "40" and tries < _TRIES:
             return [group.jobs]
         if not is_unstorable(error):
-            self._fail(group.jobs, failure(error, self._address))
-            return []
+            raise error
         chains = list(group.chains.values())
         places = await self._look(connection, [chain[0] for chain in chains])
         again: list[Append] = []
@@ -252,9 +259,11 @@ class Flusher:
             rows = await execute(connection, LOOK, *look_values(jobs))
         except Lost:
             raise
-        except Exception:  # a name that cannot be asked for is of no run
+        except Exception as error:
+            if not is_unstorable(error):
+                raise
             if len(jobs) == 1:
-                return found
+                return found  # a name that cannot be asked for is of no run
             return [place for job in jobs for place in await self._look(connection, [job])]
         for row in rows:
             found[row[0]] = tuple(row)[1:]
@@ -298,6 +307,11 @@ class Flusher:
                 fresh = type(error)(error.message, remedy=error.remedy, **error.fields)  # each has its own traceback
                 fresh.__cause__ = error.__cause__
                 job.future.set_exception(fresh)
+
+
+def _open(jobs: Sequence[Job]) -> list[Job]:
+    """Those that wait for their answer still."""
+    return [job for job in jobs if job.future is not None and not job.future.done()]
 
 
 def _flat(sql_and_values: tuple[str, list[Any]]) -> list[Any]:
