@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from golive.core.events import Event
 from golive.models.gate import Gate
 from golive.runtime.api import RunResult
-from tests.sim.database import Appended
+from tests.sim.database import Appended, Claimed
 from tests.sim.effects import Effect
 from tests.sim.plan import Case
 from tests.sim.providers import CASE
@@ -36,6 +36,9 @@ class Checker:
 
     def on_append(self, done: Appended) -> None:
         """Something became durable."""
+
+    def on_claim(self, done: Claimed) -> None:
+        """A replica took over what nobody carries."""
 
     def on_effect(self, effect: Effect) -> None:
         """Something was really done."""

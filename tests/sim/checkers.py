@@ -7,7 +7,7 @@ from golive.core.events import DecisionMade, DecisionRequested, RunFinished, Too
 from golive.models.gate import Gate
 from golive.runtime.state import RunState
 from tests.sim.checker import TENANT, Checker, Violation, case_of
-from tests.sim.database import Appended
+from tests.sim.database import Appended, Claimed
 from tests.sim.effects import RULES, Effect
 from tests.sim.providers import OPEN_S
 
@@ -78,6 +78,11 @@ class Fence(Checker):
         held = self.world.database.rows(f"SELECT epoch FROM leases WHERE run = '{run}'")
         if held and held[0] != done.lease.epoch:
             raise Violation(f"{run}: {done.process} wrote under epoch {done.lease.epoch}, and {held[0]} holds it")
+
+    def on_claim(self, done: Claimed) -> None:
+        taken = sorted(lease.run for lease in done.leases if lease.run in done.living)
+        if taken:
+            raise Violation(f"{done.process} took over {taken}, whose holders live")
 
 
 class Effects(Checker):
@@ -258,6 +263,9 @@ class Webhooks(Checker):
                 if len(ids) != 1:
                     what = f"decision {decision}" if decision else "end"
                     raise Violation(f"of the {what} of {run} the webhook was told under {len(ids)} ids: {sorted(ids)}")
+        due = self.world.database.rows("SELECT id FROM outbox WHERE state <> 'sent'")
+        if due:
+            raise Violation(f"messages that came are not settled, or were given up: {due[:5]}")
         if found:
             raise Violation(f"the webhook was told of what did not happen: {sorted(map(str, found))}")
 

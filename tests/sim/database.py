@@ -37,6 +37,9 @@ T = TypeVar("T")
 USUAL_S = 0.002
 """One way to the database, at most, in good weather."""
 POLL_S = 0.25
+_LIVING = """
+SELECT leases.run FROM leases JOIN holders ON holders.holder = leases.holder WHERE holders.until > {now!r}
+"""
 GIVEN_UP_S = 1.5
 """After so long a replica that cannot reach the database is told so."""
 
@@ -48,6 +51,14 @@ class Appended(Struct, frozen=True):
     lease: Lease
     events: tuple[Event, ...]
     at_rest: bool
+
+
+class Claimed(Struct, frozen=True):
+    """Runs that a replica took over because nobody carries them; `living`: runs whose holders live."""
+
+    process: str
+    leases: tuple[Lease, ...]
+    living: frozenset[str]
 
 
 class Weather(Struct):
@@ -72,6 +83,7 @@ class Database:
         self.store = SqliteStore.open(":memory:", clock=self.clock, inline=True)
         self.weather = Weather()
         self.on_append: list[Callable[[Appended], None]] = []
+        self.on_claim: list[Callable[[Claimed], None]] = []
         self._watching: dict[tuple[str, str], list[Callable[[], None]]] = {}
 
     def now(self, work: Coroutine[Any, Any, T]) -> T:
@@ -102,6 +114,11 @@ class Database:
     def watchers(self) -> int:
         return sum(map(len, self._watching.values()))
 
+    def claimed(self, done: Claimed) -> None:
+        """Tells who wants to know."""
+        for listener in self.on_claim if done.leases else ():
+            listener(done)
+
     def appended(self, done: Appended) -> None:
         """Tells who wants to know."""
         for listener in self.on_append:
@@ -123,6 +140,7 @@ class Link(Store):
         self.database = database
         self._chance = chance
         self._store = database.store
+        self._waiting: dict[tuple[str, str], list[Callable[[], None]]] = {}
 
     def tenant(self, tenant: str) -> "LinkTenant":
         return LinkTenant(self, self._store.tenant(tenant))
@@ -204,7 +222,13 @@ class Link(Store):
         await self.ask(lambda: self._store.end_others(holder, replica), writes=True)
 
     async def claim(self, holder: str, versions: Sequence[str], limit: int, patience_s: float) -> list[Lease]:
-        return await self.ask(lambda: self._store.claim(holder, versions, limit, patience_s), writes=True)
+        async def claim() -> list[Lease]:
+            living = self.database.rows(_LIVING.format(now=self.database.clock.now()))
+            leases = await self._store.claim(holder, versions, limit, patience_s)
+            self.database.claimed(Claimed(self.process.name, tuple(leases), frozenset(living)))
+            return leases
+
+        return await self.ask(claim, writes=True)
 
     async def held(self, holder: str) -> list[tuple[str, str]]:
         return await self.ask(lambda: self._store.held(holder))
@@ -239,6 +263,7 @@ class Link(Store):
                 heard.set_result(None)
 
         self.database.watch(key, tell)
+        self._waiting.setdefault(key, []).append(hear)
         self.process.on_death.append(lambda: self.database.forget(key, tell))
         ended = len(self.process.on_death) - 1
         try:
@@ -247,8 +272,14 @@ class Link(Store):
                 if not heard.done() and not self.cut and self._behind(key, after_seq):
                     return
         finally:
+            self._waiting[key].remove(hear)
             self.database.forget(key, tell)
             self.process.on_death[ended] = _nothing
+
+    def nudge(self, tenant: str, run: str) -> None:
+        """Wakes whoever waits in this process."""
+        for hear in self._waiting.get((tenant, run), ()):
+            hear()
 
     def _behind(self, key: tuple[str, str], after_seq: int) -> bool:
         return bool(self.database.now(self._store.tenant(key[0]).events(key[1], after_seq, 1)))

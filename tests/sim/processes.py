@@ -77,6 +77,8 @@ class Process:
         return True
 
 
+MOST_TURNS = 50_000
+"""Turns of the loop without time going on."""
 _NOTHING: list[Any] = []
 _PROCESS: ContextVar[Process | None] = ContextVar("process", default=None)
 OUTSIDE = Context()
@@ -120,6 +122,7 @@ class WorldLoop(VirtualLoop):
 
     def __init__(self) -> None:
         super().__init__()
+        self._turns = 0
         self.tasks: dict[asyncio.Task[Any], Process | None] = {}
         """Every task that has not ended, and whose it is, a dead process's too: none may be collected, for that would
         run its `finally` blocks."""
@@ -176,8 +179,12 @@ class WorldLoop(VirtualLoop):
         """There is nothing to look at: no call of the system is made for it."""
         if timeout is None:
             raise Deadlock("every task waits for another")
+        self._turns += 1
         if timeout > 0:
             self.elapsed += timeout
+            self._turns = 0
+        elif self._turns > MOST_TURNS:
+            raise Deadlock(f"{MOST_TURNS} turns of the loop at one moment: somebody goes round and round")
         return _NOTHING
 
     # ---- where asyncio makes its callbacks

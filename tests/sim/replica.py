@@ -9,6 +9,8 @@ import io
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
+from prometheus_client import CollectorRegistry
+
 from golive.config.schema import TierConfig
 from golive.core.errors import GoliveError
 from golive.core.events import Body
@@ -24,7 +26,7 @@ from golive.runtime.shown import result_of
 from golive.runtime.state import RunState
 from golive.runtime.webhooks import Sender
 from golive.telemetry.logs import configure
-from golive.telemetry.metrics import Metrics
+from golive.telemetry.outward import OutwardMetrics
 from tests.sim.database import Link
 from tests.sim.effects import WorldTools
 from tests.sim.hooks import SECRET, WEBHOOKS, HookTransport
@@ -138,7 +140,7 @@ class Replica:
         hooks = HookTransport(process, world.loop, world.office, chance)
         self.sender = Sender(
             store=self.link, post=Post(hooks, lambda reference: SECRET, lambda text: text, self.clock),
-            webhooks=lambda: WEBHOOKS, clock=self.clock, chance=chance, metrics=Metrics(),
+            webhooks=lambda: WEBHOOKS, clock=self.clock, chance=chance, metrics=OutwardMetrics(CollectorRegistry()),
             log=configure("error", "json", None, io.StringIO(), clock=self.clock),
         )  # fmt: skip
         self.runtime = Runtime(

