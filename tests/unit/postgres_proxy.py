@@ -1,6 +1,7 @@
 """A stretch of wire between golive and PostgreSQL that loses what one wants it to lose."""
 
 import asyncio
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -35,6 +36,7 @@ class Proxy:
         """Cuts all connections."""
         self._listener.close()
         self.cut()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def cut(self) -> None:
         """Cuts what is connected now."""
