@@ -46,6 +46,8 @@ SCRIPT = {
 }
 CALLS = 3
 """Calls to the model that a run needs."""
+STEPS = 5
+"""These and the calls of its two tools: what durability keeps of a run."""
 BY_ITSELF_S = 30.0
 TAKEN_UP_S = 20.0
 POINTS = (
@@ -89,6 +91,9 @@ class Asked:
     take_up: Callable[[str], None] | None = None
 
 
+Start = Callable[[int, str, int, Path], Process]
+
+
 @dataclass(frozen=True)
 class Contender:
     """`start(port, sim, world, state)` gives the command's process; `ready` is the path that answers 200."""
@@ -96,9 +101,11 @@ class Contender:
     name: str
     way: str
     version: Callable[[], str]
-    start: Callable[[int, str, int, Path], Process]
+    start: Start
     ready: str
     asked: Callable[[int, Path], Asked]
+    without: Start | None = None
+    """The same without its durable way, where it can be without."""
 
 
 @dataclass
@@ -246,7 +253,7 @@ CONTENDERS = (
     Contender("golive", "as it is, on SQLite", _golive_version, _golive_start, "/health/ready", _golive_asked),
     Contender("Agno, checkpoints", 'checkpoint="tool-batch" on SQLite, /continue by the caller',
               _package("agno-durable", "agno"), _uvicorn("agno-durable", "durable_agno_app", "checkpoints"), "/health",
-              _agno_asked),
+              _agno_asked, _uvicorn("agno-durable", "durable_agno_app", "runs")),
     Contender("Agno, durable queue", "QueueConfig(durable=True, max_attempts=3) and checkpoints on PostgreSQL",
               _package("agno-durable", "agno"), _uvicorn("agno-durable", "durable_agno_app", "queue", _postgres),
               "/health", _agno_asked),
@@ -255,7 +262,7 @@ CONTENDERS = (
               _uvicorn("pydantic-ai-dbos", "durable_pydantic_ai_app", "none"), "/health", _pydantic_asked),
     Contender("Pydantic AI + DBOS", "DBOSDurability, tools as steps, SQLite",
               _package("pydantic-ai-dbos", "dbos"), _uvicorn("pydantic-ai-dbos", "durable_pydantic_ai_app", "dbos"),
-              "/health", _pydantic_asked),
+              "/health", _pydantic_asked, _uvicorn("pydantic-ai-dbos", "durable_pydantic_ai_app", "none")),
 )  # fmt: skip
 
 
@@ -334,11 +341,11 @@ def _follow(ask: Asked, run: str) -> tuple[str, str, str, float]:
         time.sleep(0.05)
 
 
-def cpu_a_run(contender: Contender, sim: str, runs: int) -> float:
+def cpu_a_run(contender: Contender, sim: str, runs: int, start: Start) -> float:
     """Milliseconds of CPU of the server and its children for a run that nobody kills, ten at a time."""
     world, state, port = World().start(), _state(contender.name), free_port()
     try:
-        with contender.start(port, sim, world.port, state) as process:
+        with start(port, sim, world.port, state) as process:
             process.wait_ready(port, contender.ready)
             ask = contender.asked(port, state)
 
@@ -374,12 +381,16 @@ def told(seen: Seen) -> str:
     return f"{', '.join(effects)}; {end}; {seen.calls} model calls"
 
 
-def table(found: dict[str, dict[str, Seen]], cpu: dict[str, float]) -> str:
+def table(found: dict[str, dict[str, Seen]], cpu: dict[str, float], without: dict[str, float]) -> str:
     """Points by contenders."""
     lines = ["| killed | " + " | ".join(found) + " |", "|---|" + "---|" * len(found)]
     for _, _, point in POINTS:
         lines.append(f"| {point} | " + " | ".join(told(seen[point]) for seen in found.values()) + " |")
     lines.append("| CPU a run without kills, ms | " + " | ".join(f"{cpu[name]:.1f}" for name in found) + " |")
+    cells = [f"{without[name]:.1f}" if name in without else "-" for name in found]
+    lines.append("| the same without its durable way, ms | " + " | ".join(cells) + " |")
+    cells = [f"{(cpu[name] - without[name]) / STEPS:.1f}" if name in without else "-" for name in found]
+    lines.append(f"| what a durable step adds ({STEPS} a run), ms | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -391,6 +402,7 @@ def main() -> None:
     options = parser.parse_args()
     found: dict[str, dict[str, Seen]] = {}
     cpu: dict[str, float] = {}
+    without: dict[str, float] = {}
     notes = []
     with _provider() as sim:
         for contender in CONTENDERS:
@@ -401,7 +413,9 @@ def main() -> None:
                 found[contender.name] = {
                     name: killed_at(contender, sim, tool, phase) for tool, phase, name in POINTS
                 }  # fmt: skip
-                cpu[contender.name] = cpu_a_run(contender, sim, options.runs)
+                cpu[contender.name] = cpu_a_run(contender, sim, options.runs, contender.start)
+                if contender.without is not None:
+                    without[contender.name] = cpu_a_run(contender, sim, options.runs, contender.without)
             except Missing as missing:
                 print(f"{contender.name}: {missing}", file=sys.stderr)
                 continue
@@ -410,7 +424,7 @@ def main() -> None:
     at = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
     machine = f"{report.cpu_name()}, {os.cpu_count()} cores"
     head = f"Measured {at} UTC with `python bench/durable.py --runs {options.runs}`. {machine}."
-    written = f"{head}\n\n{table(found, cpu)}\n\n" + "\n".join(notes) + "\n"
+    written = f"{head}\n\n{table(found, cpu, without)}\n\n" + "\n".join(notes) + "\n"
     print(written)
     if options.write:
         report.put(BEGIN, END, written)

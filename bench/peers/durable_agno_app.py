@@ -30,8 +30,6 @@ def mail(run_context: RunContext) -> str:
 
 def database() -> object:
     """Where sessions, and the queue, are kept."""
-    if HOW == "none":
-        return None
     if HOW == "queue":
         from agno.db.postgres import PostgresDb
 
@@ -43,9 +41,9 @@ db = database()
 agent = Agent(
     id="clerk", name="clerk", tools=[pay, mail], db=db, instructions=os.environ["BENCH_PROMPT"], telemetry=False,
     model=OpenAILike(id="sim-clerk", base_url=os.environ["SIM_URL"], api_key="sk-provider"),
-    checkpoint=None if db is None else "tool-batch",
+    checkpoint="runs" if HOW == "runs" else "tool-batch",
 )  # fmt: skip
 queue = (
     QueueConfig(durable=True, max_attempts=3, lock_grace_seconds=3, retry_delay_seconds=0) if HOW == "queue" else None
 )
-app = AgentOS(agents=[agent], telemetry=False, db=db, auto_provision_dbs=db is not None, queue=queue).get_app()
+app = AgentOS(agents=[agent], telemetry=False, db=db, queue=queue).get_app()
