@@ -161,3 +161,29 @@ async def golive(root: Path, *words: str, environ: dict[str, str] | None = None)
         out, err = await process.communicate()
     assert process.returncode is not None
     return process.returncode, out.decode(), err.decode()
+
+
+def whole(events: list[tuple[str, str, Any]]) -> str:
+    """The text that a client has in the end that does as it is told."""
+    pieces: list[tuple[int, str, str]] = []  # where it ends, its item, its text
+    for event_id, name, data in events:
+        end = int(event_id.split("-")[1])
+        if name == "text.delta":
+            pieces.append((end, data["item"], data["text"]))
+        elif name == "text.reset" and "pos" in data:
+            pieces = [_cut_at(piece, data["pos"]) for piece in pieces if piece[0] - len(piece[2]) < data["pos"]]
+        elif name == "text.reset":
+            kept, left = [], data["length"]
+            for piece in pieces:
+                if piece[1] != data["item"]:
+                    kept.append(piece)
+                elif left > 0:
+                    kept.append((piece[0], piece[1], piece[2][:left]))
+                    left -= len(piece[2])
+            pieces = kept
+    return "".join(text for _, _, text in pieces)
+
+
+def _cut_at(piece: tuple[int, str, str], pos: int) -> tuple[int, str, str]:
+    end, item, text = piece
+    return piece if end <= pos else (pos, item, text[: pos - end])

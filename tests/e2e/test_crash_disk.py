@@ -12,7 +12,7 @@ import pytest
 from golive.core.clock import SystemClock
 from golive.store.sqlite.store import SqliteStore
 from tests.e2e.gateway_kit import sse
-from tests.e2e.process_kit import RUNS, Project, project
+from tests.e2e.process_kit import RUNS, Project, project, whole
 
 CHAT = "/v1/chat/completions"
 FULL = 4_096
@@ -110,23 +110,27 @@ async def test_a_disk_that_fills_up_under_running_runs(tmp_path: Path) -> None:
 
 
 async def test_a_crash_while_the_disk_is_full(tmp_path: Path) -> None:
-    """What could not be written is gone with the process, and was never called finished: the restart ends the run."""
+    """What could not be written is gone with the process, and was never called finished: the next server goes on."""
     async with project(tmp_path) as served:
         served.script("sim-talk", tokens=4, pace_ms=100)
         await served.serve()
         async with served.client() as http:
             stream = await http.post(RUNS, json={"input": "Hi", "stream": True})
             run = stream.headers["x-request-id"]
-            await sse(stream, "text.delta")
+            seen = await sse(stream, "text.delta")
             served.limit_files(FULL)
-            assert (await sse(stream))[-1][1] == "error"
+            seen += await sse(stream)
+            assert seen[-1][1] == "error"
             async with http.get(f"/v1/runs/{run}") as response:
                 assert (await response.json())["state"] == "running"
         await served.kill()
         await served.serve()
-        async with served.client() as http, http.get(f"/v1/runs/{run}") as response:
-            result = await response.json()
-        assert (result["outcome"], result["reason"]) == ("failed", "interrupted")
+        headers = {"Last-Event-ID": seen[-2][0]}
+        async with served.client() as http, http.get(f"/v1/runs/{run}/events", headers=headers) as response:
+            seen = seen[:-1] + await sse(response)
+        result = seen[-1][2]
+        assert (result["outcome"], result["reason"]) == ("completed", "done")
+        assert result["text"] == whole(seen)
 
 
 async def test_a_log_on_a_full_disk_ends_nothing(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from golive.core.tasks import Tasks
 from tests.e2e.gateway_kit import sse
-from tests.e2e.process_kit import RUNS, Project, golive, project
+from tests.e2e.process_kit import RUNS, Project, golive, project, whole
 
 TOOLS = '''
 import os, time
@@ -109,32 +109,6 @@ async def comes_back(http: aiohttp.ClientSession, run: str, events: list[tuple[s
         assert [name for _, name, _ in rest][-1] == "run.finished"
         texts.append(whole(events[:cut] + rest))
     return texts
-
-
-def whole(events: list[tuple[str, str, Any]]) -> str:
-    """The text that a client has in the end that does as it is told."""
-    pieces: list[tuple[int, str, str]] = []  # where it ends, its item, its text
-    for event_id, name, data in events:
-        end = int(event_id.split("-")[1])
-        if name == "text.delta":
-            pieces.append((end, data["item"], data["text"]))
-        elif name == "text.reset" and "pos" in data:
-            pieces = [cut_at(piece, data["pos"]) for piece in pieces if piece[0] - len(piece[2]) < data["pos"]]
-        elif name == "text.reset":
-            kept, left = [], data["length"]
-            for piece in pieces:
-                if piece[1] != data["item"]:
-                    kept.append(piece)
-                elif left > 0:
-                    kept.append((piece[0], piece[1], piece[2][:left]))
-                    left -= len(piece[2])
-            pieces = kept
-    return "".join(text for _, _, text in pieces)
-
-
-def cut_at(piece: tuple[int, str, str], pos: int) -> tuple[int, str, str]:
-    end, item, text = piece
-    return piece if end <= pos else (pos, item, text[: pos - end])
 
 
 async def test_sigterm_lets_work_finish(tmp_path: Path) -> None:
