@@ -2,7 +2,7 @@
 
 Checkpoints (`checkpoint="tool-batch"`): a run is written after each round of tools, `/continue` resumes.
 DURABLE=queue adds the durable job queue, which wants PostgreSQL or Redis: a run whose server died is begun anew, here
-up to three times. DURABLE=none: no database.
+up to three times. DURABLE=runs: a run is written when it is over, as Agno does by default.
 """
 
 import os
