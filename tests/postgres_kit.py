@@ -42,9 +42,21 @@ class PostgresServer:
         if os.geteuid() == 0:
             shutil.chown(self.folder, "nobody")
             self._as |= {"user": "nobody", "extra_groups": ()}
+        self._bin = self._within_reach()
         self._keeper: subprocess.Popen[bytes] | None = None
         options = ["--username=golive", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
         self._run("initdb", "-D", str(self.folder / "data"), *options)
+
+    def _within_reach(self) -> Path:
+        """The programs, copied where whoever runs them may not go where they are: a checkout in root's home."""
+        try:
+            subprocess.run([str(_BIN / "postgres"), "--version"], check=True, capture_output=True, **self._as)
+        except OSError:
+            wheel = _BIN.parents[1]
+            for part in (_BIN.parent, wheel.with_name(f"{wheel.name}.libs")):
+                shutil.copytree(part, self.folder / part.relative_to(wheel.parent), symlinks=True)
+            return self.folder / _BIN.relative_to(wheel.parent)
+        return _BIN
 
     def url(self, database: str, user: str = "golive") -> str:
         """Where a database of it is."""
@@ -54,7 +66,16 @@ class PostgresServer:
         """Begins it (again) and waits until it answers."""
         settings = ["fsync=off", "max_connections=200", "shared_buffers=32MB", "autovacuum_naptime=1h", *self._settings]
         options = [part for setting in settings for part in ("-c", setting)]
-        server = [str(_BIN / "postgres"), "-D", str(self.folder / "data"), "-k", str(self.folder), "-h", "", *options]
+        server = [
+            str(self._bin / "postgres"),
+            "-D",
+            str(self.folder / "data"),
+            "-k",
+            str(self.folder),
+            "-h",
+            "",
+            *options,
+        ]
         with (self.folder / "log").open("ab") as log:
             self._keeper = subprocess.Popen(
                 ["/bin/sh", "-c", _KEEPER, "sh", *server], stdin=subprocess.PIPE, stdout=log, stderr=log, **self._as
@@ -102,7 +123,7 @@ class PostgresServer:
 
     def _run(self, program: str, *arguments: str, check: bool = True) -> int:
         done = subprocess.run(
-            [str(_BIN / program), *arguments], check=False, capture_output=True, text=True, **self._as
+            [str(self._bin / program), *arguments], check=False, capture_output=True, text=True, **self._as
         )
         if check and done.returncode:
             raise RuntimeError(f"{program}: {done.stderr or done.stdout}")
