@@ -220,6 +220,22 @@ async def test_a_tail_waits_for_a_transaction_that_began_early_and_commits_late(
     assert await mine.tail(cursor) == ([], cursor)
 
 
+async def test_a_tail_counts_transactions_and_does_not_spell_them(
+    store: PostgresStore, admin: asyncpg.Connection
+) -> None:
+    """The tenth comes behind the ninth, and a cursor at either stands between them."""
+    for xid in (10, 9, 100):
+        await admin.execute(
+            "INSERT INTO events (tenant, run, seq, epoch, branch, version, at, kind, body, xid)"
+            f" VALUES ('acme', 'run_{xid}', 1, 1, '', 'd', 1.0, 'k', '', '{xid}')"
+        )
+    mine, cursor, seen = store.tenant("acme"), "", []
+    for _ in range(3):
+        [event], cursor = await mine.tail(cursor, 1)
+        seen.append(event.run)
+    assert seen == ["run_9", "run_10", "run_100"]
+
+
 async def test_servers_that_take_runs_from_each_other_never_mix(database: Database) -> None:
     """Three stores acquire and append at once: what was said to stand stands, and nothing else; epochs never fall."""
     stores = [await database.open() for _ in range(3)]

@@ -55,9 +55,9 @@ _COUNTS = _as_tenant(
 )
 _SCHEDULES = _as_tenant(f"SELECT {_columns(ScheduleRow)} FROM schedules WHERE tenant = mine ORDER BY name")
 _TAIL = _as_tenant(
-    f"SELECT {_columns(Event)}, xid::text, number FROM events WHERE tenant = mine"
+    f"SELECT {_columns(Event)}, xid::text AS in_commit, number FROM events WHERE tenant = mine"
     " AND (xid, number) > ($2::text::xid8, $3::bigint) AND xid < pg_snapshot_xmin(pg_current_snapshot())"
-    " ORDER BY xid, number LIMIT $4"
+    " ORDER BY events.xid, events.number LIMIT $4"
 )
 """Stops before the oldest transaction that is still open: what that one commits comes behind what was read."""
 
