@@ -269,3 +269,54 @@ async def test_a_reader_who_is_ahead_of_the_journal_waits_for_it(tmp_path: Path)
         "One two three.",
         [],
     )
+
+
+async def test_a_cancel_with_undo_is_left_to_who_can_undo(tmp_path: Path) -> None:
+    """A server of another version lets the run go, for one that has its version; where none has, that is said."""
+    from msgspec.structs import replace
+
+    tools = Tools(pay=_paid)
+    tools.effects = {"pay": EffectRules(undo=True)}
+    world = World(tmp_path, ScriptedModel(asks(PAY), [hangs()]), tools)
+    run = await begun(world, "tool.finished")
+    while len(world.model.requests) < 2:
+        await asyncio.sleep(0.001)
+    await killed(world)
+    old = world.agents.get("default", "helper")
+    world.agents.put("default", replace(old, digest="sha256:new"))
+    newer = world.another("newer")
+    cancelling = asyncio.ensure_future(newer.steering.cancel("default", run, "key_1", "stop", undo=True))
+    while (await world.kinds(run))[-1] != "run.cancel_requested":
+        await asyncio.sleep(0.001)
+    await asyncio.sleep(0.01)
+    assert tools.undone == []
+    world.agents.put("default", old)
+    older = world.another("older")
+    hold = holding(world, older, "older")
+    await hold.beat()
+    await hold.look()
+    async with asyncio.timeout(5):
+        result = await cancelling
+    assert (result.outcome, [call.name for call, _ in tools.undone]) == ("cancelled", ["pay"])
+
+
+async def test_where_nobody_can_undo_that_is_said(tmp_path: Path) -> None:
+    from msgspec.structs import replace
+
+    world = World(tmp_path, ScriptedModel(asks(PAY), [hangs()]), Tools(pay=_paid))
+    run = await begun(world, "tool.finished")
+    while len(world.model.requests) < 2:
+        await asyncio.sleep(0.001)
+    await killed(world)
+    world.agents.put("default", replace(world.agents.get("default", "helper"), digest="sha256:new"))
+    newer = world.another("newer")
+    cancelling = asyncio.ensure_future(newer.steering.cancel("default", run, "key_1", "stop", undo=True))
+    while (await world.kinds(run))[-1] != "run.cancel_requested":
+        await asyncio.sleep(0.001)
+    await asyncio.sleep(0.01)
+    lease = await world.store.acquire("default", run, "newer")
+    assert lease is not None
+    await newer.steering.take_over(lease)  # nobody else claimed it in time
+    async with asyncio.timeout(5):
+        assert (await cancelling).outcome == "cancelled"
+    assert (await world.kinds(run))[-3:] == ["alarm.raised", "model.failed", "run.finished"]

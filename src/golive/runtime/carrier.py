@@ -19,7 +19,15 @@ from golive.core.errors import (
     StoreError,
     StoreUnavailable,
 )
-from golive.core.events import Body, CancelRequested, DecisionMade, DecisionRequested, ModelFailed, OnDisconnect
+from golive.core.events import (
+    AlarmRaised,
+    Body,
+    CancelRequested,
+    DecisionMade,
+    DecisionRequested,
+    ModelFailed,
+    OnDisconnect,
+)
 from golive.core.tasks import Tasks
 from golive.memory.history import Past
 from golive.runtime.agent import Agents, AgentVersion, Limits
@@ -32,6 +40,7 @@ from golive.runtime.loop import CUT_OFF, RunLoop, ended_by, left_behind
 from golive.runtime.place import Place
 from golive.runtime.state import RunState
 from golive.runtime.step import Finish, after_error
+from golive.runtime.words import Messages
 from golive.store.ports import Lease, RunFilter, Store
 
 SHUTDOWN_S = 5.0
@@ -42,6 +51,9 @@ LOOK_S = 0.25
 """How often a run looks whether another server still carries one of its conversation."""
 LOOKED_AT = 50
 """Newest runs of a conversation that are looked at."""
+NOBODY = ""
+"""The holder of a run that was let go of: others claim it at once."""
+_NOT_UNDONE = "Nothing of what this run did was taken back: no server has the version that did it any more."
 _GONE = (
     "No server has the version of {agent} any more with which this run began. continue: go on with the version that "
     "answers now; end: end it here."
@@ -205,8 +217,7 @@ class Carrier:
         words = now.messages if now is not None else {}
         cancelled = next((body for body in first if isinstance(body, CancelRequested)), state.cancel)
         if cancelled is not None:
-            end = Finish("cancelled", "cancelled", "cancelled", message=cancelled.reason)
-            await self._ender.end_held(lease, lambda _: end, CUT_OFF, first=first, messages=words)
+            await self._cancel_without(lease, state, first, cancelled, words)
             return
         decided = any(isinstance(body, DecisionMade) for body in first)
         if decided or now is None or accepted.on_disconnect == "cancel":
@@ -227,6 +238,26 @@ class Carrier:
                 )
             )  # fmt: skip
         await journal.flush()
+
+    async def _cancel_without(
+        self, lease: Lease, state: RunState, first: Sequence[Body], cancelled: CancelRequested, words: Messages
+    ) -> None:
+        """Ends the run; where effects are to be taken back, whoever serves its version is let try first."""
+        done = [record for record in state.effects.values() if record.finished is not None and record.finished.ok]
+        undo = cancelled.undo and bool(done)
+        if undo and cancelled in first:
+            journal = RunJournal(
+                store=self._store, lease=lease, state=state, log=None, clock=self._clock, tasks=self._tasks,
+                observer=self._observer, announce=self._announce,
+            )  # fmt: skip
+            for body in first:
+                journal.note(body)
+            await journal.flush()
+            await self._store.acquire(lease.tenant, lease.run, NOBODY)
+            return
+        end = Finish("cancelled", "cancelled", "cancelled", message=cancelled.reason)
+        told = [*first, AlarmRaised("undo.impossible", _NOT_UNDONE)] if undo else first
+        await self._ender.end_held(lease, lambda _: end, CUT_OFF, first=told, messages=words)
 
     # ---- to its end --------------------------------------------------------------------------------------------------
 
