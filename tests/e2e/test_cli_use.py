@@ -242,8 +242,12 @@ def test_agents_are_listed_and_shown(project: Project, dev: Terminal) -> None:
     assert one[0].startswith("bistro 0.1.0+dev.")
     assert "  routing      off" in one
     assert "  limits       15 steps, 120 s" in one
-    assert "opening_hours  Tells when the restaurant is open." in one
-    assert json.loads(project.ok("agents", "bistro", "--json"))["max_steps"] == 15
+    rows = [re.split(r"\t|  +", line) for line in one]
+    assert ["opening_hours", "called again", "-", "Tells when the restaurant is open."] in rows
+    assert [row[:3] for row in rows if row[0] == "book_table"] == [["book_table", "called again", "yes"]]
+    card = json.loads(project.ok("agents", "bistro", "--json"))
+    assert card["max_steps"] == 15
+    assert card["effects"]["book_table"] == {"idempotent": True, "status": False, "undo": True}
     assert project.golive("agents", "nobody").err.startswith("error: There is no agent 'nobody'.\n")
 
 

@@ -66,6 +66,13 @@ class RunPrinter:
                     self._beside("({}{})", "the answer broke off: it is begun anew, and what stands above is void")
                 else:
                     self._beside("({}{})", "the server was restarted: the last words above are said anew")
+            case "decision.requested":
+                self._beside("? {}{}", fields["question"])
+                self._beside(
+                    "  {}{}", f"golive runs decide {self.run or 'RUN'} {fields['id']} {'|'.join(fields['choices'])}"
+                )
+            case "decision.made":
+                self._beside("✓ decided: {}{}", fields["choice"] + ("" if fields["by"] else " (the time was over)"))
             case "error":
                 self._beside("✗ {}{}", f"{fields['message']} {fields['remedy']}".strip())
             case "run.finished":

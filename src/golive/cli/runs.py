@@ -143,6 +143,7 @@ def tail(
 
     async def follow() -> None:
         printer = RunPrinter()
+        printer.run = run
         async with connected(config, url, key) as client:
             try:
                 path = f"{_path(run)}/events"

@@ -6,10 +6,10 @@ from golive.core.errors import NotFound
 from golive.core.events import OnDisconnect
 from golive.core.messages import Message
 from golive.models.call import ModelCall
-from golive.runtime.api import AgentInfo
+from golive.runtime.api import AgentInfo, ToolEffects
 from golive.runtime.routing import Routing
 from golive.runtime.words import Messages, choose
-from golive.tools.toolset import Toolset
+from golive.tools.toolset import EffectRules, Toolset
 
 
 class Tier(Struct, frozen=True, kw_only=True):
@@ -75,10 +75,16 @@ class AgentVersion(Struct, frozen=True, kw_only=True):
             description=self.description,
             tiers={name: tier.targets for name, tier in self.tiers.items()},
             tools=self.toolset.specs,
+            effects={spec.name: _effects(self.toolset.effects.get(spec.name)) for spec in self.toolset.specs},
             max_steps=self.limits.max_steps,
             deadline_s=self.limits.deadline_s,
             routing=self.routing,
         )
+
+
+def _effects(rules: EffectRules | None) -> ToolEffects:
+    rules = rules or EffectRules()
+    return ToolEffects(rules.idempotent, rules.status, rules.undo)
 
 
 class Agents:

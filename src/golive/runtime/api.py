@@ -76,9 +76,18 @@ class RunResult(Struct, frozen=True, kw_only=True):
     """What the run waits for a person to decide (`state` is then "waiting")."""
 
 
+class ToolEffects(Struct, frozen=True):
+    """What a tool declares of its effects: whether a call whose outcome a crash took may be carried out again, whether
+    it can be asked for, and whether a call can be taken back. Three times false: a person is asked."""
+
+    idempotent: bool
+    status: bool
+    undo: bool
+
+
 class AgentInfo(Struct, frozen=True, kw_only=True):
     """An agent as lists show it. `tiers` maps each tier to its chain of targets; `version` is the digest; `routing` is
-    null where one tier answers everything."""
+    null where one tier answers everything; `effects` goes by the tool's name."""
 
     name: str
     version_name: str
@@ -86,6 +95,7 @@ class AgentInfo(Struct, frozen=True, kw_only=True):
     description: str
     tiers: dict[str, tuple[str, ...]]
     tools: tuple[ToolSpec, ...]
+    effects: dict[str, ToolEffects]
     max_steps: int
     deadline_s: float
     routing: Routing | None = None
