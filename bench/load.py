@@ -50,6 +50,8 @@ class Scenario(Struct, frozen=True, kw_only=True):
     """No request begins after this; begun ones are finished."""
     stages: tuple[int, ...] = ()
     """Streams to have open, one number after the other."""
+    refused_wait_s: float = 0.0
+    """How long a client waits after a 503 before it asks again; 0: a 503 is an error."""
 
 
 class Result(Struct, frozen=True):
@@ -61,10 +63,16 @@ class Result(Struct, frozen=True):
     first_ms: dict[str, float]
     whole_ms: dict[str, float]
     errors: dict[str, int]
+    refused: int = 0
+    """Answers 503 after which a client asked again."""
 
 
 class Failed(Exception):
     """An answer that does not count; the text says why."""
+
+
+class Refused(Failed):
+    """An answer 503."""
 
 
 class Connection(asyncio.Protocol):
@@ -103,9 +111,9 @@ class Connection(asyncio.Protocol):
             raise Failed(f"the answer does not end as it should: {self._tail[-200:]!r}")
         return (self._first_at or ended) - began, ended - began, self.events
 
-    def _fail(self, why: str) -> None:
+    def _fail(self, why: str, kind: type[Failed] = Failed) -> None:
         if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(Failed(why))
+            self._answer.set_exception(kind(why))
 
     def data_received(self, data: bytes) -> None:
         if self._answer is None or self._answer.done():
@@ -138,7 +146,7 @@ class Connection(asyncio.Protocol):
         self._head = None
         head = data[:end].lower()
         if b" 200 " not in head[:14]:
-            self._fail(f"answered {data[:300]!r}")
+            self._fail(f"answered {data[:300]!r}", Refused if b" 503 " in head[:14] else Failed)
             return b""
         length = head.find(b"\r\ncontent-length:")
         if length >= 0:
@@ -169,6 +177,7 @@ class Load:
         self._whole: list[float] = []
         self._events = 0
         self._errors: dict[str, int] = {}
+        self._refused = 0
 
     async def _connect(self) -> Connection:
         loop = asyncio.get_running_loop()
@@ -184,8 +193,13 @@ class Load:
             try:
                 first, whole, events = await connection.ask(self._request)
             except Failed as failed:
-                self._errors[str(failed)] = self._errors.get(str(failed), 0) + 1
                 connection.close()
+                if isinstance(failed, Refused) and self._scenario.refused_wait_s:
+                    self._refused += 1
+                    self._left += 1
+                    await asyncio.sleep(self._scenario.refused_wait_s)
+                else:
+                    self._errors[str(failed)] = self._errors.get(str(failed), 0) + 1
                 connection = await self._connect()
                 continue
             self._first.append(first)
@@ -201,7 +215,13 @@ class Load:
                 tasks.start(self._client(began + self._scenario.seconds), f"client {number}")
         wall = time.perf_counter() - began
         return Result(
-            len(self._whole), self._events, wall, percentiles(self._first), percentiles(self._whole), self._errors
+            len(self._whole),
+            self._events,
+            wall,
+            percentiles(self._first),
+            percentiles(self._whole),
+            self._errors,
+            self._refused,
         )
 
     async def _held(self, connection: Connection) -> None:

@@ -137,7 +137,7 @@ class Stage:
     def fill_disk(self, replica: Replica) -> None:
         """From now on nothing can be written; `empty_disk` ends it."""
         if not self._mounted:
-            resource.prlimit(replica.pid, resource.RLIMIT_FSIZE, (FULL_FILE, resource.RLIM_INFINITY))
+            _limit(replica.pid, FULL_FILE)
             return
         descriptor = os.open(self.root / "disk" / "balloon", os.O_CREAT | os.O_WRONLY)
         try:
@@ -157,9 +157,8 @@ class Stage:
         """There is space again."""
         if self._mounted:
             (self.root / "disk" / "balloon").unlink(missing_ok=True)
-        elif replica.pid:
-            with suppress(ProcessLookupError):
-                resource.prlimit(replica.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        else:
+            _limit(replica.pid, resource.RLIM_INFINITY)
 
     def backends(self) -> list[int]:
         """Processes of PostgreSQL that serve a connection to golive's database."""
@@ -203,6 +202,13 @@ class Stage:
             _unmount(self.root / "disk")
         if not keep:
             shutil.rmtree(self.root, ignore_errors=True)
+
+
+def _limit(pid: int, size: int) -> None:
+    """How large a file the process may make; 0 would be ourselves."""
+    if pid:
+        with suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
 def _unmount(folder: Path) -> None:
