@@ -12,6 +12,7 @@ import msgspec
 
 # Run as a script, so that this folder is where modules are looked for.
 import broken_models  # type: ignore[import-not-found]  # isort: skip
+import broken_runs  # type: ignore[import-not-found]  # isort: skip
 
 
 def step_cap() -> None:
@@ -165,16 +166,6 @@ def deaf() -> None:
     Interruptible.interrupt = lambda self, reason: None  # type: ignore[method-assign]
 
 
-def amnesia() -> None:
-    """A server takes over nothing that another one left behind."""
-    from golive.runtime.holding import Holding
-
-    async def look(self: Any) -> None:
-        return None
-
-    Holding.look = look  # type: ignore[method-assign]
-
-
 def critical() -> None:
     """Without whose result no answer is whole, nobody minds."""
     from golive.runtime import loop
@@ -281,7 +272,7 @@ def timeless() -> None:
 
 if __name__ == "__main__":
     for name in os.environ["SABOTAGE"].split(","):
-        (globals().get(name) or vars(broken_models)[name])()
+        {**vars(broken_models), **vars(broken_runs), **globals()}[name]()
     from golive.cli.main import main
 
     main()

@@ -146,6 +146,7 @@ check = REGISTRY.check
 OWN = (
     "degrading",
     "breaks",
+    "crashes",
     "credentials",
     "endings",
     "health",
@@ -156,10 +157,13 @@ OWN = (
     "outages",
     "pricing",
     "proxies",
+    "restoring",
     "resume",
     "streaming",
+    "takeovers",
     "tiering",
     "tools_out",
+    "unknown",
     "versions",
     "workers",
 )

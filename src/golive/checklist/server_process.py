@@ -56,6 +56,7 @@ class ServerProcess:
         *,
         speed: float = 1.0,
     ) -> None:
+        self._golive = tuple(command)
         self._command = [*command, "serve", "--config", str(config), "--announce", "json", "--until-stdin-closes"]
         self._command += ["--speed", str(speed)]
         self._environ = dict(environ)
@@ -64,6 +65,8 @@ class ServerProcess:
         self.out_file = folder / "server.out"
         self.url = ""
         self.pid = 0
+        self.exit_code: int | None = None
+        """Of the last one that was stopped; negative: the signal that ended it."""
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> str:
@@ -104,6 +107,30 @@ class ServerProcess:
                 )
             await asyncio.sleep(LOOK_S)
 
+    async def also(self, words: Sequence[str], timeout_s: float) -> tuple[int, str, str]:
+        """Another command of the same golive in the same surroundings: its exit code, and what it said and reported.
+
+        Raises:
+            TimeoutError: it took longer than `timeout_s`; it is ended.
+        """
+        process = await asyncio.create_subprocess_exec(
+            *self._golive,
+            *words,
+            env=self._environ,
+            cwd=self.log_file.parent,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            async with asyncio.timeout(timeout_s):
+                out, err = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await uncancelled(process.wait())
+        return process.returncode or 0, out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
+
     def log(self) -> str:
         """Everything it wrote so far, over all its starts; the last `MAX_LOG_BYTES` of it."""
         data = self.log_file.read_bytes() if self.log_file.exists() else b""
@@ -129,7 +156,7 @@ class ServerProcess:
                 async with asyncio.timeout(seconds):
                     await process.wait()
         await self.kill()
-        self._process = None
+        self.exit_code, self._process = process.returncode, None
 
     def _signal(self, number: signal.Signals) -> None:
         process = self._process
