@@ -34,7 +34,7 @@ RUNTIME := .venv/.runtime-installed
 DEV := .venv/.dev-installed
 LOCAL := .venv/.local-installed
 
-.PHONY: help setup demo demo-local test test-all check lint format bench bench-pairs bench-faults bench-durable chaos schema docs sim world lock clean
+.PHONY: help setup demo demo-local test test-all check lint format bench bench-pairs bench-faults bench-durable bench-stores chaos schema docs sim world lock clean
 
 help: ## List the tasks
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,6 +88,9 @@ chaos: $(DEV) ## Kill, freeze and cut off the built wheel, and judge what is lef
 
 bench-durable: $(DEV) ## What a kill costs: golive beside Agno, Pydantic AI and DBOS, killed at the same points
 	@$(BIN)/python bench/durable.py
+
+bench-stores: $(DEV) ## SQLite beside PostgreSQL, one server beside three, memory over many runs
+	@$(BIN)/python bench/stores.py
 
 docs: $(DEV) ## Build the documentation into docs/_build/html
 	@$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html

@@ -69,6 +69,7 @@ def per_run(servers: Fleet, postgres: Postgres, agent: str, clients: int, second
         "server_ms": cpu / runs * 1e3,
         "postgres_ms": database / runs * 1e3,
         "per_s": runs / max(one["wall_s"] for one in heard),
+        "first_ms": statistics.median(one["first_ms"]["p50"] for one in heard),
         "runs": float(runs),
         "refused": float(sum(one["refused"] for one in heard)),
     }
@@ -132,6 +133,7 @@ def costs(sim_port: int, postgres: Postgres, args: argparse.Namespace) -> str:
     sides = ("before", "sqlite", "postgres")
     for load, text in (("paced", "a run of 20 chunks x 10 ms"), ("with-tool", "the same with a tool call")):
         cpu = " | ".join(f"{median(found, side, load, 'server_ms'):.2f}" for side in sides)
+        first = " | ".join(f"{median(found, side, load, 'first_ms'):.1f}" for side in sides)
         per_s = " | ".join(f"{median(found, side, load, 'per_s'):,.0f}" for side in sides)
         times = ratio(found, "postgres", "sqlite", load, "server_ms")
         dearer = ratio(found, "sqlite", "before", load, "server_ms")
@@ -139,6 +141,7 @@ def costs(sim_port: int, postgres: Postgres, args: argparse.Namespace) -> str:
         lines.append(f"| CPU of the server process, {text}, ms | {cpu} | {times} | {dearer} |")
         lines.append(f"| CPU of PostgreSQL beside it, ms | - | - | {beside:.2f} | - | - |")
         lines.append(f"| runs/s | {per_s} | - | - |")
+        lines.append(f"| time to first token, p50, ms | {first} | - | - |")
     return "\n".join(lines) + "\n"
 
 
