@@ -34,10 +34,11 @@ def test_the_tour_of_the_readme(tmp_path: Path) -> None:
         outs = {line: _shell(project, line.replace(":8080/", f":{port}/")) for line in rest}
         server.type("\x03")
         assert server.end() == 0
-    run, curl, listing, check = outs
+    run, curl, listing, decisions, check = outs
     assert "17:00 to 23:00" in outs[run]
     assert re.findall(r"^event: (\S+)", outs[curl], re.M)[-1] == "run.finished"
     assert len(outs[listing].splitlines()) == 2
+    assert outs[decisions] == ""
     assert "CONDITIONAL" in outs[check]
     assert "FAIL" not in outs[check]
 
