@@ -104,6 +104,8 @@ class Monkey:
             await replica.kill()
             with suppress(RuntimeError):
                 await starting
+            if replica.pid:  # the kill came before there was a process
+                await replica.kill()
         await replica.start()
         self._busy.discard(replica.name)
 
