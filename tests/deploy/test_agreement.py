@@ -104,7 +104,9 @@ def test_metrics_that_are_named_exist() -> None:
     shown = {f"{family.name}_total" if family.type == "counter" else family.name for family in families}
     texts = [path.read_text() for path in (*(DEPLOY / "prometheus").glob("*.yaml"), *PAGES, *MANIFESTS)]
     named = {name for text in texts for name in re.findall(r"\bgolive_[a-z_]*[a-z]", text)}
-    roles = set(re.findall(r"CREATE ROLE (\w+)", no_role(Address("postgresql://h/d"), None, ValueError()).remedy or ""))
+    roles = set(
+        re.findall(r"CREATE ROLE (\w+)", no_role(Address("postgresql://h/d"), None, ValueError("no")).remedy or "")
+    )
     assert len(roles) == 3  # of the database, which the page names too
     assert named - shown - roles == set()
     (pods,) = [one for one in manifest("HorizontalPodAutoscaler")["spec"]["metrics"] if one["type"] == "Pods"]

@@ -22,6 +22,10 @@ from golive.gateway.openai_errors import error_of, openai_error
 from golive.gateway.problems import TABLE, problem
 from golive.gateway.routes import PUBLIC, Answer, Route, Router
 from golive.gateway.runs import RunBody, RunFaces, RunsQuery
+from golive.gateway.schedules import ScheduleFaces
+from golive.gateway.steering import SteeringFaces
+from golive.gateway.store_face import StoreFace
+from golive.gateway.webhooks import WebhookFaces
 from golive.tenants.authorize import Verb
 
 
@@ -245,6 +249,9 @@ def test_any_json_is_a_run_or_a_clear_refusal(document: Any) -> None:
 
 def test_every_verb_opens_some_route() -> None:
     """The verbs of roles are those of routes: a verb without a door would be a promise without effect."""
-    faces = (Administration, BreakerFaces, Catalogue, DocsFaces, HealthFaces, ChatFace, RunFaces)
+    faces = (
+        Administration, BreakerFaces, Catalogue, DocsFaces, HealthFaces, ChatFace, RunFaces, ScheduleFaces, SteeringFaces,
+        StoreFace, WebhookFaces,
+    )  # fmt: skip
     used = {verb for face in faces for made in object.__new__(face).routes() for verb in made.verbs}  # type: ignore[attr-defined]
     assert used == set(get_args(Verb))
