@@ -250,7 +250,8 @@ def test_any_json_is_a_run_or_a_clear_refusal(document: Any) -> None:
 def test_every_verb_opens_some_route() -> None:
     """The verbs of roles are those of routes: a verb without a door would be a promise without effect."""
     faces = (
-        Administration, BreakerFaces, Catalogue, DocsFaces, HealthFaces, ChatFace, RunFaces, ScheduleFaces, SteeringFaces,
+        Administration, BreakerFaces, Catalogue, DocsFaces, HealthFaces, ChatFace, RunFaces, ScheduleFaces,
+        SteeringFaces,
         StoreFace, WebhookFaces,
     )  # fmt: skip
     used = {verb for face in faces for made in object.__new__(face).routes() for verb in made.verbs}  # type: ignore[attr-defined]
