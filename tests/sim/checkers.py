@@ -1,9 +1,18 @@
 """What must hold in every world of runs, effects, money and breakers; of streams see `stream_checkers.py`."""
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from golive.core.errors import GoliveError
-from golive.core.events import DecisionMade, DecisionRequested, RunFinished, ToolFinished, ToolStarted, decode_body
+from golive.core.events import (
+    CancelRequested,
+    DecisionMade,
+    DecisionRequested,
+    RunFinished,
+    ToolFinished,
+    ToolStarted,
+    decode_body,
+)
 from golive.models.gate import Gate
 from golive.runtime.state import RunState
 from tests.sim.checker import TENANT, Checker, Violation, case_of
@@ -126,6 +135,44 @@ class Effects(Checker):
             asked = sum(len(turn.calls) for turn in case[0].answers(case[1]))
             if len({body.key for body in finished}) != asked:
                 raise Violation(f"{run} is completed with {len(finished)} outcomes of {asked} calls")
+
+
+class Undone(Checker):
+    """What was to be taken back is taken back, once, where a run says `cancelled`; and nothing else is."""
+
+    name = "undone"
+
+    def at_rest(self) -> None:
+        taken = Counter(effect.key for effect in self.world.beyond.undone)
+        for run in self.runs():
+            bodies = [decode_body(event) for event in self.events(run)]
+            asked = any(isinstance(body, CancelRequested) and body.undo for body in bodies)
+            wanted = asked and isinstance(bodies[-1], RunFinished) and bodies[-1].outcome == "cancelled"
+            for body in bodies:
+                if isinstance(body, ToolFinished) and body.ok and not body.key.endswith("/undo"):
+                    times = taken.pop(f"{body.key}/undo", 0)
+                    if times > (1 if asked and RULES[body.name].undo else 0) or (wanted and self._due(body, times)):
+                        raise Violation(f"{run}: {body.name} under {body.key} was taken back {times} times")
+        if taken:
+            raise Violation(f"taken back was what was never said to be done: {sorted(taken)}")
+
+    def _due(self, body: ToolFinished, times: int) -> bool:
+        """Whether it is missing. Whoever cancels where the run's version is gone can take nothing back."""
+        return RULES[body.name].undo and not times and all(one.kind != "deploy" for one in self.world.plan.faults)
+
+
+class Schedules(Checker):
+    """Each time of a schedule begins one run, whoever lives then; where no clock was wrong."""
+
+    name = "schedules"
+
+    def at_rest(self) -> None:
+        if any(fault.kind == "clock" for fault in self.world.plan.faults):
+            return
+        begun = sum(b'"schedule":"report"' in self.events(run)[0].body for run in self.runs())
+        due = int(self.world.loop.elapsed // 60)
+        if not due - 1 <= begun <= due:
+            raise Violation(f"{begun} runs of the schedule were begun, and it was due {due} times")
 
 
 class Whole(Checker):

@@ -148,7 +148,8 @@ class Client:
 
     async def _cancelling(self, runtime: Runtime, wire: Wire) -> None:
         assert self.run is not None
-        await wire.send(("result", await runtime.steering.cancel(TENANT, self.run, PRINCIPAL.id, "no longer needed")))
+        by, undo = PRINCIPAL.id, self.case.undo
+        await wire.send(("result", await runtime.steering.cancel(TENANT, self.run, by, "no more", undo=undo)))
 
     async def _asking(self, runtime: Runtime, wire: Wire) -> None:
         assert self.run is not None

@@ -71,6 +71,8 @@ class Outside:
         self.undone: list[Effect] = []
         self.weather = ToolWeather()
         self.on_effect: list[Callable[[Effect], None]] = []
+        self.note: Callable[[str, str], None] = lambda who, what: None
+        """Writes into the world's trace."""
         self._under: dict[tuple[str, str], str] = {}
         self.on_its_way: Counter[str] = Counter()
         """Keys of calls that were begun and may still take effect."""
@@ -128,6 +130,9 @@ class WorldTools:
         crashes = not unanswered and drawn > 1.0 - weather.unanswered - weather.crashes
         answer: asyncio.Future[str] = self._loop.create_future()
         way = self._way()
+        self._beyond.note(
+            self._process.name, f"calls {invocation.name} under {invocation.key} acts {acts} in {way:.3f} s"
+        )
         if acts:
             self._beyond.on_its_way[invocation.key] += 1
             outside(self._loop.outside_later, way, self._act, invocation, answer, unanswered, crashes)
@@ -165,6 +170,7 @@ class WorldTools:
         return CarriedOut(ToolOutcome(True, '{"done":true}')) if outcome.content == "yes" else NotCarriedOut()
 
     def _look(self, invocation: ToolInvocation, answer: "asyncio.Future[str]") -> None:
+        self._beyond.note(self._process.name, f"asks for {invocation.name} under {invocation.key}")
         found = "perhaps" if self._beyond.on_its_way[invocation.key] > 0 else "no"
         if self._beyond.has(invocation.name, invocation.key):
             found = "yes"

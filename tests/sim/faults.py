@@ -28,6 +28,7 @@ class Faults:
     def __init__(self, world: "World") -> None:
         self._world = world
         self._calm = False
+        self._release = 1
         self.kinds: Counter[str] = Counter()
 
     async def unfold(self) -> None:
@@ -53,6 +54,7 @@ class Faults:
             world.network.cut_off(f"{name}.test", gone=False)
         for replica in world.replicas:
             replica.link.cut = False
+            replica.clock.ahead_s = 0.0
             if replica.process.frozen:
                 replica.wake()
             if not replica.process.alive:
@@ -92,6 +94,16 @@ class Faults:
                 replica.wake()
 
         process.after_steps(fault.steps, freeze)
+
+    def _restart(self, fault: Fault) -> None:
+        self._replica(fault).restart(fault.for_s / 5)
+
+    def _deploy(self, fault: Fault) -> None:
+        """A new version of all agents comes to one replica after the other."""
+        self._release += 1
+        for number, replica in enumerate(self._world.replicas):
+            replica.release = self._release
+            self._world.loop.outside_later(number * fault.for_s / 3, replica.restart, fault.for_s / 5)
 
     def _clock(self, fault: Fault) -> None:
         self._replica(fault).clock.ahead_s = (fault.share - 0.3) * (600.0 if fault.what % 2 else 20.0)

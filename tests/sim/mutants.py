@@ -79,23 +79,20 @@ async def _never_mind_the_choice(self: Any, effect: Any, made: Any) -> Any:
     return await self._begin(effect)
 
 
-def _without(kind: type, share: int) -> Callable[[Any], Any]:
-    """Every `share`-th event of the kind is not noted."""
-
-    def wrap(note: Any) -> Any:
-        count = 0
-
-        def forgetful(self: Any, body: Any, *more: Any) -> None:
-            nonlocal count
-            if isinstance(body, kind):
-                count += 1
-                if count % share == 0:
-                    return
+def _without_resets(note: Any) -> Any:
+    def forgetful(self: Any, body: Any, *more: Any) -> None:
+        if not isinstance(body, TextReset):
             note(self, body, *more)
 
-        return forgetful
+    return forgetful
 
-    return wrap
+
+def _never_ends(note: Any) -> Any:
+    def forgetful(self: Any, body: Any, *more: Any) -> None:
+        if not (isinstance(body, RunFinished) and self.state.run[-1] in "0123"):
+            note(self, body, *more)
+
+    return forgetful
 
 
 def _noted_twice(note: Any) -> Any:
@@ -238,7 +235,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("the outcome of an effect is not journalled", ("effects", "ends", "world", "faults"),
            _wrapped(Effects, "conclude", lambda _: _nothing_async)),
     Mutant("some runs end without their last event", ("ends",),
-           _wrapped(RunJournal, "note", _without(RunFinished, 7))),
+           _wrapped(RunJournal, "note", _never_ends)),
     Mutant("an epoch that is over fences nobody", ("fence",), _wrapped(group, "_take_guards", _fenced_by_seq_alone)),
     Mutant("a living server's runs are claimed", ("fence",),
            _sql("_ORPHANS", "AND coalesce(holders.until, leases.at) <= ?2\n", "\n")),
@@ -253,7 +250,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("webhooks are not settled", ("webhooks",),
            _wrapped(Sender, "_write", lambda _: _nothing_async)),
     Mutant("a retracted text is not taken back", ("text", "whole", "streams"),
-           _wrapped(RunJournal, "note", _without(TextReset, 1))),
+           _wrapped(RunJournal, "note", _without_resets)),
     Mutant("a model call is paid twice in the ledger", ("money",), _wrapped(RunJournal, "note", _noted_twice)),
     Mutant("events are shown before they are durable", ("told", "streams", "text"),
            _wrapped(RunJournal, "note", _shown_at_once)),

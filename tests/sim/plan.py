@@ -36,6 +36,8 @@ FaultKind = Literal[
     "outage",
     "tools",
     "hooks",
+    "restart",
+    "deploy",
 ]
 
 
@@ -63,6 +65,8 @@ class Case(Struct, frozen=True):
     leaves_at: float
     away_s: float
     on_disconnect: Literal["continue", "cancel"]
+    undo: bool
+    """Whoever cancels wants taken back what was done."""
 
     def name(self, attempt: int) -> str:
         """What the prompt calls it."""
@@ -150,7 +154,7 @@ _MANNERS: tuple[Manner, ...] = (
 )  # fmt: skip
 _FAULTS: tuple[FaultKind, ...] = (
     "kill", "kill", "kill", "freeze", "freeze", "partition", "late", "unheard", "twice", "deaf", "full", "clock",
-    "provider", "provider", "outage", "tools", "tools", "hooks",
+    "provider", "provider", "outage", "tools", "tools", "hooks", "restart", "restart", "deploy",
 )  # fmt: skip
 
 
@@ -170,6 +174,7 @@ def _case(number: int, chance: Chance, replicas: int) -> Case:
         leaves_at=round(chance.uniform(0.01, 3.0), 3),
         away_s=round(chance.uniform(0.05, 12.0), 3),
         on_disconnect="cancel" if chance.uniform(0, 1) < 0.2 else "continue",
+        undo=chance.uniform(0, 1) < 0.5,
     )
 
 

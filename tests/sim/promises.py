@@ -10,7 +10,9 @@ from tests.sim.checkers import (
     Leaks,
     Money,
     OwnFaults,
+    Schedules,
     Tail,
+    Undone,
     Views,
     Webhooks,
     Whole,
@@ -18,7 +20,8 @@ from tests.sim.checkers import (
 from tests.sim.stream_checkers import Streams, Text, Told
 
 ALL: tuple[type[Checker], ...] = (
-    Ends, Journal, Fence, Effects, Whole, Money, Views, Tail, OwnFaults, Breakers, Streams, Text, Told, Webhooks, Leaks,
+    Ends, Journal, Fence, Effects, Whole, Money, Views, Tail, OwnFaults, Breakers, Streams, Text, Told, Webhooks,
+    Undone, Schedules, Leaks,
 )  # fmt: skip
 
 

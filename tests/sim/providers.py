@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from golive.config.outward import ScheduleConfig
 from golive.config.schema import (
     BreakerConfig,
     CapabilityConfig,
@@ -25,12 +26,16 @@ from golive.sim.exchange import SCRIPT_HEADER
 from golive.sim.protocol import Connection, Request
 from golive.sim.script import FOREVER, Script
 from golive.sim.server import Simulator
+from tests.sim.hooks import WEBHOOKS
 
 DIALECTS = {"alfa": "openai-chat", "bravo": "anthropic", "coda": "openai-responses", "delta": "gemini"}
 """Provider and what it speaks."""
 CASE = re.compile(rb"case-\d+/\d+")
 OPEN_S = 8.0
 """How long a breaker stays open in this world."""
+
+
+SCHEDULES = {"report": ScheduleConfig(agent="helper", cron="* * * * *", input="Please report.")}
 
 
 class ProviderWeather(Struct):
@@ -61,6 +66,8 @@ def config() -> GoliveConfig:
         for name, dialect in DIALECTS.items()
     }  # fmt: skip
     return GoliveConfig(
+        webhooks=WEBHOOKS,
+        schedules=SCHEDULES,
         providers=providers,
         prices={"*": PriceConfig(input_usd_per_mtok=1.0, output_usd_per_mtok=4.0)},
         capabilities={"bravo/*": CapabilityConfig(prefill=True), "delta/*": CapabilityConfig(prefill=True)},

@@ -7,29 +7,28 @@ adapters: the store is a `Link`; connections to providers, tools and receivers o
 import asyncio
 import io
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry
 
 from golive.config.schema import TierConfig
-from golive.core.errors import GoliveError
+from golive.core.errors import GoliveError, StoreUnavailable
 from golive.core.events import Body
 from golive.core.ids import Ids
 from golive.core.tasks import Tasks
 from golive.models.plane import ModelPlane
 from golive.runtime.agent import Agents, AgentVersion, Limits, Tier
-from golive.runtime.announce import Announcer
 from golive.runtime.holding import Holding
-from golive.runtime.post import Post
+from golive.runtime.outward import Outward
 from golive.runtime.service import Runtime, RuntimeSettings
 from golive.runtime.shown import result_of
 from golive.runtime.state import RunState
-from golive.runtime.webhooks import Sender
 from golive.telemetry.logs import configure
 from golive.telemetry.outward import OutwardMetrics
 from tests.sim.database import Link
 from tests.sim.effects import WorldTools
-from tests.sim.hooks import SECRET, WEBHOOKS, HookTransport
+from tests.sim.hooks import SECRET, HookTransport
 from tests.sim.network import WorldTransport
 from tests.sim.plan import drawn
 from tests.sim.processes import Process
@@ -76,6 +75,8 @@ class Replica:
         self.world = world
         self.clock = SkewedClock(world)
         self.boots = 0
+        self.release = 1
+        """Of the agents: its next process serves that version of them, and no other."""
         self.process: Process
         self.link: Link
         self.plane: ModelPlane
@@ -83,7 +84,7 @@ class Replica:
         self.runtime: Runtime
         self.holding: Holding
         self.tasks: Tasks
-        self.sender: Sender
+        self.outward: Outward
         self.ready = False
         """It takes requests."""
 
@@ -138,9 +139,11 @@ class Replica:
         )  # fmt: skip
         await self.holding.start()
         hooks = HookTransport(process, world.loop, world.office, chance)
-        self.sender = Sender(
-            store=self.link, post=Post(hooks, lambda reference: SECRET, lambda text: text, self.clock),
-            webhooks=lambda: WEBHOOKS, clock=self.clock, chance=chance, metrics=OutwardMetrics(CollectorRegistry()),
+        self.outward = Outward(
+            store=self.link, tenant=TENANT, config=config,
+            start=lambda request, run: self.runtime.start(request, run),  # noqa: PLW0108 - made later
+            result=result_of, transport=hooks, resolve=lambda reference: SECRET, redact=lambda text: text,
+            clock=self.clock, chance=chance, ids=ids, metrics=OutwardMetrics(CollectorRegistry()),
             log=configure("error", "json", None, io.StringIO(), clock=self.clock),
         )  # fmt: skip
         self.runtime = Runtime(
@@ -154,17 +157,17 @@ class Replica:
             ),
             observer=self._observe,
             faults=self._fault,
-            announce=Announcer(lambda: WEBHOOKS, result_of, self.clock, ids),
+            announce=self.outward.announce,
             begin_by=self.holding.begin_by,
+            lapses=self.holding.lapses,
             generation=await self.link.generation(),
         )  # fmt: skip
         self.tasks = Tasks("server")
         self.tasks.start(self.holding.keep(), "holding")
-        self.sender.start()
+        self.outward.start()
 
     def _observe(self, state: RunState, bodies: list[Body]) -> None:
-        if state.at_rest:
-            self.sender.wake()
+        self.outward.observe(bodies)
 
     def _fault(self, run: str, error: BaseException) -> None:
         self.world.tell("on_fault", self.process.name, run, error)
@@ -173,7 +176,7 @@ class Replica:
         chain, on_break = CHAINS[name]
         settings = TierConfig(chain=chain, on_break=on_break, max_output_tokens=500)  # type: ignore[arg-type]
         return AgentVersion(
-            name=name, version_name="1", digest=f"sha256:{name}", description="", prompt="Be brief.",
+            name=name, version_name="1", digest=f"sha256:{name}:{self.release}", description="", prompt="Be brief.",
             tiers={"default": Tier(call=self.plane.chain(settings), targets=chain)},
             toolset=tools, limits=Limits(8, 90.0, 4, DECIDE_S), on_disconnect="cancel",
         )  # fmt: skip
@@ -207,12 +210,32 @@ class Replica:
         self.world.note(self.process.name, "woken")
         self.process.wake(self.world.loop)
 
-    async def shut_down(self) -> None:
+    async def shut_down(self, seconds: float = 5.0) -> None:
         """In good order, as on SIGTERM; a step of the process."""
         self.ready = False
-        await self.runtime.drain(5.0)
-        await self.holding.leave()
-        await self.sender.close()
+        await self.outward.drain()
+        await self.runtime.drain(seconds)
+        with suppress(StoreUnavailable):
+            await self.holding.leave()
+        await self.outward.close()
         await self.tasks.close()
         await self.plane.close()
         self.world.note(self.process.name, "closed")
+
+    def restart(self, seconds: float) -> None:
+        """SIGTERM, and a new process once the old one has ended."""
+        process = self.process
+
+        async def end() -> None:
+            await self.shut_down(seconds)
+            self.world.loop.outside_later(0.1, ended)
+
+        def ended() -> None:
+            if self.process is process and process.alive:
+                process.kill()
+                self.boot()
+
+        if self.ready and process.alive:
+            self.world.note(process.name, "is asked to end")
+            self.ready = False
+            process.start(self.world.loop, end(), "restart")
