@@ -19,7 +19,15 @@ from golive.runtime.perform import Diverged, Done, Effect, Unknown, perform
 from golive.runtime.place import Place
 from golive.runtime.state import EffectRecord
 from golive.runtime.step import CallTools
-from golive.tools.toolset import CarriedOut, EffectRules, NotCarriedOut, ToolInvocation, ToolOutcome, undo_key
+from golive.tools.toolset import (
+    CarriedOut,
+    EffectRules,
+    NotCarriedOut,
+    StatusAnswer,
+    ToolInvocation,
+    ToolOutcome,
+    undo_key,
+)
 
 UNDO_S = 30.0
 """How long effects may take to be taken back, all together; the run's own time may be over by then."""
@@ -126,11 +134,12 @@ class Effects:
                 )
 
     async def _call(self, effect: Effect) -> ToolFinished:
-        """A first call. Where it ends without telling whether it did its work, that is found out where it can be."""
+        """A first call. Where it ends without telling whether it did its work, its status function is asked."""
         begun = self._clock.monotonic()
         outcome = await self._begin(effect)
-        if outcome.error_code in _UNSURE and outcome.begun:
-            outcome = await self._settled(effect) or outcome
+        if outcome.error_code in _UNSURE and outcome.begun and self._rules(effect.name).status:
+            found = await self._status(effect)
+            outcome = found.outcome if isinstance(found, CarriedOut) else outcome
         return self._finished(effect, effect.key, effect.call_id, outcome, self._clock.monotonic() - begun)
 
     async def _recover(self, effect: Effect) -> ToolFinished | None:
@@ -159,12 +168,15 @@ class Effects:
         """What the tool's declarations give; None: nobody can tell."""
         rules = self._rules(effect.name)
         if rules.status:
-            found = await self._agent.toolset.status(self._invocation(effect, self._place.begin_by()), self._deadline)
+            found = await self._status(effect)
             if isinstance(found, CarriedOut):
                 return found.outcome
             if isinstance(found, NotCarriedOut):
                 return await self._begin(effect)
         return await self._begin(effect) if rules.idempotent else None
+
+    async def _status(self, effect: Effect) -> StatusAnswer:
+        return await self._agent.toolset.status(self._invocation(effect, self._place.begin_by()), self._deadline)
 
     async def _decided(self, effect: Effect, made: DecisionMade) -> ToolOutcome:
         if made.choice == "again":
