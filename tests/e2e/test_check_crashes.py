@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from golive.checklist import postgres
 from golive.checklist.twin import Twin
 from tests.e2e.check_kit import hold, mark, project, twin_of
 
@@ -123,3 +124,31 @@ async def test_restore_sees_a_run_that_nobody_is_asked_about(tmp_path: Path) -> 
     assert (well.status, ill.status) == ("pass", "fail"), well.why
     assert well.measured.startswith("generation 1 to 2; 1 run was open, asked a person (1 decision)")
     assert "the run that had effects waits for nobody: it stands at completed (done)" in ill.why
+
+
+async def test_freeze_sees_a_payment_that_comes_twice(tmp_path: Path) -> None:
+    """Whoever takes a frozen server's runs over pays again."""
+    async with twin_of(project(tmp_path), "again") as double:
+        found = await hold("RT-9.freeze", double)
+    assert found.status == "fail"
+    assert "the run caught after its payment had 2 effects of 1 calls" in found.why
+
+
+async def test_freeze_sees_runs_that_no_replica_takes_over(tmp_path: Path) -> None:
+    """They wait for the server that is frozen."""
+    async with twin_of(project(tmp_path), "amnesia") as forgetful:
+        found = await hold("RT-9.freeze", forgetful)
+    assert found.status == "fail"
+    assert "the run caught in mid-answer was not taken over" in found.why
+
+
+async def test_freeze_is_not_known_without_postgresql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says what to install; and on a sound server, where it is installed, all goes on elsewhere."""
+    async with twin_of(project(tmp_path)) as sound:
+        well = await hold("RT-9.freeze", sound)
+        monkeypatch.setattr(postgres, "WHEEL", "golive_no_such_package")
+        unknown = await hold("RT-9.freeze", sound)
+    assert well.status == "pass", well.why
+    assert well.measured.startswith("3 of 3 runs went on elsewhere and completed")
+    assert "3 effects by then, 0 more after the waking" in well.measured
+    assert (unknown.status, unknown.why) == ("unknown", postgres.MISSING)

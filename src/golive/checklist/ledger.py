@@ -6,6 +6,7 @@ agent has a tool that declares it so, the stand-in bears its name and its settin
 
 import os
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
@@ -72,6 +73,7 @@ def _golive_do(ctx: _ToolContext, pause: _Pause, once: bool) -> str:
     _golive_enter("done", ctx, once)
     if pause == "after":
         _golive_wait()
+    _golive_enter("left", ctx)
     return "carried out"
 '''
 _TOOL = '''
@@ -97,7 +99,7 @@ def {name}(ctx: _ToolContext) -> None:
 
 
 class Entry(NamedTuple):
-    """A line of the file. `what`: begun, done, asked (its status), undone. `pid`: of the worker."""
+    """A line of the file. `what`: begun, done, left, asked (its status), undone. `pid`: of the worker."""
 
     what: str
     run: str
@@ -123,12 +125,13 @@ def chosen(agent: AgentConfig, names: Iterable[str]) -> dict[Way, str]:
     return {way: found.get(way, _OURS[way][0]) for way in get_args(Way)}
 
 
-def write(folder: Path, agent: AgentConfig, names: Iterable[str]) -> None:
+def write(folder: Path, agent: AgentConfig, names: Iterable[str], *, timeout_s: float | None = None) -> None:
     """Puts a tools.py of stand-ins into the agent's folder, in place of whatever is there, and ours into agent.toml.
 
     Args:
         folder: the agent's, in a twin; the files that stand-ins write and look for lie two folders above it.
         names: the agent's own tools.
+        timeout_s: of all stand-ins, in place of what is configured.
     """
     own = dict.fromkeys(names)
     ours = {name: settings for name, settings in _OURS.values() if name not in own}
@@ -142,13 +145,15 @@ def write(folder: Path, agent: AgentConfig, names: Iterable[str]) -> None:
     functions |= {each.undo: _UNDO for each in settings.values() if each.undo is not None}
     text += "".join(template.format(name=name) for name, template in functions.items())
     (folder / TOOLS_FILE).write_text(text, encoding="utf-8")
-    _declare(folder / AGENT_FILE, ours)
+    shortened = {} if timeout_s is None else {"timeout_s": timeout_s}
+    _declare(folder / AGENT_FILE, ours, dict.fromkeys(settings, shortened))
     (root / LEDGER_FILE).touch()
 
 
-def _declare(path: Path, ours: Mapping[str, object]) -> None:
+def _declare(path: Path, ours: Mapping[str, object], changed: Mapping[str, Mapping[str, object]]) -> None:
     declared = tomllib.loads(path.read_text(encoding="utf-8"))
-    declared["tools"] = declared.get("tools", {}) | ours
+    tools = declared.get("tools", {}) | ours
+    declared["tools"] = {name: {**tools.get(name, {}), **settings} for name, settings in changed.items()}
     path.write_text(twin_config.toml(declared), encoding="utf-8")
 
 
@@ -177,6 +182,12 @@ class Ledger:
     def text(self, run: str) -> str:
         """The entries of a run, for evidence."""
         return "\n".join(f"{entry.what} {entry.tool} {entry.key}" for entry in self.entries(run)) or "nothing"
+
+    def at_work(self) -> list[int]:
+        """Workers that live and have begun more than they have left."""
+        begun = Counter(entry.pid for entry in self.entries() if entry.what == "begun")
+        begun.subtract(entry.pid for entry in self.entries() if entry.what == "left")
+        return [pid for pid, calls in begun.items() if calls > 0 and _lives(pid)]
 
     def alive(self) -> list[int]:
         """Workers that have entered something and that live."""

@@ -157,6 +157,7 @@ OWN = (
     "outages",
     "pricing",
     "proxies",
+    "replicas",
     "restoring",
     "resume",
     "streaming",

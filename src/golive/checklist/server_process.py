@@ -56,7 +56,7 @@ class ServerProcess:
         *,
         speed: float = 1.0,
     ) -> None:
-        self._golive = tuple(command)
+        self._golive, self._config, self._speed = tuple(command), config, speed
         self._command = [*command, "serve", "--config", str(config), "--announce", "json", "--until-stdin-closes"]
         self._command += ["--speed", str(speed)]
         self._environ = dict(environ)
@@ -107,6 +107,15 @@ class ServerProcess:
                 )
             await asyncio.sleep(LOOK_S)
 
+    def beside(self, folder: Path, settings: Mapping[str, str]) -> "ServerProcess":
+        """Another server over the same configuration, with these settings in its environment; not started yet.
+
+        Args:
+            folder: of its log.
+        """
+        environ = {**self._environ, **settings}
+        return ServerProcess(self._golive, self._config, environ, folder, self._clock, speed=self._speed)
+
     async def also(self, words: Sequence[str], timeout_s: float) -> tuple[int, str, str]:
         """Another command of the same golive in the same surroundings: its exit code, and what it said and reported.
 
@@ -141,6 +150,14 @@ class ServerProcess:
         self._signal(signal.SIGKILL)
         if self._process is not None:
             await self._process.wait()
+
+    def freeze(self) -> None:
+        """SIGSTOP: it does nothing any more, and does not know it."""
+        self._signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """SIGCONT: it goes on where it was frozen."""
+        self._signal(signal.SIGCONT)
 
     async def stop(self) -> None:
         """Ends it kindly, or else by force; returns when it is gone, also when we are cancelled meanwhile."""

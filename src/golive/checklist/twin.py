@@ -154,9 +154,9 @@ class Twin(Target):
         await self._effecting.reset()
         return self._effecting
 
-    async def replica(self, tools: Sequence[str], settings: Mapping[str, str]) -> "Twin":
-        """As `effecting`, a new one each time, with these settings in its environment (`GOLIVE_STORE__URL`)."""
-        return await self._another(tools=partial(ledger.write, names=tools), settings=settings)
+    async def replica(self, tools: Sequence[str], timeout_s: float, settings: Mapping[str, str]) -> "Twin":
+        """As `effecting`, a new one each time: with these settings in its environment, and this time for each tool."""
+        return await self._another(tools=partial(ledger.write, names=tools, timeout_s=timeout_s), settings=settings)
 
     def store_files(self) -> list[Path]:
         """The database's files (main, write-ahead log, shared memory), to be read and not written."""
