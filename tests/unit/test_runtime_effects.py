@@ -13,8 +13,8 @@ from golive.core.frames import Cursor
 from golive.runtime.effects import Effects
 from golive.store.ports import Lease
 from golive.tools.toolset import CarriedOut, EffectRules, NotCarriedOut, ToolInvocation, ToolOutcome
-from tests.unit.resume_kit import PAY, begun, taken_over
-from tests.unit.runtime_kit import ScriptedModel, Tools, World, answer, asks, drain, shown
+from tests.unit.resume_kit import PAY, begun, killed, taken_over
+from tests.unit.runtime_kit import ScriptedModel, Tools, World, answer, asks, drain, holding, shown
 
 
 class Bank:
@@ -112,6 +112,29 @@ async def test_of_any_other_tool_a_person_decides(
     assert world.model.requests[-1].messages[-1].content == told
     (row,) = await other.decisions("default", run, False, None, 10)
     assert (row.choice, row.decided_by) == (choice, "key_1")
+
+
+async def test_again_holds_for_one_call(paying: tuple[World, Bank, str]) -> None:
+    """A server that dies in the call that a person asked for leaves the question open: nothing is repeated."""
+    world, bank, run = paying
+    other = await taken_over(world)
+    (asked,) = (await other.wait("default", run)).decisions
+    bank.answers = False
+    await other.steering.decide("default", run, asked.id, "again", by="key_1")
+    async with asyncio.timeout(5):
+        while bank.booked != {f"{run}//1": 2}:
+            await asyncio.sleep(0.001)
+    world.runtime = other
+    await killed(world)
+    await world.store.leave("other")
+    third = world.another("third")
+    hold = holding(world, third, "third")
+    await hold.beat()
+    await hold.look()
+    (once_more,) = (await third.wait("default", run)).decisions
+    assert once_more.id != asked.id
+    assert once_more.key == asked.key
+    assert bank.booked == {f"{run}//1": 2}
 
 
 async def test_a_decision_is_made_once_and_among_its_choices(paying: tuple[World, Bank, str]) -> None:

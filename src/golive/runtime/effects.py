@@ -180,6 +180,12 @@ class Effects:
 
     async def _decided(self, effect: Effect, made: DecisionMade) -> ToolOutcome:
         if made.choice == "again":
+            await self.intend(  # uses the choice up: if this call is lost as well, a person is asked once more
+                ToolStarted(
+                    effect.step, effect.ordinal, effect.key, effect.call_id, effect.name, effect.arguments,
+                    effect.intent(),
+                )
+            )  # fmt: skip
             return await self._begin(effect)
         if made.choice == "done":
             return ToolOutcome(True, made.content or _SAID_DONE)

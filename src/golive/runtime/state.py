@@ -297,6 +297,7 @@ class RunState:
             self.undone[body.undoes] = EffectRecord(body, at)
         else:
             self.effects[body.key] = EffectRecord(body, at)
+            self.decided.pop(body.key, None)
 
     def _on_tool_finished(self, at: float, body: ToolFinished) -> None:
         record = self.effects.get(body.key)
