@@ -131,7 +131,8 @@ async def test_again_holds_for_one_call(paying: tuple[World, Bank, str]) -> None
     hold = holding(world, third, "third")
     await hold.beat()
     await hold.look()
-    (once_more,) = (await third.wait("default", run)).decisions
+    async with asyncio.timeout(5):
+        (once_more,) = (await third.wait("default", run)).decisions
     assert once_more.id != asked.id
     assert once_more.key == asked.key
     assert bank.booked == {f"{run}//1": 2}
