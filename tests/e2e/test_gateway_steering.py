@@ -259,6 +259,8 @@ async def test_retry_fork_and_resume(till: Till) -> None:
     out, _ = await till.cli("runs", "fork", run, "--step", "1", "--json")
     assert json.loads(out)["forked_from"] == run
     assert (await till.cli("runs", "resume", run))[0] == f"{run} completed\n"
+    out, err = await till.cli("runs", "cancel", run, "--undo")
+    assert (out, err) == (f"{run} completed\n", "It had ended already: nothing was cancelled or taken back.\n")
     _, err = await till.cli("runs", "fork", again, "--step", "9", code=1)
     assert err.startswith("error: the run has no step 9.\n")
 

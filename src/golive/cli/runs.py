@@ -172,7 +172,10 @@ def cancel(
 ) -> None:
     """End a run; its text so far stays. A run that has ended already stays as it is."""
 
-    _told(_posted(run, "cancel", {"reason": reason, "undo": undo}, config, url, key), as_json)
+    answer = _posted(run, "cancel", {"reason": reason, "undo": undo}, config, url, key)
+    _told(answer, as_json)
+    if answer["outcome"] != "cancelled":
+        note(f"It had ended already: nothing was cancelled{' or taken back' if undo else ''}.")
 
 
 @app.command()
