@@ -168,6 +168,7 @@ class World:
             conversation_queue=int(options.get("conversation_queue", 8)),  # type: ignore[call-overload]
             disconnect_grace_s=float(options.get("grace_s", 0.0)),  # type: ignore[arg-type]
             moves_on=bool(options.get("moves_on", False)),
+            store_patience_s=float(options.get("store_patience_s", 0.0)),  # type: ignore[arg-type]
         )
 
         def observe(state: RunState, bodies: list[Body]) -> None:

@@ -86,6 +86,7 @@ def test_settings_are_the_agents_own_or_shortened(tmp_path: Path) -> None:
         "golive_check_write": {"idempotent": True, "timeout_s": 3.0},
         "golive_check_pay": {"timeout_s": 3.0},
     }
+    assert declared["worker"] == {"concurrency": 16}, "all who pause can do so at once"
     assert declared["models"] == {"default": {"chain": ["a/b"]}}
 
 

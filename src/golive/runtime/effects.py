@@ -33,6 +33,8 @@ UNDO_S = 30.0
 """How long effects may take to be taken back, all together; the run's own time may be over by then."""
 SETTLE_S = 2.0
 """How long after its time a call may still be under way: its worker is told to stop it, and killed if it does not."""
+REPEATS = 3
+"""Further calls of a tool that may be called again, where each ends without telling; then a person must say."""
 HOLD_LOOK_S = 0.1
 """How often it is looked whether this server surely holds the run again."""
 _UNSURE = frozenset({ToolTimeout.code, WorkerCrashed.code})
@@ -134,59 +136,76 @@ class Effects:
                 )
 
     async def _call(self, effect: Effect) -> ToolFinished:
-        """A first call. Where it ends without telling whether it did its work, its status function is asked."""
+        """A first call. Where it ends without telling whether it did its work, that is found out where it can be."""
         begun = self._clock.monotonic()
         outcome = await self._begin(effect)
-        if outcome.error_code in _UNSURE and outcome.begun and self._rules(effect.name).status:
-            found = await self._status(effect)
-            outcome = found.outcome if isinstance(found, CarriedOut) else outcome
+        if _unsure(outcome):
+            outcome = await self._found_out(effect, outcome)
         return self._finished(effect, effect.key, effect.call_id, outcome, self._clock.monotonic() - begun)
+
+    async def _found_out(self, effect: Effect, failed: ToolOutcome) -> ToolOutcome:
+        """What the status function says, or a second call of an idempotent tool whose worker died; else the failure.
+
+        A call that ran out of time is not made again: it would take as long once more.
+        """
+        if failed.error_code == WorkerCrashed.code:
+            return await self._settled(effect, 1) or failed
+        found = await self._status(effect) if self._rules(effect.name).status else None
+        return found.outcome if isinstance(found, CarriedOut) else failed
 
     async def _recover(self, effect: Effect) -> ToolFinished | None:
         """The outcome of an effect that was begun by a server that has ended; None: a person must say."""
         begun = self._clock.monotonic()
         made = self._state.decided.get(effect.key)
-        await self._let_it_end(effect)
-        outcome = await self._decided(effect, made) if made is not None else await self._settled(effect)
+        await self._let_it_end(effect, made)
+        outcome = await self._decided(effect, made) if made is not None else await self._settled(effect, REPEATS)
         if outcome is None:
             return None
         return self._finished(effect, effect.key, effect.call_id, outcome, self._clock.monotonic() - begun)
 
-    async def _let_it_end(self, effect: Effect) -> None:
+    async def _let_it_end(self, effect: Effect, made: DecisionMade | None) -> None:
         """Waits until the first call can take effect no more, where the server that made it may still be alive.
 
-        Until then "not carried out" is no answer, and a second call might be a second effect.
+        Until then "not carried out" is no answer, and a second call might be a second effect: but not where the tool
+        is called again whatever happened, or not at all.
         """
-        record = self._state.effects.get(effect.key)
-        if self._place.alone or record is None:
+        record, rules = self._state.effects.get(effect.key), self._rules(effect.name)
+        counts = rules.status if made is None else made.choice == "again" and not rules.idempotent
+        if self._place.alone or record is None or not counts:
             return
-        limit_s = self._rules(effect.name).timeout_s + SETTLE_S
+        limit_s = rules.timeout_s + SETTLE_S
         passed_s = min(limit_s, max(0.0, self._clock.now() - record.at))
         await asyncio.sleep(limit_s - passed_s)
 
-    async def _settled(self, effect: Effect) -> ToolOutcome | None:
-        """What the tool's declarations give; None: nobody can tell."""
+    async def _settled(self, effect: Effect, repeats: int) -> ToolOutcome | None:
+        """What the tool's declarations give, in so many further calls at most; None: nobody can tell."""
         rules = self._rules(effect.name)
         if rules.status:
             found = await self._status(effect)
             if isinstance(found, CarriedOut):
                 return found.outcome
-            if isinstance(found, NotCarriedOut):
-                return await self._begin(effect)
-        return await self._begin(effect) if rules.idempotent else None
+            if not isinstance(found, NotCarriedOut) and not rules.idempotent:
+                return None
+        elif not rules.idempotent:
+            return None
+        return await self._repeat(effect, repeats) if repeats else None
+
+    async def _repeat(self, effect: Effect, repeats: int) -> ToolOutcome | None:
+        """The call once more, under the same key; its intent is journalled anew, and uses a person's choice up."""
+        await self.intend(
+            ToolStarted(
+                effect.step, effect.ordinal, effect.key, effect.call_id, effect.name, effect.arguments, effect.intent()
+            )
+        )
+        outcome = await self._begin(effect)
+        return await self._settled(effect, repeats - 1) if _unsure(outcome) else outcome
 
     async def _status(self, effect: Effect) -> StatusAnswer:
         return await self._agent.toolset.status(self._invocation(effect, self._place.begin_by()), self._deadline)
 
-    async def _decided(self, effect: Effect, made: DecisionMade) -> ToolOutcome:
+    async def _decided(self, effect: Effect, made: DecisionMade) -> ToolOutcome | None:
         if made.choice == "again":
-            await self.intend(  # uses the choice up: if this call is lost as well, a person is asked once more
-                ToolStarted(
-                    effect.step, effect.ordinal, effect.key, effect.call_id, effect.name, effect.arguments,
-                    effect.intent(),
-                )
-            )  # fmt: skip
-            return await self._begin(effect)
+            return await self._repeat(effect, 1)
         if made.choice == "done":
             return ToolOutcome(True, made.content or _SAID_DONE)
         return ToolOutcome(False, _SKIPPED, _NOT_KNOWN)
@@ -199,10 +218,10 @@ class Effects:
             outcome = await self._agent.toolset.call(self._invocation(effect, begin_by), self._deadline)
             if outcome.error_code != ToolNotBegun.code or not self._deadline.remaining(self._clock):
                 return outcome
-            while self._unsure() and self._deadline.remaining(self._clock):  # noqa: ASYNC110 - a beat may bring it back
+            while self._lapsed() and self._deadline.remaining(self._clock):  # noqa: ASYNC110 - a beat may bring it back
                 await asyncio.sleep(HOLD_LOOK_S)
 
-    def _unsure(self) -> bool:
+    def _lapsed(self) -> bool:
         """Whether another server may be carrying the run by now."""
         return self._place.begin_by() <= self._clock.monotonic()
 
@@ -269,3 +288,8 @@ class Effects:
         """Journals the outcome."""
         self._journal.note(finished)
         await uncancelled(self._journal.flush())
+
+
+def _unsure(outcome: ToolOutcome) -> bool:
+    """Whether the outcome leaves open whether the tool had done its work."""
+    return outcome.begun and outcome.error_code in _UNSURE

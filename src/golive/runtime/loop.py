@@ -87,6 +87,8 @@ class RunLoop:
         self._journal.note(
             RunStarted(self._place.holder, round(max(0.0, waited_ms), 3), generation=self._place.generation)
         )
+        if self._state.epoch > 1:
+            await self._journal.flush()  # who follows the run sees at once that it goes on
         try:
             self._past = past
             finish = await self._until_finished()
