@@ -249,6 +249,22 @@ async def test_a_store_that_cannot_be_written_is_not_ready(server: Server) -> No
     assert len(asked) == 1
 
 
+async def test_health_answers_where_the_store_cannot_tell_of_decisions(server: Server) -> None:
+    """The number is null then, which is not 0; all else is told as ever."""
+
+    async def broken(tenant: str, most: int) -> int:
+        raise StoreUnavailable("disk full")
+
+    async with server.client() as http:
+        async with http.get("/health") as response:
+            assert (response.status, (await response.json())["decisions_pending"]) == (200, 0)
+        face = next(route for route in server.gateway.router.routes if route.path == "/health").handler.__self__  # type: ignore[attr-defined]
+        face._decisions_pending = broken
+        async with http.get("/health") as response:
+            answer = await response.json()
+    assert (response.status, answer["status"], answer["decisions_pending"]) == (200, "up", None)
+
+
 async def test_metrics_count_requests_by_route_template(server: Server) -> None:
     """Requests are counted under the route's template, never under a path that somebody made up."""
     async with server.client() as http:
