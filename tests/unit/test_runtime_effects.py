@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from golive.core.errors import Conflict, InvalidRequest, NotFound, StoreUnavailable
+from golive.core.errors import Conflict, InvalidRequest, NotFound
 from golive.core.events import DecisionRequested, Event, ToolFinished, ToolStarted
 from golive.core.frames import Cursor
 from golive.runtime.effects import Effects
@@ -342,27 +342,3 @@ async def test_a_repeated_call_whose_worker_dies_is_repeated_and_then_a_person_i
     assert (result.state, bank.booked) == (state, {f"{run}//1": booked})
     assert (await world.kinds(run)).count("tool.started") == booked
     assert result.tool_calls == 1
-
-
-async def test_a_write_that_had_stood_all_the_same_is_no_conflict(tmp_path: Path) -> None:
-    """Answered as failed, and written: the run goes on instead of ending over its own event."""
-    world = World(tmp_path, ScriptedModel(asks(PAY), answer("Paid.")), Tools(pay=_paid))
-    append, lied = world.store.append, []
-
-    async def unheard(lease: Lease, expect_seq: int, events: Sequence[Event], **rest: Any) -> None:
-        await append(lease, expect_seq, events, **rest)
-        if any(event.kind == "tool.started" for event in events) and not lied:
-            lied.append(expect_seq)
-            raise StoreUnavailable("the answer was lost")
-
-    world.store.append = unheard  # type: ignore[method-assign]
-    world.options["store_patience_s"] = 5.0
-    server = world.another("patient")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("golive.runtime.journal._RETRY_S", (0.0,))
-        world.runtime = server
-        run = await world.start(background=True)
-        assert (await server.wait("default", run)).outcome == "completed"
-    assert (lied != [], world.faults) == (True, [])
-    seqs = [event.seq for event in await world.store.tenant("default").events(run)]
-    assert seqs == list(range(1, len(seqs) + 1))

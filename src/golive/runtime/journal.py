@@ -11,7 +11,7 @@ from contextlib import suppress
 from msgspec.structs import replace
 
 from golive.core.clock import Clock
-from golive.core.errors import Conflict, GoliveError, StoreUnavailable
+from golive.core.errors import GoliveError, StoreUnavailable
 from golive.core.events import Body, DecisionMade, DecisionRequested, Event, TextBlock, encode_body
 from golive.core.frames import Channel, Frame, text_frame
 from golive.core.tasks import Tasks
@@ -240,10 +240,6 @@ class RunJournal:
             self._decisions, self._outbox = decisions + self._decisions, outbox + self._outbox
             self._view_due = self._view_due or bool(views)
             raise
-        except Conflict as error:
-            if not await self._stood(events):
-                self._failure = error
-                raise
         except GoliveError as error:
             self._failure = error
             raise
@@ -258,11 +254,6 @@ class RunJournal:
                 self.log.publish(self._frames.pop(0))
             self.log.durable(pos)
         self._observer(self.state, bodies)
-
-    async def _stood(self, events: list[Event]) -> bool:
-        """Whether these very events are in the journal already: a write that was answered as failed had stood."""
-        tenant = self._store.tenant(self._lease.tenant)
-        return await tenant.events(self._lease.run, events[0].seq - 1, len(events)) == events
 
     def _flush_soon(self) -> None:
         self._timer = None
