@@ -17,7 +17,7 @@ def again() -> None:
     """A call whose outcome is not known is called again, whatever its tool declares."""
     from golive.runtime.effects import Effects
 
-    async def settled(self: Any, effect: Any) -> Any:
+    async def settled(self: Any, effect: Any, *_: Any) -> Any:
         return await self._begin(effect)
 
     Effects._settled = settled  # type: ignore[method-assign]
@@ -43,7 +43,7 @@ def fabled() -> None:
     from golive.runtime.effects import Effects
     from golive.tools.toolset import ToolOutcome
 
-    async def settled(self: Any, effect: Any) -> Any:
+    async def settled(self: Any, effect: Any, *_: Any) -> Any:
         return ToolOutcome(True, "carried out")
 
     Effects._settled = settled  # type: ignore[method-assign]

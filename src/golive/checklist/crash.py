@@ -28,6 +28,9 @@ WORKERS_S = 5.0
 STALL_AFTER = 10
 """Words after which an answer stands still that is to be caught."""
 
+CUT = "model.cut"
+"""Why runs end whose answers may not be gone on with."""
+
 Events = list[dict[str, Any]]
 Reached = Callable[[Events], bool]
 
@@ -46,10 +49,26 @@ class Stage(NamedTuple):
         """A model that calls tools and then answers."""
         return Script(turns=(Script(tool_calls=uses), then or self.answer()))
 
-    def answer(self, pace_ms: float = 0.0, stall_after: int | None = None) -> Script:
+    @property
+    def text(self) -> str | None:
+        """What the model answers; None: what the agent's schema asks for."""
+        return course(self.twin).text
+
+    @property
+    def breaks(self) -> bool:
+        """Whether an answer that breaks off ends its run, as the tier has it."""
+        return course(self.twin).tier.on_break == "fail"
+
+    def answer(self, pace_ms: float = 0.0) -> Script:
         """The model's answer."""
-        text = course(self.twin).text
-        return Script(text=text, pace_ms=pace_ms, stall_after=stall_after, stall_ms=FOREVER)
+        return Script(text=self.text, pace_ms=pace_ms)
+
+    def half(self, for_ms: float = FOREVER) -> tuple[Script, "Reached"]:
+        """An answer that stands still in the middle, and how the journal tells; at its beginning where it is short."""
+        if self.text is None:
+            return Script(hang_ms=for_ms), has("model.started", 2)
+        script = Script(text=self.text, pace_ms=2.0, stall_after=STALL_AFTER, stall_ms=for_ms)
+        return script, has("text.block")
 
 
 class Caught(Struct):
@@ -231,7 +250,10 @@ def first_new_s(runs: Sequence[Caught], since: Back) -> tuple[float, float] | No
 def wrong(stage: Stage, caught: Caught, text: str | None) -> Iterator[str]:
     """What is not as it must be of a run that went on after a crash; `text`: what it must say, None: not known."""
     named = f"the run caught {caught.place}"
-    if caught.view.get("outcome") != "completed":
+    if stage.breaks and (caught.view.get("outcome"), caught.view.get("reason")) == ("partial", CUT):
+        if text is not None and not text.startswith(str(caught.view.get("text"))):
+            yield f"{named} keeps what is no part of the answer"
+    elif caught.view.get("outcome") != "completed":
         yield f"{named} stands at {caught.outcome}"
     elif text is not None and caught.view.get("text") != text:
         said = str(caught.view.get("text"))

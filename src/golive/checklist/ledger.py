@@ -24,6 +24,8 @@ ARGUMENT = "pause"
 LEDGER_FILE = "effects.tsv"
 HOLD_FILE = "hold"
 """So long as it is there, pauses last."""
+LEAST_CONCURRENCY = 16
+"""Of a worker, so that all who pause can do so at once; more where more is configured."""
 SHORTEST_S = 10.0
 """A tool with less time than this (timeout_s) cannot be caught in its pause, and one of ours stands in for it."""
 
@@ -146,14 +148,18 @@ def write(folder: Path, agent: AgentConfig, names: Iterable[str], *, timeout_s: 
     text += "".join(template.format(name=name) for name, template in functions.items())
     (folder / TOOLS_FILE).write_text(text, encoding="utf-8")
     shortened = {} if timeout_s is None else {"timeout_s": timeout_s}
-    _declare(folder / AGENT_FILE, ours, dict.fromkeys(settings, shortened))
+    concurrency = max(agent.worker.concurrency, LEAST_CONCURRENCY)
+    _declare(folder / AGENT_FILE, ours, dict.fromkeys(settings, shortened), concurrency)
     (root / LEDGER_FILE).touch()
 
 
-def _declare(path: Path, ours: Mapping[str, object], changed: Mapping[str, Mapping[str, object]]) -> None:
+def _declare(
+    path: Path, ours: Mapping[str, object], changed: Mapping[str, Mapping[str, object]], concurrency: int
+) -> None:
     declared = tomllib.loads(path.read_text(encoding="utf-8"))
     tools = declared.get("tools", {}) | ours
     declared["tools"] = {name: {**tools.get(name, {}), **settings} for name, settings in changed.items()}
+    declared["worker"] = declared.get("worker", {}) | {"concurrency": concurrency}
     path.write_text(twin_config.toml(declared), encoding="utf-8")
 
 

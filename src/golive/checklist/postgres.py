@@ -58,7 +58,7 @@ async def postgres(folder: Path, clock: Clock) -> AsyncIterator[str]:
     found = programs()
     if found is None:
         raise PostgresNotStarted(MISSING)
-    options: dict[str, Any] = {"cwd": folder, "env": {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"}}
+    options: dict[str, Any] = {"cwd": folder, "env": {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}}
     if os.geteuid() == 0:
         shutil.chown(folder, "nobody")
         options |= {"user": "nobody", "extra_groups": ()}

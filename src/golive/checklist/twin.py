@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec.structs import replace
 
@@ -193,6 +193,10 @@ def choose(loaded: Loaded, agent: str | None) -> tuple[str | None, str]:
     )
 
 
+def _models(loaded: Loaded) -> list[str]:
+    return [target.partition("/")[2] for target in twin_config.targets(loaded.config, loaded.agents)]
+
+
 def _write(loaded: Loaded, folder: Path, base_url: str, asked: str | None, tools: StandIns | None) -> Path:
     """The twin's folder; where others stand in for tools, with the asked agent alone."""
     if asked is None or tools is None:
@@ -247,33 +251,29 @@ async def twin(
         mine = load(path, environment)
         made = await create_key(mine, "check", "admin", environment)
         revocable = await create_key(mine, "check, to be revoked", "admin", environment)
-        environment |= extra_environ or {}
-        process = ServerProcess(command, path, environment, folder, clock, speed=speed)
+        process = ServerProcess(command, path, environment | dict(extra_environ or {}), folder, clock, speed=speed)
         stack.push_async_callback(process.stop)
         await process.start()
+        further = partial(
+            twin, loaded, environ, clock=clock, chance=chance, agent=agent, command=command, extra_environ=extra_environ
+        )
 
-        async def another(
-            *, speed: float = 1.0, tools: StandIns | None = None, settings: Mapping[str, str] | None = None
-        ) -> Twin:
-            made = twin(loaded, environ, clock=clock, chance=chance, agent=agent, command=command,
-                        extra_environ=extra_environ, speed=speed, tools=tools, settings=settings)  # fmt: skip
-            return await stack.enter_async_context(made)
+        async def another(**wanted: Any) -> Twin:
+            return await stack.enter_async_context(further(**wanted))
 
-        models = [target.partition("/")[2] for target in twin_config.targets(mine.config, mine.agents)]
         found = Twin(
             http,
             loaded=mine,
             folder=folder,
             process=process,
-            simulator=SimulatorControl(http, base_url, models),
+            simulator=SimulatorControl(http, base_url, _models(mine)),
             key=made.secret,
             revocable=(revocable.row.id, revocable.secret),
             provider_keys=tuple(keys.values()),
             speed=speed,
             another=another,
         )
-        found.agent, found.model = asked, model
-        found.others = tuple(name for name in sorted(loaded.agents) if name != asked)
+        found.agent, found.model, found.others = asked, model, tuple(sorted(loaded.agents.keys() - {asked}))
         found.handles = set(NEEDS) - ({"agent"} if asked is None else set())
         await found.reset()
         yield found

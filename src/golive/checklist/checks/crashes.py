@@ -8,7 +8,6 @@ from collections import Counter
 from typing import NamedTuple
 
 from golive.checklist.crash import (
-    STALL_AFTER,
     Back,
     Caught,
     Reached,
@@ -58,11 +57,11 @@ class _Place(NamedTuple):
 def _places(stage: Stage, queue: bool, side_by_side: bool) -> list[_Place]:
     """Those that need a worker's thread for good come last."""
     status, idempotent = stage.use("status"), stage.use("idempotent")
-    silent = Script(hang_ms=FOREVER)
+    silent, (half, half_said) = Script(hang_ms=FOREVER), stage.half()
     places = [
         _Place("at its end", stage.asks(status), 1, has("run.finished")),
         _Place("after its tool", stage.asks(idempotent, then=silent), 1, has("model.started", 2)),
-        _Place("in mid-answer", stage.asks(status, then=stage.answer(2.0, STALL_AFTER)), 1, has("text.block")),
+        _Place("in mid-answer", stage.asks(status, then=half), 1, half_said),
         _Place("before any answer", silent, 1, last_is("model.started"), conversation=CONVERSATION),
     ]
     if queue:
@@ -149,6 +148,6 @@ async def _caught(stage: Stage) -> list[Caught]:
         caught = await begin(stage, place.name, place.script, place.calls, **fields)
         await reach(stage, caught, place.reached, place.pause)
         runs.append(caught)
-    paced = Script(text=stage.answer().text, first_token_ms=SWARM_MS, pace_ms=SWARM_MS / 5)
+    paced = Script(text=stage.text, first_token_ms=SWARM_MS, pace_ms=SWARM_MS / 5)
     swarm = Script(turns=(Script(tool_calls=(stage.use("idempotent"),), first_token_ms=SWARM_MS), paced))
     return runs + [await begin(stage, f"on its way ({number + 1})", swarm, 1) for number in range(SWARM)]

@@ -12,8 +12,6 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from msgspec.structs import replace
-
 from golive.checklist.checks.takeovers import Client
 from golive.checklist.crash import (
     CATCH_S,
@@ -24,7 +22,6 @@ from golive.checklist.crash import (
     Stage,
     at_rest,
     begin,
-    has,
     impossible,
     last_is,
     own_tools,
@@ -110,7 +107,8 @@ async def _freeze(found: Finding, pair: _Pair) -> Result:
     runs = await _open(stage)
     told = runs[0]
     leaves, stays = Client(), Client()
-    await leaves.follow(twin, told.run, stop_after=STALL_AFTER // 2)
+    if stage.text is not None:
+        await leaves.follow(twin, told.run, stop_after=STALL_AFTER // 2)
     async with Tasks("a reader") as tasks:
         tasks.start(stays.follow(twin, told.run, timeout_s=3 * FOLLOW_S), "stays")
         async with asyncio.timeout(CATCH_S):
@@ -132,7 +130,7 @@ async def _freeze(found: Finding, pair: _Pair) -> Result:
         await _woken(stage)
     await at_rest(twin, runs)
     first = [event["at"] for caught in runs for event in caught.events if event["epoch"] > 1]
-    faults = [fault for caught in runs for fault in wrong(stage, caught, stage.answer().text)]
+    faults = [fault for caught in runs for fault in wrong(stage, caught, stage.text)]
     for name, client in (("who came to the other replica", leaves), ("who stayed", stays)):
         faults += client.faults[:2]
         if not client.finished:
@@ -157,10 +155,9 @@ async def _freeze(found: Finding, pair: _Pair) -> Result:
 async def _open(stage: Stage) -> list[Caught]:
     """In mid-answer, and with tools under way whose calls may have taken effect."""
     stage.twin.ledger.hold()
-    goes_on = replace(stage.answer(2.0, STALL_AFTER), stall_ms=STALL_S * 1000)
-    half = stage.asks(stage.use("idempotent"), then=goes_on)
+    half, half_said = stage.half(STALL_S * 1000)
     places: tuple[tuple[str, Script, Reached, Pause], ...] = (
-        ("in mid-answer", half, has("text.block"), "never"),
+        ("in mid-answer", stage.asks(stage.use("idempotent"), then=half), half_said, "never"),
         ("after its payment", stage.asks(stage.use("status", "after")), last_is("tool.started"), "after"),
         ("before its payment", stage.asks(stage.use("idempotent", "before")), last_is("tool.started"), "before"),
     )

@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 
 from golive.checklist.crash import (
-    STALL_AFTER,
     at_rest,
     back,
     begin,
@@ -53,9 +52,9 @@ async def restores(target: Target) -> Result:
     faults: list[str] = []
     ended = await begin(stage, "at its end", stage.asks(stage.use("status")), 1)
     await reach(stage, ended, has("run.finished"))
-    script = stage.asks(stage.use("nothing"), then=stage.answer(2.0, STALL_AFTER))
-    caught = await begin(stage, "in mid-answer, after an effect", script, 1)
-    await reach(stage, caught, has("text.block"))
+    half, half_said = stage.half()
+    caught = await begin(stage, "in mid-answer, after an effect", stage.asks(stage.use("nothing"), then=half), 1)
+    await reach(stage, caught, half_said)
     made = await _store(twin, found, "backup", BACKUP, "--replace")
     after = await begin(stage, "after the backup", stage.asks(stage.use("status")), 1)
     await reach(stage, after, has("run.finished"))
@@ -76,7 +75,7 @@ async def restores(target: Target) -> Result:
         await at_rest(twin, [caught])
     await at_rest(twin, [ended])
     for each in (caught, ended):
-        faults += list(wrong(stage, each, stage.answer().text))
+        faults += list(wrong(stage, each, stage.text))
     await look(twin, after)
     if after.view.get("outcome"):
         faults.append("a run that began after the backup is still there: nothing was restored")
