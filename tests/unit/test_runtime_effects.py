@@ -342,3 +342,21 @@ async def test_a_repeated_call_whose_worker_dies_is_repeated_and_then_a_person_i
     assert (result.state, bank.booked) == (state, {f"{run}//1": booked})
     assert (await world.kinds(run)).count("tool.started") == booked
     assert result.tool_calls == 1
+
+
+async def test_a_run_that_somebody_decides_need_not_be_followed(tmp_path: Path) -> None:
+    """An interactive one, too: it is not cancelled for want of readers."""
+    bank = Bank()
+    gate = asyncio.Event()
+    world = World(tmp_path, ScriptedModel(asks(PAY), [gate.wait, *answer("Paid.")]), Tools(pay=bank.pay), grace_s=0.0)
+    run = await world.start(on_disconnect="cancel")
+    while not bank.booked:
+        await asyncio.sleep(0.001)
+    other = await taken_over(world)
+    async with asyncio.timeout(5):
+        while not (asked := await other.decisions("default", run, True, None, 1)):
+            await asyncio.sleep(0.001)
+    await other.steering.decide("default", run, asked[0].id, "done", by="k")
+    await asyncio.sleep(0.02)
+    gate.set()
+    assert (await other.wait("default", run)).outcome == "completed"

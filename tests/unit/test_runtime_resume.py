@@ -136,6 +136,7 @@ async def test_a_run_stays_on_its_version(tmp_path: Path) -> None:
     await world.store.leave("test")
     other = world.another("other")
     hold = holding(world, other, "other", versions=("sha256:new",))
+    world.store.shared = True
     await hold.beat()
     await hold.look()
     assert (await world.kinds(run))[-1] == "text.block", "others may serve its version: it is left to them for a while"

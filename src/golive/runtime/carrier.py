@@ -186,7 +186,9 @@ class Carrier:
             accepted.max_steps, accepted.deadline_s, version.limits.max_tool_calls_per_step, version.limits.decide_s
         )
         remaining_s = max(0.0, limits.deadline_s - state.ran_s)
-        live, loop, deadline = self.prepare(lease, state, accepted.on_disconnect, version, limits, remaining_s)
+        decided = any(isinstance(body, DecisionMade) for body in first)  # and then nobody need follow it
+        policy = "continue" if decided else accepted.on_disconnect
+        live, loop, deadline = self.prepare(lease, state, policy, version, limits, remaining_s)
         for body in first:
             live.journal.note(body)
         await live.journal.flush()
@@ -223,10 +225,7 @@ class Carrier:
         if decided or now is None or accepted.on_disconnect == "cancel":
             await self._ender.end_held(lease, left_behind, CUT_OFF, first=first, messages=words)
             return
-        journal = RunJournal(
-            store=self._store, lease=lease, state=state, log=None, clock=self._clock, tasks=self._tasks,
-            observer=self._observer, announce=self._announce,
-        )  # fmt: skip
+        journal = self._unseen(lease, state)
         if (call := state.attempt) is not None:
             journal.note(ModelFailed(call.step, call.attempt, call.target, "interrupted", CUT_OFF, priced=False))
         if not state.undecided:
@@ -239,6 +238,13 @@ class Carrier:
             )  # fmt: skip
         await journal.flush()
 
+    def _unseen(self, lease: Lease, state: RunState) -> RunJournal:
+        """The journal of a run that nobody can follow live here."""
+        return RunJournal(
+            store=self._store, lease=lease, state=state, log=None, clock=self._clock, tasks=self._tasks,
+            observer=self._observer, announce=self._announce,
+        )  # fmt: skip
+
     async def _cancel_without(
         self, lease: Lease, state: RunState, first: Sequence[Body], cancelled: CancelRequested, words: Messages
     ) -> None:
@@ -246,10 +252,7 @@ class Carrier:
         done = [record for record in state.effects.values() if record.finished is not None and record.finished.ok]
         undo = cancelled.undo and bool(done)
         if undo and cancelled in first:
-            journal = RunJournal(
-                store=self._store, lease=lease, state=state, log=None, clock=self._clock, tasks=self._tasks,
-                observer=self._observer, announce=self._announce,
-            )  # fmt: skip
+            journal = self._unseen(lease, state)
             for body in first:
                 journal.note(body)
             await journal.flush()

@@ -113,7 +113,7 @@ class Holding:
                 room = min(AT_ONCE, self._room())
                 if room <= 0:
                     break
-                patience_s = PATIENCE * self._lease_s
+                patience_s = PATIENCE * self._lease_s if self._store.shared else 0.0
                 self._unread = await self._store.claim(self._holder, self._versions(), room, patience_s)
             if not self._unread:
                 break
