@@ -37,7 +37,7 @@ from golive.runtime.interrupt import HANDED_OVER, Interrupted
 from golive.runtime.journal import Announce, Observer, RunJournal
 from golive.runtime.live import LiveRun
 from golive.runtime.loop import CUT_OFF, RunLoop, ended_by, left_behind
-from golive.runtime.place import Place
+from golive.runtime.place import Place, RuntimeSettings
 from golive.runtime.state import RunState
 from golive.runtime.step import Finish, after_error
 from golive.runtime.words import Messages
@@ -58,31 +58,6 @@ _GONE = (
     "No server has the version of {agent} any more with which this run began. continue: go on with the version that "
     "answers now; end: end it here."
 )
-
-
-class RuntimeSettings:
-    """Named maxima and graces, from [server].
-
-    `store_patience_s`: how long a run waits for a store that cannot be written. `moves_on`: whether a run whose version
-    is gone goes on with the one that answers now, unasked (`golive dev`).
-    """
-
-    def __init__(
-        self,
-        *,
-        holder: str,
-        max_open_runs: int,
-        conversation_queue: int,
-        disconnect_grace_s: float,
-        store_patience_s: float = 0.0,
-        moves_on: bool = False,
-    ) -> None:
-        self.holder = holder
-        self.max_open_runs = max_open_runs
-        self.conversation_queue = conversation_queue
-        self.disconnect_grace_s = disconnect_grace_s
-        self.store_patience_s = store_patience_s
-        self.moves_on = moves_on
 
 
 class Carrier:

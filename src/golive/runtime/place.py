@@ -1,4 +1,4 @@
-"""The server that carries runs, as a run needs to know it."""
+"""The server that carries runs, as a run needs to know it, and what is set for all of its runs."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -22,3 +22,28 @@ class Place(NamedTuple):
     begin_by: Callable[[], float]
     alone: bool = False
     lapses: Callable[[], int] = lambda: 0
+
+
+class RuntimeSettings:
+    """Named maxima and graces, from [server].
+
+    `store_patience_s`: how long a run waits for a store that cannot be written. `moves_on`: whether a run whose version
+    is gone goes on with the one that answers now, unasked (`golive dev`).
+    """
+
+    def __init__(
+        self,
+        *,
+        holder: str,
+        max_open_runs: int,
+        conversation_queue: int,
+        disconnect_grace_s: float,
+        store_patience_s: float = 0.0,
+        moves_on: bool = False,
+    ) -> None:
+        self.holder = holder
+        self.max_open_runs = max_open_runs
+        self.conversation_queue = conversation_queue
+        self.disconnect_grace_s = disconnect_grace_s
+        self.store_patience_s = store_patience_s
+        self.moves_on = moves_on

@@ -16,12 +16,12 @@ from golive.core.frames import Cursor
 from golive.core.ids import Ids
 from golive.runtime.agent import Agents, AgentVersion, Limits
 from golive.runtime.api import AgentInfo, RunRequest, RunResult
-from golive.runtime.carrier import Carrier, RuntimeSettings
+from golive.runtime.carrier import Carrier
 from golive.runtime.conversations import Turn
 from golive.runtime.ending import MAX_EVENTS
 from golive.runtime.journal import Announce, Observer, unannounced
 from golive.runtime.live import LiveRun
-from golive.runtime.place import FaultLog, Place
+from golive.runtime.place import FaultLog, Place, RuntimeSettings
 from golive.runtime.shown import result_of
 from golive.runtime.state import RunState
 from golive.runtime.steering import Steering, no_run
