@@ -174,7 +174,7 @@ def replicas(sim_port: int, postgres: Postgres, args: argparse.Namespace) -> str
     ]  # fmt: skip
     waiting = f"{REPLICAS * MOST_OPEN} clients, a provider that takes {SLOW_S:g} s, {MOST_OPEN} runs a server at once"
     each = f"{CLIENTS_EACH} clients each, 20 chunks x 10 ms"
-    limit = f"{CLIENTS_AT_LIMIT} clients in all, both cores for everything, 20 chunks x 10 ms"
+    limit = f"{CLIENTS_AT_LIMIT} clients in all, servers on either core, 20 chunks x 10 ms"
     shown = (
         ("slow", "per_s", f"{waiting}: runs/s", 1, ">= 2.5"),
         ("slow", "server_ms", "there: CPU a run of all server processes, ms", 2, "-"),
