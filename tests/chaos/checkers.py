@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from tests.chaos.evidence import Evidence
-from tests.chaos.project import EXPECTED
+from tests.chaos.project import DECLARED, EXPECTED
 
 BETWEEN_STEPS = "\n\n"
 """What stands between the texts of two steps."""
@@ -162,19 +162,24 @@ def _when(found: Evidence, run: str, tool: str) -> str:
 
 
 def steps_are_paid_once(found: Evidence) -> Iterator[Finding]:
-    """A step has one finished model call, an effect one outcome, and one intent: another for each time that a person
-    said to do it again."""
+    """A step has one finished model call, an effect one outcome. It has one intent, too: another for each time that a
+    person said to do it again, and as many as it takes for tools that declare that they may be called again."""
     for run, events in found.journals.items():
         seen: Counter[tuple[str, Any]] = Counter()
         for event in events:
             if event["kind"] == "model.finished":
                 seen["model.finished of step", event["body"]["step"]] += 1
-            elif event["kind"] in ("tool.started", "tool.finished"):
+            elif event["kind"] == "tool.finished" or _is_single_intent(event):
                 seen[event["kind"], event["body"]["key"]] += 1
         again = _said_again(events)
         for (what, which), count in seen.items():
             if count > 1 + (again[which] if what == "tool.started" else 0):
                 yield Finding("again", run, f"{what} {which} stands {count} times")
+
+
+def _is_single_intent(event: dict[str, Any]) -> bool:
+    """An intent of a tool that declares neither that a lost call may be made again, nor how to find out about it."""
+    return event["kind"] == "tool.started" and event["body"].get("name") not in DECLARED
 
 
 def _said_again(events: list[dict[str, Any]]) -> Counter[Any]:

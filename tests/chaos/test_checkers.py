@@ -179,7 +179,12 @@ def test_what_is_broken_is_found(breaks: Callable[[Evidence], None], rule: str) 
 def test_a_second_intent_needs_a_persons_word() -> None:
     """An effect that is begun again is a fault, unless somebody said so."""
     found = evidence()
-    found.journals[RUN].insert(4, {**event("tool.started", key=f"{RUN}//1", name="pay"), "seq": 5})
+    twice = {**event("tool.started", key=f"{RUN}//1", name="pay"), "seq": 5}
+    found.journals[RUN].insert(4, twice)
+    assert "again" not in {finding.rule for finding in judge(found)}, "payments declare that they may be repeated"
+    for started in found.journals[RUN]:
+        if started["kind"] == "tool.started":
+            started["body"]["name"] = "fax"
     assert "again" in {finding.rule for finding in judge(found)}
     found.journals[RUN][4:4] = [
         {**event("decision.requested", id="dec_1", key=f"{RUN}//1"), "seq": 5},

@@ -54,6 +54,7 @@ async def test_kill_9_in_the_middle_of_streams(tmp_path: Path, after_s: float) -
     """After SIGKILL and a restart every accepted run goes on to its end, and a client that comes back, from its last
     event or from any before, has the whole text: what the crash took, or another answer replaced, it is told of."""
     async with project(tmp_path) as served:
+        served.environ["GOLIVE_SERVER__DISCONNECT_GRACE_S"] = "20"
         served.script("sim-talk", tokens=300, pace_ms=8)
         await served.serve()
         seen: dict[str, list[tuple[str, str, Any]]] = {}
@@ -162,7 +163,7 @@ async def test_sigterm_lets_load_balancers_go_first(tmp_path: Path) -> None:
 async def test_what_outlasts_the_drain_is_handed_over(tmp_path: Path) -> None:
     """Who follows it is told so; the next server goes on with it at once, and the client has one whole text."""
     async with project(tmp_path) as served:
-        served.environ["GOLIVE_SERVER__DRAIN_S"] = "0.3"
+        served.environ |= {"GOLIVE_SERVER__DRAIN_S": "0.3", "GOLIVE_SERVER__DISCONNECT_GRACE_S": "20"}
         served.script("sim-talk", tokens=120, pace_ms=25)
         await served.serve()
         async with served.client() as http:
