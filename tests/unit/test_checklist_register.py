@@ -1,5 +1,7 @@
 """The register of checks: what may be registered, in which order, what a selection finds, what packages may add."""
 
+import subprocess
+import sys
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -35,6 +37,24 @@ def test_checks_come_in_the_order_of_phases_then_rows() -> None:
     register(found, "GW-2.b")
     register(found, "SEC-1.a", phase="security")
     assert [check.id for check in found] == ["SEC-1.a", "GW-2.b", "GW-10.b", "MD-1.z"]
+
+
+def test_checks_of_one_row_come_in_one_order_whoever_imports_first() -> None:
+    """A module that something else imported early does not move to the front; what packages bring stands last."""
+    early = "import golive.checklist.checks.takeovers, golive.checklist.checks.endings"
+    late = "from golive.checklist.registry import load; print(*(check.id for check in load()))"
+    plain, shuffled = (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+        for code in (late, f"{early}; {late}")
+    )
+    assert plain.index("RT-9.kill") < plain.index("RT-9.stream")
+    assert shuffled == plain
+    ours = Registry()
+    register(ours, "GW-1.a")
+    ours.check("GW-1.b", row="GW-1", title="t", phase="serving", severity="minor", remediation="r")(
+        next(iter(registry.load().select(["GW-1.resume"]))).function
+    )
+    assert [check.id for check in ours] == ["GW-1.b", "GW-1.a"]
 
 
 def test_an_id_is_taken_once() -> None:

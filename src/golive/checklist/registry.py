@@ -35,6 +35,7 @@ PHASES: tuple[str, ...] = ("security", "serving", "resilience", "cost", "release
 
 TIMEOUT_S = 60.0
 GROUP = "golive.checks"
+CHECKS = "golive.checklist.checks"
 
 CheckFunction = Callable[["Target"], Awaitable[Result]]
 
@@ -55,7 +56,7 @@ class Check(Struct, frozen=True, kw_only=True):
 
 
 class Registry:
-    """Checks by id, in the order of phases, then of rows, then of registration."""
+    """Checks by id, in the order of phases, then of rows, then of `OWN`, then of registration."""
 
     def __init__(self) -> None:
         self._checks: dict[str, Check] = {}
@@ -65,7 +66,11 @@ class Registry:
 
     def __iter__(self) -> Iterator[Check]:
         rows = list(ROWS)
-        return iter(sorted(self._checks.values(), key=lambda check: (PHASES.index(check.phase), rows.index(check.row))))
+
+        def place(check: Check) -> tuple[int, int, int]:
+            return PHASES.index(check.phase), rows.index(check.row), _room(check.function)
+
+        return iter(sorted(self._checks.values(), key=place))
 
     def check(
         self,
@@ -132,6 +137,12 @@ class Registry:
         return [check for check in self if not prefixes or any(_fits(check.id, prefix) for prefix in prefixes)]
 
 
+def _room(function: CheckFunction) -> int:
+    """Where its module stands in `OWN`, after all of them for others': whoever imported one early changes no order."""
+    package, _, name = function.__module__.rpartition(".")
+    return OWN.index(name) if package == CHECKS and name in OWN else len(OWN)
+
+
 def _fits(check_id: str, prefix: str) -> bool:
     """Whether the prefix ends where a part of the id ends: GW-1 means GW-1.resume, and not GW-10.health."""
     if not check_id.upper().startswith(prefix.upper()):
@@ -181,7 +192,7 @@ def load(found: Iterable[EntryPoint] | None = None) -> Registry:
         ConfigError: a package's checks cannot be loaded; names the package.
     """
     for name in OWN:
-        importlib.import_module(f"golive.checklist.checks.{name}")
+        importlib.import_module(f"{CHECKS}.{name}")
     for point in entry_points(group=GROUP) if found is None else found:
         try:
             point.load()
