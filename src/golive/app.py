@@ -35,7 +35,7 @@ from golive.runtime.service import Runtime, RuntimeSettings
 from golive.runtime.shown import result_of
 from golive.runtime.state import RunState
 from golive.served import Served
-from golive.store.opening import open_store, take_for_server
+from golive.store.opening import Missed, await_store, open_store, take_for_server
 from golive.store.ports import Store
 from golive.telemetry.logs import Log, configure
 from golive.telemetry.metrics import Metrics
@@ -115,22 +115,29 @@ class Server:
         self.keyring: Keyring
         self.key_admin: KeyAdmin
 
-    async def start(self) -> None:
+    async def start(self, missed: Missed | None = None) -> None:
         """Opens the store, settles what the last process left open, starts the workers.
+
+        Args:
+            missed: told each time that a database was away, which then is waited for; None: it is not waited for.
 
         Raises:
             GoliveError: something of the configuration, the store or an agent cannot be used; all is closed again.
         """
         try:
-            await self._start()
+            await self._start(missed)
         except BaseException:
             await self._stack.aclose()
             raise
 
-    async def _start(self) -> None:
+    async def _start(self, missed: Missed | None) -> None:
         config = self.loaded.config
         self._stack.callback(take_for_server(config.store.url, self.loaded.root))
-        self.store = await open_store(config.store.url, self.loaded.root, self._clock)
+        place = (config.store.url, self.loaded.root, self._clock)
+        if missed is None:
+            self.store = await open_store(*place)
+        else:
+            self.store = await await_store(*place, self._chance, config.server.start_patience_s, missed)
         self._stack.push_async_callback(self.store.close)
         pepper = self._secrets.pepper(config.secrets.pepper, self._chance)
         self._redactor.learn(pepper.decode(errors="replace"), *self._secrets.known())

@@ -1,15 +1,23 @@
 """`golive serve`: production."""
 
+import asyncio
 import os
+import signal
 import sys
 from functools import partial
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 import typer
 
 from golive.cli.lifeline import LifelineOption, end_with_stdin
 from golive.cli.options import ConfigOption
+
+if TYPE_CHECKING:
+    from golive.core.errors import StoreUnavailable
+    from golive.gateway.listen import HttpServer
+    from golive.gateway.starting import Starting
+    from golive.telemetry.logs import Log
 
 
 def serve(
@@ -41,6 +49,7 @@ def serve(
     from golive.config.load import load
     from golive.core.clock import FastClock, SystemClock
     from golive.gateway.listen import HttpServer, bind, run_loop
+    from golive.gateway.starting import Starting
     from golive.workers.environment import close_to_peers
 
     loaded = load(config, environ)
@@ -50,14 +59,16 @@ def serve(
     async def main() -> None:
         listener = bind(loaded.config.server.host, loaded.config.server.port)
         server = Server(loaded, environ, clock=fast or SystemClock())
+        front = Starting()
+        http = HttpServer(front, listener)
         try:
             for idle in loaded.idle:
                 server.log.warning(
                     "setting.without_effect", setting=idle.key, origin=idle.origin, message=idle.message,
                     remedy=idle.remedy,
                 )  # fmt: skip
-            await server.start()
-            http = HttpServer(server.gateway, listener)
+            await server.start(partial(_wait, front, http, server.log))
+            front.hand_over(server.gateway)
 
             def ready() -> None:
                 if fast is not None:  # only now: workers start as slowly as they are
@@ -69,7 +80,10 @@ def serve(
 
             await http.run(server.drain, ready, server.hurry)
             server.log.info("server.stopped")
+        except asyncio.CancelledError:  # a signal while it waited for its database: there is nothing to drain
+            server.log.info("server.stopped")
         finally:
+            await http.stop()
             listener.close()
             await server.close()
 
@@ -79,3 +93,20 @@ def serve(
         from golive.core.fast_loop import FastLoop
 
         run_loop(main(), partial(FastLoop, fast))
+
+
+async def _wait(
+    front: "Starting", http: "HttpServer", log: "Log", error: "StoreUnavailable", tries: int, wait_s: float
+) -> None:
+    """The database is away: says so to whoever asks and in the log, and lets a signal end the waiting."""
+    front.tries = tries
+    if tries == 1:
+        waiting = asyncio.current_task()
+        assert waiting is not None
+        for number in (signal.SIGTERM, signal.SIGINT):  # as process 1 of a container it would not end otherwise
+            asyncio.get_running_loop().add_signal_handler(number, waiting.cancel)
+        await http.start()
+    log.warning(
+        "store.awaited", tries=tries, next_in_s=round(wait_s, 2), url=http.url, message=error.message,
+        remedy=error.remedy,
+    )  # fmt: skip

@@ -49,6 +49,9 @@ class ServerConfig(Section):
     instead of after `lease_s`. One server on SQLite needs none."""
     store_patience_s: Annotated[float, Field(ge=0, le=3_600)] = 60.0
     """How long a run waits for a database that cannot be written, before it ends."""
+    start_patience_s: Annotated[float, Field(ge=0, le=86_400)] = 300.0
+    """How long `golive serve` waits at its start for a PostgreSQL that is away (a failover), before it gives up.
+    Meanwhile /health/live answers, and /health/ready says 503."""
     max_open_runs: Annotated[int, Field(ge=1, le=1_000_000)] = 4_096
     """Runs this process carries at once; more are answered 503 with Retry-After."""
     conversation_queue: Annotated[int, Field(ge=0, le=1_000)] = 8
