@@ -25,7 +25,7 @@ from golive.tools.toolset import (
 )
 from golive.workers.inline import InlineToolset
 from golive.workers.pool import WorkerToolset
-from tests.contract.toolset_kit import CLOCK, ToolBench, call, wait_for
+from tests.contract.toolset_kit import CLOCK, ToolBench, call, closed_at_work, wait_for
 
 
 @pytest.fixture(params=[WorkerToolset, InlineToolset], ids=["worker", "inline"])
@@ -285,21 +285,8 @@ async def test_outcomes_say_whether_the_function_was_called(
 
 async def test_calls_on_a_closed_toolset_are_not_begun(bench: ToolBench) -> None:
     """One that ran when it closed was begun, one that waited or came later was not."""
-    began = bench.folder / "began"
-    toolset = await bench.open(
-        f"""
-        import asyncio
-        async def hang() -> None:
-            open({str(began)!r}, "w").close()
-            await asyncio.Event().wait()
-        """,
-        WorkerConfig(concurrency=1),
-    )
-    async with Tasks("test") as tasks:
-        calls = [tasks.start(call(toolset, "hang"), "hang") for _ in range(2)]
-        await wait_for(began.exists)
-        await toolset.close()
-    assert [task.result().begun for task in calls] == [True, False]
+    toolset, outcomes = await closed_at_work(bench)
+    assert [outcome.begun for outcome in outcomes] == [True, False]
     assert not (await call(toolset, "hang")).begun
 
 

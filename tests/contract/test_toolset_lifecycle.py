@@ -12,7 +12,7 @@ from golive.core.tasks import Tasks
 from golive.tools.toolset import ToolOutcome
 from golive.workers.inline import InlineToolset
 from golive.workers.pool import WorkerToolset
-from tests.contract.toolset_kit import ToolBench, call, wait_for
+from tests.contract.toolset_kit import ToolBench, call, closed_at_work
 
 
 @pytest.fixture(params=[WorkerToolset, InlineToolset], ids=["worker", "inline"])
@@ -229,21 +229,8 @@ async def test_start_is_bounded(bench: ToolBench) -> None:
 
 async def test_after_close_calls_fail_and_waiting_ones_too(bench: ToolBench) -> None:
     """close ends running and waiting calls with an outcome, and nothing works afterwards."""
-    began = bench.folder / "began"
-    toolset = await bench.open(
-        f"""
-        import asyncio
-        async def hang() -> None:
-            open({str(began)!r}, "w").close()
-            await asyncio.Event().wait()
-        """,
-        WorkerConfig(concurrency=1),
-    )
-    async with Tasks("test") as tasks:
-        calls = [tasks.start(call(toolset, "hang"), "hang") for _ in range(2)]
-        await wait_for(began.exists)
-        await toolset.close()
-    assert [task.result().ok for task in calls] == [False, False]
+    toolset, outcomes = await closed_at_work(bench)
+    assert [outcome.ok for outcome in outcomes] == [False, False]
     assert (await call(toolset, "hang")).error_code == "tool.worker_crashed"
     await toolset.close()
 

@@ -10,6 +10,7 @@ from typing import Any
 from golive.config.schema import LimitsConfig, WorkerConfig
 from golive.core.clock import SystemClock
 from golive.core.deadline import Deadline
+from golive.core.tasks import Tasks
 from golive.tools.toolset import ToolInvocation, ToolOutcome, Toolset
 from golive.workers.inline import InlineToolset
 from golive.workers.pool import WorkerToolset
@@ -57,3 +58,22 @@ async def wait_for(condition: Callable[[], bool]) -> None:
     """Until `condition` holds; the test's own timeout bounds it."""
     while not condition():
         await asyncio.sleep(0.005)
+
+
+async def closed_at_work(bench: ToolBench) -> tuple[Toolset, list[ToolOutcome]]:
+    """A toolset that was closed under two calls, one that ran and one that waited; and the outcomes of both."""
+    began = bench.folder / "began"
+    toolset: Toolset = await bench.open(
+        f"""
+        import asyncio
+        async def hang() -> None:
+            open({str(began)!r}, "w").close()
+            await asyncio.Event().wait()
+        """,
+        WorkerConfig(concurrency=1),
+    )
+    async with Tasks("test") as tasks:
+        calls = [tasks.start(call(toolset, "hang"), "hang") for _ in range(2)]
+        await wait_for(began.exists)
+        await toolset.close()
+    return toolset, [task.result() for task in calls]
