@@ -12,6 +12,7 @@ import asyncpg
 from golive.core.chance import Chance
 from golive.core.clock import Clock
 from golive.core.errors import StoreError, StoreUnavailable
+from golive.store.postgres import tls
 
 Connection: TypeAlias = asyncpg.Connection
 Role = Literal["golive_writer", "golive_reader", "golive_server"]
@@ -138,11 +139,17 @@ def no_role(address: Address, role: str | None, error: Exception) -> StoreError:
 
 
 def failure(error: BaseException, address: Address) -> StoreError:
-    """Any fault of PostgreSQL's or of the way to it as one of our own errors."""
+    """Any fault of PostgreSQL's or of the way to it as one of our own errors.
+
+    Its field `set_up` is true where something is set up wrongly, which no waiting mends.
+    """
     if isinstance(error, StoreError):
         return error
     code = getattr(error, "sqlstate", None) or ""
     found = _EXACT.get(code) or _CAUSES.get(code[:2])
+    of_tls = tls.fault(error, address.url) if found is None else None
+    if of_tls is not None:
+        found = (of_tls.cause, of_tls.remedy)
     if found is None and (isinstance(error, (OSError, TimeoutError, asyncpg.InterfaceError, Lost)) or not code):
         silent = isinstance(error, TimeoutError) and not str(error)
         said = "it does not answer" if silent else str(error) or type(error).__name__
@@ -163,6 +170,7 @@ def failure(error: BaseException, address: Address) -> StoreError:
         url=address.shown,
         cause=cause,
         sqlstate=code,
+        set_up=of_tls is not None or None,
     )
 
 
