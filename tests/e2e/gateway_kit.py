@@ -191,19 +191,16 @@ async def sse(response: aiohttp.ClientResponse, until: str | None = None) -> lis
 
 
 async def raw(url: str, request: bytes) -> bytes:
-    """What a server says to these bytes, until it closes or is quiet for a moment."""
+    """What a server says to these bytes, until the answer is whole or the connection ends."""
     host, port = url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(request)
     await writer.drain()
     answer = b""
-    try:
-        async with asyncio.timeout(2):
-            while data := await reader.read(65_536):
-                answer += data
-                if b"\r\n\r\n" in answer and (b"content-length" not in answer or answer.endswith((b"}", b"</html>\n"))):
-                    break
-    except TimeoutError:
-        pass
+    async with asyncio.timeout(30):
+        while data := await reader.read(65_536):
+            answer += data
+            if b"\r\n\r\n" in answer and (b"content-length" not in answer or answer.endswith((b"}", b"</html>\n"))):
+                break
     writer.close()
     return answer

@@ -58,7 +58,7 @@ async def test_a_disk_that_fills_up_under_running_runs(tmp_path: Path) -> None:
             ]
             relayed = await http.post(CHAT, json={**RELAY, "stream": True})
             await relayed.content.readline()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while len(await listed(http)) < 5:
                     await asyncio.sleep(0.02)
             served.limit_files(FULL)

@@ -128,7 +128,7 @@ async def test_sigterm_lets_work_finish(tmp_path: Path) -> None:
             await sse(works, "tool.started")
             assert served.process is not None
             served.process.terminate()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while True:
                     async with http.get("/health/ready") as ready:
                         if ready.status == 503:
@@ -137,26 +137,26 @@ async def test_sigterm_lets_work_finish(tmp_path: Path) -> None:
                 assert (refused.status, (await refused.json())["code"]) == (503, "server.shutting_down")
             assert (await sse(stream))[-1][2]["outcome"] == "completed"
             assert (await sse(works))[-1][2]["text"] == "Done."
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert await served.process.wait() == 0
 
 
 async def test_sigterm_lets_load_balancers_go_first(tmp_path: Path) -> None:
     """For server.linger_s readiness says no, and whoever comes all the same is served."""
     async with project(tmp_path) as served:
-        served.environ["GOLIVE_SERVER__LINGER_S"] = "2"
+        served.environ["GOLIVE_SERVER__LINGER_S"] = "4"
         await served.serve()
         async with served.client() as http:
             assert served.process is not None
             served.process.terminate()
-            async with asyncio.timeout(1.5):
+            async with asyncio.timeout(30):  # what shows that it lingers is the answer below
                 while True:
                     async with http.get("/health/ready") as ready:
                         if ready.status == 503:
                             break
             async with http.post(RUNS, json={"input": "Hi"}) as response:
                 assert (response.status, (await response.json())["outcome"]) == (200, "completed")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert await served.process.wait() == 0
 
 
@@ -173,7 +173,7 @@ async def test_what_outlasts_the_drain_is_handed_over(tmp_path: Path) -> None:
             assert served.process is not None
             served.process.terminate()
             events += await sse(stream)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 assert await served.process.wait() == 0
         *events, (_, name, data) = events
         assert (name, data["code"]) == ("error", "server.shutting_down")
@@ -209,12 +209,12 @@ async def test_a_second_sigterm_ends_it_at_once(tmp_path: Path) -> None:
             await sse(talks, "text.delta")
             await sse(waits, "run.accepted")
             await sse(works, "tool.started")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while len(served.sent()) < 5:  # all but the one that waits for its turn
                     await asyncio.sleep(0.02)
             assert served.process is not None
             served.process.terminate()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while not any(line["event"] == "server.draining" for line in served.log()):
                     await asyncio.sleep(0.02)
             served.process.terminate()
@@ -222,7 +222,7 @@ async def test_a_second_sigterm_ends_it_at_once(tmp_path: Path) -> None:
             said, plainly = await chats.text(), await relayed.text()
             refused = await whole
             told = await refused.json()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 assert await served.process.wait() == 0
         assert [(name, data["code"]) for _, name, data in ends] == [("error", "server.shutting_down")] * 3
         assert '"code":"server.shutting_down"' in said.splitlines()[-2]
@@ -236,7 +236,7 @@ async def test_a_second_sigterm_ends_it_at_once(tmp_path: Path) -> None:
         calls = [run for run in runs if run["source"] == "relay"]
         assert [(run["outcome"], run["reason"]) for run in calls] == [("failed", "interrupted")] * 2
         assert all(run["priced"] and run["cost_microusd"] and run["estimated"] for run in calls)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not (taken := [line["count"] for line in served.log() if line["event"] == "runs.taken_over"]):
                 await asyncio.sleep(0.02)
         assert sum(taken) == len(runs) - len(calls) == 4
@@ -253,7 +253,7 @@ async def test_kill_9_of_a_worker_in_mid_call(tmp_path: Path) -> None:
         async with served.client() as http:
             stream = await http.post("/v1/agents/works/runs", json={"input": "Hi", "stream": True})
             await sse(stream, "tool.started")
-            async with asyncio.timeout(10):  # a call that its worker had not begun would be carried out by the next
+            async with asyncio.timeout(30):  # a call that its worker had not begun would be carried out by the next
                 while not any(line["event"] == "worker.printed" for line in served.log()):
                     await asyncio.sleep(0.02)
             for pid in before:
@@ -287,7 +287,7 @@ async def test_no_worker_outlives_its_server(tmp_path: Path) -> None:
             stream = await http.post("/v1/agents/works/runs", json={"input": "Hi", "stream": True})
             await sse(stream, "tool.started")
             await served.kill()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while any(Path(f"/proc/{pid}/cmdline").exists() and not zombie(pid) for pid in workers):
                 await asyncio.sleep(0.02)
 

@@ -97,7 +97,7 @@ async def test_keys_are_made_shown_once_and_revoked_over_http(server: Server) ->
             listed = await response.text()
         assert made["id"] in listed
         assert made["key"][12:] not in listed
-        assert "mac" not in listed
+        assert '"mac"' not in listed  # an id may well have these letters
         async with admin.delete(f"/v1/keys/{made['id']}") as response:
             assert (await response.json())["revoked_at"] is not None
         async with server.client(made["key"]) as user, user.get("/v1/runs") as response:
@@ -190,7 +190,7 @@ async def test_endless_and_slow_heads_are_not_held(server: Server, monkeypatch: 
     for said in (b"", b"GET / HTTP/1.1\r\nHost:", b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\nGET /health"):
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(said)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             told = await reader.read()
         assert told.count(b"HTTP/1.1 200 OK") == said.count(b"\r\n\r\n")
         writer.close()

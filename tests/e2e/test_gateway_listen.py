@@ -99,7 +99,7 @@ async def test_a_signal_drains_while_still_listening(tmp_path: Path, number: int
         async with http.get("/") as response:
             assert await response.text() == "ok"
         assert await slow.content.read() == b"ended"
-    out, err = await asyncio.wait_for(process.communicate(), 10)
+    out, err = await asyncio.wait_for(process.communicate(), 30)
     assert out == b"drained\nstopped\n"
     assert err == b""
     assert process.returncode == 0
@@ -112,7 +112,7 @@ async def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
     process.terminate()
     assert await process.stdout.readline() == b"draining\n"
     process.terminate()
-    out, err = await asyncio.wait_for(process.communicate(), 10)
+    out, err = await asyncio.wait_for(process.communicate(), 30)
     assert (out, err, process.returncode) == (b"stopped\n", b"", 0)
 
 
@@ -126,7 +126,7 @@ async def test_a_second_signal_lets_answers_end_that_end_soon(tmp_path: Path) ->
         assert await process.stdout.readline() == b"draining\n"
         process.terminate()
         assert await slow.content.read() == b"ended"
-    out, err = await asyncio.wait_for(process.communicate(), 10)
+    out, err = await asyncio.wait_for(process.communicate(), 30)
     assert (out, err, process.returncode) == (b"drained\nstopped\n", b"", 0)
 
 
@@ -141,5 +141,5 @@ async def test_an_answer_that_does_not_end_is_broken_off(tmp_path: Path) -> None
         process.terminate()
         with pytest.raises(aiohttp.ClientPayloadError):
             await slow.content.read()
-    await asyncio.wait_for(process.communicate(), 10)
+    await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 0

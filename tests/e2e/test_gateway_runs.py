@@ -23,7 +23,7 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
 
 async def finished(server: Server, run: str) -> Any:
     """The run's result once it has one."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         return await server.runtime.wait("default", run)
 
 
@@ -135,7 +135,7 @@ async def test_a_disconnect_is_a_policy(server: Server, policy: str, outcome: st
                         await http.post("/v1/agents/slow/runs", json=body)
         async with server.client() as http, http.get("/v1/runs", params={"limit": 1}) as response:
             run = (await response.json())["data"][0]["run"]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (await server.runtime.result("default", run)).state != "finished":
                 await asyncio.sleep(0.02)
         assert (await server.runtime.result("default", run)).outcome == outcome
