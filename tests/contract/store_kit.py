@@ -85,7 +85,7 @@ def entry(of: Lease, seq: int, amount: int) -> LedgerEntry:
 
 
 def message(of: Lease, id_: str) -> OutboxMessage:
-    return OutboxMessage(of.tenant, of.run, "", "digest", of.epoch, id_, 1.5, "run.finished", "crm", 1.5, b"{}")
+    return OutboxMessage(of.tenant, of.run, "", "digest", of.epoch, id_, 1.5, "run.finished", "crm", 0.0, b"{}")
 
 
 def decision(of: Lease, id_: str = "dec_1", **fields: Any) -> DecisionRow:

@@ -6,8 +6,9 @@ from golive.store.ports import DeliveryCount, OutboxMessage, Store
 from tests.contract.store_kit import events, lease, message
 
 
-def to(target: str, id_: str, due_at: float = 1.5) -> OutboxMessage:
-    return replace(message(lease(), id_), target=target, due_at=due_at, at=due_at)
+def to(target: str, id_: str, at: float = 1.5) -> OutboxMessage:
+    """Due since long ago, and the longer, the smaller `at` is."""
+    return replace(message(lease(), id_), target=target, after_s=at - 1_000, at=at)
 
 
 async def put(store: Store, *messages: OutboxMessage) -> None:
@@ -33,8 +34,8 @@ async def test_messages_to_webhooks_that_nobody_knows_are_found(store: Store) ->
 async def test_deliveries_are_listed_and_counted_by_webhook(store: Store) -> None:
     """Counts say how many are in each state, and since when; a list can be that of one webhook."""
     await put(store, to("crm", "m1", 2.0), to("crm", "m2", 1.0), to("crm", "m3", 3.0), to("erp", "m4", 5.0))
-    await store.settle_message("acme", "m3", "sent", 9.0, None)
-    await store.settle_message("acme", "m4", "dead", 9.0, "answered 410")
+    await store.settle_message("acme", "m3", "sent", None)
+    await store.settle_message("acme", "m4", "dead", "answered 410")
     mine = store.tenant("acme")
     assert await mine.delivery_counts() == [
         DeliveryCount("crm", "due", 2, 1.0), DeliveryCount("crm", "sent", 1, 3.0), DeliveryCount("erp", "dead", 1, 5.0),

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from golive.core.clock import SystemClock
 from golive.core.errors import Conflict
 from golive.core.tasks import Tasks
 from golive.store.ports import Delivery, RunFilter, ScheduleRow, Store
@@ -25,11 +26,12 @@ async def begin(store: Store, run: str = "run_1", tenant: str = "acme", **rows: 
 
 async def test_a_decision_is_read_back_exactly_and_decided_in_place(store: Store) -> None:
     """What was asked stays as it was; choice, person and time are added."""
-    asked = decision(lease(), expires_at=FAR)
+    asked = decision(lease(), asked_at=5.5, expires_at=FAR)
     await begin(store, decisions=[asked])
     mine = store.tenant("acme")
-    assert await mine.decisions() == [asked]
-    made = replace(asked, choice="done", decided_by="key_7", decided_at=6.25)
+    [stands] = await mine.decisions()
+    assert stands == replace(asked, expires_at=stands.expires_at)
+    made = replace(stands, choice="done", decided_by="key_7", decided_at=6.25)
     await store.append(lease(), 1, events(range(2, 3), lease()), decisions=[made])
     assert await mine.decisions() == [made]
     assert await mine.decisions(pending=True) == []
@@ -55,12 +57,27 @@ async def test_decisions_are_listed_newest_first_by_run_and_in_pages(store: Stor
 async def test_decisions_whose_time_is_over_are_found_for_all_tenants(store: Store) -> None:
     """Pending ones alone, the longest overdue first."""
     mine, other = lease("run_1"), lease("run_1", tenant="other")
-    later, soon = decision(mine, "dec_1", expires_at=20.0), decision(other, "dec_1", expires_at=10.0)
+    later, soon = decision(mine, "dec_1", expires_at=-20.0), decision(other, "dec_1", expires_at=-40.0)
     rest = [decision(mine, "dec_2", expires_at=FAR), decision(mine, "dec_3", choice="skip")]
     await begin(store, decisions=[later, *rest])
     await begin(store, tenant="other", decisions=[soon])
-    assert await store.due_decisions(10) == [soon, later]
-    assert await store.due_decisions(1) == [soon]
+    assert [(row.tenant, row.id) for row in await store.due_decisions(10)] == [("other", "dec_1"), ("acme", "dec_1")]
+    assert [(row.tenant, row.id) for row in await store.due_decisions(1)] == [("other", "dec_1")]
+
+
+async def test_a_decision_expires_by_the_clock_of_the_store(store: Store) -> None:
+    """Whatever the clock of the server says that asked: an hour after it was asked is an hour after the append."""
+    behind, ahead = 1_000.0, FAR
+    asked = [
+        decision(lease(), f"dec_{number}", asked_at=at, expires_at=at + for_s)
+        for number, (at, for_s) in enumerate([(behind, 3_600), (ahead, 3_600), (behind, 0), (ahead, -1)])
+    ]
+    before = SystemClock().now()
+    await begin(store, decisions=asked)
+    assert {row.id for row in await store.due_decisions(10)} == {"dec_2", "dec_3"}
+    for row in await store.tenant("acme").decisions(run="run_1"):
+        wanted = before + {"dec_0": 3_600, "dec_1": 3_600, "dec_2": 0, "dec_3": -1}[row.id]
+        assert row.expires_at == pytest.approx(wanted, abs=60)
 
 
 async def test_a_decision_of_an_append_that_does_not_stand_is_not_there(store: Store) -> None:
@@ -90,6 +107,15 @@ async def test_a_message_is_given_out_whole_and_to_one_alone(store: Store) -> No
     assert await store.claim_messages(3_600, 10) == []
 
 
+async def test_a_message_is_due_by_the_clock_of_the_store(store: Store) -> None:
+    """At once, or as long after the append as it says; what the announcing server's clock says is not looked at."""
+    at_once = replace(message(lease(), "m1"), at=FAR)
+    await begin(store, outbox=[at_once, replace(message(lease(), "m2"), after_s=3_600)])
+    assert [taken.id for taken in await store.claim_messages(60, 10)] == ["m1"]
+    sooner, later = sorted(row.due_at for row in await store.tenant("acme").deliveries())
+    assert later - sooner == pytest.approx(3_600 - 60, abs=30)
+
+
 async def test_two_that_take_messages_at_once_get_different_ones(store: Store) -> None:
     """Each message once."""
     await begin(store, outbox=[message(lease(), f"m{number:02d}") for number in range(40)])
@@ -104,31 +130,33 @@ async def test_what_came_of_a_message_is_kept(store: Store) -> None:
     """Sent, given up, or due again at another time; then it is given out no sooner."""
     await begin(store, outbox=[message(lease(), id_) for id_ in ("m1", "m2", "m3")])
     assert len(await store.claim_messages(0, 10)) == 3
-    await store.settle_message("acme", "m1", "sent", 7.0, None)
-    await store.settle_message("acme", "m2", "dead", 8.0, "answered 410")
-    await store.settle_message("acme", "m3", "due", FAR, "no answer")
-    await store.settle_message("other", "m3", "sent", 9.0, None)
+    await store.settle_message("acme", "m1", "sent", None)
+    await store.settle_message("acme", "m2", "dead", "answered 410")
+    await store.settle_message("acme", "m3", "due", "no answer", 3_600)
+    await store.settle_message("other", "m3", "sent", None)
     assert await store.claim_messages(0, 10) == []
     mine = store.tenant("acme")
-    found = {row.id: (row.state, row.done_at, row.last_error) for row in await mine.deliveries()}
-    assert found == {
-        "m1": ("sent", 7.0, None), "m2": ("dead", 8.0, "answered 410"), "m3": ("due", None, "no answer"),
+    rows = {row.id: row for row in await mine.deliveries()}
+    assert {id_: (row.state, row.done_at is None, row.last_error) for id_, row in rows.items()} == {
+        "m1": ("sent", False, None), "m2": ("dead", False, "answered 410"), "m3": ("due", True, "no answer"),
     }  # fmt: skip
-    assert (await mine.deliveries(state="due"))[0].due_at == FAR
-    await store.settle_message("acme", "m2", "sent", 9.0, None)  # it was settled before: a late answer changes nothing
+    done_at = rows["m1"].done_at
+    assert done_at is not None
+    assert rows["m3"].due_at - done_at == pytest.approx(3_600, abs=30)
+    await store.settle_message("acme", "m2", "sent", None)  # it was settled before: a late answer changes nothing
     assert [row.id for row in await mine.deliveries(state="dead")] == ["m2"]
 
 
 async def test_a_message_is_sent_again_on_request(store: Store) -> None:
     """Whatever became of it, and only the tenant's own."""
     await begin(store, outbox=[message(lease(), "m1")])
-    await store.settle_message("acme", "m1", "dead", 8.0, "answered 410")
-    assert await store.tenant("other").send_again("m1", 9.0) is False
-    assert await store.tenant("acme").send_again("m2", 9.0) is False
+    await store.settle_message("acme", "m1", "dead", "answered 410")
+    assert await store.tenant("other").send_again("m1") is False
+    assert await store.tenant("acme").send_again("m2") is False
     assert await store.claim_messages(0, 10) == []
-    assert await store.tenant("acme").send_again("m1", 9.0) is True
+    assert await store.tenant("acme").send_again("m1") is True
     [row] = await store.tenant("acme").deliveries(state="due")
-    assert (row.due_at, row.done_at) == (9.0, None)
+    assert row.done_at is None
     assert [taken.id for taken in await store.claim_messages(0, 10)] == ["m1"]
 
 
@@ -229,7 +257,7 @@ async def test_old_runs_are_removed_with_all_that_belongs_to_them(store: Store) 
     await finished(store, "run_2", 5.0, outbox=[message(lease("run_2"), "m2")])
     await finished(store, "run_3", 50.0)
     await begin(store, "run_4", views=[view(lease("run_4"))])
-    await store.settle_message("acme", "m1", "sent", 6.0, None)
+    await store.settle_message("acme", "m1", "sent", None)
     assert await store.prune(10.0, 100) == 1
     mine = store.tenant("acme")
     assert [row.run for row in await mine.runs(RunFilter())] == ["run_4", "run_3", "run_2"]

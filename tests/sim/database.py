@@ -242,9 +242,9 @@ class Link(Store):
         return await self.ask(lambda: self._store.claim_messages(for_s, limit, only=only, but=but), writes=True)
 
     async def settle_message(
-        self, tenant: str, id_: str, state: Literal["due", "sent", "dead"], at: float, error: str | None
+        self, tenant: str, id_: str, state: Literal["due", "sent", "dead"], error: str | None, after_s: float = 0.0
     ) -> None:
-        await self.ask(lambda: self._store.settle_message(tenant, id_, state, at, error), writes=True)
+        await self.ask(lambda: self._store.settle_message(tenant, id_, state, error, after_s), writes=True)
 
     async def prune(self, finished_before: float, limit: int) -> int:
         return await self.ask(lambda: self._store.prune(finished_before, limit), writes=True)
@@ -347,8 +347,8 @@ class LinkTenant(TenantStore):
     async def delivery_counts(self, state: Literal["due", "sent", "dead"] | None = None) -> list[DeliveryCount]:
         return await self._link.ask(lambda: self._store.delivery_counts(state))
 
-    async def send_again(self, id_: str, at: float) -> bool:
-        return await self._link.ask(lambda: self._store.send_again(id_, at), writes=True)
+    async def send_again(self, id_: str) -> bool:
+        return await self._link.ask(lambda: self._store.send_again(id_), writes=True)
 
     async def schedules(self) -> list[ScheduleRow]:
         return await self._link.ask(self._store.schedules)

@@ -43,7 +43,7 @@ def told(
         if seq <= len(bodies):
             assert found == (), "nothing is told of anything else"
     assert all((one.tenant, one.run, one.version, one.epoch) == ("default", "run_1", "sha256:v", 1) for one in found)
-    assert all(one.due_at == one.at for one in found)
+    assert all(one.after_s == 0 for one in found)
     return [(one.target, json.loads(one.body)) for one in found]
 
 

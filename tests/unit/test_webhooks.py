@@ -100,7 +100,7 @@ def test_a_receiver_that_is_gone_for_good_is_left_alone_at_once() -> None:
         (id_,) = await world.put("crm")
         found = await world.until(settled, id_)
         assert (found.state, found.attempts, found.last_error) == ("dead", 1, "answered 410: it wants no more")
-        assert await world.store.tenant("default").send_again(id_, clock.now())
+        assert await world.store.tenant("default").send_again(id_)
         assert (await world.until(settled, id_)).state == "sent"
         await world.sender.close()
 

@@ -102,7 +102,7 @@ async def add_run(store: Store, tenant: str, run: str, state: str) -> None:
         )  # fmt: skip
         await write(store, lease, folded, [asked])
         return
-    message = OutboxMessage(tenant, run, "", "digest", 1, f"msg_{run}", 1.5, "run.finished", "crm", 2.5, b"\x00{}")
+    message = OutboxMessage(tenant, run, "", "digest", 1, f"msg_{run}", 1.5, "run.finished", "crm", 0.0, b"\x00{}")
     await write(store, lease, folded, [RunFinished("completed", "done", cost_microusd=COST)], outbox=[message])
 
 

@@ -116,7 +116,7 @@ class World:
         now = self.clock.now()
         body, id_ = b'{"type":"run.finished"}', f"msg_{self.runs:03}"
         messages = [
-            OutboxMessage("default", lease.run, "", "d", 1, f"{id_}_{to}", now, "run.finished", to, now, body)
+            OutboxMessage("default", lease.run, "", "d", 1, f"{id_}_{to}", now, "run.finished", to, 0.0, body)
             for to in targets
         ]
         await self.store.append(lease, 0, events(range(1, 2), lease), outbox=messages, at_rest=True)

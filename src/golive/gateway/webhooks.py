@@ -166,7 +166,7 @@ class WebhookFaces:
                 f"The message {id_} is to the webhook {found.target!r}, which is not configured any more.",
                 remedy=f"Add [webhooks.{found.target}] to golive.toml again.", field="id", value=id_,
             )  # fmt: skip
-        await store.send_again(id_, self._clock.now())
+        await store.send_again(id_)
         self._wake()
         await exchange.json(card(await self._find(exchange.principal.tenant, id_)), 202)
 

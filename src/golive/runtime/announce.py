@@ -59,7 +59,7 @@ class Announcer:
             if webhook.content not in told:
                 told[webhook.content] = message(topic, now, self._data(state, body, webhook.content))
             yield OutboxMessage(
-                state.tenant, state.run, "", state.version, state.epoch, self._ids.new("msg"), now, topic, name, now,
+                state.tenant, state.run, "", state.version, state.epoch, self._ids.new("msg"), now, topic, name, 0.0,
                 told[webhook.content],
             )  # fmt: skip
 

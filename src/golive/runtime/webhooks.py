@@ -102,10 +102,10 @@ class Sender:
                     error = f"there is no webhook {found.target!r} in the configuration"
                     now = self._clock.now()
                     if now - found.at > FORGET_S:
-                        await self._store.settle_message(found.tenant, found.id, "dead", now, error)
+                        await self._store.settle_message(found.tenant, found.id, "dead", error)
                         self.told("dead", found, Attempt("failed", error=error))
                     else:
-                        await self._store.settle_message(found.tenant, found.id, "due", now + 10 * STRANGERS_S, error)
+                        await self._store.settle_message(found.tenant, found.id, "due", error, 10 * STRANGERS_S)
             await asyncio.sleep(STRANGERS_S)
 
     # ---- what a line asks
@@ -138,8 +138,7 @@ class Sender:
         except asyncio.CancelledError:
             with suppress(StoreError):
                 stopped = "the server stopped meanwhile"
-                now = self._clock.now()
-                await uncancelled(self._store.settle_message(found.tenant, found.id, "due", now, stopped))
+                await uncancelled(self._store.settle_message(found.tenant, found.id, "due", stopped))
             raise
         except Exception as error:
             self._log.error("webhook.fault", webhook=found.target, message_id=found.id, exc_info=error)
@@ -148,26 +147,25 @@ class Sender:
         return attempt.retry_after_s
 
     async def _settle(self, found: Delivery, webhook: WebhookConfig, attempt: Attempt) -> None:
-        now = self._clock.now()
         if attempt.verdict == "sent":
-            await self._write(found, "sent", now, None)
+            await self._write(found, "sent", None)
             self.told("sent", found, attempt)
         elif attempt.verdict == "gone" or found.attempts > len(webhook.waits_s):
-            await self._write(found, "dead", now, attempt.error)
+            await self._write(found, "dead", attempt.error)
             self.told("dead", found, attempt)
         else:
             wait_s = webhook.waits_s[found.attempts - 1] * self._chance.uniform(1 - JITTER, 1 + JITTER)
             if attempt.retry_after_s is not None:
                 wait_s = attempt.retry_after_s
-            await self._write(found, "due", now + wait_s, attempt.error)
+            await self._write(found, "due", attempt.error, wait_s)
             self.told("failed", found, attempt, again_in_s=round(wait_s, 3))
 
-    async def _write(self, found: Delivery, state: Any, at: float, error: str | None) -> None:
+    async def _write(self, found: Delivery, state: Any, error: str | None, after_s: float = 0.0) -> None:
         """As long as the lease lasts; what cannot be written then is sent again."""
         until = self._clock.monotonic() + MARGIN_S
         while True:
             try:
-                await self._store.settle_message(found.tenant, found.id, state, at, error)
+                await self._store.settle_message(found.tenant, found.id, state, error, after_s)
                 return
             except StoreError as refused:
                 if self._clock.monotonic() >= until:

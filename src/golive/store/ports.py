@@ -26,7 +26,8 @@ class DecisionRow(Struct, frozen=True, kw_only=True):
     """Something a run waits for a person to decide; holds no content. Replaced whole by each append that carries one.
 
     `about` says what kind of question it is, `subject` the tool it concerns ("" for none). At `expires_at` (seconds
-    since the epoch) `default` is what was chosen. `choice` is None while it is pending.
+    since the epoch) `default` is what was chosen. `choice` is None while it is pending. One clock says when that is,
+    the store's: a row that is added expires as long after the append as `expires_at` comes after `asked_at`.
     """
 
     tenant: str
@@ -70,7 +71,8 @@ class LedgerEntry(Struct, frozen=True, gc=False):
 class OutboxMessage(Struct, frozen=True):
     """Something to be told to the outside, at least once, because the events say so.
 
-    `id` is the receiver's means to tell a repetition; `target` names the webhook; `due_at` is when it is to be sent.
+    `id` is the receiver's means to tell a repetition; `target` names the webhook; it is to be sent `after_s` seconds
+    after it is durable, by the store's clock.
     """
 
     tenant: str
@@ -82,7 +84,7 @@ class OutboxMessage(Struct, frozen=True):
     at: float
     topic: str
     target: str
-    due_at: float
+    after_s: float
     body: bytes
 
 
@@ -249,8 +251,8 @@ class TenantStore(Protocol):
         """Outbox messages by webhook and state (of one state alone), ordered by both."""
         ...
 
-    async def send_again(self, id_: str, at: float) -> bool:
-        """Makes a message due at `at` again, whatever became of it; False: there is none of that id."""
+    async def send_again(self, id_: str) -> bool:
+        """Makes a message due now, whatever became of it; False: there is none of that id."""
         ...
 
     async def schedules(self) -> list[ScheduleRow]: ...
@@ -357,9 +359,9 @@ class Store(Protocol):
         ...
 
     async def settle_message(
-        self, tenant: str, id_: str, state: Literal["due", "sent", "dead"], at: float, error: str | None
+        self, tenant: str, id_: str, state: Literal["due", "sent", "dead"], error: str | None, after_s: float = 0.0
     ) -> None:
-        """What came of an attempt: sent or given up at `at`, or due again then."""
+        """What came of an attempt: sent or given up now, or due again after so many seconds, by the store's clock."""
         ...
 
     async def prune(self, finished_before: float, limit: int) -> int:

@@ -127,11 +127,16 @@ def _type(annotation: Any) -> str:
     return _ARRAYS.get(annotation, "text[]")  # what is left are literals
 
 
-def _table(name: str, struct: type, tail: str = "") -> Table:
+def _table(name: str, struct: type, tail: str = "", **counted: tuple[str, str]) -> Table:
+    """`counted`: fields that are times by the database's clock, each with its column and what it is made of."""
     hints = get_type_hints(struct)
     fields: tuple[str, ...] = struct.__struct_fields__  # type: ignore[attr-defined]
-    columns = ", ".join(f'"{field}"' for field in fields)  # quoted: a decision has a "default"
-    return Table(f"INSERT INTO {name} ({columns})", "SELECT *", tuple(_type(hints[field]) for field in fields), tail)
+    columns = ", ".join(f'"{counted.get(field, (field,))[0]}"' for field in fields)  # quoted: there is a "default"
+    places = {field: f"v{place}" for place, field in enumerate(fields, 1)}
+    values = ", ".join(counted[field][1].format(**places) if field in counted else places[field] for field in fields)
+    return Table(
+        f"INSERT INTO {name} ({columns})", f"SELECT {values}", tuple(_type(hints[field]) for field in fields), tail
+    )
 
 
 _NOW = "extract(epoch FROM clock_timestamp())"
@@ -146,9 +151,14 @@ _TABLES = {
     ),
     "events": _table("events", Event),
     "ledger": _table("ledger", LedgerEntry),
-    "outbox": _table("outbox", OutboxMessage),
+    "outbox": _table("outbox", OutboxMessage, after_s=("due_at", f"{_NOW} + {{after_s}}")),
     "views": _table("runs", RunView, f"ON CONFLICT (tenant, run) DO UPDATE SET {_VIEW_REPLACED}"),
-    "decisions": _table("decisions", DecisionRow, f"ON CONFLICT (tenant, id) DO UPDATE SET {_DECIDED}"),
+    "decisions": _table(
+        "decisions",
+        DecisionRow,
+        f"ON CONFLICT (tenant, id) DO UPDATE SET {_DECIDED}",
+        expires_at=("expires_at", f"{_NOW} + {{expires_at}} - {{asked_at}}"),
+    ),
 }
 _ADVANCED = ("text[]", "text[]", "bigint[]", "bigint[]", "bigint[]", "boolean[]")
 

@@ -159,10 +159,10 @@ class PostgresStore(Store):
         return [work.delivery(row) for row in rows]
 
     async def settle_message(
-        self, tenant: str, id_: str, state: Literal["due", "sent", "dead"], at: float, error: str | None
+        self, tenant: str, id_: str, state: Literal["due", "sent", "dead"], error: str | None, after_s: float = 0.0
     ) -> None:
         """See `Store.settle_message`."""
-        await self._server.fetch(work.SETTLE, state, at, error, tenant, id_)
+        await self._server.fetch(work.SETTLE, state, after_s, error, tenant, id_)
 
     async def prune(self, finished_before: float, limit: int) -> int:
         """See `Store.prune`."""

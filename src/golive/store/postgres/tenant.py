@@ -12,7 +12,7 @@ from msgspec.structs import astuple
 from golive.core.events import Event
 from golive.store.ports import DecisionRow, Delivery, DeliveryCount, KeyRow, RunFilter, RunView, ScheduleRow, VersionRow
 from golive.store.postgres.pool import Pool
-from golive.store.postgres.work import DECISION_COLUMNS, DELIVERY_COLUMNS, decision, delivery
+from golive.store.postgres.work import DECISION_COLUMNS, DELIVERY_COLUMNS, NOW, decision, delivery
 from golive.store.reasons import version_taken
 
 
@@ -79,7 +79,9 @@ _KEYS_USED = """
 UPDATE keys SET last_used_at = greatest(last_used_at, v.at)
 FROM unnest($2::text[], $3::double precision[]) AS v (id, at) WHERE keys.tenant = $1 AND keys.id = v.id
 """
-_SEND_AGAIN = "UPDATE outbox SET state = 'due', due_at = $3, done_at = NULL WHERE tenant = $1 AND id = $2 RETURNING 1"
+_SEND_AGAIN = f"""
+UPDATE outbox SET state = 'due', due_at = ({NOW}), done_at = NULL WHERE tenant = $1 AND id = $2 RETURNING 1
+"""
 _ADD_SCHEDULE = f"""
 INSERT INTO schedules ({_columns(ScheduleRow)}) VALUES ({_values(ScheduleRow)}) ON CONFLICT DO NOTHING RETURNING 1
 """
@@ -196,9 +198,9 @@ class PostgresTenant:
         sql += f" ORDER BY id DESC LIMIT ${len(values) + 2}"
         return await self._rows(_as_tenant(sql), *values, max(0, limit))
 
-    async def send_again(self, id_: str, at: float) -> bool:
+    async def send_again(self, id_: str) -> bool:
         """See `TenantStore.send_again`."""
-        return bool(await self._server.fetch(_SEND_AGAIN, self.tenant, id_, at))
+        return bool(await self._server.fetch(_SEND_AGAIN, self.tenant, id_))
 
     async def schedules(self) -> list[ScheduleRow]:
         """The tenant's schedules, by name."""

@@ -76,10 +76,11 @@ WITH now AS MATERIALIZED ({NOW}), due AS MATERIALIZED (
 )
 SELECT {DELIVERY_COLUMNS} FROM taken ORDER BY was, tenant, id
 """
-SETTLE = """
-UPDATE outbox SET state = $1, due_at = CASE WHEN $1 = 'due' THEN $2 ELSE due_at END,
-    done_at = CASE WHEN $1 = 'due' THEN NULL ELSE $2::double precision END, last_error = $3
-WHERE tenant = $4 AND id = $5 AND state = 'due'
+SETTLE = f"""
+WITH now AS MATERIALIZED ({NOW})
+UPDATE outbox SET state = $1, due_at = CASE WHEN $1 = 'due' THEN t + $2::double precision ELSE due_at END,
+    done_at = CASE WHEN $1 = 'due' THEN NULL ELSE t END, last_error = $3
+FROM now WHERE tenant = $4 AND id = $5 AND state = 'due'
 """
 
 PRUNE = """

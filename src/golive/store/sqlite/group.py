@@ -13,7 +13,7 @@ from contextlib import suppress
 from itertools import groupby
 from typing import Any
 
-from msgspec.structs import astuple
+from msgspec.structs import astuple, replace
 
 from golive.core.errors import Conflict, Fenced, GoliveError, StoreError
 from golive.core.events import Event
@@ -22,6 +22,8 @@ from golive.store.reasons import why_not
 from golive.store.sqlite.bulk import Bulk
 from golive.store.sqlite.connection import failure, unavailable
 
+_RENAMED = {"after_s": "due_at"}
+
 
 def _columns(struct: type) -> tuple[str, ...]:
     return struct.__struct_fields__  # type: ignore[attr-defined, no-any-return]
@@ -29,7 +31,7 @@ def _columns(struct: type) -> tuple[str, ...]:
 
 def _insert(table: str, struct: type, tail: str = "") -> Bulk:
     columns = _columns(struct)
-    named = ", ".join(f'"{name}"' for name in columns)  # quoted: a decision has a "default"
+    named = ", ".join(f'"{_RENAMED.get(name, name)}"' for name in columns)  # quoted: a decision has a "default"
     return Bulk(f"INSERT INTO {table} ({named})", len(columns), tail)
 
 
@@ -89,7 +91,9 @@ class Append(Job):
         views: Sequence[RunView],
         decisions: Sequence[DecisionRow] = (),
         at_rest: bool = False,
+        now: float = 0.0,
     ) -> None:
+        """`now`: by the store's clock; what is to happen later is counted from then."""
         super().__init__()
         tenant, run, epoch = lease.tenant, lease.run, lease.epoch
         seq = expect_seq
@@ -106,14 +110,18 @@ class Append(Job):
         self.first = events[0] if events else None
         self.events = rows
         self.ledger = _rows(lease, ledger) if ledger else ()
-        self.outbox = _rows(lease, outbox) if outbox else ()
+        self.outbox = _rows(lease, [replace(row, after_s=now + row.after_s) for row in outbox]) if outbox else ()
         self.views = _rows(lease, views) if views else ()
-        self.decisions = _rows(lease, decisions) if decisions else ()
+        self.decisions = _rows(lease, [_expiring(row, now) for row in decisions]) if decisions else ()
         self.at_rest = at_rest
 
     @property
     def creates(self) -> bool:
         return self.seq == 0 and self.lease.epoch == 1 and self.first is not None
+
+
+def _expiring(row: DecisionRow, now: float) -> DecisionRow:
+    return replace(row, expires_at=now + (row.expires_at - row.asked_at))
 
 
 def _rows(lease: Lease, structs: Iterable[LedgerEntry | OutboxMessage | RunView | DecisionRow]) -> Sequence[Any]:

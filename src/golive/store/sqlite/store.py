@@ -116,7 +116,8 @@ class SqliteStore(Store):
             StoreError: a value cannot be stored (too large a number, broken Unicode); nothing was written.
             ValueError: events or rows do not follow on each other or are not of the lease's run.
         """
-        await self._writer.write(Append(lease, expect_seq, events, ledger, outbox, views, decisions, at_rest))
+        now = self._clock.now()
+        await self._writer.write(Append(lease, expect_seq, events, ledger, outbox, views, decisions, at_rest, now))
         self._waiters.tell((lease.tenant, lease.run))
 
     async def acquire(self, tenant: str, run: str, holder: str) -> Lease | None:
@@ -161,9 +162,10 @@ class SqliteStore(Store):
         return await self.call(lambda connection: work.claim_messages(connection, now, for_s, limit, only, but))
 
     async def settle_message(
-        self, tenant: str, id_: str, state: Literal["due", "sent", "dead"], at: float, error: str | None
+        self, tenant: str, id_: str, state: Literal["due", "sent", "dead"], error: str | None, after_s: float = 0.0
     ) -> None:
         """See `Store.settle_message`."""
+        at = self._clock.now() + (after_s if state == "due" else 0.0)
         await self.call(lambda connection: work.settle_message(connection, tenant, id_, state, at, error))
 
     async def prune(self, finished_before: float, limit: int) -> int:
@@ -226,6 +228,10 @@ class SqliteStore(Store):
         """Finishes what was queued, then closes the file. May be called again."""
         await self._readers.close()
         await self._writer.close()
+
+    def now(self) -> float:
+        """By the store's clock, seconds since the epoch; for the handles of tenants."""
+        return self._clock.now()
 
     async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """What `query` reads, beside the writer; for the handles of tenants."""

@@ -48,6 +48,8 @@ class ReadWrite(Protocol):
 
     def call(self, work: Query[T]) -> Awaitable[T]: ...
 
+    def now(self) -> float: ...
+
 
 class SqliteTenant:
     """Keeps `store.ports.TenantStore`."""
@@ -153,9 +155,9 @@ class SqliteTenant:
                 values.append(value)
         return await self._rows(sql + " ORDER BY id DESC LIMIT ?", *values, max(0, limit))
 
-    async def send_again(self, id_: str, at: float) -> bool:
+    async def send_again(self, id_: str) -> bool:
         """See `TenantStore.send_again`."""
-        tenant = self.tenant
+        tenant, at = self.tenant, self._store.now()
         return bool(await self._store.call(lambda found: found.execute(_SEND_AGAIN, (at, tenant, id_)).rowcount))
 
     async def schedules(self) -> list[ScheduleRow]:
