@@ -12,7 +12,7 @@ import pytest
 from golive.config.schema import GoliveConfig, ServerConfig
 from golive.core.errors import StoreUnavailable
 from golive.core.health import Dependency
-from golive.gateway import protocol
+from golive.gateway import health, protocol
 from golive.gateway.health import HealthFaces
 from golive.gateway.routes import PUBLIC_PATHS
 from tests.e2e.gateway_kit import Server, raw, serving
@@ -262,7 +262,26 @@ async def test_health_answers_where_the_store_cannot_tell_of_decisions(server: S
         face._decisions_pending = broken
         async with http.get("/health") as response:
             answer = await response.json()
+        async with http.get("/metrics") as metrics:
+            assert (metrics.status, "\ngolive_decisions_pending " in await metrics.text()) == (200, False)
     assert (response.status, answer["status"], answer["decisions_pending"]) == (200, "up", None)
+
+
+async def test_a_store_that_hangs_holds_up_no_scrape(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Metrics come without the number, for the others are needed most just then."""
+
+    async def hangs(tenant: str, most: int) -> int:
+        await asyncio.Event().wait()
+        return 0
+
+    monkeypatch.setattr(health, "COUNTED_WITHIN_S", 0.01)
+    async with server.client() as http:
+        face = next(route for route in server.gateway.router.routes if route.path == "/metrics").handler.__self__  # type: ignore[attr-defined]
+        face._decisions_pending = hangs
+        async with http.get("/metrics") as response:
+            text = await response.text()
+    assert "golive_open_runs 0.0" in text
+    assert "\ngolive_decisions_pending " not in text
 
 
 async def test_metrics_count_requests_by_route_template(server: Server) -> None:

@@ -125,6 +125,7 @@ async def test_what_a_kill_left_unknown_is_decided_over_http(till: Till) -> None
         (row,) = (await told(http, "/v1/decisions?pending=true"))["data"]
         assert (row["id"], row["run"], row["agent"], row["choice"]) == (asked["id"], run, "pays", None)
         assert (await told(http, "/health"))["decisions_pending"] == 1
+        assert "\ngolive_decisions_pending 1.0\n" in await (await http.get("/metrics")).text()
         path = f"/v1/runs/{run}/decisions/{asked['id']}"
         wrong = await told(http, path, {"choice": "maybe"}, 400)
         assert (wrong["field"], wrong["value"]) == ("choice", "maybe")
@@ -142,6 +143,7 @@ async def test_what_a_kill_left_unknown_is_decided_over_http(till: Till) -> None
         (row,) = (await told(http, f"/v1/decisions?run={run}"))["data"]
         assert (row["choice"], row["decided_by"]) == ("done", f"key:{till.key[3:11]}")
         metrics = await (await http.get("/metrics")).text()
+    assert "\ngolive_decisions_pending 0.0\n" in metrics
     assert till.book == [f"paid {run}//1"]
     assert till.sent()[-1]["messages"][-1]["content"] == "receipt 9"
     assert 'golive_decisions_asked_total{about="unknown_effect",agent="pays"} 1.0' in metrics

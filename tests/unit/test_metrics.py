@@ -236,6 +236,18 @@ def test_open_runs_are_read_when_metrics_are() -> None:
     assert b'golive_http_requests_total{method="GET",route="/v1/runs/{run}",status="404"} 1.0' in text
 
 
+def test_pending_decisions_are_shown_as_they_were_told_last() -> None:
+    """None while the store cannot tell: an old number would be taken for a true one."""
+    metrics = Metrics()
+    assert sample(metrics, "golive_decisions_pending") is None
+    metrics.durable.pending(3)
+    assert sample(metrics, "golive_decisions_pending") == 3
+    metrics.durable.pending(0)
+    assert sample(metrics, "golive_decisions_pending") == 0
+    metrics.durable.pending(None)
+    assert sample(metrics, "golive_decisions_pending") is None
+
+
 def test_log_lines_are_json_events_without_credentials() -> None:
     """A line is one JSON object, event first, fields kept, level filtered, and redacted to the trace's last line."""
     out = io.StringIO()

@@ -16,6 +16,8 @@ from golive.telemetry.metrics import CONTENT_TYPE, Metrics
 
 READY_FOR_S = 1.0
 """How long an answer to /health/ready holds: anybody may ask, and asking must not become load on the store."""
+COUNTED_WITHIN_S = 1.0
+"""How long /health and /metrics wait for that number."""
 MOST_PENDING = 1_000
 """Pending decisions are counted up to here."""
 
@@ -67,12 +69,17 @@ class HealthFaces:
         dependencies = await self._dependencies()
         down = any(dependency.state == "down" for dependency in dependencies)
         status: Literal["up", "degraded", "draining"] = "draining" if self._draining() else "degraded" if down else "up"
-        try:
-            pending = await self._decisions_pending(exchange.principal.tenant, MOST_PENDING)
-        except StoreError:
-            pending = None
+        pending = await self._pending(exchange.principal.tenant)
         body = Health(status, __version__, self._open_runs(), pending, dependencies)
         await exchange.json(body, 200 if status == "up" else 503, [(b"cache-control", b"no-store")])
+
+    async def _pending(self, tenant: str) -> int | None:
+        """None: the store cannot tell, or not soon enough for whoever watches."""
+        try:
+            async with asyncio.timeout(COUNTED_WITHIN_S):
+                return await self._decisions_pending(tenant, MOST_PENDING)
+        except (StoreError, TimeoutError):
+            return None
 
     async def live(self, exchange: Exchange) -> None:
         """GET /health/live"""
@@ -99,6 +106,7 @@ class HealthFaces:
 
     async def metrics(self, exchange: Exchange) -> None:
         """GET /metrics"""
+        self._metrics.durable.pending(await self._pending(exchange.principal.tenant))
         await exchange.answer(200, self._metrics.render(), CONTENT_TYPE)
 
     def routes(self) -> list[Route]:

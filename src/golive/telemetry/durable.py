@@ -3,7 +3,7 @@
 from prometheus_client import CollectorRegistry
 
 from golive.core.events import DecisionMade, DecisionRequested
-from golive.telemetry.series import Counters
+from golive.telemetry.series import Counters, Gauge
 
 MAX_SERIES = 2_000
 VOID = "void"
@@ -24,13 +24,23 @@ class DurableMetrics:
             "Decisions made, by whom (person; time: the default, as nobody did; void: the run ended before)",
             ("agent", "choice", "by"), MAX_SERIES,
         )  # fmt: skip
-        for family in (self._taken_over, self._asked, self._made):
+        self._pending: int | None = None
+        pending = Gauge(
+            "golive_decisions_pending",
+            "Decisions that people have not made yet, 1,000 at most; of the whole store, so the same at every server",
+            lambda: self._pending,
+        )
+        for family in (self._taken_over, self._asked, self._made, pending):
             registry.register(family)
         self._taken_over.add(0, ())  # so that the first one is seen as a rise
 
     def taken_over(self, runs: int) -> None:
         """So many more runs were left behind by other servers, or by this one before it was started again."""
         self._taken_over.add(runs, ())
+
+    def pending(self, decisions: int | None) -> None:
+        """So many decisions are pending now; None: the store cannot tell."""
+        self._pending = decisions
 
     def asked(self, body: DecisionRequested, agent: str) -> None:
         """A run of the agent waits."""

@@ -98,16 +98,20 @@ class Histograms(_Family[list[float]]):
 
 
 class Gauge(Collector):
-    """One number, read whenever metrics are."""
+    """One number, read whenever metrics are; without a sample where it is not known (None)."""
 
-    def __init__(self, name: str, text: str, read: Callable[[], float]) -> None:
+    def __init__(self, name: str, text: str, read: Callable[[], float | None]) -> None:
         self._name = name
         self._text = text
         self.read = read
 
     def collect(self) -> Iterable[Metric]:
         """The number as it is now, for the registry."""
-        yield GaugeMetricFamily(self._name, self._text, value=self.read())
+        number = self.read()
+        family = GaugeMetricFamily(self._name, self._text)
+        if number is not None:
+            family.add_metric((), number)
+        yield family
 
 
 class Gauges(Collector):
