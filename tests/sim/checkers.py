@@ -84,7 +84,7 @@ class Fence(Checker):
 
     def on_append(self, done: Appended) -> None:
         run = done.lease.run
-        held = self.world.database.rows(f"SELECT epoch FROM leases WHERE run = '{run}'")
+        held = self.world.database.rows("SELECT epoch FROM leases WHERE run = ?", run)
         if held and held[0] != done.lease.epoch:
             raise Violation(f"{run}: {done.process} wrote under epoch {done.lease.epoch}, and {held[0]} holds it")
 

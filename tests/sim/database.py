@@ -31,14 +31,14 @@ from golive.store.ports import (
 )
 from golive.store.sqlite.store import SqliteStore
 from tests.sim.loop import VirtualClock
-from tests.sim.processes import Process, WorldLoop, outside
+from tests.sim.processes import Process, WorldLoop
 
 T = TypeVar("T")
 USUAL_S = 0.002
 """One way to the database, at most, in good weather."""
 POLL_S = 0.25
 _LIVING = """
-SELECT leases.run FROM leases JOIN holders ON holders.holder = leases.holder WHERE holders.until > {now!r}
+SELECT leases.run FROM leases JOIN holders ON holders.holder = leases.holder WHERE holders.until > ?
 """
 GIVEN_UP_S = 1.5
 """After so long a replica that cannot reach the database is told so."""
@@ -95,9 +95,10 @@ class Database:
             return value
         raise AssertionError("the store in memory waited for something")
 
-    def rows(self, sql: str) -> list[Any]:
+    def rows(self, sql: str, *values: Any) -> list[Any]:
         """The first column of what the statement finds, for checkers: no replica asks so."""
-        return [row[0] for row in self.now(self.store.read(lambda connection: connection.execute(sql).fetchall()))]
+        found = self.now(self.store.read(lambda connection: connection.execute(sql, values).fetchall()))
+        return [value for (value,) in found]
 
     def watch(self, key: tuple[str, str], tell: Callable[[], None]) -> None:
         """Calls `tell` at each append to the run, until `forget`."""
@@ -148,7 +149,7 @@ class Link(Store):
     async def ask(self, work: Callable[[], Coroutine[Any, Any, T]], *, writes: bool = False, again: bool = False) -> T:
         """Sends the work over, and waits for its answer. `again`: it may arrive twice."""
         answer: asyncio.Future[T] = self._loop.create_future()
-        outside(self._loop.outside_later, self._way(), self._arrived, work, answer, writes, again)
+        self._loop.outside_later(self._way(), self._arrived, work, answer, writes, again)
         return await answer
 
     def _way(self) -> float:
@@ -223,7 +224,7 @@ class Link(Store):
 
     async def claim(self, holder: str, versions: Sequence[str], limit: int, patience_s: float) -> list[Lease]:
         async def claim() -> list[Lease]:
-            living = self.database.rows(_LIVING.format(now=self.database.clock.now()))
+            living = self.database.rows(_LIVING, self.database.clock.now())
             leases = await self._store.claim(holder, versions, limit, patience_s)
             self.database.claimed(Claimed(self.process.name, tuple(leases), frozenset(living)))
             return leases
@@ -256,7 +257,7 @@ class Link(Store):
 
         def tell() -> None:
             if not self.cut and self._chance.uniform(0.0, 1.0) >= self.database.weather.deaf:
-                outside(self._loop.outside_later, self._way(), hear)
+                self._loop.outside_later(self._way(), hear)
 
         def hear() -> None:
             if not heard.done():

@@ -26,7 +26,7 @@ from golive.tools.toolset import (
     ToolOutcome,
     undo_key,
 )
-from tests.sim.processes import Process, WorldLoop, outside
+from tests.sim.processes import Process, WorldLoop
 
 CALL_S = 10.0
 """A tool's own time-out."""
@@ -135,7 +135,7 @@ class WorldTools:
         )
         if acts:
             self._beyond.on_its_way[invocation.key] += 1
-            outside(self._loop.outside_later, way, self._act, invocation, answer, unanswered, crashes)
+            self._loop.outside_later(way, self._act, invocation, answer, unanswered, crashes)
         return await self._answer(answer, deadline)
 
     async def _answer(self, answer: "asyncio.Future[str]", deadline: Deadline) -> ToolOutcome:
@@ -161,7 +161,7 @@ class WorldTools:
         drawn = self._chance.uniform(0.0, 1.0)
         if drawn < self._beyond.weather.hangs:
             return NotKnown("It took too long.", ToolTimeout.code)
-        outside(self._loop.outside_later, self._way(), self._look, invocation, answer)
+        self._loop.outside_later(self._way(), self._look, invocation, answer)
         outcome = await self._answer(answer, deadline)
         if not outcome.ok:
             return NotKnown(outcome.content, outcome.error_code or "tool.failed")
@@ -186,7 +186,7 @@ class WorldTools:
             self._beyond.take_back(self._effect(invocation, undo_key(invocation.key)))
             self._loop.outside_later(self._way(), _tell, answer, '{"undone":true}')
 
-        outside(self._loop.outside_later, self._way(), act)
+        self._loop.outside_later(self._way(), act)
         return await self._answer(answer, deadline)
 
     def _way(self) -> float:

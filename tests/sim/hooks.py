@@ -9,7 +9,7 @@ from msgspec import Struct
 from golive.config.outward import WebhookConfig
 from golive.core.chance import Chance
 from golive.models.transport import ConnectFailed, Disconnected
-from tests.sim.processes import Process, WorldLoop, outside
+from tests.sim.processes import Process, WorldLoop
 
 WEBHOOKS = {
     "office": WebhookConfig(
@@ -88,9 +88,7 @@ class HookTransport:
             raise ConnectFailed("connection refused")
         status = (500, 503)[int(drawn * 1_000) % 2] if drawn < weather.refused + weather.failing else 200
         silent = drawn > 1.0 - weather.silent
-        outside(
-            self._loop.outside_later, self._way(), self._arrives, dict(headers), body or b"", status, silent, answer
-        )
+        self._loop.outside_later(self._way(), self._arrives, dict(headers), body or b"", status, silent, answer)
         return _Answer(await answer)
 
     def _arrives(

@@ -75,7 +75,7 @@ class End(asyncio.Transport):
         return default
 
     def _travel(self, act: Callable[..., None], *args: Any) -> None:
-        at = max(self._loop.time() + self._chance.uniform(0.0002, SLOWEST_S), self._last + _APART_S)
+        at = max(self._loop.elapsed + self._chance.uniform(0.0002, SLOWEST_S), self._last + _APART_S)
         self._last = at
         self._loop.call_at(at, act, *args, context=self.peer._context)
 

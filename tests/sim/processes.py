@@ -7,10 +7,14 @@ the database, providers, people) is the world's own and always runs.
 """
 
 import asyncio
-import heapq
+import sys
+from asyncio import events
+from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context, ContextVar, copy_context
+from functools import partial
+from heapq import heapify, heappop, heappush
 from typing import Any, TypeVar
 
 from golive.core.errors import GoliveError
@@ -29,7 +33,7 @@ class Process:
         self.steps = 0
         self.on_death: list[Callable[[], None]] = []
         """What the rest of the world notices: connections that break."""
-        self._held: list[asyncio.Handle] = []
+        self._held: list[_Handle] = []
         self._trigger: tuple[int, Callable[[], None]] | None = None
         self.context = copy_context()
         self.context.run(_PROCESS.set, self)
@@ -63,8 +67,11 @@ class Process:
         """Begins a task of this process."""
         return loop.create_task(work, name=f"{self.name}:{name}", context=self.context.copy())
 
-    def may_step(self, handle: asyncio.Handle) -> bool:
+    def may_step(self, handle: "_Handle") -> bool:
         """Whether the callback runs now."""
+        if self._trigger is None and self.alive and not self.frozen:
+            self.steps += 1
+            return True
         if self._trigger is not None and self.alive and not self.frozen and self.steps >= self._trigger[0]:
             act, self._trigger = self._trigger[1], None
             OUTSIDE.run(act)
@@ -79,7 +86,10 @@ class Process:
 
 MOST_TURNS = 50_000
 """Turns of the loop without time going on."""
-_NOTHING: list[Any] = []
+_MANY = 100
+"""From so many timers on those that were cancelled are thrown away once they are more than half: asyncio's own rule."""
+_APART_S = 1e-9
+"""Timers that are closer than that run out together."""
 _PROCESS: ContextVar[Process | None] = ContextVar("process", default=None)
 OUTSIDE = Context()
 """The context of what belongs to no process."""
@@ -90,63 +100,83 @@ def current() -> Process | None:
     return _PROCESS.get()
 
 
-def outside(act: Callable[..., T], *args: Any) -> T:
-    """Calls `act` as the world's own, whoever's step this is."""
-    return act(*args) if current() is None else Context().run(act, *args)
+class _Handle:
+    """A callback of the loop, as `asyncio.Handle`. `work`: its context, what is called, with what. None: cancelled."""
+
+    __slots__ = ("work",)
+
+    work: tuple[Context, Callable[..., Any], tuple[Any, ...]] | None
+
+    def cancel(self) -> None:
+        self.work = None
+
+    def cancelled(self) -> bool:
+        return self.work is None
 
 
-class _Handle(asyncio.Handle):
-    """A callback that asks its process first."""
+class _Timer(float):
+    """The same at a time, as `asyncio.TimerHandle`. It is that time, so that ordering timers takes no call of ours."""
 
-    __slots__ = ()
+    __slots__ = ("loop", "scheduled", "work")
 
-    def _run(self) -> None:
-        process = self._context.get(_PROCESS)  # type: ignore[attr-defined]
-        if process is None or process.may_step(self):
-            super()._run()
+    work: tuple[Context, Callable[..., Any], tuple[Any, ...]] | None
+    loop: "WorldLoop"
+    scheduled: bool
 
+    def cancel(self) -> None:
+        if self.work is not None:
+            self.work = None
+            if self.scheduled:
+                self.loop.thrown_away += 1
 
-class _TimerHandle(asyncio.TimerHandle):
-    """The same for a timer."""
+    def cancelled(self) -> bool:
+        return self.work is None
 
-    __slots__ = ()
-
-    def _run(self) -> None:
-        process = self._context.get(_PROCESS)  # type: ignore[attr-defined]
-        if process is None or process.may_step(self):
-            super()._run()
+    def when(self) -> float:
+        """In the loop's time."""
+        return float(self)
 
 
 class WorldLoop(VirtualLoop):
-    """The virtual loop with processes on it."""
+    """The virtual loop with processes on it.
+
+    In what order things happen is asyncio's affair, and kept to the letter. How its loop goes round is written anew
+    here: there are no sockets to ask, nothing to debug, and every callback asks its process first.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._turns = 0
+        self._now: deque[Any] = deque()
+        """Callbacks that are ready."""
+        self._timers: list[_Timer] = []
+        self.thrown_away = 0
+        """How many of the timers were cancelled."""
         self.tasks: dict[asyncio.Task[Any], Process | None] = {}
         """Every task that has not ended, and whose it is, a dead process's too: none may be collected, for that would
         run its `finally` blocks."""
         self.faults: list[str] = []
         """What asyncio's exception handler was told."""
         self.set_task_factory(self._keep)
-        self._selector.select = self._jump  # type: ignore[attr-defined]
         self.set_exception_handler(self._note)
+        self.create_future = partial(asyncio.Future, loop=self)  # type: ignore[method-assign]
+        self.get_debug = bool  # type: ignore[method-assign] # False, and no frame of Python is made for it
 
-    def again(self, handle: asyncio.Handle) -> None:
+    def again(self, handle: _Handle) -> None:
         """Puts a held callback behind those that are ready."""
-        self._ready.append(handle)  # type: ignore[attr-defined]
+        self._now.append(handle)
 
-    def outside_later(self, seconds: float, act: Callable[..., Any], *args: Any) -> asyncio.TimerHandle:
-        """Calls `act` in `seconds` as the world's own."""
-        return self.call_at(self.time() + seconds, act, *args, context=OUTSIDE)
+    def outside_later(self, seconds: float, act: Callable[..., Any], *args: Any) -> None:
+        """Calls `act` in `seconds` as the world's own, whoever's step this is."""
+        self.call_at(self.elapsed + seconds, act, *args, context=OUTSIDE)
 
     def pending(self, process: Process) -> tuple[list[str], list[str]]:
         """The names of a process's tasks that have not ended, and its timers."""
         tasks = [task.get_name() for task, owner in self.tasks.items() if owner is process]
         timers = [
-            getattr(handle._callback, "__qualname__", "?")
-            for handle in self._scheduled  # type: ignore[attr-defined]
-            if not handle.cancelled() and handle._context.get(_PROCESS) is process
+            getattr(timer.work[1], "__qualname__", "?")
+            for timer in self._timers
+            if timer.work is not None and timer.work[0].get(_PROCESS) is process
         ]
         return sorted(tasks), sorted(timers)
 
@@ -175,31 +205,99 @@ class WorldLoop(VirtualLoop):
             return  # of tasks that fail side by side all but the first are told so
         self.faults.append(f"{told.get('message')}: {error!r}")
 
-    def _jump(self, timeout: float | None = None) -> list[Any]:
-        """There is nothing to look at: no call of the system is made for it."""
-        if timeout is None:
-            raise Deadlock("every task waits for another")
+    # ---- how the loop goes round
+
+    def run_forever(self) -> None:
+        """Until `stop`. See `asyncio.BaseEventLoop.run_forever` and `_run_once`."""
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(firstiter=None, finalizer=self._asyncgen_finalizer_hook)
+        events._set_running_loop(self)
+        self._stopping = False
+        try:
+            while not self._stopping:
+                self._wait()
+                self._carry_out(len(self._now))
+        finally:
+            self._stopping = False
+            events._set_running_loop(None)
+            sys.set_asyncgen_hooks(*hooks)
+
+    def is_running(self) -> bool:
+        return events._get_running_loop() is self
+
+    def _wait(self) -> None:
+        """Moves time on to the next timer where nothing is ready; what runs out then is ready."""
+        timers, now = self._timers, self._now
+        if len(timers) > _MANY and self.thrown_away / len(timers) > 0.5:
+            for timer in timers:
+                timer.scheduled = timer.work is not None
+            timers[:] = [timer for timer in timers if timer.scheduled]
+            heapify(timers)
+            self.thrown_away = 0
+        else:
+            while timers and timers[0].work is None:
+                self.thrown_away -= 1
+                heappop(timers).scheduled = False
         self._turns += 1
-        if timeout > 0:
-            self.elapsed += timeout
-            self._turns = 0
-        elif self._turns > MOST_TURNS:
+        if not now:
+            if not timers:
+                raise Deadlock("every task waits for another")
+            wait_s = timers[0] - self.elapsed
+            if wait_s > 0:
+                self.elapsed += wait_s
+                self._turns = 0
+        if self._turns > MOST_TURNS:
             raise Deadlock(f"{MOST_TURNS} turns of the loop at one moment: somebody goes round and round")
-        return _NOTHING
+        until = self.elapsed + _APART_S
+        while timers and timers[0] < until:
+            timer = heappop(timers)
+            timer.scheduled = False
+            now.append(timer)
+
+    def _carry_out(self, count: int) -> None:
+        """So many callbacks, each if its process still takes steps; what they call for is for the next turn."""
+        take = self._now.popleft
+        for _ in range(count):
+            handle = take()
+            work = handle.work
+            if work is None:
+                continue
+            context, callback, args = work
+            process = context.get(_PROCESS)
+            if process is None or process.may_step(handle):
+                try:
+                    context.run(callback, *args)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:
+                    told = {"message": f"Exception in callback {callback!r}", "exception": error}
+                    self.call_exception_handler(told)
 
     # ---- where asyncio makes its callbacks
 
-    def _call_soon(self, callback: Any, args: Any, context: Any) -> asyncio.Handle:
-        handle = _Handle(callback, args, self, context)
-        self._ready.append(handle)  # type: ignore[attr-defined]
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> _Handle:
+        if self._closed:  # type: ignore[attr-defined]
+            raise RuntimeError("Event loop is closed")
+        handle = _Handle()
+        handle.work = (copy_context() if context is None else context, callback, args)
+        self._now.append(handle)
         return handle
 
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> _Timer:
+        return self.call_at(self.elapsed + delay, callback, *args, context=context)
+
     def call_at(  # type: ignore[override]
-        self, when: float, callback: Any, *args: Any, context: Any = None
-    ) -> asyncio.TimerHandle:
-        timer = _TimerHandle(when, callback, args, self, context)
-        heapq.heappush(self._scheduled, timer)  # type: ignore[attr-defined]
-        timer._scheduled = True  # type: ignore[attr-defined]
+        self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> _Timer:
+        timer = _Timer(when)
+        timer.work = (copy_context() if context is None else context, callback, args)
+        timer.loop = self
+        timer.scheduled = True
+        heappush(self._timers, timer)
         return timer
 
     def _asyncgen_finalizer_hook(self, agen: Any) -> None:

@@ -6,6 +6,7 @@ answered as the first one was; how it fails is the weather's.
 
 import re
 from collections.abc import Callable
+from functools import cache
 
 import msgspec
 from msgspec import Struct
@@ -55,6 +56,7 @@ class ProviderWeather(Struct):
     """Asked to go on with a text, it says something else."""
 
 
+@cache
 def config() -> GoliveConfig:
     """The settings of every replica: short limits, so that a schedule is over soon."""
     providers = {

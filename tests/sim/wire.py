@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from golive.core.chance import Chance
-from tests.sim.processes import Process, WorldLoop, outside
+from tests.sim.processes import Process, WorldLoop
 
 BUFFER = 6
 """Pieces under way to a client that does not read."""
@@ -52,7 +52,7 @@ class Wire:
             await handler(self)
         finally:
             self._closed = True
-            outside(self._later, self._end, Ended)
+            self._later(self._end, Ended)
 
     # ---- the handler's side
 
@@ -63,7 +63,7 @@ class Wire:
             await self._room
         if not self._closed:
             self._under_way += 1
-            outside(self._later, self._arrived, piece)
+            self._later(self._arrived, piece)
 
     # ---- the client's side
 
@@ -97,9 +97,10 @@ class Wire:
             self._loop.call_soon(self._task.cancel, context=self._process.context)
 
     def _later(self, act: Callable[..., None], *args: Any) -> None:
-        at = max(self._loop.time() + self._chance.uniform(0.0005, SLOWEST_S), self._last + 1e-6)
+        now = self._loop.elapsed
+        at = max(now + self._chance.uniform(0.0005, SLOWEST_S), self._last + 1e-6)
         self._last = at
-        self._loop.outside_later(at - self._loop.time(), act, *args)
+        self._loop.outside_later(at - now, act, *args)
 
     def _arrived(self, piece: Any) -> None:
         if self._over is None:

@@ -72,6 +72,7 @@ class World:
         self.stopped = False
         """Whoever waits in the world may stop."""
         self.checkers = all_checkers() if checkers is None else checkers
+        self._hooks: dict[str, list[Checker]] = {}
         for checker in self.checkers:
             checker.world = self
         self.database.on_append.append(self._appended)
@@ -86,7 +87,7 @@ class World:
 
     def tell(self, hook: str, *args: Any) -> None:
         """Lets every checker look."""
-        for checker in self.checkers:
+        for checker in self._lookers(hook):
             try:
                 getattr(checker, hook)(*args)
             except Violation as violation:
@@ -94,6 +95,15 @@ class World:
                 self.violations.append(violation)
                 self.note("VIOLATION", f"{checker.name}: {violation}")
                 break
+
+    def _lookers(self, hook: str) -> list[Checker]:
+        """Those who have something to say to it, in their order."""
+        found = self._hooks.get(hook)
+        if found is None:
+            nothing = getattr(Checker, hook)
+            found = [checker for checker in self.checkers if getattr(type(checker), hook) is not nothing]
+            self._hooks[hook] = found
+        return found
 
     def _appended(self, done: Appended) -> None:
         kinds = " ".join(f"{event.seq}:{event.kind}" for event in done.events)
@@ -127,7 +137,7 @@ class World:
                 raise
             self._record(f"the world came to a stop: {type(error).__name__}: {error}")
         finally:
-            self.checkers = []
+            self.checkers, self._hooks = [], {}
             self.loop.bury()
             self.loop.close()
             asyncio.set_event_loop(None)
