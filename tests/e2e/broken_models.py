@@ -101,8 +101,11 @@ def splice() -> None:
 
 
 def blind_join() -> None:
-    """Whatever comes after a break is joined to the text as it is."""
+    """The text that broke off is not sent, and whatever comes after it is joined to it as it is."""
+    from golive.models import recovery
     from golive.models.joining import Joiner
+
+    recovery._with = lambda request, *messages: request
 
     Joiner.feed = lambda self, piece: piece  # type: ignore[method-assign]
     Joiner.end = lambda self: ""  # type: ignore[method-assign]

@@ -36,8 +36,10 @@ class SimulatorControl:
     async def play(self, script: Script, *, times: int | None = None, models: Sequence[str] = ()) -> Evidence:
         """From now on the models (by default all) follow the script, for `times` requests each or for good.
 
-        A model named as a target, `provider/model`, follows it at that provider alone.
+        A model named as a target, `provider/model`, follows it at that provider alone. Who is given the beginning of an
+        answer goes on with it: only targets of which the configuration says so (`prefill`) are given one.
         """
+        script = msgspec.structs.replace(script, prefill=script.prefill or "continue")
         done: Reply | None = None
         for model in models or self._models:
             body = {"model": model, "script": script} | ({} if times is None else {"times": times})

@@ -30,7 +30,7 @@ from golive.models.call import (
     TextDelta,
     ToolCallDelta,
 )
-from golive.models.joining import MIN_TEXT_CHARS, Joiner, NotJoined, anchor
+from golive.models.joining import Joiner, NotJoined, anchor
 from golive.models.under_way import UnderWay
 
 MAX_BREAKS = 4
@@ -129,7 +129,7 @@ class Recovering:
         if text and not exact and self._ways.on_break == "continue":
             if self._ways.prefilled is not None and "prefill" not in answer.tried:
                 return "prefill"
-            if self._ways.instructed and len(text) >= MIN_TEXT_CHARS and "instruct" not in answer.tried:
+            if self._ways.instructed and "instruct" not in answer.tried and anchor(text):
                 return "instruct"
         may_drop = ctx.retracts == "all" or (ctx.retracts == "tools" and not text and not answer.other)
         return "reset" if may_drop and answer.resets < MAX_RESETS and "reset" not in answer.tried else None
@@ -139,8 +139,8 @@ class Recovering:
     ) -> tuple[AsyncGenerator[list[ModelEvent], None], Joiner | None]:
         if rung == "prefill":
             assert self._ways.prefilled is not None
-            # Vendors refuse blanks at the end of a prefill.
-            asked = _with(request, Message("assistant", text.rstrip()))
+            # Vendors refuse blanks at the end of a prefill, and a prefill of nothing.
+            asked = _with(request, Message("assistant", text.rstrip())) if text.strip() else request
             return self._ways.prefilled(asked, ctx), Joiner(text, trusted=True)
         if rung == "instruct":
             words = Message("user", _GO_ON.format(anchor=anchor(text)))
