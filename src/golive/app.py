@@ -82,7 +82,8 @@ class Server:
         Args:
             inline: run tools inside this process (`golive dev --inline` and tests only).
             dev: version names carry the content's digest, so that editing never collides with what was registered.
-            errand: it is a command's own, for its own time: tells no webhook and begins no run by the clock.
+            errand: it is a command's own, for its own time: carries its own runs only, tells no webhook, prunes
+                nothing and begins no run by the clock.
             clock: the system's when absent; another's loop must keep the same time.
         """
         self.loaded = loaded
@@ -101,8 +102,8 @@ class Server:
         self._tasks = Tasks("server")
         self._stack = AsyncExitStack()
         self.agents = Agents()
-        replica = loaded.config.server.replica
-        self.holder = f"{replica}/{self.ids.new('srv')}" if replica else self.ids.new("srv")
+        self._replica = "" if errand else loaded.config.server.replica or ""
+        self.holder = f"{self._replica}/{self.ids.new('srv')}" if self._replica else self.ids.new("srv")
         self.holding: Holding
         self.store: Store
         self.plane: ModelPlane
@@ -175,13 +176,13 @@ class Server:
 
     def _new_holding(self) -> Holding:
         return Holding(
-            store=self.store, clock=self._clock, holder=self.holder, replica=self.loaded.config.server.replica or "",
+            store=self.store, clock=self._clock, holder=self.holder, replica=self._replica,
             lease_s=self.loaded.config.server.lease_s,
             versions=lambda: [RELAY_VERSION, *(version.digest for version in self.agents.all(DEFAULT_TENANT))],
             take_over=lambda lease: self.runtime.steering.take_over(lease),  # noqa: PLW0108 - made later
             room=lambda: self.runtime.room(),  # noqa: PLW0108 - likewise
             expire=lambda row: self.runtime.steering.expire(row),  # noqa: PLW0108 - likewise
-            faults=self._fault, taken_over=self._taken_over, carries=self._carries,
+            faults=self._fault, taken_over=self._taken_over, carries=self._carries, alone=self._errand,
         )  # fmt: skip
 
     def _carries(self, tenant: str, run: str) -> bool:
@@ -228,7 +229,7 @@ class Server:
     def _warm_up(self) -> None:
         """What would otherwise stall requests: reading the price list, the collector's walks over what stays."""
         self._tasks.start(self.holding.keep(), "holding")
-        if (days := self.loaded.config.store.keep_days) is not None:
+        if (days := self.loaded.config.store.keep_days) is not None and not self._errand:
             self._tasks.start(retention.keep(self.store, self._clock, days, self._fault), "retention")
         self._tasks.start(self._sweep(), "sweep")
         if not self._errand:

@@ -33,6 +33,7 @@ class Holding:
         expire: makes the choice of a decision whose time is over.
         taken_over: told of the runs, each time there were some.
         carries: whether the run of that tenant and id is under way here.
+        alone: what others left behind, and whose decisions run out, is left to other servers.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Holding:
         versions: Callable[[], Sequence[str]], take_over: Callable[[Lease], Awaitable[None]], room: Callable[[], int],
         expire: Callable[[DecisionRow], Awaitable[None]], faults: FaultLog,
         taken_over: Callable[[Sequence[str]], None], carries: Callable[[str, str], bool],
+        alone: bool = False,
     ) -> None:  # fmt: skip
         self._store = store
         self._clock = clock
@@ -53,6 +55,7 @@ class Holding:
         self._faults = faults
         self._taken_over = taken_over
         self._carries = carries
+        self._alone = alone
         self._missed: set[tuple[str, str]] = set()
         """Ours by the store's word, and not carried when we looked last."""
         self._safe_until = -math.inf
@@ -108,7 +111,7 @@ class Holding:
         Raises:
             StoreUnavailable: the rest comes with the next look.
         """
-        while not self._leaving:
+        while not self._leaving and not self._alone:
             if not self._unread:
                 room = min(AT_ONCE, self._room())
                 if room <= 0:
@@ -119,7 +122,7 @@ class Holding:
                 break
             await self._go_on_with_each()
         await self._find_lost()
-        for row in await self._store.due_decisions(AT_ONCE):
+        for row in () if self._alone else await self._store.due_decisions(AT_ONCE):
             await self._expire(row)
 
     async def _find_lost(self) -> None:
