@@ -29,13 +29,13 @@ def rekeyed() -> None:
 
     from golive.runtime.effects import Effects
 
-    real = Effects._invocation
+    real = Effects.invocation
 
     def invocation(self: Any, *args: Any, **named: Any) -> Any:
         found = real(self, *args, **named)
         return replace(found, key=f"{found.key}/again") if self._state.epoch > 1 else found
 
-    Effects._invocation = invocation  # type: ignore[method-assign]
+    Effects.invocation = invocation  # type: ignore[method-assign]
 
 
 def fabled() -> None:

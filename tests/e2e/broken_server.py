@@ -182,7 +182,7 @@ def fragile() -> None:
 
     async def call(self: Any, effect: Any) -> Any:
         finished = await real(self, effect)
-        if not finished.ok:
+        if finished is not None and not finished.ok:
             raise ToolError(finished.content)
         return finished
 

@@ -253,6 +253,33 @@ async def test_a_lost_call_is_not_asked_about_while_it_may_still_take_effect(
     assert bank.booked == {f"{run}//1": 2}
 
 
+@pytest.mark.parametrize("ahead_s", [0.0, 3_600.0])
+async def test_how_long_a_lost_call_is_let_end_no_wall_clock_says(
+    paying: tuple[World, Bank, str], monkeypatch: pytest.MonkeyPatch, ahead_s: float
+) -> None:
+    """The clock of the server that takes over is an hour ahead of the other one's: the call may have begun just now."""
+    world, bank, run = paying
+    tools = tools_of(world)
+    tools.effects = {"pay": EffectRules(status=True, timeout_s=30.0)}
+    tools.answers = {"pay": NotCarriedOut()}
+    monkeypatch.setattr(world.store, "shared", True)
+    now = world.clock.now
+    monkeypatch.setattr(world.clock, "now", lambda: now() + ahead_s)
+    slept: list[float] = []
+    real = asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        await real(0)
+
+    monkeypatch.setattr("golive.runtime.effects.asyncio.sleep", sleep)
+    other = await taken_over(world)
+    assert (await other.wait("default", run)).outcome == "completed"
+    (waited,) = [seconds for seconds in slept if seconds]
+    assert 27.0 < waited <= 32.0
+    assert bank.booked == {f"{run}//1": 2}
+
+
 async def test_a_run_that_waits_can_be_cancelled(paying: tuple[World, Bank, str]) -> None:
     """It ends at once; nobody is asked any more, and the tool that was under way is named as missing."""
     world, bank, run = paying

@@ -11,6 +11,7 @@ from contextlib import suppress
 from golive.core.clock import Clock
 from golive.core.deadline import Deadline
 from golive.core.errors import (
+    Conflict,
     DeadlineExceeded,
     Fenced,
     GoliveError,
@@ -41,16 +42,12 @@ from golive.runtime.place import Place, RuntimeSettings
 from golive.runtime.state import RunState
 from golive.runtime.step import Finish, after_error
 from golive.runtime.words import Messages
-from golive.store.ports import Lease, RunFilter, Store
+from golive.store.ports import Lease, Store
 
 SHUTDOWN_S = 5.0
 """How long runs may take to let go once they are to be handed over."""
 HURRY_S = 1.0
 """The same after `hurry`."""
-LOOK_S = 0.25
-"""How often a run looks whether another server still carries one of its conversation."""
-LOOKED_AT = 50
-"""Newest runs of a conversation that are looked at."""
 NOBODY = ""
 """The holder of a run that was let go of: others claim it at once."""
 _NOT_UNDONE = "Nothing of what this run did was taken back: no server has the version that did it any more."
@@ -172,7 +169,10 @@ class Carrier:
         live.tell_accepted()
         turn = None
         if accepted.conversation is not None:
-            turn = self.conversations.enter(lease.tenant, accepted.conversation, accepted.agent, bounded=False)
+            begun = state.started_at is not None
+            turn = self.conversations.come_back(
+                lease.tenant, accepted.conversation, accepted.agent, lease.run, begun=begun
+            )
         self.carry(live, loop, deadline, turn)
         live.look_for_readers()
 
@@ -224,8 +224,8 @@ class Carrier:
         self, lease: Lease, state: RunState, first: Sequence[Body], cancelled: CancelRequested, words: Messages
     ) -> None:
         """Ends the run; where effects are to be taken back, whoever serves its version is let try first."""
-        done = [record for record in state.effects.values() if record.finished is not None and record.finished.ok]
-        undo = cancelled.undo and bool(done)
+        done = [record for record in state.effects.values() if record.finished is None or record.finished.ok]
+        undo = cancelled.undo and bool(done)  # also of a call of which nobody knows yet
         if undo and cancelled in first:
             journal = self._unseen(lease, state)
             for body in first:
@@ -252,13 +252,15 @@ class Carrier:
             else:
                 live.close(self._gone_on(live))
         except Exception as error:
-            if not isinstance(error, Fenced):
-                self.place.faults(state.run, error)
-            await self._end_anew(live, error)
+            if not (isinstance(error, Conflict) and await self._goes_on_behind(live, error)):
+                if not isinstance(error, Fenced):
+                    self.place.faults(state.run, error)
+                await self._end_anew(live, error)
         finally:
             if turn is not None:
                 self.conversations.leave(turn)
-            self.live.pop((state.tenant, state.run), None)
+            if self.live.get((state.tenant, state.run)) is live:
+                del self.live[state.tenant, state.run]
             live.ended.set_result(None)
 
     def _gone_on(self, live: LiveRun) -> GoliveError | None:
@@ -269,6 +271,30 @@ class Carrier:
             "This server is shutting down; the run goes on.",
             remedy=f"Follow it again (GET /v1/runs/{live.run}/events, Last-Event-ID), or ask for it later.",
         )
+
+    async def _goes_on_behind(self, live: LiveRun, error: Conflict) -> bool:
+        """After a conflict under our own epoch. Nobody else writes under it: a write of ours stands whose answer was
+        lost, and we take the run over from ourselves. False: no such write explains it.
+        """
+        if not live.accepted.done():
+            return False
+        journal, tenant, run = live.journal, live.journal.state.tenant, live.journal.state.run
+        cancel = journal.state.cancel
+
+        def first(state: RunState) -> list[Body]:
+            if state.seq <= journal.durable_seq:
+                raise error
+            return [cancel] if cancel is not None and state.cancel is None else []
+
+        try:
+            if not self._ending and (lease := await self._store.acquire(tenant, run, self.place.holder)) is not None:
+                await self.take_over(lease, first)
+        except StoreError as again:
+            if again is error:
+                return False
+            # What is ours and carried by nobody is found (`Holding`); what another has taken is carried there.
+        live.close_to_journal()
+        return True
 
     async def _end_anew(self, live: LiveRun, error: Exception) -> None:
         """The run's journal takes nothing more: the run ends as `failed` from what is durable, as the store takes it.
@@ -315,7 +341,7 @@ class Carrier:
             self.place.faults(live.run, error)
             early = after_error(InternalError(str(error)), live.journal.state, deadline.seconds)
         if live.journal.state.finished is None:
-            loop.finish(early)
+            await loop.end(early)
         await live.journal.flush()
 
     async def _wait_for_turn(
@@ -325,9 +351,11 @@ class Carrier:
         tenant, conversation = turn.key
         try:
             async with deadline.enforced(self._clock):
-                await live.interruptible.wait(turn.ready)
-                if self._store.shared:
-                    await live.interruptible.wait(self._others_first(tenant, conversation, live.run))
+                while not turn.speaks:
+                    await live.interruptible.wait(turn.ready)
+                    if self._store.shared:
+                        await live.interruptible.wait(self.conversations.others_first(self._store, turn))
+                    self.conversations.speak(turn)
             return await past(self._store.tenant(tenant), conversation, live.run, summarised=summarised), None
         except Interrupted as interrupted:
             finish = ended_by(interrupted.reason, live.journal.state)
@@ -337,17 +365,6 @@ class Carrier:
         except StoreError as error:  # the past cannot be read; the run's own journal may well take its end
             self.place.faults(live.run, error)
             return Past(), after_error(error, live.journal.state, deadline.seconds)
-
-    async def _others_first(self, tenant: str, conversation: str, run: str) -> None:
-        """Waits for runs of the conversation that other servers carry: those that began before, or speak already."""
-        where = RunFilter(conversation=conversation, limit=LOOKED_AT)
-        while True:
-            for view in await self._store.tenant(tenant).runs(where):
-                if view.run != run and (view.state == "running" or (view.state == "queued" and view.run < run)):
-                    break
-            else:
-                return
-            await asyncio.sleep(LOOK_S)
 
     # ---- the end of this server --------------------------------------------------------------------------------------
 

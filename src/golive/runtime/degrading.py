@@ -32,6 +32,13 @@ def lost_tools(state: RunState, reason: str) -> tuple[Missing, ...]:
     return tuple(lost.values())
 
 
+def not_undone(state: RunState) -> tuple[Missing, ...]:
+    """The tools of which a call was to be taken back, and was not, or nobody knows; each with a code once."""
+    outcomes = [record.finished for record in state.undone.values()]
+    lost = [Missing("undo", each.name, each.error_code or "tool.failed") for each in outcomes if each and not each.ok]
+    return tuple(dict.fromkeys(lost))
+
+
 def settled(finish: Finish, state: RunState, critical: Iterable[str]) -> Finish:
     """The end as it stands once the tools are looked at: without a critical one no answer is whole."""
     if finish.outcome != "completed":
@@ -44,8 +51,9 @@ def settled(finish: Finish, state: RunState, critical: Iterable[str]) -> Finish:
 
 
 def missing(finish: Finish, state: RunState) -> tuple[Missing, ...]:
-    """What the run was to give and does not: the answer (or its form) where it is not whole, and the lost tools."""
-    tools = lost_tools(state, finish.reason)
+    """What the run was to give and does not: the answer (or its form) where it is not whole, the lost tools, and what
+    was to be taken back."""
+    tools = lost_tools(state, finish.reason) + not_undone(state)
     if finish.outcome in ("completed", "escalated") or finish.way == "tool_out":
         return tools
     kind = Missing("output" if finish.way == "output_invalid" else "answer", "", finish.reason)

@@ -1,10 +1,13 @@
-"""The tool calls of a run: carried out side by side, each once, whatever happened before; and taken back where asked.
+"""The tool calls of a run: carried out side by side, each once, whatever happened before.
 
 Owns what becomes of an effect whose outcome nobody knows: the tool's own status function is asked, an idempotent tool
-is called again under the same key, and for any other the run waits for a person. The door itself is `perform.py`.
+is called again under the same key, and for any other a person is asked, or the model is told. Once a run is cancelled
+with undo no call begins any more, but those under way may end; `undoing.py` takes back what was done. The door itself
+is `perform.py`.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from golive.core.clock import Clock
 from golive.core.deadline import Deadline
@@ -26,27 +29,36 @@ from golive.tools.toolset import (
     StatusAnswer,
     ToolInvocation,
     ToolOutcome,
-    undo_key,
 )
 
-UNDO_S = 30.0
-"""How long effects may take to be taken back, all together; the run's own time may be over by then."""
 SETTLE_S = 2.0
 """How long after its time a call may still be under way: its worker is told to stop it, and killed if it does not."""
+SETTLING = 3
+"""Times of a tool that it may take to find out what became of a call: until it has ended, its status, a repetition."""
 REPEATS = 3
 """Further calls of a tool that may be called again, where each ends without telling; then a person must say."""
 HOLD_LOOK_S = 0.1
 """How often it is looked whether this server surely holds the run again."""
 _UNSURE = frozenset({ToolTimeout.code, WorkerCrashed.code})
 """Failures that leave open whether the tool had done its work."""
-_NOT_KNOWN = "tool.unknown_outcome"
+NOT_KNOWN = "tool.unknown_outcome"
+"""The code of what nobody knows: whether a call was carried out, or taken back."""
 CHOICES = ("done", "again", "skip")
 _QUESTION = (
-    "The server ended while {name} was called, and nobody knows whether it was carried out. done: it was; again: call "
-    "it again under the same idempotency key; skip: tell the model that it is not known."
+    "{what}, and nobody knows whether it was carried out. done: it was; again: call it again under the same "
+    "idempotency key; skip: tell the model that it is not known."
 )
+_ENDED = "The server ended while {name} was called"
+_HAPPENED = {
+    ToolTimeout.code: "{name} was called, and ran out of time",
+    WorkerCrashed.code: "{name} was called, and its worker died",
+}
 _SKIPPED = "Whether this call was carried out is not known. Do not call it again without asking the user."
 _SAID_DONE = "It was carried out; its result is not known."
+_LEFT_OPEN = ToolOutcome(False, "The run was cancelled, and whether this call was carried out is not known.", NOT_KNOWN)
+_NOT_DONE = ToolOutcome(
+    False, "The run was cancelled, and this call was not carried out.", ToolNotBegun.code, begun=False
+)
 _TOO_MANY = "Not carried out: at most {most} tool calls are allowed at once."
 
 
@@ -71,6 +83,12 @@ class Effects:
         self._place = place
         self._most = most
         self._decide_s = decide_s
+        self._since = clock.monotonic()
+        """Whoever carried the run before us has begun no call since; what its clock says does not matter."""
+        self._lost: dict[str, str] = {}
+        """Why our own call under a key ended without telling, as an error code."""
+        self._settling = False
+        """What became of calls is found out so that they can be taken back: the calls that this takes may begin."""
 
     async def carry_out(self, action: CallTools) -> None:
         """Carries the calls of one step out, those of them that are not done yet.
@@ -82,33 +100,35 @@ class Effects:
         first = self._state.first_ordinal
         for ordinal, call in enumerate(action.refused, first + len(action.calls)):
             self._refuse(self._effect(ordinal, call))
-        await self._interruptible.wait(self._side_by_side(action.calls, first))
+        patient = any(self.rules(call.name).undo for call in action.calls)  # else there is nothing to wait for
+        await self._interruptible.wait(
+            self._side_by_side(action.calls, first), through="patient" if patient else "nothing"
+        )
         await self._journal.flush()
 
-    async def undo(self) -> None:
-        """Takes back what was done and can be, the newest first; each undoing is an effect of its own.
+    async def settle(self) -> None:
+        """Finds out, as their tools declare, what became of calls without outcome that could be taken back.
 
-        A failure to undo stands in the journal, and keeps none of the others from being tried.
+        Each of them has an outcome then, were it that nobody knows. For runs that are cancelled with undo.
+
+        Raises:
+            StoreError: an outcome could not be made durable.
         """
-        deadline = Deadline.after(self._clock, UNDO_S, "undo")
-        for record in reversed(list(self._state.effects.values())):
-            started, finished = record.started, record.finished
-            undone = self._state.undone.get(started.key)
-            if finished is None or not finished.ok or not self._rules(started.name).undo:
-                continue
-            if undone is not None and undone.finished is not None:
-                continue
-            key, begun = undo_key(started.key), self._clock.monotonic()
-            if undone is None:
-                await self.intend(
-                    ToolStarted(
-                        started.step, started.ordinal, key, "", started.name, started.arguments, "", started.key
-                    )
-                )
-            begin_by = self._place.begin_by()
-            await self._journal.prove_ours()
-            outcome = await self._agent.toolset.undo(self._invocation(started, begin_by), finished.content, deadline)
-            await self.conclude(self._finished(started, key, "", outcome, self._clock.monotonic() - begun))
+        self._settling = True
+        lost = [record.started for record in self._state.effects.values() if record.finished is None]
+        lost = [started for started in lost if self.rules(started.name).undo]
+        if not lost:
+            return
+        longest_s = max(self.rules(started.name).timeout_s for started in lost)
+        self._deadline = Deadline.after(self._clock, SETTLE_S + SETTLING * longest_s, "undo")
+        async with Tasks(f"lost calls of {self._state.run}") as tasks:
+            for started in lost:
+                tasks.start(self._settle(self._again(started)), started.name)
+
+    async def _settle(self, effect: Effect) -> None:
+        finished = await self._recover(effect)
+        if finished is not None:
+            await self.conclude(finished)
 
     # ---- one effect --------------------------------------------------------------------------------------------------
 
@@ -118,12 +138,25 @@ class Effects:
             return
         async with Tasks(f"tools of {self._state.run}") as tasks:
             for ordinal, call in enumerate(calls, first):
-                tasks.start(self._one(self._effect(ordinal, call)), call.name)
+                tasks.start(self._one_of_several(self._effect(ordinal, call)), call.name)
+
+    async def _one_of_several(self, effect: Effect) -> None:
+        await self._one(effect)
+        if self._state.undecided:
+            await uncancelled(self._journal.flush())  # a person need not wait for the others to be asked
 
     def _effect(self, ordinal: int, call: ToolCall) -> Effect:
         return Effect(self._state.run, "", ordinal, self._state.steps, call.id, call.name, call.arguments)
 
+    def _again(self, started: ToolStarted) -> Effect:
+        """The effect whose intent that is."""
+        return Effect(
+            self._state.run, "", started.ordinal, started.step, started.call_id, started.name, started.arguments
+        )
+
     async def _one(self, effect: Effect) -> None:
+        if self._stopped and self.effect(effect.key) is None:
+            return
         match await perform(self, effect, self._call, self._recover):
             case Done():
                 return
@@ -135,90 +168,142 @@ class Effects:
                     key=diverged.key,
                 )
 
-    async def _call(self, effect: Effect) -> ToolFinished:
-        """A first call. Where it ends without telling whether it did its work, that is found out where it can be."""
-        begun = self._clock.monotonic()
-        outcome = await self._begin(effect)
-        if _unsure(outcome):
-            outcome = await self._found_out(effect, outcome)
-        return self._finished(effect, effect.key, effect.call_id, outcome, self._clock.monotonic() - begun)
+    @property
+    def _stopped(self) -> bool:
+        """Whether nothing begins any more, so that all that was done can be taken back."""
+        return self._state.cancel is not None and self._state.cancel.undo and not self._settling
 
-    async def _found_out(self, effect: Effect, failed: ToolOutcome) -> ToolOutcome:
-        """What the status function says, or a second call of an idempotent tool whose worker died; else the failure.
+    @property
+    def _cancelled(self) -> bool:
+        return self._state.cancel is not None
+
+    async def _call(self, effect: Effect) -> ToolFinished | None:
+        """A first call. Where it ends without telling whether it did its work, that is found out where it can be.
+
+        Returns:
+            None: a person must say; or the run was cancelled, and `settle` finds out.
+        """
+        begun = self._clock.monotonic()
+        outcome: ToolOutcome | None = await self._begin(effect)
+        assert outcome is not None
+        if unsure(outcome):
+            outcome = await self._found_out(effect, outcome)
+        return self._told(effect, outcome, begun)
+
+    async def _found_out(self, effect: Effect, failed: ToolOutcome) -> ToolOutcome | None:
+        """What the status function says, or a second call of an idempotent tool whose worker died; else the failure, or
+        None where the tool wants a person to be asked.
 
         A call that ran out of time is not made again: it would take as long once more.
         """
+        self._lost[effect.key] = failed.error_code or ""
+        if self._stopped:
+            return None
+        rules = self.rules(effect.name)
         if failed.error_code == WorkerCrashed.code:
-            return await self._settled(effect, 1) or failed
-        found = await self._status(effect) if self._rules(effect.name).status else None
-        return found.outcome if isinstance(found, CarriedOut) else failed
+            settled = await self._settled(effect, 1)
+            if settled is not None:
+                return settled
+        elif rules.status:
+            found = await self._status(effect)
+            if isinstance(found, CarriedOut):
+                return found.outcome
+            if isinstance(found, NotCarriedOut):
+                return failed
+        return None if rules.on_unknown == "ask" or self._stopped else failed
 
     async def _recover(self, effect: Effect) -> ToolFinished | None:
-        """The outcome of an effect that was begun by a server that has ended; None: a person must say."""
+        """The outcome of an effect that was begun by a server that has ended, or without telling; None: as `_call`."""
         begun = self._clock.monotonic()
         made = self._state.decided.get(effect.key)
         await self._let_it_end(effect, made)
         outcome = await self._decided(effect, made) if made is not None else await self._settled(effect, REPEATS)
-        if outcome is None:
-            return None
-        return self._finished(effect, effect.key, effect.call_id, outcome, self._clock.monotonic() - begun)
+        if outcome is None and self._settling:
+            outcome = _LEFT_OPEN
+        elif outcome is None and not self._stopped and self.rules(effect.name).on_unknown == "tell":
+            outcome = ToolOutcome(False, _SKIPPED, NOT_KNOWN)
+        return self._told(effect, outcome, begun)
 
     async def _let_it_end(self, effect: Effect, made: DecisionMade | None) -> None:
         """Waits until the first call can take effect no more, where the server that made it may still be alive.
 
         Until then "not carried out" is no answer, and a second call might be a second effect: but not where the tool
-        is called again whatever happened, or not at all.
+        is called again whatever happened, or not at all. When the call began only its server's clock says; that it has
+        begun since we carry the run, it cannot.
         """
-        record, rules = self._state.effects.get(effect.key), self._rules(effect.name)
+        record, rules = self._state.effects.get(effect.key), self.rules(effect.name)
         counts = rules.status if made is None else made.choice == "again" and not rules.idempotent
-        if self._place.alone or record is None or not counts:
+        if self._place.alone or record is None or not counts or effect.key in self._lost:
             return
         limit_s = rules.timeout_s + SETTLE_S
-        passed_s = min(limit_s, max(0.0, self._clock.now() - record.at))
-        await asyncio.sleep(limit_s - passed_s)
+        await asyncio.sleep(max(0.0, limit_s - (self._clock.monotonic() - self._since)))
 
     async def _settled(self, effect: Effect, repeats: int) -> ToolOutcome | None:
         """What the tool's declarations give, in so many further calls at most; None: nobody can tell."""
-        rules = self._rules(effect.name)
+        rules, surely_not = self.rules(effect.name), False
         if rules.status:
             found = await self._status(effect)
             if isinstance(found, CarriedOut):
                 return found.outcome
-            if not isinstance(found, NotCarriedOut) and not rules.idempotent:
-                return None
-        elif not rules.idempotent:
+            surely_not = isinstance(found, NotCarriedOut)
+            if surely_not and self._cancelled:
+                return _NOT_DONE
+        if not surely_not and not rules.idempotent:
             return None
-        return await self._repeat(effect, repeats) if repeats else None
+        return await self._repeat(effect, repeats, surely_not) if repeats else None
 
-    async def _repeat(self, effect: Effect, repeats: int) -> ToolOutcome | None:
-        """The call once more, under the same key; its intent is journalled anew, and uses a person's choice up."""
+    async def _repeat(self, effect: Effect, repeats: int, surely_not: bool) -> ToolOutcome | None:
+        """The call once more, under the same key; its intent is journalled anew, and uses a person's choice up.
+
+        Args:
+            surely_not: the call was not carried out before: so it stands where it does not begin now.
+        """
+        if self._stopped:
+            return None
         await self.intend(
             ToolStarted(
                 effect.step, effect.ordinal, effect.key, effect.call_id, effect.name, effect.arguments, effect.intent()
             )
         )
         outcome = await self._begin(effect)
-        return await self._settled(effect, repeats - 1) if _unsure(outcome) else outcome
+        if unsure(outcome):
+            self._lost[effect.key] = outcome.error_code or ""
+            return await self._settled(effect, repeats - 1)
+        return outcome if outcome.begun or surely_not else None
 
     async def _status(self, effect: Effect) -> StatusAnswer:
-        return await self._agent.toolset.status(self._invocation(effect, self._place.begin_by()), self._deadline)
+        return await self._agent.toolset.status(self.invocation(effect, self._place.begin_by()), self._deadline)
 
     async def _decided(self, effect: Effect, made: DecisionMade) -> ToolOutcome | None:
+        if made.choice == "again" and self._cancelled:
+            return await self._settled(effect, 1)
         if made.choice == "again":
-            return await self._repeat(effect, 1)
+            return await self._repeat(effect, 1, surely_not=True)
         if made.choice == "done":
             return ToolOutcome(True, made.content or _SAID_DONE)
-        return ToolOutcome(False, _SKIPPED, _NOT_KNOWN)
+        return ToolOutcome(False, _SKIPPED, NOT_KNOWN)
 
     async def _begin(self, effect: Effect) -> ToolOutcome:
-        """The call; again, where it waited until our hold on the run was no longer sure, once it is sure again."""
+        async def call(begin_by: float) -> ToolOutcome:
+            if self._stopped:
+                return _NOT_DONE
+            return await self._agent.toolset.call(self.invocation(effect, begin_by), self._deadline)
+
+        return await self.begin(call, self._deadline)
+
+    async def begin(self, call: Callable[[float], Awaitable[ToolOutcome]], deadline: Deadline) -> ToolOutcome:
+        """The call; again, where it waited until our hold on the run was no longer sure, once it is sure again.
+
+        Args:
+            call: is given the time by which it must begin.
+        """
         while True:
             begin_by = self._place.begin_by()
             await self._journal.prove_ours()
-            outcome = await self._agent.toolset.call(self._invocation(effect, begin_by), self._deadline)
-            if outcome.error_code != ToolNotBegun.code or not self._deadline.remaining(self._clock):
+            outcome = await call(begin_by)
+            if outcome.error_code != ToolNotBegun.code or self._stopped or not deadline.remaining(self._clock):
                 return outcome
-            while self._lapsed() and self._deadline.remaining(self._clock):  # noqa: ASYNC110 - a beat may bring it back
+            while self._lapsed() and deadline.remaining(self._clock):  # noqa: ASYNC110 - a beat may bring it back
                 await asyncio.sleep(HOLD_LOOK_S)
 
     def _lapsed(self) -> bool:
@@ -226,39 +311,31 @@ class Effects:
         return self._place.begin_by() <= self._clock.monotonic()
 
     def _ask(self, effect: Effect) -> None:
-        if any(asked.key == effect.key for asked in self._state.undecided.values()):
+        if self._cancelled or any(asked.key == effect.key for asked in self._state.undecided.values()):
             return
         now = self._clock.now()
+        what = _HAPPENED.get(self._lost.get(effect.key, ""), _ENDED).format(name=effect.name)
         self._journal.note(
             DecisionRequested(
                 id=self._place.ids.new("dec"), about="unknown_effect", choices=CHOICES, default="skip", asked_at=now,
-                expires_at=now + self._decide_s, question=_QUESTION.format(name=effect.name), subject=effect.name,
+                expires_at=now + self._decide_s, question=_QUESTION.format(what=what), subject=effect.name,
                 key=effect.key,
             )
         )  # fmt: skip
 
-    def _rules(self, name: str) -> EffectRules:
+    def rules(self, name: str) -> EffectRules:
+        """What the tool declares."""
         return self._agent.toolset.effects.get(name) or EffectRules()
 
-    def _invocation(self, effect: Effect | ToolStarted, begin_by: float) -> ToolInvocation:
+    def invocation(self, effect: Effect | ToolStarted, begin_by: float) -> ToolInvocation:
         """`begin_by` is read before the run is proved ours: a lapse in between lies behind it, and nothing begins."""
         state = self._state
         return ToolInvocation(state.tenant, state.run, effect.key, effect.name, effect.arguments, begin_by=begin_by)
 
-    def _finished(
-        self, effect: Effect | ToolStarted, key: str, call_id: str, outcome: ToolOutcome, seconds: float
-    ) -> ToolFinished:
-        return ToolFinished(
-            step=effect.step,
-            ordinal=effect.ordinal,
-            key=key,
-            call_id=call_id,
-            name=effect.name,
-            ok=outcome.ok,
-            content=outcome.content,
-            error_code=outcome.error_code,
-            latency_ms=round(seconds * 1000, 3),
-        )
+    def _told(self, effect: Effect, outcome: ToolOutcome | None, begun: float) -> ToolFinished | None:
+        if outcome is None:
+            return None
+        return finished(effect, effect.key, effect.call_id, outcome, self._clock.monotonic() - begun)
 
     def _refuse(self, effect: Effect) -> None:
         if effect.key in self._state.effects:
@@ -290,6 +367,23 @@ class Effects:
         await uncancelled(self._journal.flush())
 
 
-def _unsure(outcome: ToolOutcome) -> bool:
+def unsure(outcome: ToolOutcome) -> bool:
     """Whether the outcome leaves open whether the tool had done its work."""
     return outcome.begun and outcome.error_code in _UNSURE
+
+
+def finished(
+    effect: Effect | ToolStarted, key: str, call_id: str, outcome: ToolOutcome, seconds: float
+) -> ToolFinished:
+    """The outcome as it is journalled under `key`, after so many seconds."""
+    return ToolFinished(
+        step=effect.step,
+        ordinal=effect.ordinal,
+        key=key,
+        call_id=call_id,
+        name=effect.name,
+        ok=outcome.ok,
+        content=outcome.content,
+        error_code=outcome.error_code,
+        latency_ms=round(seconds * 1000, 3),
+    )

@@ -24,6 +24,7 @@ from golive.runtime.shown import void_decisions
 from golive.runtime.state import RunState
 from golive.runtime.step import CallModel, CallTools, Finish, JudgeAnswer, Wait, after_error, step
 from golive.runtime.supervisor import Supervisor, tools_of
+from golive.runtime.undoing import Undoing
 
 ASIDE_SHARE = 0.2
 """Of the time that is left, the most that one call aside may take."""
@@ -61,6 +62,7 @@ class RunLoop:
         self._effects = Effects(
             agent, journal, interruptible, deadline, clock, place, limits.max_tool_calls_per_step, limits.decide_s,
         )  # fmt: skip
+        self._undoing = Undoing(agent, journal, self._effects, interruptible, clock)
         self._past = Past()
         routing = agent.routing
         self._supervisor: Supervisor | None = None
@@ -104,8 +106,7 @@ class RunLoop:
             self._place.faults(self._state.run, error)
             finish = after_error(InternalError(str(error)), self._state, self._limits.deadline_s)
         if finish is not None:
-            await self._undo()
-            self.finish(finish)
+            await self.end(finish)
         await self._journal.flush()
 
     def _settle_the_past(self) -> bool:
@@ -124,16 +125,22 @@ class RunLoop:
             )  # fmt: skip
         return True
 
-    async def _undo(self) -> None:
-        """Takes effects back where whoever cancelled the run asked for it."""
-        if self._state.cancel is None or not self._state.cancel.undo:
-            return
-        try:
-            await self._effects.undo()
-        except StoreError:
-            raise
-        except GoliveError as error:
-            self._place.faults(self._state.run, error)
+    async def end(self, finish: Finish) -> None:
+        """Takes effects back where whoever cancelled the run asked for it, and notes its end.
+
+        There is no end yet where the run is handed over in the middle of that. Raises StoreError.
+        """
+        cancel = self._state.cancel
+        if cancel is not None and cancel.undo:
+            try:
+                await self._undoing.take_back()
+            except Interrupted:
+                return
+            except StoreError:
+                raise
+            except GoliveError as error:
+                self._place.faults(self._state.run, error)
+        self.finish(finish)
 
     def finish(self, finish: Finish) -> None:
         """Notes the run's end."""
@@ -185,7 +192,7 @@ class RunLoop:
                 case JudgeAnswer():
                     assert self._supervisor is not None, "nothing is held back without a judge"
                     await self._supervisor.judge(self._before())
-            if self._clock.monotonic() >= self._deadline.at:
+            if self._clock.monotonic() >= self._deadline.at and self._state.cancel is None:
                 raise self._deadline.error()
 
     def _before(self) -> tuple[Message, ...]:

@@ -42,7 +42,7 @@ class Done(Struct, frozen=True):
 
 
 class Unknown(Struct, frozen=True):
-    """Begun before, and nobody can tell whether it was done; it was not begun again."""
+    """Begun, and nobody can tell whether it was done; it was not begun again."""
 
     key: str
 
@@ -71,15 +71,15 @@ class EffectJournal(Protocol):
         ...
 
 
-Call = Callable[[Effect], Awaitable[ToolFinished]]
-Recover = Callable[[Effect], Awaitable[ToolFinished | None]]
+Call = Callable[[Effect], Awaitable[ToolFinished | None]]
 
 
-async def perform(ctx: EffectJournal, effect: Effect, call: Call, recover: Recover) -> Done | Unknown | Diverged:
+async def perform(ctx: EffectJournal, effect: Effect, call: Call, recover: Call) -> Done | Unknown | Diverged:
     """Performs the effect once, whatever happened before.
 
     Args:
-        call: does it; its ToolFinished says how it went. Called only after the intent is durable.
+        call: does it; its ToolFinished says how it went, None that nobody knows. Called only after the intent is
+            durable.
         recover: for an intent without outcome: the outcome (repeated under the same key, or asked for), or None.
     """
     known = ctx.effect(effect.key)
@@ -101,9 +101,8 @@ async def perform(ctx: EffectJournal, effect: Effect, call: Call, recover: Recov
     elif known.finished is not None:
         return Done(known.finished)
     else:
-        recovered = await recover(effect)
-        if recovered is None:
-            return Unknown(effect.key)
-        outcome = recovered
+        outcome = await recover(effect)
+    if outcome is None:
+        return Unknown(effect.key)
     await ctx.conclude(outcome)
     return Done(outcome)

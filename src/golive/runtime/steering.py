@@ -4,6 +4,7 @@ No server sends another one messages: whoever steers a run that is carried elsew
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -45,7 +46,7 @@ class Steering:
         """Asks the run to end as `cancelled`, wherever it is carried; its text stays. Finished runs stay as they are.
 
         Args:
-            undo: take back what its tools did and can take back.
+            undo: take back what its tools did and can take back, calls included that are under way: they may end.
 
         Raises:
             NotFound: the tenant has no such run.
@@ -54,7 +55,10 @@ class Steering:
         live = self._carrier.live.get((tenant, run))
         if live is not None and live.journal.state.finished is None:
             live.journal.note(asked)
-            live.interruptible.interrupt("cancelled")
+            live.interruptible.interrupt("cancelled", patient=undo)
+            if undo:  # until its calls have ended this server may be killed, and the next one must know
+                with suppress(Fenced, Conflict):
+                    await live.journal.flush()
             await self._runs.wait(tenant, run)
         elif (await self._runs.state(tenant, run)).finished is None:
             await self._take(tenant, run, lambda state: [] if state.cancel else [asked])

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
@@ -35,15 +35,21 @@ class ToolOutcome(Struct, frozen=True):
     """False only where the tool's function was certainly not called, so that nothing can have taken effect."""
 
 
+OnUnknown = Literal["ask", "tell"] | None
+
+
 class EffectRules(Struct, frozen=True):
     """What [tools.NAME] declares of a tool's effects: what may be done about a call whose outcome nobody knows."""
 
     idempotent: bool = False
-    """The same call under the same key may be carried out again: it then changes nothing further."""
+    """The same call, or its undoing, under the same key may be carried out again: it then changes nothing further."""
     status: bool = False
     """There is a function that tells whether a call was carried out."""
     undo: bool = False
     """There is a function that takes a call back."""
+    on_unknown: OnUnknown = None
+    """What becomes of a call that stays unknown: a person is asked, or the model is told; None: a person is asked after
+    a server's end, and the model told in a server that lives."""
     timeout_s: float = 30.0
     """After so long a call that was begun takes effect no more: its worker is made to stop it."""
 
