@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from golive.runtime.service import Runtime
 from tests.unit.runtime_kit import World, holding
@@ -32,7 +33,7 @@ async def taken_over(world: World, **options: int) -> Runtime:
     return other
 
 
-async def begun(world: World, kind: str, **fields: object) -> str:
+async def begun(world: World, kind: str, **fields: Any) -> str:
     """A run whose journal has reached an event of the kind."""
     run = await world.start(on_disconnect="continue", **fields)
     async with asyncio.timeout(5):

@@ -7,15 +7,22 @@ from golive.core.errors import ConversationBusy
 from golive.memory.history import HISTORY_CHARS, HISTORY_RUNS, EarlierRun, Past
 from golive.runtime.ending import MAX_EVENTS
 from golive.runtime.state import RunState
-from golive.store.ports import RunFilter, TenantStore
+from golive.store.ports import RunFilter, Store, TenantStore
+
+LOOK_S = 0.25
+"""How often a run looks whether another server still carries one of its conversation."""
+LOOKED_AT = 50
+"""Newest runs of a conversation that are looked at."""
 
 
 class Turn:
-    """A place in one conversation's queue. `ready` is set when it is this run's turn."""
+    """A place in one conversation's queue. `ready` is set when it is this run's turn, `speaks` once it has taken it."""
 
-    def __init__(self, key: tuple[str, str], agent: str) -> None:
+    def __init__(self, key: tuple[str, str], agent: str, run: str) -> None:
         self.key = key
         self.agent = agent
+        self.run = run
+        self.speaks = False
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
@@ -31,25 +38,60 @@ class Conversations:
         turns = self._turns.get((tenant, conversation))
         return turns[0].agent if turns else None
 
-    def enter(self, tenant: str, conversation: str, agent: str, *, bounded: bool = True) -> Turn:
-        """Takes the next place; `bounded` False for a run that was accepted long ago.
+    def enter(self, tenant: str, conversation: str, agent: str, run: str) -> Turn:
+        """Takes the next place.
 
         Raises:
             ConversationBusy: as many runs wait already as may.
         """
         turns = self._turns.setdefault((tenant, conversation), deque())
-        if bounded and len(turns) > self._queue:
-            raise ConversationBusy(
-                f"{len(turns)} runs are under way or waiting on conversation {conversation!r} already.",
-                remedy="Wait for one to finish, or raise server.conversation_queue.",
-                field="conversation_id",
-                value=conversation,
-            )
-        turn = Turn((tenant, conversation), agent)
+        if len(turns) > self._queue:
+            raise busy(conversation, len(turns))
+        turn = Turn((tenant, conversation), agent, run)
         turns.append(turn)
         if len(turns) == 1:
             turn.ready.set_result(None)
         return turn
+
+    def come_back(self, tenant: str, conversation: str, agent: str, run: str, *, begun: bool) -> Turn:
+        """Takes a place for a run that was accepted before: ahead of later ones, and once it has `begun` of all others,
+        but for those that speak."""
+        turns = self._turns.setdefault((tenant, conversation), deque())
+        turn = Turn((tenant, conversation), agent, run)
+        ahead = (
+            place for place, other in enumerate(turns) if not other.speaks and (begun or other.run >= run)
+        )  # its own former turn, too, is let go of
+        turns.insert(next(ahead, len(turns)), turn)
+        if turns[0] is turn:
+            turn.ready.set_result(None)
+        return turn
+
+    def speak(self, turn: Turn) -> bool:
+        """Takes the turn that it is; False: somebody came back to a place ahead of it, and `ready` is to be awaited."""
+        turn.speaks = self._turns[turn.key][0] is turn
+        if not turn.speaks:
+            turn.ready = asyncio.get_running_loop().create_future()
+        return turn.speaks
+
+    def behind(self, turn: Turn) -> frozenset[str]:
+        """The runs that wait here for this one's turn to end."""
+        turns = list(self._turns[turn.key])
+        return frozenset(other.run for other in turns[turns.index(turn) + 1 :])
+
+    async def others_first(self, store: Store, turn: Turn) -> None:
+        """Waits for runs of the conversation that other servers carry: those that began before, or speak already."""
+        tenant, conversation = turn.key
+        where = RunFilter(conversation=conversation, limit=LOOKED_AT)
+        while True:
+            behind = self.behind(turn)
+            for view in await store.tenant(tenant).runs(where):
+                if view.run == turn.run or view.run in behind:
+                    continue
+                if view.state == "running" or (view.state == "queued" and view.run < turn.run):
+                    break
+            else:
+                return
+            await asyncio.sleep(LOOK_S)
 
     def leave(self, turn: Turn) -> None:
         """Gives the place up, wherever in the queue it is; the next in line is let in."""
@@ -61,6 +103,16 @@ class Conversations:
             del self._turns[turn.key]
         elif not turns[0].ready.done():
             turns[0].ready.set_result(None)
+
+
+def busy(conversation: str, runs: int) -> ConversationBusy:
+    """What to raise where so many runs of a conversation leave no room for another."""
+    return ConversationBusy(
+        f"{runs} runs are under way or waiting on conversation {conversation!r} already.",
+        remedy="Wait for one to finish, or raise server.conversation_queue.",
+        field="conversation_id",
+        value=conversation,
+    )
 
 
 async def past(store: TenantStore, conversation: str, but: str, *, summarised: bool) -> Past:

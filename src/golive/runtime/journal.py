@@ -95,6 +95,11 @@ class RunJournal:
         """Whether the run's first event is durable; before that there is no run."""
         return self._durable_seq > 0
 
+    @property
+    def durable_seq(self) -> int:
+        """Of the last event that is known to be durable."""
+        return self._durable_seq
+
     def result(self) -> RunResult:
         """The run as it stands. Its end counts once it is durable: what was told must still be true after a crash."""
         result = result_of(self.state)

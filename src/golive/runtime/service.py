@@ -82,8 +82,8 @@ class Runtime:
         version = self._agents.get(tenant, request.agent)
         self._admit(request)
         limits = _limits(version, request)
-        turn = await self._turn(tenant, version.name, request.conversation)
         given, run = run, run or self._ids.new("run")
+        turn = await self._turn(tenant, version.name, request.conversation, run)
         policy = request.on_disconnect or ("continue" if request.background else version.on_disconnect)
         state = RunState(tenant, run, version.digest)
         state.epoch = 1
@@ -145,7 +145,7 @@ class Runtime:
                 "input is empty.", remedy="Send a text or at least one message.", field="input", value=[]
             )
 
-    async def _turn(self, tenant: str, agent: str, conversation: str | None) -> Turn | None:
+    async def _turn(self, tenant: str, agent: str, conversation: str | None, run: str) -> Turn | None:
         if conversation is None:
             return None
         before = await self._store.tenant(tenant).runs(RunFilter(conversation=conversation, limit=1))
@@ -158,7 +158,7 @@ class Runtime:
                 field="conversation_id",
                 value=conversation,
             )
-        return self._carrier.conversations.enter(tenant, conversation, agent)
+        return self._carrier.conversations.enter(tenant, conversation, agent, run)
 
     async def subscribe(self, tenant: str, run: str, cursor: Cursor = BEGINNING) -> Subscription:
         """The run's frames behind `cursor`, to its end, wherever it is carried.
