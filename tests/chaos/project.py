@@ -14,19 +14,13 @@ TIMEOUT_S = 4.0
 """Longest call of a tool: less than a worker may be frozen for, more than any call takes otherwise."""
 
 ASKS = "I shall pay for it first, and then write to you. "
-CLERK_TEXT = (
-    "Your order left Ghent on Monday; the carrier has it since noon. You will find the receipt in your mail, a copy "
-    "lies with the warehouse, and whoever opens the door on Thursday has to sign for two parcels."
-)
-TALK_TEXT = (
-    "We open at nine on weekdays, at ten on Saturdays, and never before a kettle has boiled. Lanterns stand in the "
-    "second aisle; wicks, oil and spare glass are kept behind the counter, so ask for them. Whatever broke on its way "
-    "is replaced within a month: bring the box, or a picture of what is left. Ask me again on Thursday."
-)
+WORDS = "Your order left Ghent on Monday; it is with the carrier now, and the receipt for it is in your mail. "
+CLERK_TEXT = WORDS * 2 + "That was all, thank you."
+TALK_TEXT = WORDS * 2 + "| 2 | lanterns |\n| 2 | wicks |\n" * 3 + "Ask me again, and again, and again on Thursday."
 PLAIN_TEXT = (
     "A plain call, which nobody carries on: what it said so far is all that its caller has, should it break off."
 )
-"""No sentence comes twice: one that repeats itself cannot be told from a continuation that does."""
+"""What they say twice is to be there twice, wherever they broke off."""
 
 GOLIVE = """
 [server]
