@@ -95,6 +95,17 @@ class Caught(Struct):
         ]
 
 
+class Place(NamedTuple):
+    """Where a run is to be caught. `calls`: how many calls of tools it makes; `pause`: of its last one."""
+
+    name: str
+    script: Script
+    reached: Reached
+    pause: Pause = "never"
+    calls: int = 1
+    conversation: str = ""
+
+
 def impossible(target: Target) -> str:
     """Why no run can be caught at a tool; empty where one can."""
     if target.twin.loaded.agents[need_agent(target)].config.limits.max_steps < 2:
@@ -146,6 +157,18 @@ async def begin(stage: Stage, place: str, script: Script, calls: int, **fields: 
     return Caught(place, str(found["run"]), calls)
 
 
+async def catch(stage: Stage, *places: Place) -> list[Caught]:
+    """Begins a run for each place, one after the other, and waits until it is there; tools pause from now on."""
+    stage.twin.ledger.hold()
+    runs = []
+    for place in places:
+        fields = {"conversation_id": place.conversation} if place.conversation else {}
+        caught = await begin(stage, place.name, place.script, place.calls, **fields)
+        await reach(stage, caught, place.reached, place.pause)
+        runs.append(caught)
+    return runs
+
+
 async def reach(stage: Stage, caught: Caught, reached: Reached, pause: Pause = "never") -> None:
     """Waits until the run's journal says so, and its tool is in its pause; for `CATCH_S` at most each."""
     twin = stage.twin
@@ -184,21 +207,21 @@ async def _in_pause(stage: Stage, caught: Caught, pause: Pause) -> None:
 # ---- the crash, and after it -----------------------------------------------------------------------------------------
 
 
-async def kill(stage: Stage) -> str:
-    """SIGKILL to the server; returns once its workers are gone, too: which of them are not, in words."""
+async def kill(stage: Stage) -> list[str]:
+    """SIGKILL to the server; returns once its workers are gone, too: what is wrong, as some are not."""
     await stage.twin.process.kill()
     return await gone(stage)
 
 
-async def gone(stage: Stage) -> str:
-    """Waits for the workers of a server that has ended, and lets nobody pause any more."""
+async def gone(stage: Stage) -> list[str]:
+    """Waits for the workers of a server that has ended, and lets nobody pause any more; what is wrong, as some stay."""
     end = stage.twin.clock.monotonic() + WORKERS_S
     while alive := stage.twin.ledger.alive():
         if stage.twin.clock.monotonic() >= end:
             break
         await asyncio.sleep(LOOK_S)
     stage.twin.ledger.release()
-    return f"workers {alive} outlived their server by {WORKERS_S:g} s" if alive else ""
+    return [f"workers {alive} outlived their server by {WORKERS_S:g} s"] if alive else []
 
 
 class Back(NamedTuple):

@@ -5,16 +5,16 @@ of its tools where it has such tools; nothing of the user's is called.
 """
 
 from collections import Counter
-from typing import NamedTuple
 
 from golive.checklist.crash import (
     Back,
     Caught,
-    Reached,
+    Place,
     Stage,
     at_rest,
     back,
     begin,
+    catch,
     first_new_s,
     has,
     impossible,
@@ -43,38 +43,27 @@ FEWEST = 5
 CONVERSATION = "golive-check-crash"
 
 
-class _Place(NamedTuple):
-    """Where a run is held. `pause`: of its last tool."""
-
-    name: str
-    script: Script
-    calls: int
-    reached: Reached
-    pause: Pause = "never"
-    conversation: str = ""
-
-
-def _places(stage: Stage, queue: bool, side_by_side: bool) -> list[_Place]:
+def _places(stage: Stage, queue: bool, side_by_side: bool) -> list[Place]:
     """Those that need a worker's thread for good come last."""
     status, idempotent = stage.use("status"), stage.use("idempotent")
     silent, (half, half_said) = Script(hang_ms=FOREVER), stage.half()
     places = [
-        _Place("at its end", stage.asks(status), 1, has("run.finished")),
-        _Place("after its tool", stage.asks(idempotent, then=silent), 1, has("model.started", 2)),
-        _Place("in mid-answer", stage.asks(status, then=half), 1, half_said),
-        _Place("before any answer", silent, 1, last_is("model.started"), conversation=CONVERSATION),
+        Place("at its end", stage.asks(status), has("run.finished")),
+        Place("after its tool", stage.asks(idempotent, then=silent), has("model.started", 2)),
+        Place("in mid-answer", stage.asks(status, then=half), half_said),
+        Place("before any answer", silent, last_is("model.started"), conversation=CONVERSATION),
     ]
     if queue:
-        places.append(_Place("in a queue", silent, 1, has("run.accepted"), conversation=CONVERSATION))
+        places.append(Place("in a queue", silent, has("run.accepted"), conversation=CONVERSATION))
     pauses: tuple[Pause, ...] = ("before", "after")
     for pause in pauses:
         for way in ("status", "idempotent"):
             name = f"{pause} the effect of a tool that declares {way}"
             script = stage.asks(stage.use(way, pause))
-            places.append(_Place(name, script, 1, last_is("tool.started"), pause))
+            places.append(Place(name, script, last_is("tool.started"), pause))
     if side_by_side:
         script = stage.asks(idempotent, stage.use("status", "after"))
-        places.append(_Place("with one of two tools done", script, 2, has("tool.finished"), "after"))
+        places.append(Place("with one of two tools done", script, has("tool.finished"), "after", calls=2))
     return places
 
 
@@ -95,24 +84,23 @@ async def killed(target: Target) -> Result:
     stage = await staged(target)
     found.saw(shown(stage))
     twin = stage.twin
-    runs, faults = await _caught(stage), []
-    faults.append(await kill(stage))
+    runs = await _caught(stage)
+    faults = await kill(stage)
     await twin.simulator.play(stage.asks(stage.use("status"), then=stage.answer(PACE_MS)))
     times = [await back(twin)]
     open_run = next(caught for caught in runs if caught.place == "in mid-answer")
     await reach(stage, open_run, lambda events: bool(events) and events[-1]["epoch"] > 1)
-    faults.append(await kill(stage))
+    faults += await kill(stage)
     await twin.simulator.play(stage.asks(stage.use("status")))
     times.append(await back(twin))
     await at_rest(twin, runs)
     text = str(runs[0].view.get("text")) if runs[0].view.get("outcome") else None
     for caught in runs:
         faults += list(wrong(stage, caught, text))
-    told = [fault for fault in faults if fault]
-    shown_runs = [each for each in runs if any(each.place in fault for fault in told)] or [open_run]
+    shown_runs = [each for each in runs if any(each.place in fault for fault in faults)] or [open_run]
     for caught in shown_runs[:2]:
         await tell(stage, found, caught)
-    return _verdict(found, runs, times, told)
+    return _verdict(found, runs, times, faults)
 
 
 def _verdict(found: Finding, runs: list[Caught], times: list[Back], faults: list[str]) -> Result:
@@ -137,17 +125,10 @@ def _verdict(found: Finding, runs: list[Caught], times: list[Back], faults: list
 
 async def _caught(stage: Stage) -> list[Caught]:
     """Runs at their places, each held there, and a swarm that goes on by itself."""
-    twin = stage.twin
-    loaded = twin.loaded
-    limits = loaded.agents[str(twin.agent)].config.limits
+    loaded = stage.twin.loaded
+    limits = loaded.agents[str(stage.twin.agent)].config.limits
     places = _places(stage, loaded.config.server.conversation_queue > 0, limits.max_tool_calls_per_step > 1)
-    twin.ledger.hold()
-    runs = []
-    for place in places:
-        fields = {"conversation_id": place.conversation} if place.conversation else {}
-        caught = await begin(stage, place.name, place.script, place.calls, **fields)
-        await reach(stage, caught, place.reached, place.pause)
-        runs.append(caught)
+    runs = await catch(stage, *places)
     paced = Script(text=stage.text, first_token_ms=SWARM_MS, pace_ms=SWARM_MS / 5)
     swarm = Script(turns=(Script(tool_calls=(stage.use("idempotent"),), first_token_ms=SWARM_MS), paced))
     return runs + [await begin(stage, f"on its way ({number + 1})", swarm, 1) for number in range(SWARM)]

@@ -17,27 +17,25 @@ from golive.checklist.crash import (
     CATCH_S,
     LOOK_S,
     Caught,
+    Place,
     Stage,
     at_rest,
-    begin,
+    catch,
     has,
     impossible,
     last_is,
     own_tools,
-    reach,
     set_up,
     shown,
     tell,
     wrong,
 )
-from golive.checklist.ledger import Pause
 from golive.checklist.postgres import MISSING, PostgresNotStarted, own_folder, postgres, programs
 from golive.checklist.registry import check
 from golive.checklist.results import Finding, Result
 from golive.checklist.server_process import ServerProcess
 from golive.checklist.target import Target
 from golive.core.tasks import Tasks
-from golive.sim.script import ToolUse
 
 LEASE_S = 2.0
 """server.lease_s of both."""
@@ -104,8 +102,7 @@ async def _freeze(found: Finding, pair: _Pair) -> Result:
     stage, other = pair
     twin = stage.twin
     half, half_said = stage.half(STALL_S * 1000)
-    told = await begin(stage, "in mid-answer", stage.asks(stage.use("idempotent"), then=half), 1)
-    await reach(stage, told, half_said)
+    [told] = await catch(stage, Place("in mid-answer", stage.asks(stage.use("idempotent"), then=half), half_said))
     leaves, stays = Client(), Client()
     if stage.text is not None:
         await leaves.follow(twin, told.run, stop_after=1)
@@ -158,17 +155,13 @@ async def _freeze(found: Finding, pair: _Pair) -> Result:
 
 async def _at_work(stage: Stage) -> list[Caught]:
     """With a tool under way whose call may have taken effect, or may take it yet."""
-    stage.twin.ledger.hold()
-    runs = []
-    places: tuple[tuple[str, ToolUse, Pause], ...] = (
-        ("after its payment", stage.use("status", "after"), "after"),
-        ("before its payment", stage.use("idempotent", "before"), "before"),
+    after, before = stage.asks(stage.use("status", "after")), stage.asks(stage.use("idempotent", "before"))
+    begun = last_is("tool.started")
+    return await catch(
+        stage,
+        Place("after its payment", after, begun, "after"),
+        Place("before its payment", before, begun, "before"),
     )
-    for name, use, pause in places:
-        caught = await begin(stage, name, stage.asks(use), 1)
-        await reach(stage, caught, last_is("tool.started"), pause)
-        runs.append(caught)
-    return runs
 
 
 async def _woken(stage: Stage) -> None:

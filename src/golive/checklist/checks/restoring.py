@@ -9,14 +9,14 @@ from typing import Any
 import msgspec
 
 from golive.checklist.crash import (
+    Place,
     at_rest,
     back,
-    begin,
+    catch,
     has,
     impossible,
     kill,
     look,
-    reach,
     staged,
     tell,
     wrong,
@@ -49,17 +49,15 @@ async def restores(target: Target) -> Result:
         return found.unknown(why)
     stage = await staged(target)
     twin = stage.twin
-    faults: list[str] = []
-    ended = await begin(stage, "at its end", stage.asks(stage.use("status")), 1)
-    await reach(stage, ended, has("run.finished"))
     half, half_said = stage.half()
-    caught = await begin(stage, "in mid-answer, after an effect", stage.asks(stage.use("nothing"), then=half), 1)
-    await reach(stage, caught, half_said)
+    ended, caught = await catch(
+        stage,
+        Place("at its end", stage.asks(stage.use("status")), has("run.finished")),
+        Place("in mid-answer, after an effect", stage.asks(stage.use("nothing"), then=half), half_said),
+    )
     made = await _store(twin, found, "backup", BACKUP, "--replace")
-    after = await begin(stage, "after the backup", stage.asks(stage.use("status")), 1)
-    await reach(stage, after, has("run.finished"))
-    if fault := await kill(stage):
-        faults.append(fault)
+    [after] = await catch(stage, Place("after the backup", stage.asks(stage.use("status")), has("run.finished")))
+    faults = await kill(stage)
     done = await _store(twin, found, "restore", BACKUP, "--force")
     await twin.simulator.play(stage.asks(stage.use("nothing")))
     await back(twin)

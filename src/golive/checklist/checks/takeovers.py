@@ -8,11 +8,12 @@ from golive.checklist.crash import (
     CATCH_S,
     LOOK_S,
     Caught,
-    Reached,
+    Place,
     Stage,
     at_rest,
     back,
     begin,
+    catch,
     first_new_s,
     gone,
     has,
@@ -25,7 +26,6 @@ from golive.checklist.crash import (
     wrong,
 )
 from golive.checklist.http import Reply, Unreachable
-from golive.checklist.ledger import Pause
 from golive.checklist.registry import check
 from golive.checklist.results import Finding, Result
 from golive.checklist.target import Target
@@ -160,7 +160,7 @@ async def streams(target: Target) -> Result:
     found.saw(twin.http.evidence(await client.follow(twin, caught.run, stop_after=KILL_AFTER), "before the kill"))
     await reach(stage, caught, has("text.block"))
     shown_chars = len(client.text)
-    faults = [fault] if (fault := await kill(stage)) else []
+    faults = await kill(stage)
     await twin.simulator.play(stage.asks(stage.use("idempotent"), then=stage.answer(PACE_AFTER_MS)))
     since = await back(twin)
     came_back = twin.clock.monotonic()
@@ -210,9 +210,7 @@ async def hands_over(target: Target) -> Result:
             while not client.ids:  # noqa: ASYNC110 - it listens on a connection of its own
                 await asyncio.sleep(LOOK_S)
         await twin.process.stop()
-    code, faults = twin.process.exit_code, []
-    if fault := await gone(stage):
-        faults.append(fault)
+    code, faults = twin.process.exit_code, await gone(stage)
     await twin.simulator.play(stage.asks(stage.use("status")))
     since = await back(twin)
     await at_rest(twin, runs)
@@ -237,16 +235,10 @@ async def hands_over(target: Target) -> Result:
 
 
 async def _open(stage: Stage) -> list[Caught]:
-    stage.twin.ledger.hold()
     half, half_said = stage.half()
-    places: tuple[tuple[str, Script, Reached, Pause], ...] = (
-        ("before any answer", Script(hang_ms=FOREVER), last_is("model.started"), "never"),
-        ("in mid-answer", stage.asks(stage.use("idempotent"), then=half), half_said, "never"),
-        ("after the effect of a tool", stage.asks(stage.use("status", "after")), last_is("tool.started"), "after"),
+    return await catch(
+        stage,
+        Place("before any answer", Script(hang_ms=FOREVER), last_is("model.started")),
+        Place("in mid-answer", stage.asks(stage.use("idempotent"), then=half), half_said),
+        Place("after the effect of a tool", stage.asks(stage.use("status", "after")), last_is("tool.started"), "after"),
     )
-    runs = []
-    for name, script, reached, pause in places:
-        caught = await begin(stage, name, script, 1)
-        await reach(stage, caught, reached, pause)
-        runs.append(caught)
-    return runs

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 
 from golive.checklist.crash import (
     Caught,
+    Place,
     Stage,
     at_rest,
     back,
-    begin,
+    catch,
     impossible,
     kill,
     last_is,
-    reach,
     shown,
     staged,
     tell,
@@ -73,13 +73,12 @@ async def unknown_outcome(target: Target) -> Result:
         return found.unknown(why)
     stage = await staged(target)
     found.saw(shown(stage))
-    stage.twin.ledger.hold()
-    runs = []
-    for case in CASES:
-        caught = await begin(stage, case.place, stage.asks(stage.use(case.way, case.pause)), 1)
-        await reach(stage, caught, last_is("tool.started"), case.pause)
-        runs.append(caught)
-    faults = [fault] if (fault := await kill(stage)) else []
+    places = [
+        Place(case.place, stage.asks(stage.use(case.way, case.pause)), last_is("tool.started"), case.pause)
+        for case in CASES
+    ]
+    runs = await catch(stage, *places)
+    faults = await kill(stage)
     await stage.twin.simulator.play(stage.asks(stage.use("status")))
     await back(stage.twin)
     await at_rest(stage.twin, runs)
