@@ -19,6 +19,8 @@ FULL = 4_096
 """Bytes that a file may have at a full disk: less than any of ours has already."""
 TALK = {"model": "talk", "messages": [{"role": "user", "content": "Hi"}]}
 RELAY = {**TALK, "model": "sim/sim-plain"}
+IMPATIENT = {"GOLIVE_SERVER__STORE_PATIENCE_S": "5"}
+"""Runs that cannot write are given up after so long, instead of a minute."""
 
 
 async def listed(http: aiohttp.ClientSession) -> list[dict[str, Any]]:
@@ -45,6 +47,7 @@ async def test_a_disk_that_fills_up_under_running_runs(tmp_path: Path) -> None:
     """New runs and calls are 503 with words; streams end with an error; waiting requests are told to ask later; once
     there is space all of them are there, whole, without a restart."""
     async with project(tmp_path) as served:
+        served.environ |= IMPATIENT
         served.script("sim-talk", tokens=160, pace_ms=25)
         served.script("sim-plain", tokens=160, pace_ms=25)
         await served.serve()
@@ -112,6 +115,7 @@ async def test_a_disk_that_fills_up_under_running_runs(tmp_path: Path) -> None:
 async def test_a_crash_while_the_disk_is_full(tmp_path: Path) -> None:
     """What could not be written is gone with the process, and was never called finished: the next server goes on."""
     async with project(tmp_path) as served:
+        served.environ |= IMPATIENT
         served.script("sim-talk", tokens=4, pace_ms=100)
         await served.serve()
         async with served.client() as http:
