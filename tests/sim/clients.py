@@ -46,7 +46,7 @@ class Seen(Struct, frozen=True):
     @classmethod
     def parse(cls, block: bytes) -> "Seen":
         """Reads one server-sent event."""
-        fields = dict(line.split(": ", 1) for line in block.decode().split("\n") if line)
+        fields = dict([line.split(": ", 1) for line in block.decode().split("\n") if line])
         epoch, _, pos = fields["id"].partition("-")
         return cls(int(epoch), int(pos), fields["event"], msgspec.json.decode(fields["data"]))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from golive.core.events import DecisionRequested, decode_body
+from golive.core.events import DecisionRequested, Event, decode_body
 from tests.sim.checker import Checker, Violation
 from tests.sim.clients import Client
 from tests.sim.database import Appended, Claimed, Database
@@ -69,6 +69,8 @@ class World:
         self.faults = Faults(self)
         self.trace: list[str] = []
         self.violations: list[Violation] = []
+        self._read: dict[str, list[Event]] | None = None
+        """Journals as they are, while nobody writes; None: somebody may."""
         self.stopped = False
         """Whoever waits in the world may stop."""
         self.checkers = all_checkers() if checkers is None else checkers
@@ -165,7 +167,7 @@ class World:
             )
         )
         if not self.violations:
-            self.tell("at_rest")
+            self._look_at_rest()
         self.stopped = True
         await asyncio.wait(clients, timeout=70.0)
         for client in (*clients, people):
@@ -175,6 +177,12 @@ class World:
         await self._shut_down()
         if not self.violations:
             self.tell("at_end")
+
+    def _look_at_rest(self) -> None:
+        """All checkers look, and nobody writes meanwhile: each journal is read once for all of them."""
+        self._read = {}
+        self.tell("at_rest")
+        self._read = None
 
     async def _shut_down(self) -> None:
         """SIGTERM to all."""
@@ -200,10 +208,18 @@ class World:
         self.violations.append(violation)
         self.note("VIOLATION", text)
 
+    def journal(self, run: str) -> list[Event]:
+        """A run's events."""
+        events = None if self._read is None else self._read.get(run)
+        if events is None:
+            events = self.database.now(self.database.store.tenant("default").events(run, 0, 100_000))
+            if self._read is not None:
+                self._read[run] = events
+        return events
+
     def decision_bodies(self, run: str) -> list[DecisionRequested]:
         """What was asked about a run."""
-        events = self.database.now(self.database.store.tenant("default").events(run, 0, 100_000))
-        bodies = [decode_body(event) for event in events if event.kind == "decision.requested"]
+        bodies = [decode_body(event) for event in self.journal(run) if event.kind == "decision.requested"]
         return [body for body in bodies if isinstance(body, DecisionRequested)]
 
     def _accepted(self) -> list[str]:
