@@ -101,7 +101,7 @@ sim: $(RUNTIME) ## Serve the simulated model provider until Ctrl-C
 
 world: $(DEV) ## Hold the simulated world to its promises (SEEDS=1-100 JOBS=1, or SEED=17 TRACE=1)
 	@PYTHONHASHSEED=0 $(BIN)/python -m tests.sim.run $(if $(findstring command,$(origin SEED)),--seed $(SEED),--seeds $(or $(SEEDS),1-100)) \
-	  $(if $(TRACE),--trace) $(if $(WITHOUT),--without $(WITHOUT)) --jobs $(or $(JOBS),1)
+	  $(if $(TRACE),--trace) $(if $(WITHOUT),--without $(WITHOUT)) $(if $(RECORD),--record) --jobs $(or $(JOBS),1)
 
 # ---- the environment ------------------------------------------------------------------------------------------------
 

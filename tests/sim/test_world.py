@@ -2,6 +2,8 @@
 
 import ast
 import asyncio
+import gc
+import json
 import os
 import subprocess
 import sys
@@ -10,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.sim.mutants import MUTANTS, Mutant, hunt
-from tests.sim.plan import LEAST_CASES, plan
+from tests.sim.plan import LEAST_CASES, Plan, plan
 from tests.sim.processes import OUTSIDE, Process, WorldLoop
-from tests.sim.run import Notebook, Record, replay
+from tests.sim.run import Chunk, Notebook, carry_out, keep, line, replay
 from tests.sim.world import World
 
 ROOT = Path(__file__).parents[2]
@@ -171,11 +173,44 @@ def test_a_process_can_be_killed_before_any_of_its_steps() -> None:
 
 
 def test_a_range_is_gone_on_with_where_it_was_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was tried over the same code is not tried again."""
+    """What was tried over the same code is not tried again, also where the last line broke off."""
     monkeypatch.setattr("tests.sim.run.ROOT", tmp_path)
     notebook = Notebook(_ALL)
-    notebook.record = Record([(1, 10), (21, 25)])
-    assert list(notebook.missing(1, 32)) == [(11, 20), (21, 30), (31, 32)]
+    for seeds in ((1, 10), (21, 25), (31, 32)):
+        notebook.add(Chunk(seeds, 1, 1, {}, {}))
+    (path,) = (tmp_path / ".bench" / "world").iterdir()
+    path.write_bytes(path.read_bytes()[:-5])
+    assert list(Notebook(_ALL).missing(1, 32)) == [(11, 20), (21, 30), (31, 32)]
+
+
+def test_a_seed_that_fails_does_not_end_its_range(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither does one whose world cannot be made: the others are tried all the same."""
+
+    def broken(seed: int, without: frozenset[str]) -> Plan:
+        if seed == 1:
+            raise ValueError("no plan")
+        return plan(seed, without)
+
+    monkeypatch.setattr("tests.sim.run.plan", broken)
+    done = carry_out(1, 2, _ALL)
+    assert done.failed == {1: "world: it could not be carried out: ValueError('no plan')"}
+    assert done.runs >= 20
+    assert gc.isenabled()
+
+
+def test_a_finished_range_is_a_line_in_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Totals of all its chunks; the same range over the same code stands there once."""
+    monkeypatch.setattr("tests.sim.run.ROOT", tmp_path)
+    (tmp_path / "tests" / "sim").mkdir(parents=True)
+    notebook = Notebook(_ALL)
+    notebook.add(Chunk((1, 10), 220, 70, {"kill": 3}, {7: "money: lost"}, 3.0))
+    notebook.add(Chunk((11, 20), 230, 60, {"kill": 1}, {}, 2.0))
+    for code in ("old", "new", "new"):
+        keep(line(notebook.range(1, 20), _ALL, code))
+    lines = [json.loads(one) for one in (tmp_path / "tests" / "sim" / "RANGES.jsonl").read_text().splitlines()]
+    assert [one["code"] for one in lines] == ["old", "new"]
+    assert (lines[0]["seeds"], lines[0]["schedules"], lines[0]["failures"]) == ("1-20", 20, 1)
+    assert (lines[0]["failed"], lines[0]["runs"], lines[0]["per_cpu_s"]) == ([7], 450, 4.0)
 
 
 _ALL: frozenset[str] = frozenset()
