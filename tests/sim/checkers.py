@@ -265,7 +265,7 @@ class OwnFaults(Checker):
     name = "faults"
 
     def on_fault(self, process: str, run: str, error: BaseException) -> None:
-        if not isinstance(error, GoliveError) or error.code == "internal":
+        if not isinstance(error, GoliveError) or error.code in ("internal", "store.conflict"):
             raise Violation(f"{process}: {run} met {error!r}")
 
     def at_end(self) -> None:
