@@ -84,7 +84,8 @@ async def test_the_documented_payment_tool_pays_once(tmp_path: Path, payments: t
     deadline = Deadline.after(CLOCK, 60.0, "limits.deadline_s")
     try:
         assert [spec.name for spec in toolset.specs] == ["pay"]
-        assert toolset.effects == {"pay": EffectRules(idempotent=True, status=True, undo=True, timeout_s=10.0)}
+        rules = EffectRules(idempotent=True, status=True, undo=True, on_unknown="ask", timeout_s=10.0)
+        assert toolset.effects == {"pay": rules}
         assert await toolset.status(CALL, deadline) == NotCarriedOut()
         service.mute = True
         lost = await toolset.call(CALL, deadline)

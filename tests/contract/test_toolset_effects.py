@@ -67,7 +67,7 @@ PAYMENTS = """
 """
 TOOLS = {
     "pay": ToolConfig(idempotent=True, status="_paid", undo="take_back"),
-    "mail": ToolConfig(status="_mailed", undo="_unmail", timeout_s=0.2),
+    "mail": ToolConfig(status="_mailed", undo="_unmail", on_unknown="ask", timeout_s=0.2),
 }
 LATE = "mail (status) was not done within 0.2 s (tools.mail.timeout_s)."
 PAID = '{"amount": "7", "day": "2026-01-02"}'
@@ -97,7 +97,7 @@ async def test_functions_about_calls_are_no_tools(payments: Toolset) -> None:
     """What is named as status or undo is not offered to the model, though it be public; nor can it be called."""
     assert [spec.name for spec in payments.specs] == ["mail", "pay", "read"]
     assert payments.effects == {
-        "mail": EffectRules(status=True, undo=True, timeout_s=0.2),
+        "mail": EffectRules(status=True, undo=True, on_unknown="ask", timeout_s=0.2),
         "pay": EffectRules(idempotent=True, status=True, undo=True),
         "read": EffectRules(),
     }

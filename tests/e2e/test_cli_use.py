@@ -247,7 +247,9 @@ def test_agents_are_listed_and_shown(project: Project, dev: Terminal) -> None:
     assert [row[:3] for row in rows if row[0] == "book_table"] == [["book_table", "called again", "yes"]]
     card = json.loads(project.ok("agents", "bistro", "--json"))
     assert card["max_steps"] == 15
-    assert card["effects"]["book_table"] == {"idempotent": True, "status": False, "undo": True}
+    assert card["effects"]["book_table"] == {
+        "idempotent": True, "status": False, "undo": True, "on_unknown": None,
+    }  # fmt: skip
     assert project.golive("agents", "nobody").err.startswith("error: There is no agent 'nobody'.\n")
 
 

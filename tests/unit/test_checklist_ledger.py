@@ -49,6 +49,9 @@ def test_the_agents_own_tools_stand_for_what_they_declare() -> None:
     assert chosen(agent, ["look", "pay", "quick"]) == {
         "status": "pay", "idempotent": "look", "nothing": "golive_check_pay",
     }  # fmt: skip
+    told = _agent(mail=ToolConfig(on_unknown="tell"), read=ToolConfig(on_unknown="ask"))
+    assert chosen(told, ["mail"])["nothing"] == "golive_check_pay", "nobody is asked about the agent's own"
+    assert chosen(told, ["mail", "read"])["nothing"] == "read"
     assert chosen(_agent(), []) == {
         "status": "golive_check_mail", "idempotent": "golive_check_write", "nothing": "golive_check_pay",
     }  # fmt: skip

@@ -146,6 +146,17 @@ def test_functions_about_calls_have_stand_ins_too(tmp_path: Path) -> None:
             loaded.effects["pay", role].function()
 
 
+def test_no_drill_of_dead_tools_waits_for_a_person(tmp_path: Path) -> None:
+    """What a twin's tools have set as `on_unknown` is taken out; all else stays, and a file without it as it is."""
+    toml = 'name = "a"\n\n[tools.pay]\ncritical = true\non_unknown = "ask"\n'
+    (tmp_path / "agent.toml").write_text(toml)
+    stand_ins.write(tmp_path, _agent(pay=ToolConfig(critical=True)), ["pay"])
+    assert (tmp_path / "agent.toml").read_text() == toml
+    stand_ins.write(tmp_path, _agent(pay=ToolConfig(critical=True, on_unknown="ask")), ["pay"])
+    kept = tomllib.loads((tmp_path / "agent.toml").read_text())
+    assert kept == {"name": "a", "tools": {"pay": {"critical": True}}}
+
+
 def test_the_users_secrets_stay_outside(loaded: Loaded) -> None:
     """Of the environment only what programs need, and what the agents' workers ask for, reaches a twin."""
     given = {"PATH": "/bin", "REAL_KEY": "sk", "GOLIVE_STORE__URL": "sqlite:x", "SHOP_URL": "u", "AWS_SECRET": "s"}

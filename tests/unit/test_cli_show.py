@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from golive.cli.agents import _lost
 from golive.cli.frames import RunPrinter
 from golive.cli.runs import _caching, _row
 from golive.cli.show import Column, count, moment, safe, short, table
@@ -150,3 +151,17 @@ def test_a_run_shows_what_caches_did() -> None:
     told = _caching({"usage": {"input_tokens": 100, "cache_write_tokens": 80}, "saved_microusd": -20})
     assert told == "cache: 0 of 100 input tokens read (0%), 80 written, cost $0.00002 more"
     assert _caching({"usage": {"input_tokens": 100}, "saved_microusd": 0}) == ""
+
+
+@pytest.mark.parametrize(
+    ("effects", "said"),
+    [
+        ({}, "a person decides, or the model is told"),
+        ({"on_unknown": "ask"}, "a person decides"),
+        ({"on_unknown": "tell"}, "the model is told"),
+        ({"status": True, "idempotent": True, "on_unknown": None}, "asked, else called again"),
+        ({"idempotent": True, "on_unknown": "ask"}, "called again, else a person decides"),
+    ],
+)
+def test_what_becomes_of_a_lost_call_is_told(effects: dict[str, Any], said: str) -> None:
+    assert _lost(effects) == said

@@ -85,3 +85,11 @@ def test_routing_names_two_tiers(tmp_path: Path, lines: str, told: str) -> None:
     """A policy that could not work is refused when the agent is loaded."""
     agent = f'{AGENT}[models.cheap]\nchain = ["sim/sim-text"]\n[routing]\n{lines}\n'
     assert agent_refused(tmp_path, agent) == [f"agents/support/agent.toml:8: {told}"]
+
+
+def test_what_becomes_of_a_lost_call_is_one_of_two(tmp_path: Path) -> None:
+    """`on_unknown` with another word is refused with its place and what it may be."""
+    (fault,) = agent_refused(tmp_path, AGENT + '[tools.pay]\non_unknown = "guess"\n')
+    assert '`tools.pay.on_unknown` must be one of "ask", "tell"' in fault
+    loaded = load(project(tmp_path, agent=AGENT + '[tools.pay]\non_unknown = "tell"\n'), {})
+    assert loaded.agents["support"].config.tools["pay"].on_unknown == "tell"

@@ -16,7 +16,8 @@ from golive.config.agents import AGENT_FILE, TOOLS_FILE
 from golive.config.schema import AgentConfig, ToolConfig
 
 Way = Literal["status", "idempotent", "nothing"]
-"""What the tool declares: a status function; that a call may be repeated under its key; nothing."""
+"""What the tool declares: a status function; that a call may be repeated under its key; nothing, so that a person is
+asked."""
 Pause = Literal["never", "before", "after"]
 """Where the stand-in waits, so that a crash meets it there: before its effect, or after it."""
 ARGUMENT = "pause"
@@ -122,7 +123,8 @@ def chosen(agent: AgentConfig, names: Iterable[str]) -> dict[Way, str]:
     found: dict[Way, str] = {}
     for name in names:
         settings = agent.tools.get(name, ToolConfig())
-        if settings.timeout_s >= SHORTEST_S:
+        never_asks = way_of(settings) == "nothing" and settings.on_unknown == "tell"
+        if settings.timeout_s >= SHORTEST_S and not never_asks:
             found.setdefault(way_of(settings), name)
     return {way: found.get(way, _OURS[way][0]) for way in get_args(Way)}
 

@@ -1,14 +1,16 @@
 """Stand-ins for an agent's tools: the same names in the same workers, and code of ours that mostly dies.
 
 Nothing of the agent's own tools.py is imported or called where they stand. Its settings of each tool (`[tools.NAME]`)
-stay, so that limits and what is critical are the user's.
+stay, so that limits and what is critical are the user's; but no person is asked (`on_unknown`).
 """
 
+import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, get_args
 
-from golive.config.agents import TOOLS_FILE
+from golive.checklist import twin_config
+from golive.config.agents import AGENT_FILE, TOOLS_FILE
 from golive.config.schema import AgentConfig
 
 Death = Literal["raises", "hangs", "dies"]
@@ -60,3 +62,13 @@ def write(folder: Path, agent: AgentConfig, names: Iterable[str]) -> None:
     text = _HEAD + "".join(_TOOL.format(name=name, argument=ARGUMENT) for name in names)
     text += "".join(_ABOUT_CALLS.format(name=name) for name in sorted(about_calls))
     (folder / TOOLS_FILE).write_text(text, encoding="utf-8")
+    if any(each.on_unknown == "ask" for each in agent.tools.values()):
+        _tell(folder / AGENT_FILE)
+
+
+def _tell(path: Path) -> None:
+    """No drill of dead tools waits for a person: what becomes of a run is what becomes of it without one."""
+    declared = tomllib.loads(path.read_text(encoding="utf-8"))
+    for each in declared.get("tools", {}).values():
+        each.pop("on_unknown", None)
+    path.write_text(twin_config.toml(declared), encoding="utf-8")

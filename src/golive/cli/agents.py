@@ -14,7 +14,7 @@ _COLUMNS = (
     Column("AGENT"), Column("VERSION"), Column("TOOLS", prose=True), Column("CHAINS", prose=True),
     Column("DIGEST", drop=1), Column("DESCRIPTION", prose=True, drop=2),
 )  # fmt: skip
-_TOOLS = (Column("TOOL"), Column("AFTER A CRASH", drop=1), Column("UNDO", drop=2), Column("DESCRIPTION", prose=True))
+_TOOLS = (Column("TOOL"), Column("OUTCOME LOST", drop=1), Column("UNDO", drop=2), Column("DESCRIPTION", prose=True))
 
 
 def agents(
@@ -76,14 +76,19 @@ def _show(card: dict[str, Any]) -> None:
     typer.echo()
     effects = card.get("effects", {})
     rows = [
-        (tool["name"], _after_a_crash(found), "yes" if found.get("undo") else "-", tool["description"])
+        (tool["name"], _lost(found), "yes" if found.get("undo") else "-", tool["description"])
         for tool in card["tools"]
         for found in (effects.get(tool["name"], {}),)
     ]
     table(_TOOLS, rows, empty="It has no tools.")
 
 
-def _after_a_crash(effects: dict[str, bool]) -> str:
+_AT_LAST = {"ask": "a person decides", "tell": "the model is told"}
+
+
+def _lost(effects: dict[str, Any]) -> str:
     """What becomes of a call of which nobody knows whether it was carried out."""
     ways = [word for key, word in (("status", "asked"), ("idempotent", "called again")) if effects.get(key)]
-    return ", else ".join(ways) or "a person decides"
+    if last := _AT_LAST.get(effects.get("on_unknown") or ""):
+        ways.append(last)
+    return ", else ".join(ways) or "a person decides, or the model is told"

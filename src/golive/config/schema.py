@@ -277,12 +277,16 @@ class ToolConfig(Section):
     The run names it in `missing` either way."""
     idempotent: bool = False
     """Whether the same call under the same idempotency key may be carried out again, as it then changes nothing
-    further. So is a call whose outcome was lost in a crash; of others a person is asked."""
+    further; the same of its `undo`. So is a call, or an undo, whose outcome was lost."""
     status: Annotated[str, Field(pattern=FUNCTION)] | None = None
     """Name of a function in tools.py that tells whether a call was carried out: it returns None if not, and else the
     result. Asked first about a call whose outcome was lost; no tool itself."""
     undo: Annotated[str, Field(pattern=FUNCTION)] | None = None
     """Name of a function in tools.py that takes a call back, for runs that are cancelled with undo; no tool itself."""
+    on_unknown: Literal["ask", "tell"] | None = None
+    """What becomes of a call of which, after all that, nobody knows whether it was carried out. `ask`: the run waits
+    for a person's decision; `tell`: the model is told that it is not known. Unset: a person is asked where the server
+    ended in the call, and the model is told where its worker died or its time ran out in a server that lives."""
 
 
 class RoutingConfig(Section):

@@ -23,8 +23,7 @@ DecisionKind = Literal["unknown_effect", "version_gone", "restored"]
 class Missing(Struct, frozen=True):
     """A part that a run was to give and does not: `kind` and, of a tool, `name`; `code` says why.
 
-    `answer`: there is none, or not a whole one; `output`: it is not of the form that was declared; `tool`: no result;
-    `undo`: a call of the tool was to be taken back, and was not, or nobody knows (`tool.unknown_outcome`).
+    `answer`: none, or not a whole one; `output`: not of the declared form; `tool`: no result; `undo`: not taken back.
     """
 
     kind: Literal["answer", "output", "tool", "undo"]

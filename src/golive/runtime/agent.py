@@ -84,7 +84,7 @@ class AgentVersion(Struct, frozen=True, kw_only=True):
 
 def _effects(rules: EffectRules | None) -> ToolEffects:
     rules = rules or EffectRules()
-    return ToolEffects(rules.idempotent, rules.status, rules.undo)
+    return ToolEffects(rules.idempotent, rules.status, rules.undo, rules.on_unknown)
 
 
 class Agents:

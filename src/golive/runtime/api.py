@@ -8,6 +8,7 @@ from golive.core.events import DecisionRequested, Missing, OnDisconnect, Outcome
 from golive.core.messages import Message, ToolSpec, Usage
 from golive.runtime.routing import Routing
 from golive.tenants.authorize import Principal
+from golive.tools.toolset import OnUnknown
 
 
 class RunRequest(Struct, frozen=True, kw_only=True):
@@ -77,12 +78,14 @@ class RunResult(Struct, frozen=True, kw_only=True):
 
 
 class ToolEffects(Struct, frozen=True):
-    """What a tool declares of its effects: whether a call whose outcome a crash took may be carried out again, whether
-    it can be asked for, and whether a call can be taken back. Three times false: a person is asked."""
+    """What a tool declares of its effects: whether a call whose outcome was lost may be carried out again, whether
+    it can be asked for, whether a call can be taken back, and what becomes of one that stays unknown (null: a person is
+    asked after a server's end, the model told in a server that lives)."""
 
     idempotent: bool
     status: bool
     undo: bool
+    on_unknown: OnUnknown = None
 
 
 class AgentInfo(Struct, frozen=True, kw_only=True):

@@ -48,7 +48,13 @@ def effect_rules(specs: Sequence[ToolSpec], settings: Mapping[str, ToolConfig]) 
 
 
 def _rules(tool: ToolConfig) -> EffectRules:
-    return EffectRules(tool.idempotent, tool.status is not None, tool.undo is not None, tool.timeout_s)
+    return EffectRules(
+        idempotent=tool.idempotent,
+        status=tool.status is not None,
+        undo=tool.undo is not None,
+        on_unknown=tool.on_unknown,
+        timeout_s=tool.timeout_s,
+    )
 
 
 def tool_timeouts(
