@@ -7,7 +7,8 @@ from contextlib import AsyncExitStack
 import pytest
 import pytest_asyncio
 
-from golive.checklist import postgres
+from golive.checklist import crash, postgres
+from golive.checklist.checks import replicas
 from golive.checklist.twin import Twin
 from tests.e2e.check_kit import hold, mark, project, twin_of
 
@@ -32,6 +33,13 @@ async def twins(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Twins
             return found[sabotages]
 
         yield get
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What never comes is given up soon."""
+    monkeypatch.setattr(crash, "GIVE_UP_S", 2.0)
+    monkeypatch.setattr(replicas, "FOLLOW_S", 2.0)
 
 
 async def failure(check: str, twin: Twin) -> str:
@@ -93,11 +101,13 @@ async def test_drills_of_crashes_call_no_tool_of_the_users(tmp_path_factory: pyt
 # ---- what is left open stays open ------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_kill_sees_runs_that_nobody_takes_over(twins: Twins) -> None:
     """What a dead server left open stays open."""
     assert "stands at running" in await failure("RT-9.kill", await twins("amnesia"))
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_freeze_sees_runs_that_no_replica_takes_over(twins: Twins) -> None:
     """They wait for the server that is frozen."""
     why = await failure("RT-9.freeze", await twins("amnesia"))

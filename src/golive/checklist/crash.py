@@ -238,9 +238,9 @@ async def back(twin: Twin) -> Back:
     return Back(exec_at, twin.clock.now())
 
 
-async def at_rest(twin: Twin, runs: Sequence[Caught], seconds: float = GIVE_UP_S) -> None:
-    """Waits until each run has ended or waits for a person, or the time is over; notes how each stands."""
-    end = twin.clock.monotonic() + seconds
+async def at_rest(twin: Twin, runs: Sequence[Caught]) -> None:
+    """Waits until each run has ended or waits for a person, for `GIVE_UP_S` at most; notes how each stands."""
+    end = twin.clock.monotonic() + GIVE_UP_S
     left = list(runs)
     while left and twin.clock.monotonic() < end:
         for caught in list(left):

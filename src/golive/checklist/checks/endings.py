@@ -114,7 +114,8 @@ async def _ends(target: Target, ending: Ending) -> Result:
             await open_streams.aclose()
         began = twin.clock.monotonic()
         await ending.end(twin, runs)
-        replies = [await _ended(twin, run, over_s) for run in runs]
+        longest_s = over_s / twin.speed + WORK_S + GIVE_UP_S
+        replies = [await _ended(twin, run, began + longest_s) for run in runs]
         seconds = (twin.clock.monotonic() - began) * twin.speed
     fall = Fall(way=ending.way, script=script, outcomes=(ending.outcome,), reasons=(ending.way,), text=True)
     faults: list[str] = []
@@ -157,9 +158,8 @@ async def _speaks(events: AsyncIterator[Arrived]) -> bool:
     return False
 
 
-async def _ended(twin: Twin, run: str, within_s: float) -> tuple[Reply, dict[str, Any]]:
-    """The run as it tells of itself once it is over, or when it should long be."""
-    end = twin.clock.monotonic() + within_s / twin.speed + WORK_S + GIVE_UP_S
+async def _ended(twin: Twin, run: str, end: float) -> tuple[Reply, dict[str, Any]]:
+    """The run as it tells of itself once it is over, or at `end` of the machine's clock, when it should long be."""
     while True:
         reply = await twin.send("GET", f"/v1/runs/{run}")
         found = reply.json()
