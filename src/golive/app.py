@@ -183,6 +183,7 @@ class Server:
             room=lambda: self.runtime.room(),  # noqa: PLW0108 - likewise
             expire=lambda row: self.runtime.steering.expire(row),  # noqa: PLW0108 - likewise
             faults=self._fault, taken_over=self._taken_over, carries=self._carries, alone=self._errand,
+            followed=lambda: self.runtime.followed(),  # noqa: PLW0108 - likewise
         )  # fmt: skip
 
     def _carries(self, tenant: str, run: str) -> bool:

@@ -206,6 +206,7 @@ def holding(world: World, runtime: Runtime, holder: str, *, versions: tuple[str,
         store=world.store, clock=world.clock, holder=holder, replica="", lease_s=10.0, versions=lambda: versions,
         take_over=runtime.steering.take_over, room=runtime.room, expire=runtime.steering.expire,
         faults=lambda run, error: world.faults.append(error), taken_over=lambda runs: None, carries=runtime.carries_run,
+        followed=runtime.followed,
     )  # fmt: skip
 
 

@@ -248,6 +248,29 @@ async def test_a_reader_of_a_server_that_was_taken_for_dead_is_told_how_the_run_
     await world.runtime.drain(1.0)
 
 
+async def test_readers_of_a_server_that_was_frozen_follow_the_run_elsewhere_within_a_beat(tmp_path: Path) -> None:
+    """It has nothing to write, and would not find out that the run is another's."""
+    world = World(tmp_path, ScriptedModel([TextDelta("stale"), hangs()], answer("True words.")))
+    run = await begun(world, "text.block")
+    hold = holding(world, world.runtime, "test")
+    await hold.beat()
+    reading = asyncio.ensure_future(drain(await world.runtime.subscribe("default", run)))
+    await hold.look()
+    await asyncio.sleep(0.01)
+    other = world.another("other")
+    await other.steering.resume("default", run)
+    assert (await other.wait("default", run)).outcome == "completed"
+    await asyncio.sleep(0.01)
+    assert not reading.done()
+    await hold.beat()
+    await hold.look()
+    async with asyncio.timeout(5):
+        frames = await reading
+    assert frames[-1].event == "run.finished"
+    assert shown(frames).endswith("True words.")
+    await world.runtime.drain(0.1)
+
+
 async def test_a_reader_who_is_ahead_of_the_journal_waits_for_it(tmp_path: Path) -> None:
     """It has seen, at another server, text of a block that is not durable yet: nothing is sent twice."""
     gate = asyncio.Event()

@@ -6,10 +6,11 @@ the past: nothing that has an effect is begun then, for another server may be go
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from golive.core.clock import Clock
 from golive.core.errors import GoliveError, StoreUnavailable
+from golive.runtime.live import LiveRun
 from golive.runtime.place import FaultLog
 from golive.store.ports import DecisionRow, Lease, Store
 
@@ -33,6 +34,7 @@ class Holding:
         expire: makes the choice of a decision whose time is over.
         taken_over: told of the runs, each time there were some.
         carries: whether the run of that tenant and id is under way here.
+        followed: the runs that are under way here and that people may follow here, by tenant and id.
         alone: what others left behind, and whose decisions run out, is left to other servers.
     """
 
@@ -41,6 +43,7 @@ class Holding:
         versions: Callable[[], Sequence[str]], take_over: Callable[[Lease], Awaitable[None]], room: Callable[[], int],
         expire: Callable[[DecisionRow], Awaitable[None]], faults: FaultLog,
         taken_over: Callable[[Sequence[str]], None], carries: Callable[[str, str], bool],
+        followed: Callable[[], Mapping[tuple[str, str], LiveRun]],
         alone: bool = False,
     ) -> None:  # fmt: skip
         self._store = store
@@ -55,6 +58,7 @@ class Holding:
         self._faults = faults
         self._taken_over = taken_over
         self._carries = carries
+        self._followed = followed
         self._alone = alone
         self._missed: set[tuple[str, str]] = set()
         """Ours by the store's word, and not carried when we looked last."""
@@ -121,16 +125,24 @@ class Holding:
             if not self._unread:
                 break
             await self._go_on_with_each()
-        await self._find_lost()
+        await self._compare()
         for row in () if self._alone else await self._store.due_decisions(AT_ONCE):
             await self._expire(row)
 
-    async def _find_lost(self) -> None:
-        """Runs that are ours and that nobody carries, because the answer that would have told us was lost.
+    async def _compare(self) -> None:
+        """Holds what is ours by the store's word against what is carried here.
 
-        What is just being begun, or ended, looks the same: only what is seen twice in a row is taken.
+        Who follows a run that another server has taken over is sent to the journal: the one who writes here would find
+        out only with its next write. And runs that are ours are gone on with that nobody carries, because the answer
+        that would have told us was lost. What is just being begun, or ended, looks the same: of those only what is
+        seen twice in a row is taken.
         """
-        seen = {key for key in await self._store.held(self._holder) if not self._carries(*key)}
+        followed = self._followed()
+        held = set(await self._store.held(self._holder))
+        for key, live in followed.items():
+            if key not in held and live.goes_on:
+                live.close_to_journal()
+        seen = {key for key in held if not self._carries(*key)}
         lost, self._missed = sorted(seen & self._missed), seen
         for tenant, run in lost:
             lease = await self._store.acquire(tenant, run, self._holder)

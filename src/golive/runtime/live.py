@@ -26,6 +26,12 @@ class LiveRun:
         self._grace_s = grace_s
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is such a run, and somebody is to carry it on."""
+        accepted = self.accepted.done() and self.accepted.exception() is None
+        return accepted and not self.journal.state.at_rest
+
     def _unwatched(self) -> None:
         if self._on_disconnect == "cancel" and not self.log.closed:
             self._forget_timer()

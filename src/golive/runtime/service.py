@@ -261,6 +261,10 @@ class Runtime:
         """Whether the run is under way here."""
         return (tenant, run) in self._carrier.live
 
+    def followed(self) -> dict[tuple[str, str], LiveRun]:
+        """The runs that go on here, by tenant and id."""
+        return {key: live for key, live in self._carrier.live.items() if live.goes_on}
+
     @property
     def draining(self) -> bool:
         return self._draining
