@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 def tour() -> list[str]:
     """The commands of the tour, comments taken off, continued lines joined."""
-    section = (ROOT / "README.md").read_text().partition("## A tour of 60 seconds\n")[2].partition("\n## ")[0]
+    section = (ROOT / "README.md").read_text().partition("## A tour\n")[2].partition("\n## ")[0]
     text = "\n".join(line[4:] for line in section.splitlines() if line.startswith("    "))
     lines = text.replace("\\\n", " ").splitlines()
     return [re.sub(r"\s+", " ", line.partition("   #")[0]).strip() for line in lines if line.strip()]

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from golive.store.schema import VERSION
 from tests.e2e.cli_kit import Project, new_project
 from tests.unit import postgres_kit
 
@@ -53,7 +54,7 @@ def test_a_store_is_verified(project: Project) -> None:
     done = project.golive("store", "verify")
     assert (done.code, done.out) == (0, "")
     assert "2 runs, " in done.err
-    assert "schema 6: all agree" in done.err
+    assert f"schema {VERSION}: all agree" in done.err
     run = one(project, "UPDATE runs SET steps = 7 RETURNING run")
     done = project.golive("store", "verify")
     assert done.code == 1
@@ -91,7 +92,7 @@ def test_what_needs_servers_to_be_gone_says_so(project: Project, server: Any) ->
     assert not (project.folder / "other.db").exists()
     done = project.golive("store", "migrate", "--to", "5")
     assert (done.code, f"process {server.pid}" in done.err) == (1, True)
-    assert one(project, "SELECT max(version) FROM schema_version") == 6
+    assert one(project, "SELECT max(version) FROM schema_version") == VERSION
 
 
 def test_a_server_tells_which_schema_it_knows(project: Project) -> None:
@@ -105,7 +106,7 @@ def test_a_server_tells_which_schema_it_knows(project: Project) -> None:
         request = urllib.request.Request(url, headers={"Authorization": f"Bearer {operator}"})
         with urllib.request.urlopen(request, timeout=20) as answer:
             told = json.loads(answer.read())
-        assert told == {"kind": "sqlite", "server_schema": 6, "generation": 2, "shared": False}
+        assert told == {"kind": "sqlite", "server_schema": VERSION, "generation": 2, "shared": False}
         request = urllib.request.Request(url, headers={"Authorization": f"Bearer {user}"})
         with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(request, timeout=20)
@@ -138,16 +139,16 @@ def test_the_schema_goes_down_and_up(project: Project) -> None:
     dry = project.golive("store", "migrate", "--to", "4", "--dry-run")
     assert "down from 5 (durable): Runs that survive their server.\n  loses decisions" in dry.out
     assert "(dry run); stop all servers first" in dry.err
-    assert one(project, "SELECT max(version) FROM schema_version") == 6
-    assert project.ok("store", "migrate", "--to", "4").endswith(": schema 4 (was 6)\n")
+    assert one(project, "SELECT max(version) FROM schema_version") == VERSION
+    assert project.ok("store", "migrate", "--to", "4").endswith(f": schema 4 (was {VERSION})\n")
     with project.serve() as process:
         _, err = process.communicate(timeout=40)
         assert process.returncode == 1
-        assert "has schema 4; this golive works with schema 6" in err
+        assert f"has schema 4; this golive works with schema {VERSION}" in err
         assert "golive store migrate" in err
     plan = json.loads(project.ok("store", "migrate", "--json"))
-    assert (plan["from"], plan["to"], plan["done"]) == (4, 6, True)
-    assert [step["version"] for step in plan["steps"]] == [5, 6]
+    assert (plan["from"], plan["to"], plan["done"]) == (4, VERSION, True)
+    assert [step["version"] for step in plan["steps"]] == list(range(5, VERSION + 1))
     assert project.golive("store", "verify").code == 0
     project.ok("run", "bistro", "Hello again")
 

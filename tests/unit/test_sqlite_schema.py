@@ -123,7 +123,7 @@ def test_a_fresh_file_records_schema_and_installation(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("version", "oldest", "taken"),
-    [(5, 5, False), (6, 6, True), (6, 5, True), (7, 6, True), (7, 7, False), (9, 3, True), (9, 7, False)],
+    [(6, 6, False), (7, 7, True), (7, 6, True), (8, 7, True), (8, 8, False), (10, 3, True), (10, 8, False)],
 )
 def test_a_server_takes_its_schema_and_newer_ones_that_allow_it(
     tmp_path: Path, version: int, oldest: int, taken: bool
@@ -138,9 +138,9 @@ def test_a_server_takes_its_schema_and_newer_ones_that_allow_it(
         return
     with pytest.raises(SchemaMismatch) as caught:
         opened_and_closed(path)
-    assert f"has schema {version}; this golive works with schema 6" in caught.value.message
-    assert (caught.value.fields["found"], caught.value.fields["known"]) == (version, 6)
-    assert ("golive store migrate" in caught.value.remedy) is (version < 6)
+    assert f"has schema {version}; this golive works with schema {schema.VERSION}" in caught.value.message
+    assert (caught.value.fields["found"], caught.value.fields["known"]) == (version, schema.VERSION)
+    assert ("golive store migrate" in caught.value.remedy) is (version < schema.VERSION)
     assert run(path, "SELECT version FROM schema_version") == [(version,)]
 
 

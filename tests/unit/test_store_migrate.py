@@ -24,12 +24,13 @@ from golive.store.upkeep.verify import verify
 from tests.unit import postgres_kit
 from tests.unit.upkeep_kit import add_run, at, done, filled, rows, silent
 
+NOW, NEXT = schema.VERSION, schema.VERSION + 1
 LATER = '''"""Notes on runs."""
 
 from golive.store.migrations.statements import run
 
-revision = "0007"
-down_revision = "0006"
+revision = "{next:04}"
+down_revision = "{now:04}"
 oldest = {oldest}
 loses = "notes"
 
@@ -70,12 +71,12 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Invents a schema 7: an addition by default. What golive has no such step yet, so that one is made up."""
+    """Invents the next schema: an addition by default. golive has no such step yet, so that one is made up."""
 
-    def invent(oldest: int = 6, more: str = "") -> None:
+    def invent(oldest: int = NOW, more: str = "") -> None:
         folder = tmp_path / "versions"
         folder.mkdir(exist_ok=True)
-        (folder / "v0007_notes.py").write_text(LATER.format(oldest=oldest, more=more))
+        (folder / f"v{NEXT:04}_notes.py").write_text(LATER.format(oldest=oldest, more=more, next=NEXT, now=NOW))
         monkeypatch.setattr(steps, "LOCATIONS", [steps.HERE / "versions", folder])
 
     return invent
@@ -116,19 +117,19 @@ def test_steps_from_the_first_schema_give_what_the_description_does(tmp_path: Pa
     assert shape(tmp_path / "golive.db") == fresh
 
 
-@pytest.mark.parametrize("old", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("old", [1, 2, 3, 4, 5, 6])
 def test_every_schema_there_ever_was_keeps_its_data(tmp_path: Path, old: int) -> None:
     """Down to it and up again: journal, ledger, runs, versions and keys stand, and all agree."""
     place = filled(tmp_path / "golive.db", 3)
     kept = ("tenant, run, cost_microusd", "runs"), ("*", "events"), ("tenant, run, amount_microusd", "ledger"), (
         "tenant, run, epoch, seq", "leases"), ("*", "keys"), ("*", "versions")  # fmt: skip
     before = [rows(place, f"SELECT {what} FROM {table} ORDER BY 1, 2, 3") for what, table in kept]
-    assert migrated(place, old).now == 6
+    assert migrated(place, old).now == NOW
     assert version(place) == old
     with pytest.raises(SchemaMismatch, match=f"has schema {old}"):
         asyncio.run(SqliteStore.open(tmp_path / "golive.db", clock=SystemClock()).close())
     assert migrated(place).now == old
-    assert version(place) == 6
+    assert version(place) == NOW
     assert [rows(place, f"SELECT {what} FROM {table} ORDER BY 1, 2, 3") for what, table in kept] == before
     told = done(lambda: verify(at(place), views, silent)).discrepancies
     lost = {"saved_microusd is 0 and should be 5"} if old < 4 else set()
@@ -142,6 +143,21 @@ def old_file(path: Path, schema_version: int) -> str:
     for table in ("events", "runs", "ledger", "leases"):
         rows(place, f"DELETE FROM {table}")
     return place
+
+
+def test_the_index_of_finished_runs_comes_and_goes_with_its_step(place: str) -> None:
+    """0007, in both databases, beside servers of the schema before: it is an addition."""
+    table = "sqlite_master WHERE name" if place.startswith("sqlite:") else "pg_indexes WHERE indexname"
+    found = f"SELECT count(*) FROM {table} = 'runs_finished'"
+    assert rows(place, found) == [(1,)]
+    before = rows(place, "SELECT * FROM runs ORDER BY tenant, run")
+    assert [step.name for step in migrated(place, 6).steps] == ["finished"]
+    assert (version(place), rows(place, found)) == (6, [(0,)])
+    assert migrated(place, 7, dry=True).beside
+    assert migrated(place, 7).now == 6
+    assert rows(place, found) == [(1,)]
+    assert rows(place, "SELECT * FROM runs ORDER BY tenant, run") == before
+    assert steps.oldest_of(7) == 6
 
 
 def test_runs_from_before_are_marked_where_their_journal_tells_of_an_estimate(tmp_path: Path) -> None:
@@ -199,21 +215,21 @@ def test_a_step_goes_up_and_down_with_data(place: str, later: Any) -> None:
     """In both databases: what it adds is there, what it takes away is gone, everything else stands."""
     later()
     before = rows(place, "SELECT * FROM runs ORDER BY tenant, run")
-    assert [step.name for step in migrated(place, 7).steps] == ["notes"]
-    assert (version(place), rows(place, "SELECT body FROM notes")) == (7, [("a;b",)])
+    assert [step.name for step in migrated(place, NEXT).steps] == ["notes"]
+    assert (version(place), rows(place, "SELECT body FROM notes")) == (NEXT, [("a;b",)])
     assert rows(place, "SELECT DISTINCT mood FROM runs") == [("good",)]
-    assert rows(place, "SELECT oldest FROM schema_version WHERE version = 7") == [(6,)]
-    assert migrated(place, 6).to == 6
+    assert rows(place, f"SELECT oldest FROM schema_version WHERE version = {NEXT}") == [(NOW,)]
+    assert migrated(place, NOW).to == NOW
     assert rows(place, "SELECT * FROM runs ORDER BY tenant, run") == before
-    assert version(place) == 6
+    assert version(place) == NOW
 
 
 def test_a_step_that_fails_leaves_everything_as_it_was(place: str, later: Any) -> None:
     """All steps are one transaction: nothing of the ones before it stands either."""
     later(more="CREATE TABLE notes (again TEXT);")
     with pytest.raises(StoreError, match="already exists"):
-        migrated(place, 7)
-    assert version(place) == 6
+        migrated(place, NEXT)
+    assert version(place) == NOW
     with pytest.raises(Exception, match="mood"):
         rows(place, "SELECT mood FROM runs")
 
@@ -222,10 +238,10 @@ def test_a_dry_run_tells_and_changes_nothing(place: str, later: Any) -> None:
     """The plan is told before the first step."""
     later()
     told: list[Plan] = []
-    assert migrated(place, 7, dry=True, tell=told.append) == told[0]
-    assert [(step.version, step.up, step.about) for step in told[0].steps] == [(7, True, "Notes on runs.")]
+    assert migrated(place, NEXT, dry=True, tell=told.append) == told[0]
+    assert [(step.version, step.up, step.about) for step in told[0].steps] == [(NEXT, True, "Notes on runs.")]
     assert told[0].beside
-    assert version(place) == 6
+    assert version(place) == NOW
 
 
 async def opened(place: str) -> Store:
@@ -235,22 +251,23 @@ async def opened(place: str) -> Store:
 
 
 def test_servers_of_both_schemas_run_at_once(place: str, later: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Schema 7 comes while a server of 6 is at work; one of 7 starts beside it; both write, both read all of it.
+    """The next schema comes while a server of this one works; one of the next starts beside it; both write and read.
 
-    The server of 7 is this one's with another number, for there is none yet; what it would write is the new column.
+    The server of the next is this one's with another number, for there is none yet; what it would write is the
+    new column.
     """
 
     async def go() -> None:
         old = await opened(place)
         await add_run(old, "acme", "run_old_1", "finished")
         later()
-        await asyncio.to_thread(migrated, place, 7)
+        await asyncio.to_thread(migrated, place, NEXT)
         await add_run(old, "acme", "run_old_2", "finished")
         with monkeypatch.context() as patch:
-            patch.setattr("golive.store.schema.check.__defaults__", (7,))
+            patch.setattr("golive.store.schema.check.__defaults__", (NEXT,))
             new = await opened(place)
         await add_run(new, "acme", "run_new", "finished")
-        restarted = await opened(place)  # one of 6, after the change
+        restarted = await opened(place)  # one of this one, after the change
         for store in (old, new, restarted):
             events = await store.tenant("acme").events("run_old_2")
             assert [event.seq for event in events] == list(range(1, 8))
@@ -269,33 +286,33 @@ def test_a_server_of_the_next_schema_does_not_start_before_the_change(
 ) -> None:
     """First the schema, then the servers."""
     filled(tmp_path / "golive.db", 1)
-    monkeypatch.setattr("golive.store.schema.check.__defaults__", (7,))
-    with pytest.raises(SchemaMismatch, match="has schema 6; this golive works with schema 7"):
+    monkeypatch.setattr("golive.store.schema.check.__defaults__", (NEXT,))
+    with pytest.raises(SchemaMismatch, match=f"has schema {NOW}; this golive works with schema {NEXT}"):
         SqliteStore.open(tmp_path / "golive.db", clock=SystemClock())
 
 
 def test_a_change_that_servers_do_not_survive_waits_for_their_end(tmp_path: Path, place: str, later: Any) -> None:
     """A schema that old servers may not run on, and every step down; unless it is forced."""
-    later(oldest=7)
+    later(oldest=NEXT)
     lock = None
     if place.startswith("sqlite:"):
         lock = ServerLock.take(tmp_path / "golive.db")
     else:
         postgres_kit.run(place, "INSERT INTO holders VALUES ('srv_alive', extract(epoch FROM now()) + 60)")
-    with pytest.raises(StoreUnavailable, match="might not survive the change from schema 6 to 7"):
-        migrated(place, 7)
-    assert version(place) == 6
-    assert not migrated(place, 7, dry=True).beside
-    assert migrated(place, 7, force=True).servers
-    later(oldest=6)
-    with pytest.raises(StoreUnavailable, match="from schema 7 to 6"):
-        migrated(place, 6)
+    with pytest.raises(StoreUnavailable, match=f"might not survive the change from schema {NOW} to {NEXT}"):
+        migrated(place, NEXT)
+    assert version(place) == NOW
+    assert not migrated(place, NEXT, dry=True).beside
+    assert migrated(place, NEXT, force=True).servers
+    later()
+    with pytest.raises(StoreUnavailable, match=f"from schema {NEXT} to {NOW}"):
+        migrated(place, NOW)
     if lock is not None:
         lock.release()
     else:
         postgres_kit.run(place, "UPDATE holders SET until = 0")
-    migrated(place, 6)
-    assert version(place) == 6
+    migrated(place, NOW)
+    assert version(place) == NOW
 
 
 def test_two_changes_at_once_take_their_turn(place: str, later: Any) -> None:
@@ -303,7 +320,7 @@ def test_two_changes_at_once_take_their_turn(place: str, later: Any) -> None:
     later()
 
     async def both() -> list[Plan]:
-        return list(await asyncio.gather(*(asyncio.to_thread(migrated, place, 7) for _ in range(2))))
+        return list(await asyncio.gather(*(asyncio.to_thread(migrated, place, NEXT) for _ in range(2))))
 
     plans = asyncio.run(both())
     assert sorted(len(plan.steps) for plan in plans) == [0, 1]
@@ -321,7 +338,7 @@ def test_a_change_does_not_queue_behind_a_long_transaction(
         with closing(sqlite3.connect(place.removeprefix("sqlite:"), isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             with pytest.raises(StoreUnavailable, match="another process held it locked"):
-                migrated(place, 7)
+                migrated(place, NEXT)
     else:
 
         async def behind() -> None:
@@ -329,11 +346,11 @@ def test_a_change_does_not_queue_behind_a_long_transaction(
             async with other.transaction():
                 await other.fetch("SELECT count(*) FROM runs")
                 with pytest.raises(StoreUnavailable, match="is locked"):
-                    await asyncio.to_thread(migrated, place, 7)
+                    await asyncio.to_thread(migrated, place, NEXT)
             await other.close()
 
         asyncio.run(behind())
-    assert version(place) == 6
+    assert version(place) == NOW
 
 
 def test_what_cannot_be_migrated_is_told(tmp_path: Path) -> None:
@@ -367,5 +384,5 @@ def test_new_tables_are_granted_to_the_roles(tmp_path: Path, later: Any) -> None
     made = filled(tmp_path / "golive.db", 1)
     done(lambda: copy(at(made), at(url), silent))
     postgres_kit.run(url, "DROP POLICY reader ON runs")
-    migrated(url, 7)
+    migrated(url, NEXT)
     assert postgres_kit.run(url, "SELECT count(*) FROM pg_policies WHERE tablename = 'runs'") == [(3,)]

@@ -15,11 +15,11 @@ from golive.core.errors import SchemaMismatch
 
 Kind = Literal["sqlite", "postgresql"]
 
-VERSION = 6
+VERSION = 7
 """The schema that this golive's servers know, and that an empty database gets."""
 OLDEST = 6
 """The oldest server schema that may run on it."""
-NAME = "rolling"
+NAME = "finished"
 """What the newest step is called; recorded beside its number."""
 
 _FILES: dict[Kind, str] = {"sqlite": "sqlite.sql", "postgresql": "postgres.sql"}
@@ -49,8 +49,9 @@ def check(where: str, version: int, oldest: int, known: int = VERSION) -> None:
     """
     if version < known:
         raise mismatch(
-            where, version, known, "Back it up (`golive store backup FILE`), then run `golive store migrate`."
-        )
+            where, version, known,
+            "Back it up with the golive that served it (`golive store backup FILE`), then run `golive store migrate`.",
+        )  # fmt: skip
     if oldest > known:
         raise mismatch(where, version, known, "Start the golive that wrote it, or a newer one.")
 

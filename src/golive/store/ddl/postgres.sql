@@ -172,6 +172,8 @@ CREATE TABLE runs (
 
 CREATE INDEX runs_by_conversation ON runs (tenant, conversation, run) WHERE conversation IS NOT NULL;
 
+CREATE INDEX runs_finished ON runs (finished_at) WHERE finished_at IS NOT NULL;
+
 -- A name is bound to its digest for good.
 CREATE TABLE versions (
     tenant TEXT COLLATE "C" NOT NULL,

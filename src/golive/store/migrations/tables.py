@@ -220,6 +220,8 @@ and cost hold what no provider reported, counted at its bound.
     )  # fmt: skip
     where = "conversation IS NOT NULL"
     to.index("runs_by_conversation", runs.c.tenant, runs.c.conversation, runs.c.run, where=where)
+    # Not over `state`: PostgreSQL would write every index anew whenever a run's state changes.
+    to.index("runs_finished", runs.c.finished_at, where="finished_at IS NOT NULL")
 
 
 def _control(to: _Tables) -> None:
