@@ -89,7 +89,9 @@ def test_routing_names_two_tiers(tmp_path: Path, lines: str, told: str) -> None:
 
 def test_what_becomes_of_a_lost_call_is_one_of_two(tmp_path: Path) -> None:
     """`on_unknown` with another word is refused with its place and what it may be."""
-    (fault,) = agent_refused(tmp_path, AGENT + '[tools.pay]\non_unknown = "guess"\n')
+    for name in ("wrong", "right"):
+        (tmp_path / name).mkdir()
+    (fault,) = agent_refused(tmp_path / "wrong", AGENT + '[tools.pay]\non_unknown = "guess"\n')
     assert '`tools.pay.on_unknown` must be one of "ask", "tell"' in fault
-    loaded = load(project(tmp_path, agent=AGENT + '[tools.pay]\non_unknown = "tell"\n'), {})
+    loaded = load(project(tmp_path / "right", agent=AGENT + '[tools.pay]\non_unknown = "tell"\n'), {})
     assert loaded.agents["support"].config.tools["pay"].on_unknown == "tell"

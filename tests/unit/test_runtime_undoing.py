@@ -89,7 +89,7 @@ async def test_an_undo_that_a_killed_server_had_begun_is_repeated_only_where_tha
     if not idempotent:
         assert undone.error_code == "tool.unknown_outcome"
         assert undone.content == (
-            "It is not known whether this call was taken back, and nobody tries it again: the server ended while its "
+            "It is not known whether this call is taken back, and nobody tries it again: the server ended while its "
             "undo function was under way."
         )
         assert alarms == [("undo.unknown_outcome", {"tool": "pay", "key": f"{run}//1/undo"})]
@@ -189,7 +189,7 @@ async def test_a_call_that_nothing_could_take_back_is_not_waited_for(tmp_path: P
 @pytest.mark.parametrize(
     ("rules", "says", "calls", "refunds", "names"),
     [
-        (EffectRules(undo=True), None, 1, 0, [("tool", "pay", "tool.unknown_outcome")]),
+        (EffectRules(undo=True), None, 1, 0, [("tool", "pay", "tool.unknown_outcome"), UNKNOWN]),
         (EffectRules(undo=True, status=True), CarriedOut(ToolOutcome(True, "receipt 2")), 1, 1, []),
         (EffectRules(undo=True, status=True), NotCarriedOut(), 1, 0, [("tool", "pay", "tool.not_begun")]),
         (EffectRules(undo=True, idempotent=True), None, 2, 1, []),
@@ -282,7 +282,7 @@ async def test_a_run_that_waits_for_a_person_is_cancelled_and_what_they_said_was
     asked = (await other.wait("default", run)).decisions
     await other.steering.decide("default", run, asked[0].id, "done", by="key_1", content="receipt 9")
     result = await cancelled(world, other, run)
-    assert named(result) == [("tool", "pay", "tool.unknown_outcome")]
+    assert named(result) == [("tool", "pay", "tool.unknown_outcome"), UNKNOWN]
     assert tools.refunded == [f"{run}//1"]
     assert (await other.decisions("default", run, True, None, 10)) == []
 
@@ -304,3 +304,42 @@ async def test_a_run_taken_over_is_undone_also_where_it_waits_for_its_turn(tmp_p
     await hold.look()
     result = await cancelled(world, other, run)
     assert (result.outcome, tools.refunded) == ("cancelled", [f"{run}//1"])
+
+
+@pytest.mark.parametrize(
+    ("rules", "says", "refunds", "names"),
+    [
+        (EffectRules(undo=True), None, [2], [UNKNOWN]),
+        (EffectRules(undo=True, status=True), CarriedOut(ToolOutcome(True, "receipt 2")), [2, 1], []),
+        (EffectRules(undo=True, status=True), NotCarriedOut(), [2], []),
+    ],
+)
+async def test_what_the_model_was_told_as_failed_may_have_been_done(
+    tmp_path: Path, rules: EffectRules, says: StatusAnswer | None, refunds: list[int], names: list[tuple[str, str, str]]
+) -> None:
+    """A payment that ran out of time, and was made once more: both may have been made, and both are looked at."""
+    tools = Refunds(rules)
+    outcomes = [SLOW, ToolOutcome(True, "receipt 1")]
+
+    async def pay(invocation: ToolInvocation) -> ToolOutcome:
+        return outcomes.pop(0)
+
+    tools.tools["pay"] = pay
+    world = World(tmp_path, ScriptedModel(asks(PAY), asks(PAY), [hangs()]), tools)
+    run = await begun(world, "tool.finished")
+    await until(lambda: len(world.model.requests) == 3)
+    tools.answers = {"pay": says} if says is not None else {}
+    result = await cancelled(world, world.runtime, run)
+    assert (named(result), tools.refunded) == (names, [f"{run}//{number}" for number in refunds])
+
+
+async def test_a_call_that_failed_needs_no_undo(tmp_path: Path) -> None:
+    tools = Refunds(EffectRules(undo=True))
+
+    async def pay(invocation: ToolInvocation) -> ToolOutcome:
+        return ToolOutcome(False, "no money", "tool.raised")
+
+    tools.tools["pay"] = pay
+    world, run = await paid(tmp_path, tools)
+    result = await cancelled(world, world.runtime, run)
+    assert (named(result), tools.refunded) == ([("tool", "pay", "tool.raised")], [])

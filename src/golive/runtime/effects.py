@@ -39,7 +39,7 @@ REPEATS = 3
 """Further calls of a tool that may be called again, where each ends without telling; then a person must say."""
 HOLD_LOOK_S = 0.1
 """How often it is looked whether this server surely holds the run again."""
-_UNSURE = frozenset({ToolTimeout.code, WorkerCrashed.code})
+UNSURE = frozenset({ToolTimeout.code, WorkerCrashed.code})
 """Failures that leave open whether the tool had done its work."""
 NOT_KNOWN = "tool.unknown_outcome"
 """The code of what nobody knows: whether a call was carried out, or taken back."""
@@ -205,7 +205,7 @@ class Effects:
             if settled is not None:
                 return settled
         elif rules.status:
-            found = await self._status(effect)
+            found = await self.status(effect, self._deadline)
             if isinstance(found, CarriedOut):
                 return found.outcome
             if isinstance(found, NotCarriedOut):
@@ -242,7 +242,7 @@ class Effects:
         """What the tool's declarations give, in so many further calls at most; None: nobody can tell."""
         rules, surely_not = self.rules(effect.name), False
         if rules.status:
-            found = await self._status(effect)
+            found = await self.status(effect, self._deadline)
             if isinstance(found, CarriedOut):
                 return found.outcome
             surely_not = isinstance(found, NotCarriedOut)
@@ -271,8 +271,9 @@ class Effects:
             return await self._settled(effect, repeats - 1)
         return outcome if outcome.begun or surely_not else None
 
-    async def _status(self, effect: Effect) -> StatusAnswer:
-        return await self._agent.toolset.status(self.invocation(effect, self._place.begin_by()), self._deadline)
+    async def status(self, effect: Effect | ToolStarted, deadline: Deadline) -> StatusAnswer:
+        """What the tool's status function says."""
+        return await self._agent.toolset.status(self.invocation(effect, self._place.begin_by()), deadline)
 
     async def _decided(self, effect: Effect, made: DecisionMade) -> ToolOutcome | None:
         if made.choice == "again" and self._cancelled:
@@ -369,7 +370,7 @@ class Effects:
 
 def unsure(outcome: ToolOutcome) -> bool:
     """Whether the outcome leaves open whether the tool had done its work."""
-    return outcome.begun and outcome.error_code in _UNSURE
+    return outcome.begun and outcome.error_code in UNSURE
 
 
 def finished(

@@ -7,18 +7,20 @@ and the run's end names it.
 
 from golive.core.clock import Clock
 from golive.core.deadline import Deadline
+from golive.core.errors import ToolResultInvalid
 from golive.core.events import AlarmRaised, ToolFinished, ToolStarted
 from golive.runtime.agent import AgentVersion
 from golive.runtime.effects import NOT_KNOWN, Effects, finished, unsure
 from golive.runtime.interrupt import HANDED_OVER, Interrupted, Interruptible
 from golive.runtime.journal import RunJournal
 from golive.runtime.state import EffectRecord
-from golive.tools.toolset import ToolOutcome, undo_key
+from golive.tools.toolset import CarriedOut, NotCarriedOut, NotKnown, StatusAnswer, ToolOutcome, undo_key
 
 UNDO_S = 30.0
 """How long effects may take to be taken back, all together; the run's own time may be over by then."""
 ALARM = "undo.unknown_outcome"
-_NOT_KNOWN = "It is not known whether this call was taken back, and nobody tries it again: {why}"
+_NOT_KNOWN = "It is not known whether this call is taken back, and nobody tries it again: {why}"
+_NOT_TOLD = "whether it was carried out is not known either, and nothing was tried."
 _ENDED = "the server ended while its undo function was under way."
 
 
@@ -47,18 +49,32 @@ class Undoing:
         await self._interruptible.wait(self._effects.settle(), through="all")
         deadline = Deadline.after(self._clock, UNDO_S, "undo")
         for record in reversed(list(self._state.effects.values())):
-            done = record.finished
-            if done is None or not done.ok or not self._effects.rules(done.name).undo:
-                continue
-            before = self._state.undone.get(record.started.key)
-            if before is not None and before.finished is not None:
+            started, before = record.started, self._state.undone.get(record.started.key)
+            if not self._effects.rules(started.name).undo or (before is not None and before.finished is not None):
                 continue
             if self._interruptible.handed_over:
                 raise Interrupted(HANDED_OVER)
-            await self._one(record.started, done, before, deadline)
+            if record.finished is not None and (done := await self._done(started, record.finished, deadline)):
+                await self._one(started, done, before, deadline)
+
+    async def _done(self, started: ToolStarted, told: ToolFinished, deadline: Deadline) -> StatusAnswer | None:
+        """What the call did, so far as that can be known; None: nothing that could be taken back.
+
+        That a call failed was also told of those that ended without telling, and may have taken effect.
+        """
+        outcome = ToolOutcome(told.ok, told.content, told.error_code)
+        if told.ok or told.error_code == ToolResultInvalid.code:
+            return CarriedOut(outcome)
+        if told.error_code == NOT_KNOWN:
+            return NotKnown(_NOT_TOLD, NOT_KNOWN)
+        if not unsure(outcome):
+            return None
+        asks = self._effects.rules(started.name).status
+        found = await self._effects.status(started, deadline) if asks else NotKnown(_NOT_TOLD, NOT_KNOWN)
+        return None if isinstance(found, NotCarriedOut) else found
 
     async def _one(
-        self, started: ToolStarted, done: ToolFinished, before: EffectRecord | None, deadline: Deadline
+        self, started: ToolStarted, done: StatusAnswer, before: EffectRecord | None, deadline: Deadline
     ) -> None:
         """`before`: the same undoing, begun by a server that has ended, perhaps."""
         key, begun = undo_key(started.key), self._clock.monotonic()
@@ -66,7 +82,10 @@ class Undoing:
             await self._effects.intend(
                 ToolStarted(started.step, started.ordinal, key, "", started.name, started.arguments, "", started.key)
             )
-        outcome = await self._outcome(started, done.content, before is not None, deadline)
+        if isinstance(done, CarriedOut):
+            outcome = await self._outcome(started, done.outcome.content, before is not None, deadline)
+        else:
+            outcome = _unknown(_NOT_TOLD)
         if outcome.error_code == NOT_KNOWN:
             words = f"{started.name} ({key}): {outcome.content}"
             self._journal.note(AlarmRaised(ALARM, words, {"tool": started.name, "key": key}))
