@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from golive.checklist.checks import endings
 from golive.checklist.checks.degrading import FALLS
 from golive.checklist.checks.endings import ENDINGS
 from golive.checklist.checks.leaks import BAD_KEY
@@ -236,8 +237,9 @@ async def test_output_invalid_sees_an_answer_that_is_merely_json(tmp_path: Path)
 
 
 @pytest.mark.parametrize("end", list(ENDINGS))
-async def test_endings_sees_a_run_that_goes_on(worse: Twin, end: str) -> None:
+async def test_endings_sees_a_run_that_goes_on(worse: Twin, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that nobody wants any more and that goes on all the same, or that a dead server still calls running."""
+    monkeypatch.setattr(endings, "GIVE_UP_S", 1.0)  # none of them comes to an end
     found = await hold(f"RT-14.{end}", worse)
     assert found.status == "fail"
     assert found.why in (

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from golive.checklist.checks import tools_out
 from golive.checklist.engine import prove
 from golive.checklist.registry import load as load_checks
 from golive.checklist.twin import Twin
@@ -80,8 +81,9 @@ async def test_raises_sees_a_run_that_names_nothing(curt: Twin) -> None:
     assert (found.status, found.why) == ("fail", "missing is nothing, and not count_sheep (tool.raised)")
 
 
-async def test_hangs_sees_a_timeout_that_is_ignored(fragile: Twin) -> None:
+async def test_hangs_sees_a_timeout_that_is_ignored(fragile: Twin, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no timeout ends the wait, the run is not over in time."""
+    monkeypatch.setattr(tools_out, "GIVE_UP_S", 1.0)  # it waits for ever
     found = await hold("RT-2.tool-hangs", fragile)
     assert (found.status, found.why) == ("fail", "count_sheep hangs, and the run is not over in time")
 
