@@ -367,7 +367,7 @@ class Server:
         accepted = state.accepted
         assert accepted is not None
         agent = accepted.agent if accepted.source == "agent" else "relay"
-        self.metrics.observe(state.tenant, agent, accepted.version_name, bodies)
+        self.metrics.observe(state.tenant, agent, state.version_name, bodies)
         self.outward.observe(bodies)
         self._run_log.observe(state.tenant, state.run, state.version, bodies, relayed=accepted.source == "relay")
 

@@ -9,6 +9,7 @@ from golive.core.errors import InvalidRequest
 from golive.core.events import ModelFinished, RunStarted, ToolStarted
 from golive.core.frames import Cursor
 from golive.models.call import CallContext, ModelRequest, TextDelta
+from golive.store.ports import RunFilter
 from golive.tools.toolset import EffectRules, ToolInvocation, ToolOutcome
 from tests.unit.resume_kit import PAY, begun, hangs, killed, taken_over
 from tests.unit.runtime_kit import ScriptedModel, Tools, World, answer, asks, drain, holding, shown
@@ -109,6 +110,7 @@ async def test_a_restored_backup_asks_before_effects_go_on(tmp_path: Path) -> No
     other = await taken_over(world, generation=2)
     waiting = await other.wait("default", run)
     assert [(asked.about, asked.choices) for asked in waiting.decisions] == [("restored", ("continue", "end"))]
+    assert f"Done before the backup: pay ({run}//1)." in waiting.decisions[0].question
     await other.steering.decide("default", run, waiting.decisions[0].id, "continue", by="k")
     assert (await other.wait("default", run)).outcome == "completed"
     started = [body for body in world.bodies if isinstance(body, RunStarted)]
@@ -131,7 +133,8 @@ async def test_a_run_stays_on_its_version(tmp_path: Path) -> None:
 
     world = World(tmp_path, ScriptedModel([TextDelta("Old"), hangs()], answer(" and new.")))
     run = await begun(world, "text.block")
-    world.agents.put("default", replace(world.agents.get("default", "helper"), digest="sha256:new"))
+    world.agents.put("default", replace(world.agents.get("default", "helper"), digest="sha256:new",
+                                         version_name="2.0.0"))  # fmt: skip
     await killed(world)
     await world.store.leave("test")
     other = world.another("other")
@@ -148,6 +151,8 @@ async def test_a_run_stays_on_its_version(tmp_path: Path) -> None:
     await other.steering.decide("default", run, asked.id, "continue", by="k")
     result = await other.wait("default", run)
     assert (result.outcome, result.text, result.version) == ("completed", "Old and new.", "sha256:new")
+    (listed,) = await other.runs("default", RunFilter())
+    assert (listed.version, listed.version_name, result.version_name) == ("sha256:new", "2.0.0", "2.0.0")
 
 
 async def test_cancel_takes_a_run_over_and_takes_back_what_it_did(tmp_path: Path) -> None:

@@ -88,13 +88,14 @@ class RunAccepted(Body, frozen=True):
 class RunStarted(Body, frozen=True):
     """A holder began the work, or took it over; `waited_ms` since acceptance.
 
-    `generation` is that of the installation: a restored backup has a higher one.
+    `generation` is the installation's: a restored backup has a higher one. `version_name`: where it became another.
     """
 
     kind = "run.started"
     holder: str
     waited_ms: float = 0.0
     generation: int = 1
+    version_name: str = ""
 
 
 class StepStarted(Body, frozen=True):
@@ -286,8 +287,7 @@ class DecisionRequested(Body, frozen=True, kw_only=True):
     """The run waits for a person. `choices` are what may be chosen; at `expires_at` `default` is (wall time).
 
     `about` unknown_effect: whether the effect `key` of the tool `subject` was done is not known. version_gone: nobody
-    serves the run's version. restored: a backup was restored, and effects may have gone further than the run knows.
-    `question` says it to a person.
+    serves the run's version. restored: effects may have gone further than the backup. `question` asks a person.
     """
 
     kind = "decision.requested"

@@ -20,6 +20,7 @@ from golive.runtime.interrupt import HANDED_OVER, Interrupted, Interruptible
 from golive.runtime.journal import RunJournal
 from golive.runtime.output import read_answer
 from golive.runtime.place import Place
+from golive.runtime.restored import question
 from golive.runtime.shown import void_decisions
 from golive.runtime.state import RunState
 from golive.runtime.step import CallModel, CallTools, Finish, JudgeAnswer, Wait, after_error, step
@@ -29,10 +30,6 @@ from golive.runtime.undoing import Undoing
 ASIDE_SHARE = 0.2
 """Of the time that is left, the most that one call aside may take."""
 CUT_OFF = "The server ended during the call: what it used is not known."
-_RESTORED = (
-    "A backup was restored. This run had already called tools, and may have gone further than the backup knows. "
-    "continue: go on from what the backup knows; end: end it here."
-)
 
 
 class RunLoop:
@@ -86,9 +83,13 @@ class RunLoop:
             await self._journal.flush()
             return
         waited_ms = (self._clock.now() - self._state.created_at) * 1000 if self._state.created_at else 0.0
+        name = self._agent.version_name
         self._journal.note(
-            RunStarted(self._place.holder, round(max(0.0, waited_ms), 3), generation=self._place.generation)
-        )
+            RunStarted(
+                self._place.holder, round(max(0.0, waited_ms), 3), generation=self._place.generation,
+                version_name="" if name == self._state.version_name else name,
+            )
+        )  # fmt: skip
         if self._state.epoch > 1:
             await self._journal.flush()  # who follows the run sees at once that it goes on
         try:
@@ -120,7 +121,7 @@ class RunLoop:
             self._journal.note(
                 DecisionRequested(
                     id=self._place.ids.new("dec"), about="restored", choices=("continue", "end"), default="end",
-                    asked_at=now, expires_at=now + self._limits.decide_s, question=_RESTORED,
+                    asked_at=now, expires_at=now + self._limits.decide_s, question=question(state),
                 )
             )  # fmt: skip
         return True

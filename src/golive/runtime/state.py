@@ -82,6 +82,7 @@ class RunState:
         self.seq = 0
         self.epoch = 0
         self.pos = 0
+        self.version_name = ""
         self.accepted: RunAccepted | None = None
         self.finished: RunFinished | None = None
         self.cancel: CancelRequested | None = None
@@ -197,6 +198,7 @@ class RunState:
 
     def _on_accepted(self, at: float, body: RunAccepted) -> None:
         self.accepted, self.created_at = body, at
+        self.version_name = body.version_name
         if body.source == "relay":
             self.started_at = at  # a relayed call waits for nothing
             self.steps = 1
@@ -207,6 +209,7 @@ class RunState:
         self.started_at = self.started_at or at
         self.again = self.open_step
         self.generation = body.generation
+        self.version_name = body.version_name or self.version_name
         for about in ("restored", "version_gone"):  # it was decided to go on, and this is where it goes on
             if about in self.decided and self.decided[about].choice != "end":
                 del self.decided[about]
