@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from golive.runtime.service import Runtime
 from golive.tools.toolset import CarriedOut, EffectRules, NotCarriedOut, StatusAnswer, ToolInvocation, ToolOutcome
@@ -123,3 +124,18 @@ async def test_a_person_is_asked_while_other_calls_of_the_step_are_under_way(tmp
         gate.set()
         assert (await world.runtime.wait("default", run)).outcome == "completed"
     assert [call.name for call in tools.calls] == ["pay", "look"]
+
+
+async def test_a_person_has_the_agents_time_to_decide(tmp_path: Path) -> None:
+    """`limits.decide_s`, also where the run never left the server that began it."""
+
+    async def dies(invocation: ToolInvocation) -> ToolOutcome:
+        return ToolOutcome(False, "the worker died", "tool.worker_crashed")
+
+    tools = Tools(pay=dies)
+    tools.effects = {"pay": EffectRules(on_unknown="ask")}
+    world = World(tmp_path, ScriptedModel(asks(PAY)), tools)
+    version = world.agents.get("default", "helper")
+    world.agents.put("default", replace(version, limits=replace(version.limits, decide_s=60.0)))
+    (asked,) = (await world.runtime.wait("default", await world.start(background=True))).decisions
+    assert asked.expires_at - asked.asked_at == pytest.approx(60.0, abs=0.001)

@@ -91,6 +91,8 @@ class Runtime:
         live, loop, deadline = self._carrier.prepare(
             lease, state, policy, version, limits, limits.deadline_s, request.headers
         )
+        if request.conversation is not None:
+            live.journal.room = self._carrier.conversations.room(request.conversation)
         live.journal.note(
             RunAccepted(
                 version.name,
@@ -302,4 +304,5 @@ def _limits(version: AgentVersion, request: RunRequest) -> Limits:
         min(limits.max_steps, request.max_steps or limits.max_steps),
         min(limits.deadline_s, request.deadline_s or limits.deadline_s),
         limits.max_tool_calls_per_step,
+        limits.decide_s,
     )
