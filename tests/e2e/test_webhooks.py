@@ -288,7 +288,7 @@ async def test_a_secret_that_is_no_key_ends_the_start(tmp_path: Path) -> None:
         del served.environ["HOOK_SECRET"]
         await served.serve()
         (missing,) = [line for line in served.log() if line["event"] == "secret.missing"]
-        assert missing["webhook"] == "crm"
+        assert (missing["webhook"], missing["setting"]) == ("crm", "webhooks.crm.secret")
 
 
 async def test_a_command_of_its_own_server_tells_nobody(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from golive.config.positions import key_lines
+from golive.config.positions import doubled, key_lines
 from golive.config.problems import Problem
-from golive.config.tree import KeyPath
+from golive.config.tree import KeyPath, dotted
 
 MAX_FILE_BYTES = 1_048_576
 """Largest golive.toml, agent.toml, prompt.md or schema file."""
@@ -72,8 +72,17 @@ def read_toml(path: Path, name: str, remedy: str = "") -> Toml:
     try:
         data = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # the parser lets int() raise, too, and recurses over brackets
+        if twice := doubled(text):
+            raise Unreadable(_stands_twice(name, *twice)) from None
         words = "brackets are nested too deeply" if isinstance(error, RecursionError) else str(error)
         line = getattr(error, "lineno", None)  # Python 3.14 and later; before, only in the words
         origin = f"{name}:{line}" if line else name
         raise Unreadable(Problem("", "", origin, f"is not valid TOML: {words}.", "See https://toml.io.")) from None
     return Toml(name, data, key_lines(text))
+
+
+def _stands_twice(name: str, path: KeyPath, first: int, second: int) -> Problem:
+    return Problem(
+        dotted(path), "", f"{name}:{second}", f"the section [{dotted(path)}] stands twice: on line {first} already.",
+        "Give one of them another name, or put all of it into one.",
+    )  # fmt: skip

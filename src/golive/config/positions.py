@@ -22,6 +22,10 @@ _TOKEN = re.compile(
 )
 
 
+MOST_LOOKS = 10
+"""Lines that look like a second header and are none, before it is left at that: each is a parse of what is before."""
+
+
 def key_lines(text: str) -> dict[tuple[str, ...], int]:
     """The line, from 1, of every table header and every key outside inline tables, by path.
 
@@ -51,6 +55,34 @@ def key_lines(text: str) -> dict[tuple[str, ...], int]:
             return lines
         at = _end(_BLANK.match(text, at), at)
     return lines
+
+
+def doubled(text: str) -> tuple[tuple[str, ...], int, int] | None:
+    """The table whose second header makes the text no TOML, with the lines of both headers, from 1."""
+    seen: dict[tuple[str, ...], int] = {}
+    looks = MOST_LOOKS
+    lines = text.splitlines(keepends=True)
+    for number, line in enumerate(lines, 1):
+        header = None if line.lstrip().startswith("[[") else _HEADER.match(line.strip())
+        if header is None or not _parses(f"{header.group(1)} = 0"):
+            continue
+        path = _path(header.group(1))
+        if path in seen:
+            looks -= 1
+            if _parses("".join(lines[: number - 1])) and not _parses("".join(lines[:number])):
+                return path, seen[path], number
+            if not looks:
+                return None
+        seen.setdefault(path, number)
+    return None
+
+
+def _parses(text: str) -> bool:
+    try:
+        tomllib.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _path(keys: str) -> tuple[str, ...]:

@@ -76,7 +76,10 @@ class Outward:
                 try:
                     signing_key(f"webhooks.{name}.{key}", reference, self._resolve)
                 except SecretMissing as error:
-                    self._log.warning("secret.missing", webhook=name, message=error.message, remedy=error.remedy)
+                    self._log.warning(
+                        "secret.missing", webhook=name, setting=f"webhooks.{name}.{key}", message=error.message,
+                        remedy=error.remedy,
+                    )  # fmt: skip
 
     def start(self) -> None:
         """Begins to send and to look after schedules."""
