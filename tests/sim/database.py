@@ -29,6 +29,7 @@ from golive.store.ports import (
     TenantStore,
     VersionRow,
 )
+from golive.store.room import Room
 from golive.store.sqlite.store import SqliteStore
 from tests.sim.loop import VirtualClock
 from tests.sim.processes import Process, WorldLoop
@@ -198,14 +199,15 @@ class Link(Store):
     async def append(
         self, lease: Lease, expect_seq: int, events: Sequence[Event], *, ledger: Sequence[LedgerEntry] = (),
         outbox: Sequence[OutboxMessage] = (), views: Sequence[RunView] = (), decisions: Sequence[DecisionRow] = (),
-        at_rest: bool = False,
+        at_rest: bool = False, room: Room | None = None,
     ) -> None:  # fmt: skip
         held = tuple(events)
 
         async def write() -> None:
             await self._store.append(
-                lease, expect_seq, held, ledger=ledger, outbox=outbox, views=views, decisions=decisions, at_rest=at_rest
-            )
+                lease, expect_seq, held, ledger=ledger, outbox=outbox, views=views, decisions=decisions,
+                at_rest=at_rest, room=room,
+            )  # fmt: skip
             self.database.appended(Appended(self.process.name, lease, held, at_rest))
 
         await self.ask(write, writes=True, again=True)

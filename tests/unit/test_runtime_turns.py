@@ -3,8 +3,10 @@
 import asyncio
 from pathlib import Path
 
+from golive.core.errors import ConversationBusy
 from golive.core.messages import Message
 from golive.runtime.api import RunRequest
+from golive.store.ports import RunFilter
 from tests.unit.resume_kit import begun, hangs, killed
 from tests.unit.runtime_kit import PRINCIPAL, ScriptedModel, World, answer, holding
 
@@ -41,3 +43,49 @@ async def test_a_run_that_is_taken_over_comes_before_those_that_wait_for_it(tmp_
         assert (await other.wait("default", first)).text == "First."
         assert (await other.wait("default", second)).text == "Second."
     assert [turn.content for turn in world.model.requests[-1].messages][1:] == ["Hello", "First.", "And?"]
+
+
+async def test_of_two_servers_that_accept_a_turn_at_once_one_is_refused(tmp_path: Path) -> None:
+    """As a second one is refused where one server has them all; and there is no run of it."""
+    gate = asyncio.Event()
+    world = World(tmp_path, ScriptedModel([gate.wait, *answer("One.")], repeat=True), conversation_queue=0)
+    shared(world)
+    servers = [world.runtime, world.another("second")]
+    begun = await asyncio.gather(*(server.start(asking("Hi")) for server in servers), return_exceptions=True)
+    refused = [error for error in begun if isinstance(error, ConversationBusy)]
+    accepted = [run for run in begun if isinstance(run, str)]
+    assert (len(refused), len(accepted), world.faults) == (1, 1, [])
+    gate.set()
+    async with asyncio.timeout(5):
+        assert (await world.runtime.wait("default", accepted[0])).text == "One."
+    assert len(await world.runtime.runs("default", RunFilter(conversation="c"))) == 1
+    assert all(server.open_runs() == 0 for server in servers)
+    assert isinstance(await servers[1].start(asking("And?")), str), "and it rests again"
+
+
+async def test_of_two_servers_that_begin_a_turn_at_once_one_waits(tmp_path: Path) -> None:
+    """Neither sees the other when it looks, and yet no two speak at once: the second is told what the first said."""
+    under_way, most = 0, 0
+
+    async def counted() -> None:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.05)
+        under_way -= 1
+
+    world = World(tmp_path, ScriptedModel([counted, *answer("Said.")], repeat=True))
+    shared(world)
+    servers = [world.runtime, world.another("second")]
+
+    async def nobody(store: object, turn: object) -> None:
+        await asyncio.sleep(0)
+
+    for server in servers:
+        server._carrier.conversations.others_first = nobody  # type: ignore[method-assign]
+    begun = await asyncio.gather(*(server.start(asking("Hi")) for server in servers))
+    async with asyncio.timeout(5):
+        for server, run in zip(servers, begun, strict=True):
+            assert (await server.wait("default", run)).text == "Said."
+    assert most == 1
+    assert [turn.content for turn in world.model.requests[-1].messages] == ["Be brief.", "Hi", "Said.", "Hi"]

@@ -12,6 +12,7 @@ from golive.core.clock import Clock
 from golive.core.deadline import Deadline
 from golive.core.errors import (
     Conflict,
+    ConversationBusy,
     DeadlineExceeded,
     Fenced,
     GoliveError,
@@ -44,10 +45,8 @@ from golive.runtime.step import Finish, after_error
 from golive.runtime.words import Messages
 from golive.store.ports import Lease, Store
 
-SHUTDOWN_S = 5.0
-"""How long runs may take to let go once they are to be handed over."""
-HURRY_S = 1.0
-"""The same after `hurry`."""
+SHUTDOWN_S, HURRY_S = 5.0, 1.0
+"""How long runs may take to let go once they are to be handed over; the same after `hurry`."""
 NOBODY = ""
 """The holder of a run that was let go of: others claim it at once."""
 _NOT_UNDONE = "Nothing of what this run did was taken back: no server has the version that did it any more."
@@ -110,6 +109,7 @@ class Carrier:
             patience_s=self._settings.store_patience_s,
             lapses=self.place.lapses,
         )
+        live.journal.in_line = state.accepted is not None and state.accepted.conversation is not None
         deadline = Deadline(self._clock.monotonic() + remaining_s, "limits.deadline_s", limits.deadline_s)
         loop = RunLoop(
             agent=version,
@@ -169,10 +169,9 @@ class Carrier:
         live.tell_accepted()
         turn = None
         if accepted.conversation is not None:
-            begun = state.started_at is not None
-            turn = self.conversations.come_back(
-                lease.tenant, accepted.conversation, accepted.agent, lease.run, begun=begun
-            )
+            await live.journal.show()  # it does not speak now
+            begun, who = state.started_at is not None, accepted.agent
+            turn = self.conversations.come_back(lease.tenant, accepted.conversation, who, lease.run, begun=begun)
         self.carry(live, loop, deadline, turn)
         live.look_for_readers()
 
@@ -252,7 +251,9 @@ class Carrier:
             else:
                 live.close(self._gone_on(live))
         except Exception as error:
-            if not (isinstance(error, Conflict) and await self._goes_on_behind(live, error)):
+            if not live.accepted.done() and isinstance(error, ConversationBusy):
+                live.close(error)
+            elif not (isinstance(error, Conflict) and await self._goes_on_behind(live, error)):
                 if not isinstance(error, Fenced):
                     self.place.faults(state.run, error)
                 await self._end_anew(live, error)
@@ -335,7 +336,7 @@ class Carrier:
             if early is None:
                 await loop.run(before)
                 return
-        except StoreError:
+        except (StoreError, ConversationBusy):
             raise
         except Exception as error:
             self.place.faults(live.run, error)
@@ -355,7 +356,10 @@ class Carrier:
                     await live.interruptible.wait(turn.ready)
                     if self._store.shared:
                         await live.interruptible.wait(self.conversations.others_first(self._store, turn))
-                    self.conversations.speak(turn)
+                    if not self.conversations.speak(turn) or not self._store.shared:
+                        continue
+                    turn.speaks = await live.interruptible.wait(self.conversations.take(turn, live.journal.take_turn))
+                live.journal.in_line = False
             return await past(self._store.tenant(tenant), conversation, live.run, summarised=summarised), None
         except Interrupted as interrupted:
             finish = ended_by(interrupted.reason, live.journal.state)

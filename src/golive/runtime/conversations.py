@@ -2,17 +2,16 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable
 
-from golive.core.errors import ConversationBusy
 from golive.memory.history import HISTORY_CHARS, HISTORY_RUNS, EarlierRun, Past
 from golive.runtime.ending import MAX_EVENTS
 from golive.runtime.state import RunState
 from golive.store.ports import RunFilter, Store, TenantStore
+from golive.store.room import LOOKED_AT, Room, no_room
 
 LOOK_S = 0.25
 """How often a run looks whether another server still carries one of its conversation."""
-LOOKED_AT = 50
-"""Newest runs of a conversation that are looked at."""
 
 
 class Turn:
@@ -33,6 +32,10 @@ class Conversations:
         self._queue = queue
         self._turns: dict[tuple[str, str], deque[Turn]] = {}
 
+    def room(self, conversation: str) -> Room:
+        """What a further run of the conversation needs, among all servers."""
+        return Room(conversation, self._queue, ("queued", "running"))
+
     def agent(self, tenant: str, conversation: str) -> str | None:
         """Whose turn it is now; None: the conversation rests."""
         turns = self._turns.get((tenant, conversation))
@@ -46,7 +49,7 @@ class Conversations:
         """
         turns = self._turns.setdefault((tenant, conversation), deque())
         if len(turns) > self._queue:
-            raise busy(conversation, len(turns))
+            raise no_room(conversation, len(turns))
         turn = Turn((tenant, conversation), agent, run)
         turns.append(turn)
         if len(turns) == 1:
@@ -93,6 +96,13 @@ class Conversations:
                 return
             await asyncio.sleep(LOOK_S)
 
+    async def take(self, turn: Turn, take_turn: Callable[[Room], Awaitable[bool]]) -> bool:
+        """Takes the turn among all servers; False, after a while: another one was quicker."""
+        if await take_turn(Room(turn.key[1], 0, ("running",))):
+            return True
+        await asyncio.sleep(LOOK_S)
+        return False
+
     def leave(self, turn: Turn) -> None:
         """Gives the place up, wherever in the queue it is; the next in line is let in."""
         turns = self._turns.get(turn.key)
@@ -103,16 +113,6 @@ class Conversations:
             del self._turns[turn.key]
         elif not turns[0].ready.done():
             turns[0].ready.set_result(None)
-
-
-def busy(conversation: str, runs: int) -> ConversationBusy:
-    """What to raise where so many runs of a conversation leave no room for another."""
-    return ConversationBusy(
-        f"{runs} runs are under way or waiting on conversation {conversation!r} already.",
-        remedy="Wait for one to finish, or raise server.conversation_queue.",
-        field="conversation_id",
-        value=conversation,
-    )
 
 
 async def past(store: TenantStore, conversation: str, but: str, *, summarised: bool) -> Past:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from msgspec.structs import replace
 
 from golive.core.clock import Clock
-from golive.core.errors import GoliveError, StoreUnavailable
+from golive.core.errors import ConversationBusy, GoliveError, StoreUnavailable
 from golive.core.events import Body, DecisionMade, DecisionRequested, Event, TextBlock, encode_body
 from golive.core.frames import Channel, Frame, text_frame
 from golive.core.tasks import Tasks
@@ -20,7 +20,8 @@ from golive.runtime.api import RunResult
 from golive.runtime.shown import decision_of, result_of, view_of
 from golive.runtime.state import RunState
 from golive.runtime.stream import FrameLog, frame_of
-from golive.store.ports import DecisionRow, Lease, LedgerEntry, OutboxMessage, Store
+from golive.store.ports import DecisionRow, Lease, LedgerEntry, OutboxMessage, RunView, Store
+from golive.store.room import Room
 
 BLOCK_SECONDS = 0.25
 BLOCK_CHARS = 1024
@@ -62,6 +63,10 @@ class RunJournal:
         see `Place`."""
         self.state = state
         self.log = log
+        self.room: Room | None = None
+        """What the run's acceptance depends on."""
+        self.in_line = False
+        """It waits for its turn: lists say so, also of one that has begun before."""
         self._store = store
         self._lease = lease
         self._clock = clock
@@ -205,7 +210,27 @@ class RunJournal:
         """
         async with self._lock:
             if self._failure is None and not self._view_due:
-                await self._store.append(self._lease, self._durable_seq, (), views=(view_of(self.state),))
+                await self._store.append(self._lease, self._durable_seq, (), views=(self._view(),))
+
+    async def take_turn(self, floor: Room) -> bool:
+        """Has the run's row say that it runs, unless there is no such room in its conversation; False then.
+
+        Raises:
+            StoreUnavailable, Fenced, Conflict: as `flush`.
+        """
+        row = replace(view_of(self.state), state="running")
+
+        async def take() -> None:
+            async with self._lock:
+                if self._failure is not None:
+                    raise self._failure
+                await self._store.append(self._lease, self._durable_seq, (), views=(row,), room=floor)
+
+        try:
+            await self._patiently(take)
+        except ConversationBusy:
+            return False
+        return True
 
     async def flush_in_time(self) -> None:
         """Flushes once the store can be written again, however long that takes.
@@ -228,7 +253,7 @@ class RunJournal:
         decisions, self._decisions = self._decisions, []
         outbox, self._outbox = self._outbox, []
         frames, self._frames = self._frames, []
-        views = (view_of(self.state),) if self._view_due else ()
+        views = (self._view(),) if self._view_due else ()
         self._view_due = False
         pos, at_rest = self.state.pos, self.state.at_rest
         self._writing = bool(frames)
@@ -237,6 +262,7 @@ class RunJournal:
             await self._store.append(
                 self._lease, events[0].seq - 1, events,
                 ledger=ledger, outbox=outbox, views=views, decisions=decisions, at_rest=at_rest,
+                room=None if self.accepted else self.room,
             )  # fmt: skip
         except StoreUnavailable:
             # Nothing was written: what was noted stays noted, and a later flush may still succeed.
@@ -259,6 +285,10 @@ class RunJournal:
                 self.log.publish(self._frames.pop(0))
             self.log.durable(pos)
         self._observer(self.state, bodies)
+
+    def _view(self) -> RunView:
+        view = view_of(self.state)
+        return replace(view, state="queued") if self.in_line and view.state == "running" else view
 
     def _flush_soon(self) -> None:
         self._timer = None

@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from golive.core.events import DecisionKind, Event, Outcome, State
+from golive.store.room import Room
 
 
 class Lease(Struct, frozen=True):
@@ -296,6 +297,7 @@ class Store(Protocol):
         views: Sequence[RunView] = (),
         decisions: Sequence[DecisionRow] = (),
         at_rest: bool = False,
+        room: Room | None = None,
     ) -> None:
         """Adds events and all that follows from them, in one transaction, durable on return.
 
@@ -303,8 +305,10 @@ class Store(Protocol):
             lease: epoch 1 together with `expect_seq` 0 creates the run.
             expect_seq: the run's last seq as the caller knows it; `events[0].seq` is one more.
             at_rest: nobody needs to carry the run on: it has finished, or waits for a decision.
+            room: nothing is written unless the run's conversation has it.
 
         Raises:
+            ConversationBusy: there is no `room`. Nothing was written.
             Fenced: a later epoch holds the run. Nothing was written.
             Conflict: the run stands at another seq. Nothing was written.
             StoreUnavailable: the disk is full, read-only or gone. Nothing was written.
@@ -327,10 +331,8 @@ class Store(Protocol):
         ...
 
     async def end_others(self, holder: str, replica: str = "") -> None:
-        """As `leave` for all holders but this: for a server that knows itself to be the only one.
-
-        With `replica` only for those whose id begins with it and a slash: earlier processes of the same replica.
-        """
+        """As `leave` for all holders but this: for a server that knows itself to be the only one; or, with `replica`,
+        only for those whose id begins with it and a slash: earlier processes of that replica."""
         ...
 
     async def claim(self, holder: str, versions: Sequence[str], limit: int, patience_s: float) -> list[Lease]:

@@ -1,17 +1,19 @@
 """A few connections of one role, for everything that does not go through the flusher.
 
 Owns their number, their turn and what happens when one breaks. Each statement is a transaction of its own, and so no
-server that is stopped in the middle holds a lock.
+server that is stopped in the middle holds a lock; but for `locked`, whose lock is over with the connection.
 """
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from hashlib import blake2b
 from typing import Any
 
 from golive.core.chance import Chance
 from golive.core.clock import Clock
-from golive.core.errors import StoreError, StoreUnavailable
-from golive.store.postgres.connection import Address, Link, Lost, Role, closed, execute, failure
+from golive.core.errors import GoliveError, StoreError, StoreUnavailable
+from golive.store.postgres.connection import Address, Connection, Link, Lost, Role, closed, execute, failure
 from golive.store.postgres.group import is_unstorable, unstorable
 
 MOST_WAITING = 4_096
@@ -77,6 +79,65 @@ class Pool:
             raise (unstorable(error) if is_unstorable(error) else failure(error, self._address)) from error
         finally:
             self._free.append(link)
+
+    @asynccontextmanager
+    async def locked(self, name: str) -> AsyncIterator[Connection]:
+        """A connection in a transaction that holds the lock of that name, among all servers, until the block is left.
+
+        A server that hangs in it loses the lock with the connection, which the database ends then.
+
+        Raises:
+            StoreUnavailable: the database cannot be asked, or another server holds the lock for long.
+        """
+        if self._waiting >= MOST_WAITING:
+            raise self._too_many()
+        self._waiting += 1
+        try:
+            async with self._turn:
+                if self._closed:
+                    raise closed(self._address)
+                link = self._free.pop()
+                try:
+                    async with self._transaction(link, name) as connection:
+                        yield connection
+                finally:
+                    self._free.append(link)
+        finally:
+            self._waiting -= 1
+
+    @asynccontextmanager
+    async def _transaction(self, link: Link, name: str) -> AsyncIterator[Connection]:
+        number = int.from_bytes(blake2b(name.encode(errors="replace"), digest_size=8).digest(), signed=True)
+        try:
+            connection = await self._begin(link)
+            await execute(connection, "SELECT pg_advisory_xact_lock($1)", number)
+        except Exception as error:
+            link.drop()
+            raise failure(error, self._address) from error
+        ended = False
+        try:
+            yield connection
+            ended = True
+        except GoliveError:
+            ended = True
+            raise
+        finally:
+            try:
+                if ended:
+                    await execute(connection, "COMMIT")
+                else:
+                    link.drop()
+            except Exception:
+                link.drop()  # and with it the lock is gone
+
+    async def _begin(self, link: Link) -> Connection:
+        connection = await link.open(self._patience_s)
+        try:
+            await execute(connection, "BEGIN")
+        except Lost:  # it broke while it was not used
+            connection = await link.open(self._patience_s)
+            await execute(connection, "BEGIN")
+        return connection
 
     def _too_many(self) -> StoreUnavailable:
         cause = f"{MOST_WAITING} statements wait already"

@@ -12,20 +12,33 @@ from golive.core.clock import Clock
 from golive.core.deadline import Deadline
 from golive.core.errors import DeadlineExceeded, StoreUnavailable
 from golive.core.events import Event
-from golive.store.ports import DecisionRow, Delivery, KeyRow, Lease, LedgerEntry, OutboxMessage, RunView, Store
+from golive.store.ports import (
+    DecisionRow,
+    Delivery,
+    KeyRow,
+    Lease,
+    LedgerEntry,
+    OutboxMessage,
+    RunView,
+    Store,
+)
 from golive.store.postgres import work
-from golive.store.postgres.connection import STATEMENT_S, Address, Link
+from golive.store.postgres.connection import STATEMENT_S, Address, Link, execute, failure
 from golive.store.postgres.flusher import Flusher
 from golive.store.postgres.group import Append, Call
 from golive.store.postgres.pool import Pool
 from golive.store.postgres.schema import prepare
 from golive.store.postgres.tenant import PostgresTenant
 from golive.store.postgres.waiting import Waiting
+from golive.store.room import LOOKED_AT, Room, no_room
 
 READERS = 4
 """Connections for what tenants read."""
 SERVERS = 2
-"""Connections for what works for all tenants. With flusher and listener a server has eight at most."""
+"""Connections for what works for all tenants."""
+TURNS = 2
+"""Connections that hold a conversation's lock while a turn in it is taken. With flusher and listener a server has ten
+at most."""
 
 PING_S = 1.5
 """How long `ping` waits: whoever asks for health is not kept waiting as long as a write may be."""
@@ -52,6 +65,7 @@ class PostgresStore(Store):
         self._flusher = Flusher(Link(address, "golive_writer", clock, chance), address)
         self._reader = Pool(address, "golive_reader", READERS, clock, chance)
         self._server = Pool(address, "golive_server", SERVERS, clock, chance)
+        self._turns = Pool(address, "golive_server", TURNS, clock, chance)
         self._waiting = Waiting(Link(address, "golive_reader", clock, chance), self._server)
         self._marks: dict[float, float] = {}  # of claims whose answer was lost, and when that was
 
@@ -96,18 +110,35 @@ class PostgresStore(Store):
         views: Sequence[RunView] = (),
         decisions: Sequence[DecisionRow] = (),
         at_rest: bool = False,
+        room: Room | None = None,
     ) -> None:
         """See `Store.append`. A caller that is cancelled meanwhile does not learn whether the append stands.
 
         Raises:
-            Fenced, Conflict, StoreUnavailable: nothing was written; but where the store is closed while the database is
-                gone, the field `in_doubt` says that nobody knows.
+            Fenced, Conflict, ConversationBusy, StoreUnavailable: nothing was written; but where the store is closed
+                while the database is gone, the field `in_doubt` says that nobody knows.
             StoreError: a value cannot be stored (too large a number, broken Unicode, NUL); nothing was written.
             ValueError: events or rows do not follow on each other or are not of the lease's run.
         """
         job = Append(lease, expect_seq, events, ledger, outbox, views, decisions, at_rest)
-        await self._flusher.write(job)
+        if room is None:
+            await self._flusher.write(job)
+        else:
+            await self._write_in_turn(job, room)
         self._waiting.tell(lease.tenant, lease.run, job.last_seq)
+
+    async def _write_in_turn(self, job: Append, room: Room) -> None:
+        """While nobody else writes to the conversation who asks for room in it."""
+        tenant, run = job.lease.tenant, job.lease.run
+        async with self._turns.locked(f"{tenant}/{room.conversation}") as connection:
+            asked = (tenant, room.conversation, run, list(room.states), room.most + LOOKED_AT)
+            try:
+                [[others]] = await execute(connection, work.OTHERS, *asked)
+            except Exception as error:
+                raise failure(error, self.address) from error
+            if others > room.most:
+                raise no_room(room.conversation, others)
+            await self._flusher.write(job)
 
     async def acquire(self, tenant: str, run: str, holder: str) -> Lease | None:
         """Takes the run over: the epoch goes up by one and every earlier lease is fenced. None: no such run."""
@@ -213,6 +244,7 @@ class PostgresStore(Store):
         await self._waiting.close()
         await self._reader.close()
         await self._server.close()
+        await self._turns.close()
 
     async def fetch(self, sql: str, *values: Any) -> list[Any]:
         """The rows of a statement under the role that works for all tenants: for maintenance and tests."""

@@ -99,6 +99,13 @@ WITH old AS MATERIALIZED (
 SELECT count(*) FROM old
 """
 
+OTHERS = """
+SELECT count(*) FROM (
+    SELECT state FROM runs WHERE tenant = $1 AND conversation = $2 AND run <> $3 ORDER BY run DESC LIMIT $5
+) AS newest WHERE state = ANY ($4::text[])
+"""
+"""How many other runs of a conversation are in these states."""
+
 SEQS = """
 SELECT v.place, leases.seq FROM unnest($1::text[], $2::text[], $3::bigint[]) AS v (tenant, run, place)
 CROSS JOIN LATERAL (SELECT seq FROM leases WHERE tenant = v.tenant AND run = v.run OFFSET 0) AS leases

@@ -13,12 +13,14 @@ from contextlib import suppress
 from itertools import groupby
 from typing import Any
 
+from msgspec import json
 from msgspec.structs import astuple, replace
 
-from golive.core.errors import Conflict, Fenced, GoliveError, StoreError
+from golive.core.errors import ConversationBusy, GoliveError, StoreError
 from golive.core.events import Event
 from golive.store.ports import DecisionRow, Lease, LedgerEntry, OutboxMessage, RunView
 from golive.store.reasons import why_not
+from golive.store.room import LOOKED_AT, Room, no_room
 from golive.store.sqlite.bulk import Bulk
 from golive.store.sqlite.connection import failure, unavailable
 
@@ -55,6 +57,13 @@ _ADVANCE = Bulk(
 )
 
 
+_OTHERS = """
+SELECT count(*) FROM (
+    SELECT state FROM runs WHERE tenant = ?1 AND conversation = ?2 AND run <> ?3 ORDER BY run DESC LIMIT ?5
+) WHERE state IN (SELECT value FROM json_each(?4))
+"""
+
+
 class Job:
     """Something to be written, and what came of it: `value`, or `error`."""
 
@@ -79,7 +88,19 @@ class Call(Job):
 class Append(Job):
     """An append, its rows laid end to end for `Bulk`."""
 
-    __slots__ = ("at_rest", "decisions", "events", "first", "last_seq", "lease", "ledger", "outbox", "seq", "views")
+    __slots__ = (
+        "at_rest",
+        "decisions",
+        "events",
+        "first",
+        "last_seq",
+        "lease",
+        "ledger",
+        "outbox",
+        "room",
+        "seq",
+        "views",
+    )
 
     def __init__(
         self,
@@ -92,6 +113,7 @@ class Append(Job):
         decisions: Sequence[DecisionRow] = (),
         at_rest: bool = False,
         now: float = 0.0,
+        room: Room | None = None,
     ) -> None:
         """`now`: by the store's clock; what is to happen later is counted from then."""
         super().__init__()
@@ -114,6 +136,7 @@ class Append(Job):
         self.views = _rows(lease, views) if views else ()
         self.decisions = _rows(lease, [_expiring(row, now) for row in decisions]) if decisions else ()
         self.at_rest = at_rest
+        self.room = room
 
     @property
     def creates(self) -> bool:
@@ -197,6 +220,8 @@ def _write_appends(connection: sqlite3.Connection, jobs: list[Append]) -> bool:
 
     Appends of one run follow each other: the run's lease row moves from the first one's seq to the last one's.
     """
+    if not _have_room(connection, jobs):
+        return False
     firsts: dict[tuple[str, str], Append] = {}
     last: dict[tuple[str, str], Append] = {}
     events: list[Any] = []
@@ -225,6 +250,20 @@ def _write_appends(connection: sqlite3.Connection, jobs: list[Append]) -> bool:
     return True
 
 
+def _have_room(connection: sqlite3.Connection, jobs: list[Append]) -> bool:
+    """Whether all have their room; two that need it in one conversation go one by one, and never together."""
+    asking = [(job, job.room) for job in jobs if job.room is not None]
+    places = {(job.lease.tenant, room.conversation) for job, room in asking}
+    return len(places) == len(asking) and all(_others(connection, job, room) <= room.most for job, room in asking)
+
+
+def _others(connection: sqlite3.Connection, job: Append, room: Room) -> int:
+    tenant, run = job.lease.tenant, job.lease.run
+    states = json.encode(room.states).decode()
+    row = connection.execute(_OTHERS, (tenant, room.conversation, run, states, room.most + LOOKED_AT)).fetchone()
+    return int(row[0])
+
+
 def _take_guards(
     connection: sqlite3.Connection, firsts: dict[tuple[str, str], Append], last: dict[tuple[str, str], Append]
 ) -> bool:
@@ -245,8 +284,10 @@ def _take_guards(
     return not advanced or _ADVANCE.execute(connection, advanced) == len(firsts) - creations
 
 
-def _why(connection: sqlite3.Connection, job: Append) -> Fenced | Conflict:
+def _why(connection: sqlite3.Connection, job: Append) -> StoreError | ConversationBusy:
     lease = job.lease
+    if job.room is not None and (others := _others(connection, job, job.room)) > job.room.most:
+        return no_room(job.room.conversation, others)
     row = connection.execute(
         "SELECT epoch, seq, holder FROM leases WHERE tenant = ? AND run = ?", (lease.tenant, lease.run)
     ).fetchone()

@@ -15,6 +15,7 @@ from golive.core.deadline import Deadline
 from golive.core.errors import DeadlineExceeded, StoreUnavailable
 from golive.core.events import Event
 from golive.store.ports import DecisionRow, Delivery, KeyRow, Lease, LedgerEntry, OutboxMessage, RunView, Store
+from golive.store.room import Room
 from golive.store.sqlite import work
 from golive.store.sqlite.connection import MEMORY, connect_writer, create_file, failure
 from golive.store.sqlite.group import Append, Call
@@ -108,16 +109,19 @@ class SqliteStore(Store):
         views: Sequence[RunView] = (),
         decisions: Sequence[DecisionRow] = (),
         at_rest: bool = False,
+        room: Room | None = None,
     ) -> None:
         """See `Store.append`. A caller that is cancelled meanwhile does not learn whether the append stands.
 
         Raises:
-            Fenced, Conflict, StoreUnavailable: nothing was written.
+            Fenced, Conflict, ConversationBusy, StoreUnavailable: nothing was written.
             StoreError: a value cannot be stored (too large a number, broken Unicode); nothing was written.
             ValueError: events or rows do not follow on each other or are not of the lease's run.
         """
         now = self._clock.now()
-        await self._writer.write(Append(lease, expect_seq, events, ledger, outbox, views, decisions, at_rest, now))
+        await self._writer.write(
+            Append(lease, expect_seq, events, ledger, outbox, views, decisions, at_rest, now, room)
+        )
         self._waiters.tell((lease.tenant, lease.run))
 
     async def acquire(self, tenant: str, run: str, holder: str) -> Lease | None:
