@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from golive.store.schema import VERSION
 from tests.e2e.cli_kit import Project, free_port, new_project, wait_until
 
 
@@ -174,8 +175,8 @@ def test_settings_of_a_server_elsewhere(project: Project, url: str, tmp_path: Pa
 def test_the_schema_is_brought_up_to_date(project: Project, url: str) -> None:
     """`store migrate` names the file; doing it again, also beside a server, changes nothing."""
     path = project.folder / ".golive/golive.db"
-    assert project.ok("store", "migrate") == f"{path}: the schema is up to date (6)\n"
-    assert project.ok("store", "migrate") == f"{path}: the schema is up to date (6)\n"
+    assert project.ok("store", "migrate") == f"{path}: the schema is up to date ({VERSION})\n"
+    assert project.ok("store", "migrate") == f"{path}: the schema is up to date ({VERSION})\n"
 
 
 # ---- sim ---------------------------------------------------------------------------------------------------------

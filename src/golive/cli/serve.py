@@ -37,13 +37,8 @@ def serve(
     """Serve in production: tools run in worker processes, SIGTERM drains, a second signal does not wait."""
     if until_stdin_closes:
         end_with_stdin()
-    environ = dict(os.environ)
-    if host is not None:
-        environ["GOLIVE_SERVER__HOST"] = host
-    if port is not None:
-        environ["GOLIVE_SERVER__PORT"] = str(port)
-    if store is not None:
-        environ["GOLIVE_STORE__URL"] = store
+    given = {"GOLIVE_SERVER__HOST": host, "GOLIVE_SERVER__PORT": port, "GOLIVE_STORE__URL": store}
+    environ = os.environ | {name: str(value) for name, value in given.items() if value is not None}
 
     from golive.app import Server
     from golive.config.load import load

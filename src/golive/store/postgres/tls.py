@@ -3,13 +3,14 @@
 The driver says it with errors of files and of the network. They are looked into after a failure only.
 """
 
-import os
 import ssl
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg
 from msgspec import Struct
+
+from golive.config import libpq
 
 _FILES = {
     "sslrootcert": "the PEM file with the certificate of the authority that signed the database's certificate",
@@ -56,8 +57,8 @@ def _given(settings: Mapping[str, str], name: str) -> tuple[str, str]:
     """The parameter's value, and where it stands: in the URL, else in the environment, as libpq reads it."""
     if name in settings:
         return settings[name], name
-    variable = f"PG{name.upper()}"
-    return os.environ.get(variable, ""), variable
+    variable, value = libpq.given(name)
+    return value, variable
 
 
 def _unreadable(settings: Mapping[str, str]) -> Fault | None:
