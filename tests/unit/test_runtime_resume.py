@@ -2,14 +2,15 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from golive.core.errors import InvalidRequest
 from golive.core.events import ModelFinished, RunStarted, ToolStarted
-from golive.core.frames import Cursor
+from golive.core.frames import Cursor, Frame
 from golive.models.call import CallContext, ModelRequest, TextDelta
-from golive.store.ports import RunFilter
+from golive.store.ports import Lease, RunFilter
 from golive.tools.toolset import EffectRules, ToolInvocation, ToolOutcome
 from tests.unit.resume_kit import PAY, begun, hangs, killed, taken_over
 from tests.unit.runtime_kit import ScriptedModel, Tools, World, answer, asks, drain, holding, shown
@@ -282,7 +283,7 @@ async def test_a_reader_who_is_ahead_of_the_journal_waits_for_it(tmp_path: Path)
     world = World(tmp_path, ScriptedModel([TextDelta("One two "), gate.wait, *answer("three.")]))
     run = await world.start(background=True)
     subscription = await world.runtime.subscribe("default", run)
-    seen = []
+    seen: list[Frame] = []
     while shown(seen) != "One two ":
         seen += await subscription.next(1.0) or []
     subscription.close()
@@ -298,6 +299,43 @@ async def test_a_reader_who_is_ahead_of_the_journal_waits_for_it(tmp_path: Path)
         "One two three.",
         [],
     )
+
+
+async def test_a_reader_ahead_of_the_journal_loses_only_what_was_lost(tmp_path: Path) -> None:
+    """The next server has the run already, and has written nothing yet: where the last one's words end is known."""
+    world = World(tmp_path, ScriptedModel([TextDelta("One "), TextDelta("two "), hangs()], answer("four.")))
+    run = await world.start(background=True)
+    subscription = await world.runtime.subscribe("default", run)
+    seen: list[Frame] = []
+    while shown(seen) != "One two ":
+        seen += await subscription.next(1.0) or []
+    subscription.close()
+    last = seen[-1]
+    await killed(world)
+    assert "text.block" not in await world.kinds(run), "four times a second"
+    gate, append = asyncio.Event(), world.store.append
+
+    async def held_back(lease: Lease, *args: Any, **rows: Any) -> None:
+        if lease.epoch == 2:
+            await gate.wait()
+        await append(lease, *args, **rows)
+
+    world.store.append = held_back  # type: ignore[method-assign]
+    other = world.another("other")
+    hold = holding(world, other, "other")
+    await hold.beat()
+    await hold.look()
+    assert other.open_runs() == 1
+    following = asyncio.ensure_future(drain(await other.subscribe("default", run, Cursor(last.epoch, last.pos))))
+    await asyncio.sleep(0.02)
+    gate.set()
+    async with asyncio.timeout(5):
+        rest = await following
+    resets = [bytes(frame.data) for frame in rest if frame.event == "text.reset"]
+    assert resets == [b'{"pos":%d}' % (last.pos - len("One two "))]
+    assert shown(rest) == "four."
+    assert "run.accepted" not in [frame.event for frame in rest], "it is not told again what it knows"
+    assert rest[-1].event == "run.finished"
 
 
 async def test_a_cancel_with_undo_is_left_to_who_can_undo(tmp_path: Path) -> None:

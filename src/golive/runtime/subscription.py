@@ -127,6 +127,9 @@ class Subscription:
         if replay.epoch > live.epoch:  # another server has gone on with the run
             live.close()
             self._live, self._replay = None, replay
+        elif live.epoch > self._cursor.epoch and self._ahead(replay):
+            # Who carries the run now has written nothing yet, and the one before writes no more: the rest was lost.
+            return self._told([_reset(live.epoch, replay.pos)])
         return self._told(self._missing(frames))
 
     # ---- out of the journal ------------------------------------------------------------------------------------------
@@ -176,7 +179,7 @@ class Subscription:
             frames and frames[-1].epoch > cursor.epoch
         ):
             first = frames[0].epoch if frames else 1  # not a place of this stream: begin again, and say so
-            return [Frame(first, 0, "", "status", RESET, Raw(b'{"pos":0}')), *frames_after(frames, Cursor())]
+            return [_reset(first, 0), *frames_after(frames, Cursor())]
         return list(frames_after(frames, cursor))
 
     def _told(self, frames: list[Frame]) -> list[Frame]:
@@ -184,3 +187,7 @@ class Subscription:
         if frames:
             self._cursor = Cursor(frames[-1].epoch, self._pos)
         return frames
+
+
+def _reset(epoch: int, pos: int) -> Frame:
+    return Frame(epoch, pos, "", "status", RESET, Raw(b'{"pos":%d}' % pos))
