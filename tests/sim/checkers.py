@@ -138,27 +138,36 @@ class Effects(Checker):
 
 
 class Undone(Checker):
-    """What was to be taken back is taken back, once, where a run says `cancelled`; and nothing else is."""
+    """What was to be taken back is taken back, once, where a run says `cancelled`, or named; and nothing else is."""
 
     name = "undone"
 
     def at_rest(self) -> None:
         taken = Counter(effect.key for effect in self.world.beyond.undone)
+        for key, times in taken.items():
+            if times > 1:
+                raise Violation(f"{key} was taken back {times} times")
         for run in self.runs():
             bodies = [decode_body(event) for event in self.events(run)]
             asked = any(isinstance(body, CancelRequested) and body.undo for body in bodies)
-            wanted = asked and isinstance(bodies[-1], RunFinished) and bodies[-1].outcome == "cancelled"
-            for body in bodies:
-                if isinstance(body, ToolFinished) and body.ok and not body.key.endswith("/undo"):
-                    times = taken.pop(f"{body.key}/undo", 0)
-                    if times > (1 if asked and RULES[body.name].undo else 0) or (wanted and self._due(body, times)):
-                        raise Violation(f"{run}: {body.name} under {body.key} was taken back {times} times")
+            end = bodies[-1] if isinstance(bodies[-1], RunFinished) and bodies[-1].outcome == "cancelled" else None
+            for effect in self.world.beyond.done:
+                if effect.run != run:
+                    continue
+                times = taken.pop(f"{effect.key}/undo", 0)
+                if times and not (asked and RULES[effect.tool].undo):
+                    raise Violation(f"{run}: {effect.tool} under {effect.key} was taken back, and nobody wanted that")
+                if asked and end is not None and not times and self._due(effect, end):
+                    raise Violation(f"{run}: {effect.tool} under {effect.key} stands, and the end does not name it")
         if taken:
-            raise Violation(f"taken back was what was never said to be done: {sorted(taken)}")
+            raise Violation(f"taken back was what was never done: {sorted(taken)}")
 
-    def _due(self, body: ToolFinished, times: int) -> bool:
-        """Whether it is missing. Whoever cancels where the run's version is gone can take nothing back."""
-        return RULES[body.name].undo and not times and all(one.kind != "deploy" for one in self.world.plan.faults)
+    def _due(self, effect: Effect, end: RunFinished) -> bool:
+        """Whether it should have been taken back. Whoever cancels where the run's version is gone can take nothing
+        back; and what came about by the death of a server only after the end nobody can know of."""
+        named = any(part.kind == "undo" and part.name == effect.tool for part in end.missing)
+        gone = any(one.kind == "deploy" for one in self.world.plan.faults)
+        return RULES[effect.tool].undo and not named and not gone
 
 
 class Schedules(Checker):

@@ -30,10 +30,12 @@ from tests.sim.processes import Process, WorldLoop
 
 CALL_S = 10.0
 """A tool's own time-out."""
+UNANSWERED = 0.1
+"""The share of undoings that are carried out and never answer, whatever the weather; of as many the worker crashes."""
 RULES = {
     "pay": EffectRules(idempotent=True, undo=True, timeout_s=CALL_S),
-    "mail": EffectRules(status=True, timeout_s=CALL_S),
-    "note": EffectRules(timeout_s=CALL_S),
+    "mail": EffectRules(status=True, undo=True, timeout_s=CALL_S),
+    "note": EffectRules(on_unknown="ask", timeout_s=CALL_S),
 }
 """One tool of each way in which an unknown outcome is resolved."""
 
@@ -95,9 +97,10 @@ class Outside:
             listener(effect)
 
     def take_back(self, effect: Effect) -> None:
-        """Undoes it, once under a key."""
-        if all(other.key != effect.key for other in self.undone):
-            self.undone.append(effect)
+        """Undoes it; what is idempotent is undone once under a key."""
+        if RULES[effect.tool].idempotent and any(other.key == effect.key for other in self.undone):
+            return
+        self.undone.append(effect)
 
 
 class WorldTools:
@@ -177,14 +180,20 @@ class WorldTools:
         self._loop.outside_later(self._way(), _tell, answer, found)
 
     async def undo(self, invocation: ToolInvocation, result: str, deadline: Deadline) -> ToolOutcome:
-        """As `pay` declares it."""
+        """As `pay` and `mail` declare it. It may be carried out and not answer, or take its worker along."""
         if not RULES[invocation.name].undo:
             return ToolOutcome(False, "There is no undo function.", ToolUnknown.code, begun=False)
+        if self._clock.monotonic() >= invocation.begin_by:
+            return ToolOutcome(False, "Not begun in time.", ToolNotBegun.code, begun=False)
+        drawn = self._chance.uniform(0.0, 1.0)
         answer: asyncio.Future[str] = self._loop.create_future()
+        self._beyond.note(self._process.name, f"takes {invocation.name} back under {invocation.key}")
 
         def act() -> None:
             self._beyond.take_back(self._effect(invocation, undo_key(invocation.key)))
-            self._loop.outside_later(self._way(), _tell, answer, '{"undone":true}')
+            if drawn >= UNANSWERED:
+                crashes = drawn < 2 * UNANSWERED
+                self._loop.outside_later(self._way(), _tell, answer, "" if crashes else '{"undone":true}')
 
         self._loop.outside_later(self._way(), act)
         return await self._answer(answer, deadline)

@@ -18,14 +18,16 @@ from golive.core.errors import ModelError
 from golive.core.events import RunFinished, TextReset
 from golive.core.frames import Frame
 from golive.models.transport_http import HttpTransport
-from golive.runtime.effects import Effects
+from golive.runtime.effects import NOT_KNOWN, Effects
 from golive.runtime.holding import Holding
+from golive.runtime.interrupt import Interruptible
 from golive.runtime.journal import RunJournal
 from golive.runtime.perform import Effect
 from golive.runtime.state import RunState
 from golive.runtime.step import Finish, after_error
 from golive.runtime.stream import LiveSubscription
 from golive.runtime.subscription import Subscription
+from golive.runtime.undoing import Undoing
 from golive.runtime.webhooks import Sender
 from golive.store.sqlite import group, work
 from golive.store.sqlite.store import SqliteStore
@@ -71,8 +73,26 @@ def _twice(begin: Any) -> Any:
     return begin_twice
 
 
-async def _again_whatever(self: Any, effect: Any) -> Any:
+async def _again_whatever(self: Any, effect: Any, repeats: int) -> Any:
     return await self._begin(effect)
+
+
+def _again_though_lost(outcome: Any) -> Any:
+    async def repeated(self: Any, started: Any, result: str, lost: bool, deadline: Any) -> Any:
+        found = await outcome(self, started, result, False, deadline)
+        return await outcome(self, started, result, False, deadline) if found.error_code == NOT_KNOWN else found
+
+    return repeated
+
+
+@contextmanager
+def _cut_off() -> Iterator[None]:
+    def impatient(self: Interruptible, reason: str, **_: Any) -> None:
+        interrupt(self, reason)
+
+    interrupt = Interruptible.interrupt
+    with patch.object(Interruptible, "interrupt", impatient), patch.object(Effects, "settle", _nothing_async):
+        yield
 
 
 async def _never_mind_the_choice(self: Any, effect: Any, made: Any) -> Any:
@@ -218,6 +238,9 @@ MUTANTS: tuple[Mutant, ...] = (
         "an effect of unknown outcome is begun again, whatever its tool declares", ("effects",),
         _wrapped(Effects, "_settled", lambda _: _again_whatever),
     ),
+    Mutant("an undo that may have been carried out is repeated", ("undone",),
+           _wrapped(Undoing, "_outcome", _again_though_lost)),
+    Mutant("a call under way is cut off by a cancel with undo, and not taken back", ("undone",), _cut_off),
     Mutant(
         "what a person decided about an effect is not looked at", ("effects",),
         _wrapped(Effects, "_decided", lambda _: _never_mind_the_choice),

@@ -150,7 +150,8 @@ _TOOLS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("note",), ("pay", "note")),
 )
 _MANNERS: tuple[Manner, ...] = (
-    "steady", "steady", "steady", "leaves", "leaves", "leaves", "stalls", "waits", "background", "cancels",
+    "steady", "steady", "steady", "leaves", "leaves", "leaves", "stalls", "waits", "background",
+    "cancels", "cancels", "cancels",
 )  # fmt: skip
 _FAULTS: tuple[FaultKind, ...] = (
     "kill", "kill", "kill", "freeze", "freeze", "partition", "late", "unheard", "twice", "deaf", "full", "clock",
@@ -174,7 +175,7 @@ def _case(number: int, chance: Chance, replicas: int) -> Case:
         leaves_at=round(chance.uniform(0.01, 3.0), 3),
         away_s=round(chance.uniform(0.05, 12.0), 3),
         on_disconnect="cancel" if chance.uniform(0, 1) < 0.2 else "continue",
-        undo=chance.uniform(0, 1) < 0.5,
+        undo=chance.uniform(0, 1) < 0.75,
     )
 
 
