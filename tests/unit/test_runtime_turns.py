@@ -1,14 +1,19 @@
 """Turns of one conversation that several servers carry."""
 
 import asyncio
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 from golive.core.errors import ConversationBusy
 from golive.core.messages import Message
 from golive.runtime.api import RunRequest
+from golive.runtime.folding import views
 from golive.store.ports import RunFilter
+from golive.store.upkeep.verify import verify
 from tests.unit.resume_kit import begun, hangs, killed
 from tests.unit.runtime_kit import PRINCIPAL, ScriptedModel, World, answer, holding
+from tests.unit.upkeep_kit import at, done, silent
 
 
 def asking(text: str, **fields: object) -> RunRequest:
@@ -89,3 +94,27 @@ async def test_of_two_servers_that_begin_a_turn_at_once_one_waits(tmp_path: Path
             assert (await server.wait("default", run)).text == "Said."
     assert most == 1
     assert [turn.content for turn in world.model.requests[-1].messages] == ["Be brief.", "Hi", "Said.", "Hi"]
+
+
+def marked(sql: str) -> Callable[[sqlite3.Connection], int]:
+    return lambda connection: connection.execute(sql).rowcount
+
+
+def test_a_store_whose_lists_say_who_has_the_turn_agrees(tmp_path: Path) -> None:
+    """One that has its turn has begun nothing yet; one that began before waits for it again."""
+
+    async def left() -> None:
+        world = World(tmp_path, ScriptedModel([hangs()]))
+        shared(world)
+        first = await begun(world, "model.started", conversation="c")
+        second = await world.runtime.start(asking("And?"))
+        await asyncio.sleep(0.02)
+        await killed(world)
+        for state, run in (("queued", first), ("running", second)):
+            mark = f"UPDATE runs SET state = '{state}' WHERE run = '{run}'"
+            await world.store.call(marked(mark))
+        await world.store.close()
+
+    asyncio.run(left())
+    verdict = done(lambda: verify(at(f"sqlite:///{tmp_path / 'test.db'}"), views, silent))
+    assert (verdict.discrepancies, verdict.runs) == ([], 2)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import Connection, func, select, text
 
 from golive.core.errors import GoliveError
@@ -15,7 +16,7 @@ from golive.store import schema
 from golive.store.migrations.tables import describe
 from golive.store.ports import RunView
 from golive.store.upkeep.copying import SNAPSHOT, Progress, need_there
-from golive.store.upkeep.database import Database
+from golive.store.upkeep.database import Database, nothing_yet
 
 Fold = Callable[[Sequence[Event]], Iterator[Callable[[], RunView]]]
 """Takes in a journal event by event; after each, what gives the run's view as of there."""
@@ -67,7 +68,9 @@ def verify(database: Database, fold: Fold, progress: Progress) -> Verdict:
     need_there(database)
     with database.connected(isolation=SNAPSHOT, writable=database.kind == "postgresql") as connection:
         database.begin(connection)
-        found = database.version(connection) or (0, 0)
+        found = database.version(connection)
+        if found is None:
+            raise nothing_yet(database.name, "verify")
         schema.check(database.name, *found)
         looking = _Looking(connection, describe(database.kind).tables, fold)
         told = list(looking.strays())
@@ -186,13 +189,14 @@ def check(run: _Run, fold: Fold) -> Iterator[Discrepancy]:
 def _folded(run: _Run, fold: Fold) -> tuple[RunView, str] | None:
     """The view that follows from the journal, and in what the row departs from it ("" if in nothing).
 
-    The row of an open run is as of some earlier event: not each append brings it.
+    The row of an open run is as of some earlier event: not each append brings it. In a conversation it says besides
+    whether the run has its turn (`running`) or waits for it (`queued`), which no event does.
     """
     view: Callable[[], RunView] | None = None
     found = False
     for view in fold(run.events):
         if run.view is not None and not found and not run.at_rest:
-            found = _differences(run.view, view()) == ""
+            found = _differences(run.view, _in_line(run.view, view())) == ""
     if view is None:
         return None
     last = view()
@@ -200,6 +204,11 @@ def _folded(run: _Run, fold: Fold) -> tuple[RunView, str] | None:
         late = last.state != "finished" and last.source == "relay"  # such a row comes once, at the run's end
         return last, "" if late else "The run has no row in the list of runs."
     return last, "" if found else _differences(run.view, last)
+
+
+def _in_line(row: RunView, view: RunView) -> RunView:
+    turns = ("queued", "running")
+    return replace(view, state=row.state) if row.conversation and {row.state, view.state} <= set(turns) else view
 
 
 def _differences(row: RunView, view: RunView) -> str:
