@@ -81,6 +81,23 @@ def test_a_backup_is_taken_beside_a_server_and_tried(project: Project, server: A
     assert project.golive("store", "verify", "--store", "sqlite:trial.db").code == 0
 
 
+def test_a_store_that_does_not_agree_is_neither_backed_up_nor_copied_in_silence(project: Project) -> None:
+    """The earlier backup stays, exit codes are 1, and who wants the present state all the same says so."""
+    project.ok("store", "backup", "nightly.db")
+    good = (project.folder / "nightly.db").read_bytes()
+    run = one(project, "DELETE FROM events WHERE seq = 3 RETURNING run")
+    done = project.golive("store", "backup", "nightly.db", "--replace")
+    assert (done.code, run in done.err, "Events are missing: 3." in done.err) == (1, True, True)
+    assert (project.folder / "nightly.db").read_bytes() == good
+    assert project.golive("store", "verify", "--store", "sqlite:nightly.db.refused").code == 1
+    done = project.golive("store", "copy", "--to", "sqlite:other.db")
+    assert (done.code, run in done.err, "in both something does not agree" in done.err) == (1, True, True)
+    assert project.golive("store", "verify", "--store", "sqlite:other.db").code == 1
+    project.ok("store", "backup", "nightly.db", "--replace", "--no-verify")
+    project.ok("store", "copy", "--to", "sqlite:third.db", "--no-verify")
+    assert project.golive("store", "verify", "--store", "sqlite:nightly.db").code == 1
+
+
 def test_what_needs_servers_to_be_gone_says_so(project: Project, server: Any) -> None:
     """Restore and copy name the process; nothing is changed."""
     project.ok("store", "backup", "b.db")

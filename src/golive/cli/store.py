@@ -25,6 +25,9 @@ app = typer.Typer(no_args_is_help=True, help="Verify, back up, restore, copy, mi
 StoreOption = Annotated[
     str | None, typer.Option("--store", help="sqlite:PATH or postgresql://…", show_default="store.url")
 ]
+VerifyOption = Annotated[
+    bool, typer.Option("--verify/--no-verify", help="Verify what was written; it reads all of it once more.")
+]
 T = TypeVar("T")
 _DISCREPANCIES = 1
 
@@ -90,20 +93,34 @@ def copy(
     to: Annotated[str, typer.Option(help="An empty database: sqlite:PATH or postgresql://…")],
     config: ConfigOption = None,
     store: StoreOption = None,
+    check: VerifyOption = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Copy the whole store into another database, such as from SQLite to PostgreSQL. No server may run."""
+    """Copy the whole store into another database, such as from SQLite to PostgreSQL. No server may run.
+
+    Exits with 1 where the store does not agree (golive store verify); the copy stands, and is as the store is.
+    """
+    from golive.runtime.folding import views
+    from golive.store.upkeep.backup import summed_up
     from golive.store.upkeep.copying import copy
     from golive.store.upkeep.database import Database
+    from golive.store.upkeep.verify import verify
 
     source, target = _database(config, store), Database.of(to, Path.cwd())
     with _progress(as_json) as progress:
         sums = _carried_out(lambda: copy(source, target, progress), source, target)
+        found = _carried_out(lambda: verify(target, views, progress), target).discrepancies if check else []
     if as_json:
-        json_text({"from": source.name, "to": target.name, "tables": sums})
+        json_text({"from": source.name, "to": target.name, "tables": sums, "discrepancies": found})
+    else:
+        for table in sums:
+            typer.echo(f"{table.table}\t{table.rows}\t{table.sum}")
+    if found:
+        note(f"{target.name} holds all that {source.name} does, and in both something does not agree:")
+        note(f"{summed_up(found)} `golive store verify` tells all.")
+        raise typer.Exit(_DISCREPANCIES)
+    if as_json:
         return
-    for table in sums:
-        typer.echo(f"{table.table}\t{table.rows}\t{table.sum}")
     note(f"{target.name} holds all that {source.name} does. Set store.url, and do not start the old one again.")
 
 
@@ -113,14 +130,21 @@ def backup(
     replace: Annotated[bool, typer.Option("--replace", help="Replace the file, if there is one.")] = False,
     config: ConfigOption = None,
     store: StoreOption = None,
+    check: VerifyOption = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the store's present state to a file, while servers run. The pepper is not in it."""
+    """Write the store's present state to a file, while servers run. The pepper is not in it.
+
+    Exits with 1 where that does not agree (golive store verify); an earlier FILE stays then.
+    """
+    from golive.runtime.folding import views
     from golive.store.upkeep.backup import backup
 
     source = _database(config, store)
     with _progress(as_json) as progress:
-        made = _carried_out(lambda: backup(source, file, progress, replace=replace), source)
+        made = _carried_out(
+            lambda: backup(source, file, progress, replace=replace, fold=views if check else None), source
+        )
     if as_json:
         json_text(made)
         return

@@ -6,16 +6,19 @@ on the disk and checked.
 
 import os
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
 import msgspec
 
 from golive.core.errors import SchemaMismatch, StoreError, StoreUnavailable
+from golive.store import schema
 from golive.store.sqlite.connection import connect, create_file, failure
 from golive.store.sqlite.schema import version
 from golive.store.upkeep.copying import SNAPSHOT, Progress, make_empty, need_current, need_there, pour
-from golive.store.upkeep.database import Database
+from golive.store.upkeep.database import Database, of_a_command
+from golive.store.upkeep.verify import Discrepancy, Fold, verify
 
 _PAGES = 1_000
 """How many pages are copied between two words on how far it is."""
@@ -33,15 +36,19 @@ class Backup(msgspec.Struct, frozen=True):
     rows: dict[str, int]
 
 
-def backup(source: Database, path: Path, progress: Progress, *, replace: bool = False) -> Backup:
+def backup(
+    source: Database, path: Path, progress: Progress, *, replace: bool = False, fold: Fold | None = None
+) -> Backup:
     """Writes the store's present state to `path`, readable by its owner alone.
 
     Args:
         replace: also where there is a file already; it stays until the new one is whole.
+        fold: what journals mean, to verify what was written; None: it is not verified. One of an older schema never is.
 
     Raises:
         SchemaMismatch: there is no store, or another program's.
         StoreUnavailable: the store cannot be read, or the file not written; or there is one already.
+        StoreError: what was written does not agree. It is kept beside, as PATH.refused; an earlier file stays.
     """
     need_there(source)
     if path.exists() and not replace:
@@ -54,6 +61,8 @@ def backup(source: Database, path: Path, progress: Progress, *, replace: bool = 
         create_file(part.where)
         (_of_sqlite if source.kind == "sqlite" else _of_postgres)(source, part, progress)
         made = settle(part)
+        if fold is not None and made.schema == schema.VERSION:
+            _need_agreement(source, part, path, fold, progress)
         os.replace(part.where, path)
         _sync_folder(path)
     except OSError as error:
@@ -64,6 +73,28 @@ def backup(source: Database, path: Path, progress: Progress, *, replace: bool = 
     finally:
         part.discard()
     return msgspec.structs.replace(made, path=str(path))
+
+
+def _need_agreement(source: Database, part: Database, path: Path, fold: Fold, progress: Progress) -> None:
+    """Raises StoreError, and puts what was written beside, unless all in it agrees: so does, or not, the store."""
+    found = verify(part, fold, progress).discrepancies
+    if not found:
+        return
+    refused = f"{path}.refused"
+    os.replace(part.where, refused)
+    raise StoreError(
+        f"What {source.name} holds does not agree: {summed_up(found)}",
+        remedy=f"The backup was kept as {refused}, and {path} was left alone. `golive store verify` tells all; with "
+        "--no-verify the backup is written under its name all the same.",
+        path=refused, discrepancies=len(found),
+    )  # fmt: skip
+
+
+def summed_up(found: Sequence[Discrepancy]) -> str:
+    """The first of what does not agree, and how many more there are."""
+    first = found[0]
+    more = f" And {len(found) - 1} more." if len(found) > 1 else ""
+    return f"{first.tenant or '-'} {first.run or '-'}: {first.message}{more}"
 
 
 def settle(made: Database) -> Backup:
@@ -108,12 +139,28 @@ def inspected(path: str) -> Backup:
 
 
 def duplicate(path: str, into: str, progress: Progress) -> None:
-    """The state that a SQLite file has now, as another; both may be in use. All of that is replaced, or nothing."""
-    with closing(connect(path)) as source, closing(connect(into)) as target:
-        # Within a transaction the pages are those of one state; without one, every write would begin it again.
-        source.execute("BEGIN")
-        source.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        source.backup(target, pages=_PAGES, progress=lambda _, left, all_: progress("pages", all_ - left, all_))
+    """The state that a SQLite file has now, as another; both may be in use. All of that is replaced, or nothing.
+
+    Raises:
+        StoreError: one of the two could not be read or written; it is named.
+    """
+    at = path
+    try:
+        with closing(connect(path)) as source:
+            # Within a transaction the pages are those of one state; without one, every write would begin it again.
+            source.execute("BEGIN")
+            source.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            at = into
+            with closing(connect(into)) as target:
+                source.backup(target, pages=_PAGES, progress=lambda _, left, all_: progress("pages", all_ - left, all_))
+    except sqlite3.Error as error:
+        raise of_a_command(failure(error, path if _of_reading(error) else at)) from error
+
+
+def _of_reading(error: sqlite3.Error) -> bool:
+    """Whether copying pages failed at what is read: what is written is whole as far as it goes."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB} or code == sqlite3.SQLITE_IOERR_READ
 
 
 def _of_sqlite(source: Database, part: Database, progress: Progress) -> None:

@@ -35,6 +35,20 @@ async def work(doing: Callable[[], T]) -> T:
     return done
 
 
+def of_a_command(error: GoliveError) -> GoliveError:
+    """The error without what holds for servers alone: they write again by themselves, a command is given again."""
+    error.remedy = error.remedy.partition("; golive ")[0].rstrip(".") + "."
+    return error
+
+
+def nothing_yet(name: str, doing: str) -> SchemaMismatch:
+    """The error for a database without any table; `doing`: what was to be done with them."""
+    return SchemaMismatch(
+        f"{name} is empty: there is no store in it yet.",
+        remedy=f"`golive serve` makes its tables; there is nothing to {doing}.", path=name,
+    )  # fmt: skip
+
+
 class Database:
     """Where a store is or is to be."""
 
@@ -93,9 +107,7 @@ class Database:
             found = self._failure(error)
             if found is None:
                 raise
-            # A server would write again by itself; a command has to be given again.
-            found.remedy = found.remedy.partition("; golive ")[0].rstrip(".") + "."
-            raise found from error
+            raise of_a_command(found) from error
         finally:
             engine.dispose()
 

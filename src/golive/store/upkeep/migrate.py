@@ -11,7 +11,7 @@ from golive.core.errors import InvalidRequest, SchemaMismatch, StoreUnavailable
 from golive.store import schema
 from golive.store.migrations import steps
 from golive.store.migrations.steps import Step
-from golive.store.upkeep.database import Database
+from golive.store.upkeep.database import Database, nothing_yet
 
 _LOCK = 0x676F6C697665  # "golive": whoever changes a schema holds it
 _WAIT = "SET LOCAL lock_timeout = '10s'"
@@ -84,10 +84,7 @@ def _lock(database: Database, connection: Connection) -> None:
 def _plan(database: Database, connection: Connection, to: int | None) -> Plan:
     found = database.version(connection)
     if found is None:
-        raise SchemaMismatch(
-            f"{database.name} is empty.", remedy="`golive serve` makes its tables; there is nothing to migrate.",
-            path=database.name,
-        )  # fmt: skip
+        raise nothing_yet(database.name, "migrate")
     now, newest, first = found[0], steps.newest(), steps.FIRST[database.kind]
     if now > newest:
         raise schema.mismatch(database.name, now, newest, "Use the golive that wrote it, or a newer one.")

@@ -15,7 +15,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, text
 
 from golive.core.clock import Clock
-from golive.core.errors import SchemaMismatch, StoreUnavailable
+from golive.core.errors import SchemaMismatch, StoreError, StoreUnavailable
 from golive.store import schema
 from golive.store.sqlite.connection import connect, connect_writer, create_file, failure
 from golive.store.sqlite.exclusive import ServerLock
@@ -67,8 +67,9 @@ def restore(path: Path, target: Database, clock: Clock, progress: Progress, *, f
         before = _before(target, connection, force)
         with tempfile.TemporaryDirectory(prefix="golive-restore-", dir=_beside(target)) as folder:
             ready = Database("sqlite", str(Path(folder) / "ready.db"))
-            _duplicate(str(path), ready.where, progress)
-            open_runs, generation = _prepare(ready, backup, before, clock.now())
+            with _told_of(target, ready):
+                _duplicate(str(path), ready.where, progress)
+                open_runs, generation = _prepare(ready, backup, before, clock.now())
             if connection is None:
                 _replace_file(ready, target, progress)
             else:
@@ -77,6 +78,11 @@ def restore(path: Path, target: Database, clock: Clock, progress: Progress, *, f
 
 
 def _examined(path: Path) -> Backup:
+    if path.is_dir():
+        raise SchemaMismatch(
+            f"{path} is a directory, and no backup.", remedy="Give a file that `golive store backup` wrote.",
+            path=str(path),
+        )  # fmt: skip
     if not path.is_file():
         raise SchemaMismatch(
             f"There is no backup {path}.", remedy="Give a file that `golive store backup` wrote.", path=str(path)
@@ -90,7 +96,11 @@ def _examined(path: Path) -> Backup:
                 remedy="Give a file that `golive store backup` wrote.",
                 path=str(path),
             ) from error
-        raise failure(error, str(path)) from error
+        raise _damaged(str(path), failure(error, str(path))) from error
+    except SchemaMismatch:
+        raise
+    except StoreError as error:
+        raise _damaged(str(path), error) from error
     if backup.schema > schema.VERSION:
         remedy = "Restore it with the golive that wrote it, or a newer one."
         raise schema.mismatch(str(path), backup.schema, schema.VERSION, remedy)
@@ -155,6 +165,16 @@ def _looked(target: Database, connection: Connection, force: bool) -> _Before:
     return _Before(int(row[0]), int(row[1]), runs, place=place)
 
 
+def _damaged(path: str, error: StoreError) -> StoreError:
+    """The error for a backup that cannot be read to its end; as it is where the file is whole, and locked or so."""
+    if isinstance(error, StoreUnavailable) and error.fields.get("sqlite_code") not in _DAMAGED:
+        return error
+    return StoreError(
+        f"The backup {path} is damaged: {error.fields.get('cause', error.message)}.",
+        remedy="The store was not touched. Restore an earlier backup.", path=path, cause="damaged",
+    )  # fmt: skip
+
+
 def _prepare(ready: Database, backup: Backup, before: _Before, now: float) -> tuple[int, int]:
     """Fences everybody; how many runs are to be carried on, and the new generation."""
     generation = max(backup.generation, before.generation) + 1
@@ -183,8 +203,21 @@ def _duplicate(path: str, into: str, progress: Progress) -> None:
     create_file(into)
     try:
         duplicate(path, into, progress)
-    except sqlite3.Error as error:
-        raise failure(error, path) from error
+    except StoreError as error:
+        raise (_damaged(path, error) if error.fields.get("path") == path else error) from error
+
+
+@contextmanager
+def _told_of(target: Database, ready: Database) -> Iterator[None]:
+    """What fails beside a SQLite target is told of the target: its disk is meant, and what was beside it is gone."""
+    try:
+        yield
+    except StoreUnavailable as error:
+        if target.kind != "sqlite" or error.fields.get("path") != ready.where:
+            raise
+        fields = {**error.fields, "path": target.name}
+        message = error.message.replace(ready.where, target.name)
+        raise StoreUnavailable(message, remedy=error.remedy, **fields) from error
 
 
 def _replace_file(ready: Database, target: Database, progress: Progress) -> None:
