@@ -211,7 +211,11 @@ def fork(
     key: KeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Begin a new run in the background that knows what this one knew before a step; no tool is called again."""
+    """Begin a new run in the background that knows what this one knew before a step.
+
+    What tools did before that step is not done again; from that step on they are called again, under new keys. Of calls
+    that were taken back since, the new run is told so.
+    """
     _told(_posted(run, "fork", {"step": step}, config, url, key), as_json)
 
 

@@ -154,8 +154,9 @@ class SteeringFaces:
                 "POST", "/v1/runs/{run}/fork", "runs.create", self.fork, "Fork a run at a step", kind="run", tag="Runs",
                 params=(run,), body=ForkBody, answers=(made,),
                 description=(
-                    "A new run in the background that knows what this one knew before that step; what its tools did is "
-                    "not done again."
+                    "A new run in the background that knows what this one knew before that step. What tools did before "
+                    "is not done again; from that step on they are called again, under new keys. Of calls that were "
+                    "taken back since the new run is told so."
                 ),
             ),
             Route(

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from golive.memory.history import HISTORY_CHARS, HISTORY_RUNS, EarlierRun, Past
 from golive.runtime.ending import MAX_EVENTS
 from golive.runtime.state import RunState
+from golive.runtime.taken_back import as_it_stands
 from golive.store.ports import RunFilter, Store, TenantStore
 from golive.store.room import LOOKED_AT, Room, no_room
 
@@ -132,7 +133,7 @@ async def past(store: TenantStore, conversation: str, but: str, *, summarised: b
         if view.run == through:
             break
         state = RunState.of(await store.events(view.run, 0, MAX_EVENTS))
-        run = EarlierRun(view.run, tuple(state.transcript()))
+        run = EarlierRun(view.run, tuple(as_it_stands(state, state.transcript())))
         chars += run.chars
         if chars > HISTORY_CHARS:
             break

@@ -17,6 +17,7 @@ from golive.runtime.api import RunRequest, RunResult
 from golive.runtime.carrier import Carrier
 from golive.runtime.ending import MAX_EVENTS
 from golive.runtime.state import RunState
+from golive.runtime.taken_back import as_it_stands
 from golive.store.ports import DecisionRow, Lease, Store
 
 
@@ -148,11 +149,13 @@ class Steering:
     async def fork(self, tenant: str, run: str, step: int, request: RunRequest) -> str:
         """Begins a new run that knows what this one knew before its `step`-th turn. Returns its id.
 
-        Nothing that this run's tools did is done again: their results are in what the new run is told.
+        What this run's tools did before is not done again: their results are in what the new run is told, and which of
+        these calls were taken back since. From that turn on tools are called anew, under the new run's keys.
 
         Raises:
             NotFound: the tenant has no such run.
             InvalidRequest: it has no such step.
+            Conflict: what its tools did is just being taken back.
         """
         accepted = await self._begun_as(tenant, run)
         messages = before_step(await self._store.tenant(tenant).events(run, 0, MAX_EVENTS), step)
@@ -180,19 +183,26 @@ def no_run(run: str) -> GoliveError:
 
 
 def before_step(events: Iterable[Event], step: int) -> list[Message]:
-    """The messages that a run's `step`-th turn was asked with, its own input first.
+    """The messages that a run's `step`-th turn was asked with, its own input first; and which calls no longer stand.
 
     Raises:
         InvalidRequest: it has no such turn.
+        Conflict: what its tools did is just being taken back.
     """
     state: RunState | None = None
+    messages: list[Message] | None = None
     for event in events:
         body = decode_body(event)
         if state is None:
             state = RunState(event.tenant, event.run, event.version)
         if isinstance(body, StepStarted) and body.step == step:
-            return list(state.messages)
+            messages = list(state.messages)
         state.apply(event.seq, event.epoch, event.at, body)
+    if state is not None and messages is not None:
+        if state.cancel is not None and state.cancel.undo and state.finished is None:
+            said = f"Run {state.run} is just being cancelled, and what its tools did taken back."
+            raise Conflict(said, remedy="Fork it once it has ended.", run=state.run, state=state.stands)
+        return as_it_stands(state, messages)
     last = state.steps if state is not None else 0
     raise InvalidRequest(
         f"the run has no step {step}.", remedy=f"Its steps are 1 to {last}." if last else "It has none yet.",
