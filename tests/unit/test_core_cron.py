@@ -74,11 +74,22 @@ def test_the_last_time_within_a_repeated_hour() -> None:
     ("fields", "zone", "error", "words"),
     [
         ("0 7 * *", "UTC", BadCron, "it has 4 fields and not 5"),
-        ("@daily", "UTC", BadCron, "it has 1 field and not 5"),
+        (
+            "@reboot",
+            "UTC",
+            BadCron,
+            "@reboot is none of @yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly",
+        ),
         ("0 0 7 * * *", "UTC", BadCron, "it has 6 fields"),
-        ("61 7 * * *", "UTC", BadCron, "bad minute"),
-        ("0 7 * * XYZ", "UTC", BadCron, "bad day-of-week"),
-        ("0 0 31 2 *", "UTC", BadCron, "bad day-of-month"),
+        ("61 7 * * *", "UTC", BadCron, "^the minute 61 is not from 0 to 59$"),
+        ("0 5,25,26 * * *", "UTC", BadCron, "^the hour 25 is not from 0 to 23$"),
+        ("0 7 0-3 * *", "UTC", BadCron, "^the day of the month 0-3 is not from 1 to 31, L or LW$"),
+        ("0 7 * 13 *", "UTC", BadCron, "^the month 13 is not from 1 to 12 or JAN to DEC$"),
+        ("0 7 * * XYZ", "UTC", BadCron, "^the day of the week XYZ is not from 0 to 7 or SUN to SAT$"),
+        ("*/0 7 * * *", "UTC", BadCron, r"^the minute \*/0 has a step that is no number from 1 on$"),
+        ("0 7 * * FRI-MON", "UTC", BadCron, "^the day of the week FRI-MON ends before it begins$"),
+        ("0 0 31 2 *", "UTC", BadCron, "^it never comes: none of its months has such a day$"),
+        ("0 0 31 4,6,9 *", "UTC", BadCron, "^it never comes: none of its months has such a day$"),
         ("0 7 * * *", "Europe/Berlyn", BadTimezone, "Europe/Berlyn"),
         ("0 7 * * *", "/etc/passwd", BadTimezone, "/etc/passwd"),
     ],
@@ -87,3 +98,22 @@ def test_what_is_no_time_is_refused(fields: str, zone: str, error: type[ValueErr
     """With the reason in words."""
     with pytest.raises(error, match=words):
         Cron(fields, zone)
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("@yearly", "0 0 1 1 *"),
+        ("@annually", "0 0 1 1 *"),
+        ("@monthly", "0 0 1 * *"),
+        ("@weekly", "0 0 * * 0"),
+        ("@daily", "0 0 * * *"),
+        ("@midnight", "0 0 * * *"),
+        ("@hourly", "0 * * * *"),
+        (" @Daily ", "0 0 * * *"),
+    ],
+)
+def test_the_names_of_cron_stand_for_fields(name: str, fields: str) -> None:
+    """In the schedule's own zone."""
+    since = "2026-10-24T12:30+00:00"
+    assert listed(name, "Europe/Berlin", since, 3) == listed(fields, "Europe/Berlin", since, 3)

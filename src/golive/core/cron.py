@@ -11,7 +11,19 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
 
-_FIELDS = 5
+_FIELDS = (
+    ("minute", "from 0 to 59"),
+    ("hour", "from 0 to 23"),
+    ("day of the month", "from 1 to 31, L or LW"),
+    ("month", "from 1 to 12 or JAN to DEC"),
+    ("day of the week", "from 0 to 7 or SUN to SAT"),
+)
+"""Each with what may stand in it."""
+NAMES = {
+    "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *", "@monthly": "0 0 1 * *", "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@hourly": "0 * * * *",
+}  # fmt: skip
+"""What may stand in the place of all fields, as in crontab(5); there is no `@reboot`, which is no time."""
 _LOOK_BACK_S = (3_600.0, 21_600.0, 172_800.0, 3_456_000.0, 34_560_000.0, 345_600_000.0)
 """How far `latest` looks back for the last time there was, step by step: an hour … eleven years."""
 
@@ -37,13 +49,16 @@ class Cron:
             self._zone: tzinfo = UTC if timezone == "UTC" else ZoneInfo(timezone)  # the one that needs no database
         except (OSError, ValueError, LookupError):  # unknown, a folder, an absolute path, an empty text
             raise BadTimezone(timezone) from None
-        self._fields = fields
-        if (found := len(fields.split())) != _FIELDS:
-            raise BadCron(f"it has {found} field{'' if found == 1 else 's'} and not {_FIELDS}")
+        name = fields.strip().lower()
+        if name.startswith("@") and name not in NAMES:
+            raise BadCron(f"{name} is none of {', '.join(NAMES)}")
+        self._fields = NAMES.get(name, fields)
+        if (found := len(self._fields.split())) != len(_FIELDS):
+            raise BadCron(f"it has {found} field{'' if found == 1 else 's'} and not {len(_FIELDS)}")
         try:
             self.after(0.0)
-        except CronSimError as error:
-            raise BadCron(str(error)[:1].lower() + str(error)[1:]) from None
+        except CronSimError:
+            raise BadCron(_fault(self._fields)) from None
         except StopIteration:
             raise BadCron("no day of the calendar fits") from None
 
@@ -70,6 +85,35 @@ class Cron:
             found = moment.timestamp()
             if found > at:
                 yield found
+
+
+def _fault(fields: str) -> str:
+    """Why cronsim does not take them, in words; it names the field alone."""
+    for place, (text, (what, allowed)) in enumerate(zip(fields.upper().split(), _FIELDS, strict=True)):
+        for term in text.split(","):
+            if not _taken(place, term):
+                return f"the {what} {term} {_fault_of_term(place, term, allowed)}"
+    return "it never comes: none of its months has such a day"
+
+
+def _fault_of_term(place: int, term: str, allowed: str) -> str:
+    values, slash, step = term.partition("/")
+    if slash and not (step.isdecimal() and int(step)):
+        return "has a step that is no number from 1 on"
+    ends = values.split("-")
+    if len(ends) == 2 and all(_taken(place, end) for end in ends):
+        return "ends before it begins"
+    return f"is not {allowed}"
+
+
+def _taken(place: int, term: str) -> bool:
+    alone = ["*"] * len(_FIELDS)
+    alone[place] = term or "-"
+    try:
+        CronSim(" ".join(alone), datetime.fromtimestamp(0, UTC))
+    except CronSimError:
+        return False
+    return True
 
 
 @cache
