@@ -40,7 +40,8 @@ REFUSED = [
         NIGHTLY.replace("0 7 *", "0 25 *"),
         (
             '5: `schedules.nightly.cron` is the text "0 25 * * MON-FRI", which is no time that comes: the hour 25 is '
-            "not from 0 to 23. Write minute, hour, day of the month, month and day of the week, such as `0 7 * * MON-FRI`."
+            "not from 0 to 23. Write minute, hour, day of the month, month and day of the week, such as "
+            "`0 7 * * MON-FRI`."
         ),
     ),
     (
