@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from golive.core.errors import InvalidRequest
-from golive.core.events import ModelFinished, RunStarted, ToolStarted
+from golive.core.events import ModelFinished, RunAccepted, RunStarted, ToolStarted
 from golive.core.frames import Cursor, Frame
 from golive.models.call import CallContext, ModelRequest, TextDelta
+from golive.runtime.state import RunState
 from golive.store.ports import Lease, RunFilter
 from golive.tools.toolset import EffectRules, ToolInvocation, ToolOutcome
 from tests.unit.resume_kit import PAY, begun, hangs, killed, taken_over
@@ -116,6 +117,25 @@ async def test_a_restored_backup_asks_before_effects_go_on(tmp_path: Path) -> No
     assert (await other.wait("default", run)).outcome == "completed"
     started = [body for body in world.bodies if isinstance(body, RunStarted)]
     assert [body.generation for body in started] == [1, 2]
+
+
+@pytest.mark.parametrize("has_tools", [True, False])
+async def test_a_restored_run_may_have_called_tools_since(tmp_path: Path, *, has_tools: bool) -> None:
+    """The backup knows of no call, and the run may have made some after it; without tools it made none."""
+    tools = Tools(pay=_paid) if has_tools else Tools()
+    world = World(tmp_path, ScriptedModel([hangs()], answer("Hello.")), tools)
+    run = await begun(world, "step.started")
+    other = await taken_over(world, generation=2)
+    found = await other.wait("default", run)
+    assert [asked.about for asked in found.decisions] == (["restored"] if has_tools else [])
+    assert found.state == ("waiting" if has_tools else "finished")
+
+
+def test_an_accepted_run_knows_the_installation_it_was_accepted_in() -> None:
+    """So that one which was only queued when it was backed up is known to be from before."""
+    state = RunState("t", "run_1", "v")
+    state.apply(1, 1, 0.0, RunAccepted(agent="a", version_name="1", generation=3))
+    assert state.generation == 3
 
 
 async def test_a_restored_run_can_be_ended(tmp_path: Path) -> None:
@@ -387,3 +407,20 @@ async def test_where_nobody_can_undo_that_is_said(tmp_path: Path) -> None:
     async with asyncio.timeout(5):
         assert (await cancelling).outcome == "cancelled"
     assert (await world.kinds(run))[-3:] == ["alarm.raised", "model.failed", "run.finished"]
+
+
+async def test_a_server_that_ends_takes_nothing_over(tmp_path: Path) -> None:
+    """Neither does it ask for runs, nor begin one whose journal it was reading: whoever comes next goes on with it."""
+    world = World(tmp_path, ScriptedModel([hangs()], answer("Done.")))
+    run = await begun(world, "step.started")
+    ending = world.another("ending")
+    assert ending.room() > 0
+    await ending.drain(0.0)
+    assert ending.room() == 0
+    lease = await world.store.acquire("default", run, "ending")
+    assert lease is not None
+    await ending.steering.take_over(lease)
+    assert not ending.carries_run("default", run)
+    await world.store.leave("ending")
+    other = await taken_over(world)
+    assert (await other.wait("default", run)).text == "Done."

@@ -61,6 +61,7 @@ class RunAccepted(Body, frozen=True):
     """The run exists: from here on it is never lost.
 
     `source` is "agent" or, for a plain gateway call, "relay": such a call begins at once, so nothing says it apart.
+    `generation` is the installation's: a restored backup has a higher one.
     """
 
     kind = "run.accepted"
@@ -83,13 +84,11 @@ class RunAccepted(Body, frozen=True):
     retry_of: str = ""
     forked_from: str = ""
     """The run whose messages up to one of its steps this one begins with; `retry_of`: whose input it was given."""
+    generation: int = 1
 
 
 class RunStarted(Body, frozen=True):
-    """A holder began the work, or took it over; `waited_ms` since acceptance.
-
-    `generation` is the installation's: a restored backup has a higher one. `version_name`: where it became another.
-    """
+    """A holder began the work, or took it over; `waited_ms` since acceptance. `version_name`: where it is another."""
 
     kind = "run.started"
     holder: str

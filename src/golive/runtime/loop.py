@@ -115,7 +115,8 @@ class RunLoop:
         state, now = self._state, self._clock.now()
         if (call := state.attempt) is not None:
             self._journal.note(ModelFailed(call.step, call.attempt, call.target, "interrupted", CUT_OFF, priced=False))
-        if not (0 < state.generation < self._place.generation and state.effects) or "restored" in state.decided:
+        restored = state.generation < self._place.generation and (state.effects or self._agent.toolset.specs)
+        if not restored or "restored" in state.decided:
             return False
         if not state.undecided:
             self._journal.note(

@@ -17,7 +17,7 @@ def question(state: RunState) -> str:
     keyed = enumerate(state.pending, state.first_ordinal)
     ahead = [_named(call.name, f"{state.run}//{at}") for at, call in keyed if call.id not in known]
     parts = [
-        "A backup was restored. This run had already called tools, and may have gone further than the backup knows.",
+        "A backup was restored, and this run may have gone further than the backup knows.",
         _told("Done before the backup: ", done),
         _told("Begun, and the outcome is not in the backup: ", begun),
         _told("Asked for next, and perhaps done since: ", ahead),

@@ -105,7 +105,7 @@ class RunState:
         self.attempts = 0
         """Made in that turn so far."""
         self.generation = 0
-        """The installation's, when the run was last begun or taken over."""
+        """The installation's, when the run was accepted, or last begun or taken over."""
         self.idle_s = 0.0
         """How long nobody carried the run, or it waited for a person: that is not running time."""
         self.undecided: dict[str, DecisionRequested] = {}
@@ -198,7 +198,7 @@ class RunState:
 
     def _on_accepted(self, at: float, body: RunAccepted) -> None:
         self.accepted, self.created_at = body, at
-        self.version_name = body.version_name
+        self.version_name, self.generation = body.version_name, body.generation
         if body.source == "relay":
             self.started_at = at  # a relayed call waits for nothing
             self.steps = 1
