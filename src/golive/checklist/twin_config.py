@@ -51,6 +51,7 @@ def derived(config: GoliveConfig, base_url: str) -> dict[str, Any]:
     data["store"] = {"url": f"sqlite:{STORE_FILE}"}
     data["secrets"] = {"pepper": f"file:{PEPPER_FILE}"}
     data["agents"] = {"path": "agents"}
+    data["auth"]["oidc"] = {}  # no issuer outside is asked; drills bring their own
     data["webhooks"], data["schedules"] = {}, {}  # nobody outside is told of a drill, and nothing begins beside it
     first, *further = (f"env:{name}" for name in key_names(config))
     for name, provider in config.providers.items():

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from golive.config import environment, problems
 from golive.config.addresses import endpoint_addresses
 from golive.config.agents import LoadedAgent, folders, load_agent
+from golive.config.auth_faults import auth_faults
 from golive.config.contradictions import config_contradictions
 from golive.config.environment import Overrides
 from golive.config.explain import DEFAULT, Value, expand
@@ -150,6 +151,7 @@ def _read_config(file: Path, environ: Mapping[str, str]) -> tuple[Toml, Override
     if config is not None:
         found += config_contradictions(config, lambda path: _origin(path, toml, overrides))
         found += endpoint_addresses(config, lambda path: _origin(path, toml, overrides))
+        found += auth_faults(config, lambda path: _origin(path, toml, overrides))
     problems.raise_all(ConfigError, found)
     assert config is not None
     return toml, overrides, config

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from golive.config.auth import AuthConfig
 from golive.config.outward import ScheduleConfig, WebhookConfig
 from golive.config.section import (
     BASE_URL,
@@ -215,6 +216,7 @@ class GoliveConfig(Section):
     providers: dict[Name, ProviderConfig] = {}
     prices: dict[str, PriceConfig] = {}
     retry: RetryConfig = RetryConfig()
+    auth: AuthConfig = AuthConfig()
     breaker: BreakerConfig = BreakerConfig()
     capabilities: dict[str, CapabilityConfig] = {}
     cache: CacheConfig = CacheConfig()

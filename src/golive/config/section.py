@@ -11,6 +11,8 @@ BASE_URL = r"^https?://[^\s/@?#]+(/[^\s?#]*)?$"
 ADDRESS = r"^https?://[^\s/@?#]+(/[^\s?#]*)?(\?[^\s#]*)?$"
 STORE_URL = r"^(sqlite:[^\x00-\x1f\x7f]+|postgres(ql)?://[^\x00-\x20\x7f]+)$"
 VERSION = r"^[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}$"
+ISSUER = r"^https?://[^\s/@?#]+(?:/[^\s?#]*)?$"
+CLAIM = r"^[!-~]{1,200}$"
 FUNCTION = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
 
 PATTERN_WORDS = {
@@ -23,6 +25,8 @@ PATTERN_WORDS = {
     VERSION: "a version of letters, digits and `.+_-` (64 at most), such as `1.0.0` or `2026-11-21`",
     FUNCTION: "the name of a function in tools.py",
 }
+    ISSUER: "an address such as https://login.example.com/realms/acme, without user, password or query",
+    CLAIM: "the name of a claim, or a path such as `realm_access.roles`",
 """What each pattern asks for, in words, for messages about values that do not fit."""
 
 Name = Annotated[str, Field(pattern=NAME)]

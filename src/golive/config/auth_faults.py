@@ -1,0 +1,86 @@
+"""What [auth] says that cannot be meant, or that would let strangers in."""
+
+import ipaddress
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from golive.config.auth import OidcConfig
+from golive.config.contradictions import Origin, idle
+from golive.config.problems import Problem
+from golive.config.schema import GoliveConfig
+from golive.config.tree import KeyPath, dotted
+
+
+def auth_faults(config: GoliveConfig, origin_of: Origin) -> Iterator[Problem]:
+    """All of them."""
+    seen: dict[str, str] = {}
+    for name, oidc in config.auth.oidc.items():
+        path: KeyPath = ("auth", "oidc", name)
+        if oidc.issuer in seen:
+            yield idle(
+                (*path, "issuer"), oidc.issuer, origin_of,
+                f"which is that of [auth.oidc.{seen[oidc.issuer]}] too: a token could mean either.",
+                "Name an issuer once; `audience` takes several.",
+            )  # fmt: skip
+        seen.setdefault(oidc.issuer, name)
+        yield from _plain_http(path, oidc, origin_of)
+        yield from _tenants(path, oidc, origin_of)
+        yield from _roles(path, oidc, origin_of)
+
+
+def is_safe(url: str) -> bool:
+    """Whether nobody between here and the address can change what it answers: HTTPS, or this machine."""
+    parts = urlsplit(url)
+    if parts.scheme == "https":
+        return True
+    host = parts.hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _plain_http(path: KeyPath, oidc: OidcConfig, origin_of: Origin) -> Iterator[Problem]:
+    for key in ("issuer", "jwks_url"):
+        url = getattr(oidc, key)
+        if url is not None and not is_safe(url) and not oidc.insecure_http:
+            yield idle(
+                (*path, key), url, origin_of,
+                "which is plain HTTP on another machine: whoever stands in between could sign in as anybody.",
+                "Use https://; a test installation may set `insecure_http = true`.",
+            )  # fmt: skip
+
+
+def _tenants(path: KeyPath, oidc: OidcConfig, origin_of: Origin) -> Iterator[Problem]:
+    if oidc.tenant is not None and oidc.tenant_claim is not None:
+        yield idle(
+            (*path, "tenant"), oidc.tenant, origin_of, "but `tenant_claim` says that each token names its own.",
+            "Keep one of the two.",
+        )  # fmt: skip
+    if oidc.tenants and oidc.tenant_claim is None:
+        yield _nothing((*path, "tenants"), "but no claim is mapped without `tenant_claim`.", "Set that.", origin_of)
+
+
+def _roles(path: KeyPath, oidc: OidcConfig, origin_of: Origin) -> Iterator[Problem]:
+    if oidc.roles and oidc.roles_claim is None:
+        yield _nothing((*path, "roles"), "but no claim is mapped without `roles_claim`.", "Set that.", origin_of)
+    if not oidc.roles and oidc.roles_claim is not None:
+        yield _nothing(
+            (*path, "roles_claim"), "is set, but `roles` maps none of its values: it gives nobody a role.",
+            f'Write [{dotted((*path, "roles"))}] with lines such as `golive-users = "user"`.', origin_of,
+        )  # fmt: skip
+    if not oidc.roles and oidc.roles_claim is None and oidc.role is None:
+        yield _nothing(
+            (*path, "role"), "is not set, nor is `roles_claim`: no user of this issuer could do anything.",
+            'Map a claim (`roles_claim`, `roles`), or give all the same role: `role = "user"`.', origin_of,
+        )  # fmt: skip
+    if oidc.no_role == "refuse" and oidc.role is not None:
+        yield idle(
+            (*path, "no_role"), "refuse", origin_of, f"but every user has a role: `role` is {oidc.role}.",
+            "Remove one of the two.",
+        )  # fmt: skip
+
+
+def _nothing(path: KeyPath, why: str, remedy: str, origin_of: Origin) -> Problem:
+    key = dotted(path)
+    return Problem(key, "", origin_of(path), f"`{key}` {why}", remedy)
