@@ -8,9 +8,11 @@ import pytest
 
 from golive.core.clock import SystemClock
 from golive.core.errors import SchemaMismatch, StoreError, StoreUnavailable
+from golive.store.audit import AuditCheckpoint
 from golive.store.postgres import PostgresStore
 from golive.store.postgres.connection import Address, connect
 from tests.contract.store_kit import entry, events, key, lease, message, view
+from tests.contract.test_store_audit import entry as audited
 from tests.postgres_kit import Database, postgres_server
 
 
@@ -30,6 +32,9 @@ async def store(database: Database) -> AsyncIterator[PostgresStore]:
             of, 0, events(range(1, 3), of), ledger=[entry(of, 1, 7)], outbox=[message(of, "m1")], views=[view(of)]
         )
         await opened.tenant(tenant).put_key(key(tenant=tenant))
+        await opened.audit.append([audited(tenant=tenant)])
+        head = await opened.audit.tenant(tenant).head()
+        await opened.audit.put_checkpoint(AuditCheckpoint(tenant, 1, "checkpoint", head.hash, 7, "k", b""))
     yield opened
     await opened.close()
 
@@ -56,6 +61,27 @@ async def test_what_was_written_can_be_changed_or_removed_by_no_writer(
     assert len(await store.tenant("acme").events("run_1")) == 2
 
 
+@pytest.mark.parametrize("role", ["golive_writer", "golive_reader", "golive_server", None])
+async def test_the_audit_log_is_only_added_to_whoever_asks(store: PostgresStore, role: str | None) -> None:
+    """Not even the owner changes a row, or removes one that no mark covers."""
+    [head] = await store.audit.append([audited(), audited()])
+    connection = await connect(store.address, role)  # type: ignore[arg-type]
+    try:
+        for sql in (
+            "UPDATE audit SET actor = 'x'", "DELETE FROM audit", "UPDATE audit_heads SET seq = 1",
+            "DELETE FROM audit_heads",
+        ):  # fmt: skip
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(f"SELECT set_config('golive.tenant', 'acme', false); {sql}")
+        if role is not None:
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute("TRUNCATE audit")
+    finally:
+        await connection.close()
+    assert await store.audit.tenant("acme").head() == head
+    assert len(await store.audit.tenant("acme").rows()) == 3
+
+
 async def test_the_role_that_prunes_changes_no_event_and_no_ledger_entry(store: PostgresStore) -> None:
     """It may remove events of old runs; what was paid stays, whoever asks."""
     connection = await connect(store.address, "golive_server")
@@ -78,7 +104,7 @@ async def test_the_writer_cannot_read_what_was_said(store: PostgresStore) -> Non
         await connection.close()
 
 
-TENANTS = ("events", "ledger", "outbox", "runs", "leases", "keys")
+TENANTS = ("events", "ledger", "outbox", "runs", "leases", "keys", "audit", "audit_heads", "audit_checkpoints")
 
 
 @pytest.mark.parametrize("table", TENANTS)

@@ -13,6 +13,7 @@ from golive.core.clock import SystemClock
 from golive.core.errors import SchemaMismatch
 from golive.core.events import Event
 from golive.store import schema
+from golive.store.audit import AuditCheckpoint, AuditHead, AuditRow
 from golive.store.ports import (
     DecisionRow,
     Delivery,
@@ -56,6 +57,9 @@ def run(path: Path, sql: str) -> list[tuple[object, ...]]:
         ("runs", RunView),
         ("versions", VersionRow),
         ("keys", KeyRow),
+        ("audit", AuditRow),
+        ("audit_heads", AuditHead),
+        ("audit_checkpoints", AuditCheckpoint),
     ],
 )
 def test_tables_have_the_columns_of_their_structs(tmp_path: Path, table: str, struct: type[Struct]) -> None:
@@ -90,10 +94,13 @@ def test_rows_of_a_run_carry_tenant_first_then_version_epoch_and_branch(tmp_path
         "holders",
         "decisions",
         "schedules",
+        "audit",
+        "audit_heads",
+        "audit_checkpoints",
     }
     for table in tables - {"schema_version", "installation", "holders"}:
         assert columns(path, table)[0] == "tenant"
-        if table not in {"versions", "keys", "schedules"}:
+        if table not in {"versions", "keys", "schedules"} and not table.startswith("audit"):
             assert {"run", "branch", "version", "epoch"} <= set(columns(path, table))
 
 
@@ -123,7 +130,15 @@ def test_a_fresh_file_records_schema_and_installation(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("version", "oldest", "taken"),
-    [(6, 6, False), (7, 7, True), (7, 6, True), (8, 7, True), (8, 8, False), (10, 3, True), (10, 8, False)],
+    [
+        (schema.VERSION - 1, 6, False),
+        (schema.VERSION, schema.VERSION, True),
+        (schema.VERSION, 6, True),
+        (schema.VERSION + 1, schema.VERSION, True),
+        (schema.VERSION + 1, schema.VERSION + 1, False),
+        (schema.VERSION + 3, 3, True),
+        (schema.VERSION + 3, schema.VERSION + 1, False),
+    ],
 )
 def test_a_server_takes_its_schema_and_newer_ones_that_allow_it(
     tmp_path: Path, version: int, oldest: int, taken: bool

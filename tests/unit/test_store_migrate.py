@@ -117,7 +117,7 @@ def test_steps_from_the_first_schema_give_what_the_description_does(tmp_path: Pa
     assert shape(tmp_path / "golive.db") == fresh
 
 
-@pytest.mark.parametrize("old", [1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("old", [1, 2, 3, 4, 5, 6, 7])
 def test_every_schema_there_ever_was_keeps_its_data(tmp_path: Path, old: int) -> None:
     """Down to it and up again: journal, ledger, runs, versions and keys stand, and all agree."""
     place = filled(tmp_path / "golive.db", 3)
@@ -150,14 +150,37 @@ def test_the_index_of_finished_runs_comes_and_goes_with_its_step(place: str) -> 
     table = "sqlite_master WHERE name" if place.startswith("sqlite:") else "pg_indexes WHERE indexname"
     found = f"SELECT count(*) FROM {table} = 'runs_finished'"
     assert rows(place, found) == [(1,)]
+    migrated(place, 7)
     before = rows(place, "SELECT * FROM runs ORDER BY tenant, run")
-    assert [step.name for step in migrated(place, 6).steps] == ["finished"]
+    assert [step.name for step in migrated(place, 6).steps][-1] == "finished"
     assert (version(place), rows(place, found)) == (6, [(0,)])
     assert migrated(place, 7, dry=True).beside
     assert migrated(place, 7).now == 6
     assert rows(place, found) == [(1,)]
     assert rows(place, "SELECT * FROM runs ORDER BY tenant, run") == before
     assert steps.oldest_of(7) == 6
+
+
+def test_the_audit_log_comes_and_goes_with_its_step(place: str) -> None:
+    """0008, in both databases, beside servers of the schema before; going down takes it away with its guards."""
+    assert rows(place, "SELECT tenant, seq FROM audit ORDER BY 1, 2") == [
+        ("acme", 1), ("acme", 2), ("beta", 1), ("beta", 2),
+    ]  # fmt: skip
+    before = rows(place, "SELECT * FROM runs ORDER BY tenant, run")
+    down = migrated(place, 7)
+    assert down.steps[-1].loses == "the audit log"
+    with pytest.raises(Exception, match="audit"):
+        rows(place, "SELECT * FROM audit")
+    assert migrated(place, 8, dry=True).beside
+    migrated(place)
+    assert rows(place, "SELECT * FROM runs ORDER BY tenant, run") == before
+    rows(place, "INSERT INTO audit_heads (tenant, seq, hash) VALUES ('acme', 5, '')".replace("''", BLANK[place[:6]]))
+    with pytest.raises(Exception, match="only added to"):
+        rows(place, "UPDATE audit_heads SET seq = 4")
+    assert steps.oldest_of(8) == 6
+
+
+BLANK = {"sqlite": "x''", "postgr": "''::bytea"}
 
 
 def test_runs_from_before_are_marked_where_their_journal_tells_of_an_estimate(tmp_path: Path) -> None:

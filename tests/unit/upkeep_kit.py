@@ -24,6 +24,7 @@ from golive.core.events import (
 from golive.core.messages import Message, Usage
 from golive.runtime.shown import decision_of, view_of
 from golive.runtime.state import RunState
+from golive.store.audit import AuditCheckpoint, AuditEntry
 from golive.store.ports import KeyRow, Lease, LedgerEntry, OutboxMessage, ScheduleRow, Store, VersionRow
 from golive.store.sqlite import SqliteStore
 from golive.store.upkeep.database import Database, work
@@ -76,7 +77,21 @@ async def fill(store: Store, runs: int, state: str = "finished") -> None:
         await own.register_version(VersionRow(tenant, "support", "1.0.0", "digest", 1.5))
         await own.put_key(KeyRow(tenant, "key_1", "ci", "admin", b"\x00\xff" * 16, 7.25, "cli", expires_at=2e9))
         await own.put_schedule(ScheduleRow(tenant, "daily", "d", 99.5), None)
+    await record(store)
     await store.beat("srv_1", 0.0)
+
+
+async def record(store: Store) -> None:
+    """An audit log of two tenants, with a checkpoint."""
+    for tenant in ("acme", "beta"):
+        entry = AuditEntry(
+            tenant=tenant, at=1.5, actor="key:1", home=tenant, verb="keys.manage", kind="key", name="né \N{SNOWMAN}",
+            outcome="done", detail={"a": "b"},
+        )  # fmt: skip
+        [head] = await store.audit.append([entry, entry])
+        await store.audit.put_checkpoint(
+            AuditCheckpoint(tenant, head.seq, "checkpoint", head.hash, 7, "k", b"\x00\xff")
+        )
 
 
 async def add_run(store: Store, tenant: str, run: str, state: str) -> None:

@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from golive.core.events import DecisionKind, Event, Outcome, State
+from golive.store.audit import KeepsAudit
 from golive.store.room import Room
 
 
@@ -49,8 +50,7 @@ class DecisionRow(Struct, frozen=True, kw_only=True):
 
 
 class LedgerEntry(Struct, frozen=True, gc=False):
-    """One movement of money and tokens. `kind`: "settled", or "cached" where our own cache answered: nobody used the
-    tokens, and the amount is 0 (more kinds come with limits)."""
+    """One movement of money and tokens. `kind`: "settled", or "cached": our own cache answered, and the amount is 0."""
 
     tenant: str
     run: str
@@ -276,7 +276,7 @@ class TenantStore(Protocol):
         ...
 
 
-class Store(Protocol):
+class Store(KeepsAudit, Protocol):
     """A whole installation's memory."""
 
     shared: bool

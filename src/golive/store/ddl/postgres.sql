@@ -209,3 +209,42 @@ CREATE TABLE schedules (
     last_run TEXT COLLATE "C",
     PRIMARY KEY (tenant, name)
 );
+
+-- Who did what. Each row's hash is over the one before it and the row: none can be changed, removed or moved unseen. Rows
+-- are added and never changed; removed are only those up to a mark (`pruned`) in audit_checkpoints.
+CREATE TABLE audit (
+    tenant TEXT COLLATE "C" NOT NULL,
+    seq BIGINT NOT NULL,
+    at_us BIGINT NOT NULL,
+    actor TEXT COLLATE "C" NOT NULL,
+    home TEXT COLLATE "C" NOT NULL,
+    verb TEXT COLLATE "C" NOT NULL,
+    kind TEXT COLLATE "C" NOT NULL,
+    name TEXT COLLATE "C" NOT NULL,
+    outcome TEXT COLLATE "C" NOT NULL,
+    source TEXT COLLATE "C" NOT NULL,
+    route TEXT COLLATE "C" NOT NULL,
+    detail TEXT COLLATE "C" NOT NULL,
+    hash BYTEA NOT NULL,
+    PRIMARY KEY (tenant, seq)
+);
+
+-- Where each chain ends: whoever adds to it moves this row.
+CREATE TABLE audit_heads (
+    tenant TEXT COLLATE "C" NOT NULL,
+    seq BIGINT NOT NULL,
+    hash BYTEA NOT NULL,
+    PRIMARY KEY (tenant)
+);
+
+-- What the installation signed of the chains.
+CREATE TABLE audit_checkpoints (
+    tenant TEXT COLLATE "C" NOT NULL,
+    seq BIGINT NOT NULL,
+    kind TEXT COLLATE "C" NOT NULL,
+    hash BYTEA NOT NULL,
+    at_us BIGINT NOT NULL,
+    key_id TEXT COLLATE "C" NOT NULL,
+    signature BYTEA NOT NULL,
+    PRIMARY KEY (tenant, seq, kind)
+);

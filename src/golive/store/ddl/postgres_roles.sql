@@ -72,3 +72,55 @@ BEGIN
     END LOOP;
 END
 $$;
+
+CREATE OR REPLACE FUNCTION golive_audit_kept() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' AND TG_TABLE_NAME = 'audit_heads' THEN
+        IF NEW.tenant = OLD.tenant AND NEW.seq > OLD.seq THEN
+            RETURN NEW;
+        END IF;
+    ELSIF TG_OP = 'DELETE' AND TG_TABLE_NAME = 'audit' THEN
+        IF EXISTS (
+            SELECT FROM audit_checkpoints WHERE tenant = OLD.tenant AND kind = 'pruned' AND seq >= OLD.seq
+        ) THEN
+            RETURN OLD;
+        END IF;
+    ELSIF TG_OP = 'DELETE' AND TG_TABLE_NAME = 'audit_checkpoints' THEN
+        IF EXISTS (
+            SELECT FROM audit_checkpoints WHERE tenant = OLD.tenant AND kind = 'pruned'
+                AND (seq > OLD.seq OR (seq = OLD.seq AND OLD.kind <> 'pruned'))
+        ) THEN
+            RETURN OLD;
+        END IF;
+    END IF;
+    RAISE EXCEPTION 'the audit log is only added to' USING ERRCODE = 'insufficient_privilege';
+END
+$$;
+
+-- The audit log: rows are added and never changed, and go only up to a mark that says so. Not there below schema 8.
+DO $$
+DECLARE
+    guarded TEXT;
+BEGIN
+    IF to_regclass('audit') IS NULL THEN
+        RETURN;
+    END IF;
+    GRANT SELECT ON audit, audit_heads, audit_checkpoints TO golive_reader;
+    GRANT SELECT, INSERT, DELETE ON audit, audit_checkpoints TO golive_server;
+    GRANT SELECT, INSERT, UPDATE ON audit_heads TO golive_server;
+    FOREACH guarded IN ARRAY ARRAY['audit', 'audit_heads', 'audit_checkpoints'] LOOP
+        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', guarded);
+        EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', guarded);
+        EXECUTE format('DROP POLICY IF EXISTS reader ON %I', guarded);
+        EXECUTE format('DROP POLICY IF EXISTS server ON %I', guarded);
+        EXECUTE format(
+            'CREATE POLICY reader ON %I FOR SELECT TO golive_reader '
+            'USING (tenant = current_setting(''golive.tenant'', true))', guarded);
+        EXECUTE format('CREATE POLICY server ON %I TO golive_server USING (true) WITH CHECK (true)', guarded);
+        EXECUTE format('DROP TRIGGER IF EXISTS kept ON %I', guarded);
+        EXECUTE format(
+            'CREATE TRIGGER kept BEFORE UPDATE OR DELETE ON %I FOR EACH ROW EXECUTE FUNCTION golive_audit_kept()',
+            guarded);
+    END LOOP;
+END
+$$;

@@ -206,3 +206,63 @@ CREATE TABLE schedules (
     last_run TEXT,
     PRIMARY KEY (tenant, name)
 ) WITHOUT ROWID, STRICT;
+
+-- Who did what. Each row's hash is over the one before it and the row: none can be changed, removed or moved unseen. Rows
+-- are added and never changed; removed are only those up to a mark (`pruned`) in audit_checkpoints.
+CREATE TABLE audit (
+    tenant TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    at_us INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    home TEXT NOT NULL,
+    verb TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    source TEXT NOT NULL,
+    route TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    hash BLOB NOT NULL,
+    PRIMARY KEY (tenant, seq)
+) WITHOUT ROWID, STRICT;
+
+CREATE TRIGGER audit_stays BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is only added to'); END;
+
+CREATE TRIGGER audit_is_not_replaced BEFORE INSERT ON audit
+WHEN EXISTS (SELECT 1 FROM audit WHERE tenant = NEW.tenant AND seq = NEW.seq) BEGIN SELECT RAISE(ABORT, 'the audit log is only added to'); END;
+
+CREATE TRIGGER audit_goes_with_a_mark BEFORE DELETE ON audit WHEN NOT EXISTS (
+    SELECT 1 FROM audit_checkpoints WHERE tenant = OLD.tenant AND kind = 'pruned' AND seq >= OLD.seq
+) BEGIN SELECT RAISE(ABORT, 'the audit log is only added to'); END;
+
+-- Where each chain ends: whoever adds to it moves this row.
+CREATE TABLE audit_heads (
+    tenant TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    PRIMARY KEY (tenant)
+) WITHOUT ROWID, STRICT;
+
+CREATE TRIGGER audit_heads_rise BEFORE UPDATE ON audit_heads
+WHEN NEW.tenant <> OLD.tenant OR NEW.seq <= OLD.seq BEGIN SELECT RAISE(ABORT, 'the audit log is only added to'); END;
+
+CREATE TRIGGER audit_heads_stay BEFORE DELETE ON audit_heads BEGIN SELECT RAISE(ABORT, 'the audit log is only added to'); END;
+
+-- What the installation signed of the chains.
+CREATE TABLE audit_checkpoints (
+    tenant TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    hash BLOB NOT NULL,
+    at_us INTEGER NOT NULL,
+    key_id TEXT NOT NULL,
+    signature BLOB NOT NULL,
+    PRIMARY KEY (tenant, seq, kind)
+) WITHOUT ROWID, STRICT;
+
+CREATE TRIGGER audit_checkpoints_stay BEFORE UPDATE ON audit_checkpoints BEGIN SELECT RAISE(ABORT, 'the audit log is only added to'); END;
+
+CREATE TRIGGER audit_checkpoints_go_with_a_mark BEFORE DELETE ON audit_checkpoints WHEN NOT EXISTS (
+    SELECT 1 FROM audit_checkpoints AS mark WHERE mark.tenant = OLD.tenant AND mark.kind = 'pruned'
+        AND (mark.seq > OLD.seq OR (mark.seq = OLD.seq AND OLD.kind <> 'pruned'))
+) BEGIN SELECT RAISE(ABORT, 'the audit log is only added to'); END;

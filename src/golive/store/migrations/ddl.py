@@ -31,6 +31,8 @@ def written(kind: Kind) -> str:
         parts.append(why + _tidy(str(CreateTable(table).compile(dialect=dialect))))
         indexes = sorted(table.indexes, key=lambda index: str(index.name))
         parts += [_tidy(str(CreateIndex(index).compile(dialect=dialect))) for index in indexes]
+        if kind == "sqlite" and table.info["guards"]:
+            parts.append(table.info["guards"].strip() + "\n")
     return "\n".join(parts)
 
 

@@ -65,6 +65,35 @@ REAL: TypeEngine[Any] = Double().with_variant(sqlite.REAL(), "sqlite")
 BLOB = LargeBinary().with_variant(sqlite.BLOB(), "sqlite")
 FLAG = Flag()
 
+# ruff: noqa: S608 - no value is put into these
+_SAYS = "BEGIN SELECT RAISE(ABORT, 'the audit log is only added to'); END;"
+AUDIT_GUARDS = f"""
+CREATE TRIGGER audit_stays BEFORE UPDATE ON audit {_SAYS}
+
+CREATE TRIGGER audit_is_not_replaced BEFORE INSERT ON audit
+WHEN EXISTS (SELECT 1 FROM audit WHERE tenant = NEW.tenant AND seq = NEW.seq) {_SAYS}
+
+CREATE TRIGGER audit_goes_with_a_mark BEFORE DELETE ON audit WHEN NOT EXISTS (
+    SELECT 1 FROM audit_checkpoints WHERE tenant = OLD.tenant AND kind = 'pruned' AND seq >= OLD.seq
+) {_SAYS}
+"""
+HEAD_GUARDS = f"""
+CREATE TRIGGER audit_heads_rise BEFORE UPDATE ON audit_heads
+WHEN NEW.tenant <> OLD.tenant OR NEW.seq <= OLD.seq {_SAYS}
+
+CREATE TRIGGER audit_heads_stay BEFORE DELETE ON audit_heads {_SAYS}
+"""
+CHECKPOINT_GUARDS = f"""
+CREATE TRIGGER audit_checkpoints_stay BEFORE UPDATE ON audit_checkpoints {_SAYS}
+
+CREATE TRIGGER audit_checkpoints_go_with_a_mark BEFORE DELETE ON audit_checkpoints WHEN NOT EXISTS (
+    SELECT 1 FROM audit_checkpoints AS mark WHERE mark.tenant = OLD.tenant AND mark.kind = 'pruned'
+        AND (mark.seq > OLD.seq OR (mark.seq = OLD.seq AND OLD.kind <> 'pruned'))
+) {_SAYS}
+"""
+"""SQLite has no roles: these keep golive, and whoever goes through it, from changing what was recorded. Whoever has the
+file can drop them; what they did is told by the hashes and the signatures."""
+
 
 def _must(name: str, of: TypeEngine[Any], default: str | None = None) -> Column[Any]:
     given = None if default is None else text(default)
@@ -94,11 +123,16 @@ class _Tables:
         self.kind = kind
         self.metadata = MetaData()
 
-    def add(self, name: str, *parts: Any, key: tuple[str, ...] = (), rowid: bool = False, why: str = "") -> Table:
-        """A table; `rowid`: SQLite keeps its rows in the order they were written, not in that of the key."""
+    def add(
+        self, name: str, *parts: Any, key: tuple[str, ...] = (), rowid: bool = False, why: str = "", guards: str = ""
+    ) -> Table:
+        """A table; `rowid`: SQLite keeps its rows in the order they were written, not in that of the key.
+
+        `guards`: SQLite's triggers; PostgreSQL's are in postgres_roles.sql.
+        """
         return Table(
             name, self.metadata, *parts, *([PrimaryKeyConstraint(*key)] if key else []),
-            sqlite_strict=True, sqlite_with_rowid=rowid, info={"why": why},
+            sqlite_strict=True, sqlite_with_rowid=rowid, info={"why": why, "guards": guards},
         )  # fmt: skip
 
     def index(self, name: str, *columns: Column[Any], where: str | None = None) -> None:
@@ -115,6 +149,7 @@ def describe(kind: Kind) -> MetaData:
     _outbox(tables)
     _runs(tables)
     _control(tables)
+    _audit(tables)
     return tables.metadata
 
 
@@ -236,4 +271,25 @@ def _control(to: _Tables) -> None:
         "schedules", *_texts("tenant", "name", "digest"), _must("next_at", REAL), _may("last_at", REAL),
         _may("last_run", TEXT),
         key=("tenant", "name"), why="When schedules begin their next runs.",
+    )  # fmt: skip
+
+
+def _audit(to: _Tables) -> None:
+    to.add(
+        "audit", *_texts("tenant"), *_wholes("seq", "at_us"), *_texts("actor", "home", "verb", "kind", "name"),
+        *_texts("outcome", "source", "route", "detail"), _must("hash", BLOB),
+        key=("tenant", "seq"), guards=AUDIT_GUARDS,
+        why="""
+Who did what. Each row's hash is over the one before it and the row: none can be changed, removed or moved unseen. Rows
+are added and never changed; removed are only those up to a mark (`pruned`) in audit_checkpoints.
+""",
+    )  # fmt: skip
+    to.add(
+        "audit_heads", *_texts("tenant"), *_wholes("seq"), _must("hash", BLOB),
+        key=("tenant",), guards=HEAD_GUARDS, why="Where each chain ends: whoever adds to it moves this row.",
+    )  # fmt: skip
+    to.add(
+        "audit_checkpoints", *_texts("tenant"), *_wholes("seq"), _must("kind", TEXT), _must("hash", BLOB),
+        *_wholes("at_us"), _must("key_id", TEXT), _must("signature", BLOB),
+        key=("tenant", "seq", "kind"), guards=CHECKPOINT_GUARDS, why="What the installation signed of the chains.",
     )  # fmt: skip

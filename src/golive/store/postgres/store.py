@@ -23,6 +23,7 @@ from golive.store.ports import (
     Store,
 )
 from golive.store.postgres import work
+from golive.store.postgres.audit import PostgresAudit
 from golive.store.postgres.connection import STATEMENT_S, Address, Link, execute, failure
 from golive.store.postgres.flusher import Flusher
 from golive.store.postgres.group import Append, Call
@@ -65,6 +66,7 @@ class PostgresStore(Store):
         self._flusher = Flusher(Link(address, "golive_writer", clock, chance), address)
         self._reader = Pool(address, "golive_reader", READERS, clock, chance)
         self._server = Pool(address, "golive_server", SERVERS, clock, chance)
+        self.audit = PostgresAudit(self._reader, self._server, chance)
         self._turns = Pool(address, "golive_server", TURNS, clock, chance)
         self._waiting = Waiting(Link(address, "golive_reader", clock, chance), self._server)
         self._marks: dict[float, float] = {}  # of claims whose answer was lost, and when that was

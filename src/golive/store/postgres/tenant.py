@@ -25,7 +25,7 @@ def _values(struct: Any) -> str:
 
 
 # ruff: noqa: S608 - what is put into these statements are names of columns from our own structs, never a value
-def _as_tenant(query: str) -> str:
+def as_tenant(query: str) -> str:
     """`query`, which says `tenant = mine`, for the tenant $1, in a transaction that may see no other.
 
     The tenant is set by the row that the query is evaluated for, and so before it: a subquery with an OFFSET is not
@@ -38,23 +38,23 @@ def _as_tenant(query: str) -> str:
 
 
 _VIEWS = f"SELECT {_columns(RunView)} FROM runs WHERE tenant = mine"
-_EVENTS = _as_tenant(
+_EVENTS = as_tenant(
     f"SELECT {_columns(Event)} FROM events WHERE tenant = mine AND run = $2 AND seq > $3 ORDER BY seq LIMIT $4"
 )
-_RUN = _as_tenant(f"{_VIEWS} AND run = $2")
-_SPENT = _as_tenant("SELECT coalesce(sum(amount_microusd), 0)::bigint FROM ledger WHERE tenant = mine AND run = $2")
-_VERSIONS = _as_tenant(
+_RUN = as_tenant(f"{_VIEWS} AND run = $2")
+_SPENT = as_tenant("SELECT coalesce(sum(amount_microusd), 0)::bigint FROM ledger WHERE tenant = mine AND run = $2")
+_VERSIONS = as_tenant(
     f"SELECT {_columns(VersionRow)} FROM versions WHERE tenant = mine AND ($2::text IS NULL OR agent = $2)"
     " ORDER BY created_at, agent, name"
 )
-_VERSION = _as_tenant(f"SELECT {_columns(VersionRow)} FROM versions WHERE tenant = mine AND agent = $2 AND name = $3")
-_KEYS = _as_tenant(f"SELECT {_columns(KeyRow)} FROM keys WHERE tenant = mine ORDER BY created_at, id")
-_COUNTS = _as_tenant(
+_VERSION = as_tenant(f"SELECT {_columns(VersionRow)} FROM versions WHERE tenant = mine AND agent = $2 AND name = $3")
+_KEYS = as_tenant(f"SELECT {_columns(KeyRow)} FROM keys WHERE tenant = mine ORDER BY created_at, id")
+_COUNTS = as_tenant(
     "SELECT target, state, count(*), min(at) FROM outbox WHERE tenant = mine AND ($2::text IS NULL OR state = $2)"
     " GROUP BY target, state ORDER BY target, state"
 )
-_SCHEDULES = _as_tenant(f"SELECT {_columns(ScheduleRow)} FROM schedules WHERE tenant = mine ORDER BY name")
-_TAIL = _as_tenant(
+_SCHEDULES = as_tenant(f"SELECT {_columns(ScheduleRow)} FROM schedules WHERE tenant = mine ORDER BY name")
+_TAIL = as_tenant(
     f"SELECT {_columns(Event)}, xid::text AS in_commit, number FROM events WHERE tenant = mine"
     " AND (xid, number) > ($2::text::xid8, $3::bigint) AND xid < pg_snapshot_xmin(pg_current_snapshot())"
     " ORDER BY events.xid, events.number LIMIT $4"
@@ -123,7 +123,7 @@ class PostgresTenant:
             values.append(where.before)
             sql += f" AND run < ${len(values) + 1}"
         sql += f" ORDER BY run DESC LIMIT ${len(values) + 2}"
-        return [view(row) for row in await self._rows(_as_tenant(sql), *values, max(0, where.limit))]
+        return [view(row) for row in await self._rows(as_tenant(sql), *values, max(0, where.limit))]
 
     async def spent(self, run: str) -> int:
         """Micro-dollars the ledger holds against the run; 0 when there is no such run."""
@@ -196,7 +196,7 @@ class PostgresTenant:
                 values.append(value)
                 sql += f" AND {'id <' if name == 'before' else f'{name} ='} ${len(values) + 1}"
         sql += f" ORDER BY id DESC LIMIT ${len(values) + 2}"
-        return await self._rows(_as_tenant(sql), *values, max(0, limit))
+        return await self._rows(as_tenant(sql), *values, max(0, limit))
 
     async def send_again(self, id_: str) -> bool:
         """See `TenantStore.send_again`."""

@@ -17,6 +17,7 @@ from golive.core.events import Event
 from golive.store.ports import DecisionRow, Delivery, KeyRow, Lease, LedgerEntry, OutboxMessage, RunView, Store
 from golive.store.room import Room
 from golive.store.sqlite import work
+from golive.store.sqlite.audit import SqliteAudit
 from golive.store.sqlite.connection import MEMORY, connect_writer, create_file, failure
 from golive.store.sqlite.group import Append, Call
 from golive.store.sqlite.readers import InlineReaders, ReaderPool
@@ -55,6 +56,7 @@ class SqliteStore(Store):
         self._readers = readers
         self._opened = opened
         self._waiters = Waiters()
+        self.audit = SqliteAudit(self)
 
     @classmethod
     def open(

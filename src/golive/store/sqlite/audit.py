@@ -1,0 +1,154 @@
+"""The audit log in a SQLite file: one writer, so that a chain is read, continued and written in one transaction.
+
+Text is read as bytes: a column that somebody tampered with may be no UTF-8, and must be told of, not choked on.
+"""
+
+import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from msgspec.structs import astuple
+
+from golive.store.audit import (
+    FIELDS,
+    GENESIS,
+    AuditCheckpoint,
+    AuditEntry,
+    AuditFilter,
+    AuditHead,
+    AuditRow,
+    AuditStore,
+    TenantAudit,
+    by_tenant,
+    chained,
+    micros,
+)
+
+T = TypeVar("T")
+
+# ruff: noqa: S608 - what is put into these statements are names of columns from our own structs, never a value
+_TEXT = frozenset(FIELDS) - {"seq", "at_us", "hash"}
+_READ = ", ".join(f"CAST({name} AS BLOB)" if name in _TEXT else name for name in FIELDS)
+_ADD = f"INSERT INTO audit ({', '.join(FIELDS)}) VALUES ({', '.join('?' * len(FIELDS))})"
+_ROWS = f"SELECT {_READ} FROM audit WHERE tenant = ? AND seq > ? ORDER BY seq LIMIT ?"
+_HEAD = "SELECT seq, hash FROM audit_heads WHERE tenant = ?"
+_HEADS = "SELECT tenant, seq, hash FROM audit_heads ORDER BY tenant"
+_MOVE = """
+INSERT INTO audit_heads (tenant, seq, hash) VALUES (?, ?, ?)
+ON CONFLICT (tenant) DO UPDATE SET seq = excluded.seq, hash = excluded.hash
+"""
+_MARKS = AuditCheckpoint.__struct_fields__
+_CHECKPOINTS = f"""
+SELECT {", ".join(_MARKS)} FROM audit_checkpoints WHERE tenant = ? AND (seq > ? OR kind = 'pruned') ORDER BY seq, kind
+"""
+_PUT = f"INSERT OR IGNORE INTO audit_checkpoints ({', '.join(_MARKS)}) VALUES ({', '.join('?' * len(_MARKS))})"
+_OLD = """
+DELETE FROM audit WHERE tenant = ?1 AND seq IN (SELECT seq FROM audit WHERE tenant = ?1 AND seq <= ?2
+ORDER BY seq LIMIT ?3)
+"""
+_OLD_MARKS = """
+DELETE FROM audit_checkpoints WHERE tenant = ?1 AND (seq < ?2 OR (seq = ?2 AND kind <> 'pruned'))
+"""
+_CONDITIONS = {
+    "actor": "actor = ?", "verb": "verb = ?", "kind": "kind = ?", "name": "name = ?", "outcome": "outcome = ?",
+    "since": "at_us >= ?", "until": "at_us < ?", "before": "seq < ?",
+}  # fmt: skip
+
+
+class ReadWrite(Protocol):
+    """What the log needs of the store."""
+
+    async def read(self, query: Callable[[sqlite3.Connection], T]) -> T: ...
+
+    def call(self, work: Callable[[sqlite3.Connection], T]) -> Awaitable[T]: ...
+
+
+class SqliteAudit(AuditStore):
+    """Keeps `store.audit.AuditStore`."""
+
+    def __init__(self, store: ReadWrite) -> None:
+        self._store = store
+
+    def tenant(self, tenant: str) -> "SqliteTenantAudit":
+        """What can be read of one tenant's chain."""
+        return SqliteTenantAudit(self._store, tenant)
+
+    async def append(self, entries: Sequence[AuditEntry]) -> list[AuditHead]:
+        """See `AuditStore.append`."""
+        return await self._store.call(lambda connection: _append(connection, entries))
+
+    async def heads(self) -> list[AuditHead]:
+        """See `AuditStore.heads`."""
+        rows = await self._store.read(lambda connection: connection.execute(_HEADS).fetchall())
+        return [AuditHead(*row) for row in rows]
+
+    async def put_checkpoint(self, row: AuditCheckpoint) -> None:
+        """See `AuditStore.put_checkpoint`."""
+        await self._store.call(lambda connection: connection.execute(_PUT, astuple(row)).rowcount)
+
+    async def prune(self, mark: AuditCheckpoint, limit: int) -> int:
+        """See `AuditStore.prune`."""
+
+        def go(connection: sqlite3.Connection) -> int:
+            connection.execute(_PUT, astuple(mark))
+            removed = connection.execute(_OLD, (mark.tenant, mark.seq, limit)).rowcount
+            connection.execute(_OLD_MARKS, (mark.tenant, mark.seq))
+            return removed
+
+        return await self._store.call(go)
+
+
+def _append(connection: sqlite3.Connection, entries: Sequence[AuditEntry]) -> list[AuditHead]:
+    heads: list[AuditHead] = []
+    for tenant, mine in by_tenant(entries).items():
+        found = connection.execute(_HEAD, (tenant,)).fetchone() or (0, GENESIS)
+        rows = chained(AuditHead(tenant, *found), mine)
+        connection.executemany(_ADD, map(astuple, rows))
+        heads.append(AuditHead(tenant, rows[-1].seq, rows[-1].hash))
+        connection.execute(_MOVE, astuple(heads[-1]))
+    return heads
+
+
+class SqliteTenantAudit(TenantAudit):
+    """Keeps `store.audit.TenantAudit`."""
+
+    def __init__(self, store: ReadWrite, tenant: str) -> None:
+        self._store = store
+        self._tenant = tenant
+
+    async def rows(self, after_seq: int = 0, limit: int = 1_000) -> list[AuditRow]:
+        """See `TenantAudit.rows`."""
+        return [_row(row) for row in await self._fetch(_ROWS, after_seq, max(0, limit))]
+
+    async def head(self) -> AuditHead:
+        """See `TenantAudit.head`."""
+        rows = await self._fetch(_HEAD)
+        return AuditHead(self._tenant, *(rows[0] if rows else (0, GENESIS)))
+
+    async def search(self, where: AuditFilter) -> list[AuditRow]:
+        """See `TenantAudit.search`."""
+        sql, values = f"SELECT {_READ} FROM audit WHERE tenant = ?", []
+        for name, condition in _CONDITIONS.items():
+            wanted: Any = getattr(where, name)
+            if wanted is not None:
+                sql += f" AND {condition}"
+                values.append(micros(wanted) if name in ("since", "until") else wanted)
+        return [
+            _row(row) for row in await self._fetch(f"{sql} ORDER BY seq DESC LIMIT ?", *values, max(0, where.limit))
+        ]
+
+    async def checkpoints(self, after_seq: int = 0) -> list[AuditCheckpoint]:
+        """See `TenantAudit.checkpoints`."""
+        return [AuditCheckpoint(*row) for row in await self._fetch(_CHECKPOINTS, after_seq)]
+
+    async def _fetch(self, sql: str, *values: Any) -> list[Any]:
+        tenant = self._tenant
+        return await self._store.read(lambda connection: connection.execute(sql, (tenant, *values)).fetchall())
+
+
+def _row(row: Sequence[Any]) -> AuditRow:
+    told = (
+        value.decode("utf-8", "surrogateescape") if name in _TEXT else value
+        for name, value in zip(FIELDS, row, strict=True)
+    )
+    return AuditRow(*told)
