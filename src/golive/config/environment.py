@@ -21,6 +21,8 @@ PREFIX = "GOLIVE_"
 CLIENT_VARIABLES = frozenset({"GOLIVE_KEY", "GOLIVE_URL"})
 """Read by golive's command-line clients; never settings of a server."""
 
+_ALIASES = {"GOLIVE_ENVIRONMENT": ["environment", "name"]}
+"""Short names of settings."""
 _OTHER = re.compile(r"[^a-z0-9]")
 
 
@@ -46,7 +48,7 @@ def apply(model: type[Section], environ: Mapping[str, str], data: dict[str, Any]
 
 
 def _one(model: type[Section], variable: str, text: str, data: dict[str, Any], found: Overrides) -> None:
-    parts = variable[len(PREFIX) :].lower().split("__")
+    parts = _ALIASES.get(variable.upper()) or variable[len(PREFIX) :].lower().split("__")
     origin = f"environment {variable}"
     if parts[0] == "agent" and len(parts) > 1:
         message = f"`{variable}` cannot be set: agent settings are part of a version."

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from golive.config.auth import AuthConfig
 from golive.config.outward import ScheduleConfig, WebhookConfig
+from golive.config.secret_settings import AwsConfig, EnvironmentConfig, RotationConfig, VaultConfig
 from golive.config.section import (
     BASE_URL,
     FUNCTION,
@@ -74,6 +75,13 @@ class SecretsConfig(Section):
 
     pepper: SecretRef = "file:.golive/pepper"
     """Mixed into every API key's HMAC; at least 32 bytes. A `file:` that does not exist is created with mode 0600."""
+    ttl_s: Annotated[float, Field(ge=1, le=86_400)] = 60.0
+    """How long a value from `aws-sm:` or `vault:` is used; it is fetched again before that is over."""
+    stale_s: Annotated[float, Field(ge=0, le=2_592_000)] = 3_600.0
+    """How long beyond that it goes on being used while its backend cannot be asked; then the credential is missing."""
+    aws: AwsConfig = AwsConfig()
+    vault: VaultConfig = VaultConfig()
+    rotation: dict[SecretRef, RotationConfig] = {}
 
 
 class ProviderConfig(Section):
@@ -88,7 +96,7 @@ class ProviderConfig(Section):
     https://api.anthropic.com/v1; for `gemini` up to and without `/models`, such as
     https://generativelanguage.googleapis.com/v1beta."""
     api_key: SecretRef | None = None
-    """Reference to the credential: `env:NAME` or `file:PATH`; absent for servers that need none."""
+    """Reference to the credential: `env:NAME`, `file:PATH`, `aws-sm:…` or `vault:…`; absent where none is needed."""
     more_api_keys: Annotated[tuple[SecretRef, ...], Field(max_length=16)] = ()
     """Further credentials of the same provider: one that is refused or has used up its rate makes way for the next."""
     price_as: str | None = None
@@ -211,6 +219,7 @@ class GoliveConfig(Section):
     server: ServerConfig = ServerConfig()
     store: StoreConfig = StoreConfig()
     secrets: SecretsConfig = SecretsConfig()
+    environment: EnvironmentConfig = EnvironmentConfig()
     agents: AgentsConfig = AgentsConfig()
     log: LogConfig = LogConfig()
     providers: dict[Name, ProviderConfig] = {}

@@ -5,7 +5,11 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 NAME = r"^[a-z][a-z0-9_-]{0,62}$"
-REFERENCE = r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$"
+LOCAL_REFERENCE = r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$"
+REFERENCE = (
+    LOCAL_REFERENCE.removesuffix(")$")
+    + r"|aws-sm:[^#\s]+(#[^@#]+)?(@[A-Za-z0-9_+=,.-]+)?|vault:[^#\s/]+(/[^#\s/]+)+#[^#]+)$"
+)
 TARGET_REF = r"^[a-z][a-z0-9_-]*/.+$"
 BASE_URL = r"^https?://[^\s/@?#]+(/[^\s?#]*)?$"
 ADDRESS = r"^https?://[^\s/@?#]+(/[^\s?#]*)?(\?[^\s#]*)?$"
@@ -17,7 +21,9 @@ FUNCTION = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
 
 PATTERN_WORDS = {
     NAME: "a name of lower-case letters, digits, `_` and `-` that begins with a letter (63 at most)",
-    REFERENCE: "a reference to a secret: `env:NAME` or `file:PATH`",
+    LOCAL_REFERENCE: "a reference to a secret of this machine: `env:NAME` or `file:PATH`",
+    REFERENCE: "a reference to a secret: `env:NAME`, `file:PATH`, `aws-sm:NAME[#KEY][@STAGE]` or "
+    "`vault:MOUNT/PATH#FIELD`",
     TARGET_REF: "a target written `provider/model`, such as `openai/gpt-5-mini`",
     BASE_URL: "an address such as https://api.openai.com/v1, without user, password or query",
     ADDRESS: "an address such as https://example.com/golive, without user or password",

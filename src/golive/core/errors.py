@@ -108,6 +108,19 @@ class SecretMissing(ConfigError):
     code = "secret.missing"
 
 
+class SecretUnavailable(ConfigError):
+    """The backend that keeps a secret cannot be reached, or refused us."""
+
+    code = "secret.unavailable"
+    retry_helps = True
+
+
+class SecretRevoked(ConfigError):
+    """The credential was revoked: no call begins with it any more."""
+
+    code = "secret.revoked"
+
+
 class AgentError(ConfigError):
     """An agent's folder cannot be served."""
 

@@ -46,6 +46,8 @@ TABLE: dict[str, tuple[int, str]] = {
     "deadline.exceeded": (504, "Deadline exceeded"),
     "config.invalid": (500, "Invalid configuration"),
     "secret.missing": (500, "Secret missing"),
+    "secret.revoked": (500, "Secret revoked"),
+    "secret.unavailable": (503, "Secret unavailable"),
     "agent.invalid": (500, "Agent cannot be served"),
     "version.taken": (409, "Version name taken"),
     "server.port_in_use": (500, "Port in use"),
