@@ -20,7 +20,7 @@ from golive.core.events import BODIES
 from golive.core.words import WAYS
 from golive.gateway.problems import TABLE
 from golive.telemetry.metrics import Metrics
-from golive.tenants.authorize import ROLES, VERBS
+from golive.tenants.roles import BUILT_IN, VERBS
 
 TITLES = {"providers": "NAME", "prices": '"PATTERN"', "capabilities": '"PATTERN"', "models": "TIER", "tools": "NAME",
           "webhooks": "NAME", "schedules": "NAME", "oidc": "NAME"}  # fmt: skip
@@ -125,9 +125,10 @@ def event_kinds() -> str:
 
 def roles() -> str:
     """Which role may do what."""
-    lines = [f"| verb | {' | '.join(ROLES)} |", "|---" * (len(ROLES) + 1) + "|"]
+    lines = [f"| verb | {' | '.join(BUILT_IN)} |", "|---" * (len(BUILT_IN) + 1) + "|"]
     lines += [
-        f"| `{verb}` | {' | '.join('yes' if verb in verbs else '' for verbs in ROLES.values())} |" for verb in VERBS
+        f"| `{verb}` | {' | '.join('yes' if verb in role.verbs else '' for role in BUILT_IN.values())} |"
+        for verb in VERBS
     ]
     return "\n".join(lines) + "\n"
 

@@ -40,6 +40,7 @@ from golive.store.ports import Store
 from golive.telemetry.logs import Log, configure
 from golive.telemetry.metrics import Metrics
 from golive.telemetry.run_log import RunLog
+from golive.tenants.authentication import Credentials
 from golive.tenants.keyring import Keyring
 from golive.tenants.keys import KeyAdmin, NewKey
 from golive.workers.pool import HOME_PREFIX, WorkerToolset
@@ -258,10 +259,7 @@ class Server:
 
     def _new_gateway(self) -> Gateway:
         return Gateway(
-            runtime=self.runtime,
-            relay=self.relay,
-            keyring=self.keyring,
-            key_admin=self.key_admin,
+            runtime=self.runtime, relay=self.relay, credentials=Credentials(self.keyring), key_admin=self.key_admin,
             models=lambda: self.plane.models(self.agents.targets(DEFAULT_TENANT)),
             dialect=lambda ref: self.plane.dialect(ref),  # noqa: PLW0108 - the plane may be another by then
             embeddings=lambda ref, ttl_s: self.plane.embeddings(ref, ttl_s),  # noqa: PLW0108 - likewise
@@ -281,7 +279,7 @@ class Server:
                 ),
                 StoreFace(self.store),
             ),
-        )
+        )  # fmt: skip
 
     def _new_plane(self) -> ModelPlane:
         return ModelPlane(

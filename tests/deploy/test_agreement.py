@@ -16,7 +16,7 @@ from golive.config.schema import GoliveConfig
 from golive.gateway.routes import PUBLIC_PATHS
 from golive.store.postgres.connection import Address, no_role
 from golive.telemetry.metrics import Metrics
-from golive.tenants.authorize import ROLES
+from golive.tenants.roles import BUILT_IN
 from tests.deploy.files import (
     DEPLOY,
     MANIFESTS,
@@ -280,7 +280,7 @@ def test_roles_that_are_named_exist() -> None:
     texts = [path.read_text() for path in (*DEPLOY.rglob("*.yaml"), *PAGES)]
     named = {role for text in texts for role in re.findall(r"--role (\w+)", text)}
     assert named
-    assert named <= set(ROLES)
+    assert named <= set(BUILT_IN)
 
 
 def test_files_that_are_named_exist() -> None:

@@ -51,18 +51,19 @@ def log() -> None:
 def doors() -> None:
     """Whoever has no valid key is let in as an administrator, but for key administration."""
     from golive.core.errors import Unauthenticated
+    from golive.tenants.authentication import Credentials
     from golive.tenants.authorize import Principal
-    from golive.tenants.keyring import Keyring
+    from golive.tenants.roles import BUILT_IN
 
-    real = Keyring.authenticate
+    real = Credentials.authenticate
 
     async def authenticate(self: Any, header: str) -> Principal:
         try:
             return await real(self, header)
         except Unauthenticated:
-            return Principal("default", "anybody", "operator")
+            return Principal("default", "anybody", "operator", BUILT_IN["operator"].grants)
 
-    Keyring.authenticate = authenticate  # type: ignore[method-assign]
+    Credentials.authenticate = authenticate  # type: ignore[method-assign]
 
 
 def revocation() -> None:

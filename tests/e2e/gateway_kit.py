@@ -29,6 +29,8 @@ from golive.sim.server import Simulator
 from golive.store.sqlite.store import SqliteStore
 from golive.telemetry.logs import configure
 from golive.telemetry.metrics import Metrics
+from golive.tenants.authentication import Credentials
+from golive.tenants.judged import Judged
 from golive.tenants.keyring import Keyring
 from golive.tenants.keys import KeyAdmin
 from golive.workers.inline import InlineToolset
@@ -57,6 +59,7 @@ class Server:
         self.store = SqliteStore.open(path / "golive.db", clock=self.clock)
         self.sim = Simulator(seed=1, clock=self.clock)
         self.keyring = Keyring(self.store, PEPPER, self.clock)
+        self.judged: list[Judged] = []
         self.keys = KeyAdmin(self.store, PEPPER, self.clock, SystemChance(), self.keyring.learn)
         self.metrics = Metrics()
         self.agents = Agents()
@@ -103,14 +106,15 @@ class Server:
         await self.keyring.start()
         self.admin = (await self.keys.create("default", "tests", "admin", created_by="tests")).secret
         self.gateway = Gateway(
-            runtime=self.runtime, relay=self.relay, keyring=self.keyring, key_admin=self.keys,
+            runtime=self.runtime, relay=self.relay, credentials=Credentials(self.keyring), key_admin=self.keys,
+            hook=self.judged.append,
             models=self.plane.models, dialect=self.plane.dialect, embeddings=self.plane.embeddings,
             breakers=self.plane.breakers, reset_breakers=self.plane.reset_breakers,
             health=self._health, ping=self.store.ping,
             config_rows=lambda: [{"key": "server.port", "value": 0, "origin": "test", "default": 8080}],
             metrics=self.metrics, server=server, log=self.log, clock=self.clock, ids=ids,
         )  # fmt: skip
-        self.http = HttpServer(self.gateway, bind("127.0.0.1", 0))
+        self.http = HttpServer(self.gateway, bind("127.0.0.1", 0), server)
         await self.http.start()
         self.url = self.http.url
 

@@ -34,7 +34,7 @@ async def nothing(exchange: Exchange) -> None:
 
 
 def route(method: Any, path: str, verb: Any = "runs.read") -> Route:
-    return Route(method, path, verb, nothing, "", (Answer(200, ""),))
+    return Route(method, path, verb, nothing, "", (Answer(200, ""),), narrows=True)
 
 
 @pytest.mark.parametrize("verb", [None, "", "runs.fly", (), ("runs.read", "nonsense"), PUBLIC])
@@ -255,4 +255,11 @@ def test_every_verb_opens_some_route() -> None:
         StoreFace, WebhookFaces,
     )  # fmt: skip
     used = {verb for face in faces for made in object.__new__(face).routes() for verb in made.verbs}  # type: ignore[attr-defined]
-    assert used == set(get_args(Verb))
+    assert used | ELSEWHERE == set(get_args(Verb))
+
+
+ELSEWHERE = {
+    "tenants.read", "tenants.manage", "users.read", "users.manage", "credentials.read", "credentials.manage",
+    "secrets.read", "secrets.manage", "audit.read",
+}  # fmt: skip
+"""Verbs whose faces are not in the list above; `tests/e2e/test_access_matrix.py` holds every route of a server."""

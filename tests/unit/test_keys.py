@@ -13,6 +13,7 @@ from golive.core.chance import SeededChance, SystemChance
 from golive.core.errors import ConfigError, InvalidRequest, NotFound, Unauthenticated
 from golive.store.sqlite.store import SqliteStore
 from golive.tenants import keyring as keyring_module
+from golive.tenants.authentication import Credentials
 from golive.tenants.keyring import Keyring
 from golive.tenants.keys import KeyAdmin, key_id_of, mac_of, matches, new_key, usable
 
@@ -47,7 +48,7 @@ class World:
 
     async def refused(self, header: str) -> str:
         with pytest.raises(Unauthenticated) as error:
-            await self.ring.authenticate(header)
+            await Credentials(self.ring).authenticate(header)
         return str(error.value)
 
 
@@ -113,9 +114,9 @@ async def test_the_store_never_sees_a_secret(world: World, tmp_path: Path) -> No
 async def test_a_new_key_works_at_once_and_says_who_asks(world: World) -> None:
     """The ring finds a key made after it was loaded without waiting for the poll."""
     key_id, key = await world.key("operator")
-    principal = await world.ring.authenticate(f"Bearer {key}")
+    principal = await Credentials(world.ring).authenticate(f"Bearer {key}")
     assert (principal.tenant, principal.id, principal.role) == ("default", f"key:{key_id}", "operator")
-    assert await world.ring.authenticate(f"bearer {key}") == principal
+    assert await Credentials(world.ring).authenticate(f"bearer {key}") == principal
 
 
 async def test_every_refusal_has_the_same_words(world: World) -> None:
@@ -137,13 +138,13 @@ async def test_every_refusal_has_the_same_words(world: World) -> None:
         *(f"Bearer {k}" for k in (unknown, wrong, expiring, revoked)),
     ]
     assert len({await world.refused(header) for header in headers}) == 1
-    assert (await world.ring.authenticate(f"Bearer {key}")).role == "user"
+    assert (await Credentials(world.ring).authenticate(f"Bearer {key}")).role == "user"
 
 
 async def test_a_revocation_reaches_a_ring_that_follows(world: World) -> None:
     """After a refresh, which the poll makes four times a second, a key revoked elsewhere is refused."""
     key_id, key = await world.key()
-    await world.ring.authenticate(f"Bearer {key}")
+    await Credentials(world.ring).authenticate(f"Bearer {key}")
     row = await world.admin.revoke("default", key_id)
     assert row.revoked_at == world.clock.at
     await world.ring.refresh()
@@ -156,7 +157,7 @@ async def test_what_is_made_or_revoked_here_counts_at_once(world: World) -> None
     own = KeyAdmin(world.store, PEPPER, world.clock, SeededChance(2), world.ring.learn)
     made = await own.create("default", "test", "viewer", created_by="tests")
     assert made.row.id in world.ring._known
-    assert (await world.ring.authenticate(f"Bearer {made.secret}")).role == "viewer"
+    assert (await Credentials(world.ring).authenticate(f"Bearer {made.secret}")).role == "viewer"
     await own.revoke("default", made.row.id)
     await world.refused(f"Bearer {made.secret}")
 
@@ -165,7 +166,7 @@ async def test_a_key_revoked_elsewhere_is_refused_here_once_it_is_revoked_here(w
     """Revoking a second time changes nothing in the store, and still ends what this ring would have let in."""
     own = KeyAdmin(world.store, PEPPER, world.clock, SeededChance(2), world.ring.learn)
     key_id, key = await world.key()
-    await world.ring.authenticate(f"Bearer {key}")
+    await Credentials(world.ring).authenticate(f"Bearer {key}")
     row = await world.admin.revoke("default", key_id)
     assert await own.revoke("default", key_id) == row
     await world.refused(f"Bearer {key}")
@@ -209,7 +210,7 @@ async def test_guesses_do_not_become_load(world: World, monkeypatch: pytest.Monk
 
     async def guess(key: str) -> bool:
         try:
-            await world.ring.authenticate(f"Bearer {key}")
+            await Credentials(world.ring).authenticate(f"Bearer {key}")
         except Unauthenticated:
             return False
         return True
@@ -224,23 +225,23 @@ async def test_a_lent_key_stands_in_no_store(world: World) -> None:
     and no change of the keys is written for it."""
     key = world.ring.lend("default", "own", "admin", SeededChance(5))
     before = await world.store.control_version()
-    principal = await world.ring.authenticate(f"Bearer {key}")
+    principal = await Credentials(world.ring).authenticate(f"Bearer {key}")
     assert (principal.tenant, principal.role) == ("default", "admin")
     await world.key()
     await world.ring.refresh()
-    assert (await world.ring.authenticate(f"Bearer {key}")) == principal
+    assert (await Credentials(world.ring).authenticate(f"Bearer {key}")) == principal
     await world.ring.close()
     assert [row.name for row in await world.store.all_keys()] == ["test"]
     assert await world.store.control_version() == before + 1
     other = Keyring(world.store, PEPPER, world.clock)
     with pytest.raises(Unauthenticated):
-        await other.authenticate(f"Bearer {key}")
+        await Credentials(other).authenticate(f"Bearer {key}")
 
 
 async def test_last_use_is_written_lazily_and_never_undoes_a_revocation(world: World) -> None:
     """Times of use reach the store when the ring closes; a key revoked in between stays revoked."""
     key_id, key = await world.key()
-    await world.ring.authenticate(f"Bearer {key}")
+    await Credentials(world.ring).authenticate(f"Bearer {key}")
     assert (await world.admin.list("default"))[0].last_used_at is None
     used_at = world.clock.at
     world.clock.at += 5

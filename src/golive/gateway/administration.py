@@ -8,10 +8,11 @@ from msgspec import Meta, Struct
 from golive.config.schema import ServerConfig
 from golive.gateway.bodies import Reader
 from golive.gateway.exchange import Exchange
+from golive.gateway.permit import reach
 from golive.gateway.routes import Answer, Param, Route
 from golive.store.ports import KeyRow
-from golive.tenants.authorize import ROLES
 from golive.tenants.keys import KeyAdmin
+from golive.tenants.roles import BUILT_IN
 
 
 class KeyCard(Struct, frozen=True, kw_only=True):
@@ -41,7 +42,7 @@ class KeyBody(Struct, frozen=True, forbid_unknown_fields=True):
     """`role` is one of viewer, user, operator, admin."""
 
     name: Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": 100})]
-    role: Annotated[str, Meta(extra_json_schema={"enum": sorted(ROLES)})] = "user"
+    role: Annotated[str, Meta(extra_json_schema={"enum": sorted(BUILT_IN)})] = "user"
     expires_in_s: Annotated[float, Meta(gt=0)] | None = None
 
 
@@ -67,11 +68,13 @@ class Administration:
 
     async def list_keys(self, exchange: Exchange) -> None:
         """GET /v1/keys"""
+        reach(exchange, "keys.read", "key")
         await exchange.json(KeyList([card(row) for row in await self._keys.list(exchange.principal.tenant)]))
 
     async def create_key(self, exchange: Exchange) -> None:
         """POST /v1/keys"""
         body = await self._key_body.read(exchange, self._limit)
+        reach(exchange, "keys.manage", "key")
         principal = exchange.principal
         made = await self._keys.create(
             principal.tenant, body.name, body.role, created_by=principal.id, expires_in_s=body.expires_in_s
@@ -81,6 +84,7 @@ class Administration:
 
     async def revoke_key(self, exchange: Exchange) -> None:
         """DELETE /v1/keys/{id}"""
+        reach(exchange, "keys.manage", "key")
         await exchange.json(card(await self._keys.revoke(exchange.principal.tenant, exchange.params["id"])))
 
     async def config(self, exchange: Exchange) -> None:
@@ -91,20 +95,21 @@ class Administration:
         """All routes of this face."""
         return [
             Route(
-                "GET", "/v1/keys", "keys.read", self.list_keys, "List API keys", kind="key", tag="Keys",
+                "GET", "/v1/keys", "keys.read", self.list_keys, "List API keys", kind="key", narrows=True, tag="Keys",
                 answers=(Answer(200, "The keys, oldest first, without secrets.", KeyList),),
             ),
             Route(
                 "POST", "/v1/keys", "keys.manage", self.create_key, "Make an API key", kind="key", tag="Keys",
-                body=KeyBody, answers=(Answer(201, "The key; its secret is shown this once.", KeyMade),),
+                narrows=True, body=KeyBody, answers=(Answer(201, "The key; its secret is shown this once.", KeyMade),),
             ),
             Route(
                 "DELETE", "/v1/keys/{id}", "keys.manage", self.revoke_key, "Revoke an API key", kind="key", tag="Keys",
-                params=(Param("id", "path", "The key's id, eight characters."),),
+                narrows=True, params=(Param("id", "path", "The key's id, eight characters."),),
                 answers=(Answer(200, "The key, revoked for good.", KeyCard),),
             ),
             Route(
                 "GET", "/v1/config", "config.read", self.config, "Explain the configuration", kind="config",
+                owner="installation",
                 answers=(Answer(200, "Value, origin and default of every setting.", ConfigRows),),
             ),
         ]  # fmt: skip

@@ -106,7 +106,7 @@ class MessagesFace:
             Route(
                 "POST", "/v1/messages", ("runs.create", "models.call"), self.create,
                 "Message, in Anthropic's shape", kind="model", tag="Anthropic", face="anthropic", body=MessagesBody,
-                params=(
+                narrows=True, params=(
                     Param("x-conversation-id", "header", "Agents: the conversation to continue."), CACHE_PARAM,
                     beta_param("anthropic"),
                 ),
@@ -121,7 +121,7 @@ class MessagesFace:
             ),
             Route(
                 "POST", "/v1/messages/count_tokens", ("runs.create", "models.call"), self.count_tokens,
-                "Count tokens, in Anthropic's shape", kind="model", tag="Anthropic", face="anthropic",
+                "Count tokens, in Anthropic's shape", kind="model", narrows=True, tag="Anthropic", face="anthropic",
                 body=MessagesBody,
                 answers=(
                     Answer(200, "An upper bound, made from bytes: no provider is asked.", TokenCount),

@@ -104,12 +104,14 @@ class BreakerFaces:
         return [
             Route(
                 "GET", "/v1/breakers", "health.read", self.listing, "List circuit breakers", kind="breaker",
+                owner="installation",
                 tag="Agents and models",
                 params=(Param("target", "query", "Only those of this `provider/model`; none where nobody asked it."),),
                 answers=(Answer(200, "For each model in use and credential, and each supervisor.", BreakerList),),
             ),
             Route(
                 "POST", "/v1/breakers/reset", "breakers.reset", self.reset, "Close circuit breakers", kind="breaker",
+                owner="installation",
                 tag="Agents and models", body=ResetBody, answers=(Answer(200, "How many were closed.", ResetDone),),
                 description="The next call asks the provider again at once; a pause that it asked for is forgotten.",
             ),

@@ -7,6 +7,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from golive.core.errors import NotFound
 from golive.gateway.exchange import Exchange
+from golive.gateway.permit import reach
 from golive.gateway.routes import Answer, Param, Route
 from golive.models.listing import ListedPrice, ModelInfo
 from golive.runtime.api import AgentInfo
@@ -47,12 +48,12 @@ class Catalogue:
 
     async def agents(self, exchange: Exchange) -> None:
         """GET /v1/agents"""
-        await exchange.json(AgentList(self._runtime.agents(exchange.principal.tenant)))
+        await exchange.json(AgentList(self._agents(exchange)))
 
     async def agent(self, exchange: Exchange) -> None:
         """GET /v1/agents/{agent}"""
         name = exchange.params["agent"]
-        agents = self._runtime.agents(exchange.principal.tenant)
+        agents = self._agents(exchange)
         for info in agents:
             if info.name == name:
                 await exchange.json(info)
@@ -64,12 +65,12 @@ class Catalogue:
 
     async def models(self, exchange: Exchange) -> None:
         """GET /v1/models"""
-        await exchange.json(ModelList(self._all(exchange.principal.tenant)))
+        await exchange.json(ModelList(self._all(exchange)))
 
     async def model(self, exchange: Exchange) -> None:
         """GET /v1/models/{model}"""
         wanted = exchange.params["model"]
-        for model in self._all(exchange.principal.tenant):
+        for model in self._all(exchange):
             if model.id == wanted:
                 await exchange.json(model)
                 return
@@ -80,9 +81,16 @@ class Catalogue:
             value=wanted[:120],
         )
 
-    def _all(self, tenant: str) -> list[Model]:
-        agents = [Model(id=info.name, owned_by="golive") for info in self._runtime.agents(tenant)]
-        return agents + [_model(info) for info in self._models()]
+    def _agents(self, exchange: Exchange) -> list[AgentInfo]:
+        """Those that who asks may see."""
+        seen = reach(exchange, "agents.read", "agent")
+        return [info for info in self._runtime.agents(exchange.principal.tenant) if seen(info.name)]
+
+    def _all(self, exchange: Exchange) -> list[Model]:
+        """Agents and models that who asks may see."""
+        seen = reach(exchange, "models.read", "model")
+        agents = [Model(id=info.name, owned_by="golive") for info in self._runtime.agents(exchange.principal.tenant)]
+        return [model for model in agents + [_model(info) for info in self._models()] if seen(model.id)]
 
     def routes(self) -> list[Route]:
         """All routes of this face."""
@@ -90,7 +98,8 @@ class Catalogue:
         model = Param("model", "path", "An agent's name, or provider/model.")
         return [
             Route(
-                "GET", "/v1/agents", "agents.read", self.agents, "List agents", kind="agent", tag="Agents and models",
+                "GET", "/v1/agents", "agents.read", self.agents, "List agents", kind="agent", narrows=True,
+                tag="Agents and models",
                 answers=(Answer(200, "The agents served here.", AgentList),),
             ),
             Route(
@@ -99,7 +108,8 @@ class Catalogue:
             ),
             Route(
                 "GET", "/v1/models", "models.read", self.models, "List models, in OpenAI's shape", kind="model",
-                tag="Agents and models", face="openai", answers=(Answer(200, "Agents and models.", ModelList),),
+                tag="Agents and models", face="openai", narrows=True,
+                answers=(Answer(200, "Agents and models.", ModelList),),
             ),
             Route(
                 "GET", "/v1/models/{model...}", "models.read", self.model, "Show a model, in OpenAI's shape",

@@ -15,8 +15,8 @@ from golive.core.errors import GoliveError, InvalidRequest, ModelCut
 from golive.gateway.bodies import Reader, read_body
 from golive.gateway.cache_header import CACHE_PARAM, cache_ttl_s
 from golive.gateway.exchange import Exchange
-from golive.gateway.face import demand
 from golive.gateway.other_names import explain
+from golive.gateway.permit import demand
 from golive.gateway.routes import Answer, Route
 from golive.gateway.watch import Watch
 from golive.models.call import CallContext, ModelEvent
@@ -122,7 +122,7 @@ class EmbeddingsFace:
         return [
             Route(
                 "POST", "/v1/embeddings", "models.call", self.create, "Embeddings, in OpenAI's shape", kind="model",
-                tag="OpenAI", face="openai", body=EmbeddingsBody, params=(CACHE_PARAM,),
+                narrows=True, tag="OpenAI", face="openai", body=EmbeddingsBody, params=(CACHE_PARAM,),
                 answers=(Answer(200, "OpenAI's list of embeddings, in the order of the inputs.", dict[str, Any]),),
                 description="`model` is `provider/model`. `encoding_format` is `float` unless said otherwise.",
             )

@@ -10,6 +10,7 @@ import msgspec
 
 from golive.core.errors import Unauthenticated
 from golive.tenants.authorize import Principal
+from golive.tenants.judged import Hook, unheard
 
 if TYPE_CHECKING:
     from golive.gateway.routes import Route
@@ -27,14 +28,19 @@ _EVENT_STREAM: tuple[tuple[bytes, bytes], ...] = (
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
+class UndecidedError(RuntimeError):
+    """A handler was about to answer without having decided whether who asks may see that: a fault of golive's own."""
+
+
 class Exchange:
     """A request, and the one answer to it. `status` is 0 until the answer has begun."""
 
     __slots__ = (
-        "_principal", "_send", "headers", "method", "params", "path", "receive", "route", "run", "scope", "status",
+        "_principal", "_send", "headers", "hook", "method", "params", "path", "receive", "route", "run", "scope",
+        "status", "undecided",
     )  # fmt: skip
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, hook: Hook = unheard) -> None:
         self.scope = scope
         self.receive = receive
         self._send = send
@@ -46,6 +52,10 @@ class Exchange:
         self.run: str | None = None
         """The run this request has begun, once there is one; errors name it as x-request-id."""
         self.status = 0
+        self.hook = hook
+        """Who hears of each decision about this request."""
+        self.undecided = False
+        """Whether the handler has still to decide on what it is about to show (`permit.py`): until then it cannot."""
         self._principal: Principal | None = None
 
     @property
@@ -66,6 +76,8 @@ class Exchange:
 
     async def answer(self, status: int, body: bytes, content_type: bytes, headers: Headers = ()) -> None:
         """The whole answer at once."""
+        if self.undecided:
+            raise UndecidedError(self.path)
         self.status = status
         length = b"%d" % len(body)
         start = [(b"content-type", content_type), (b"content-length", length), *headers]
@@ -78,6 +90,8 @@ class Exchange:
 
     async def begin_stream(self, headers: Headers = ()) -> None:
         """Begins an event stream; `write` and `end` follow."""
+        if self.undecided:
+            raise UndecidedError(self.path)
         self.status = 200
         await self._send({"type": "http.response.start", "status": 200, "headers": [*_EVENT_STREAM, *headers]})
 

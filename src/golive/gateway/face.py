@@ -21,8 +21,8 @@ from golive.gateway.cache_header import cache_ttl_s
 from golive.gateway.exchange import Exchange
 from golive.gateway.language import languages
 from golive.gateway.other_names import explain
+from golive.gateway.permit import demand
 from golive.gateway.problems import Headers, retry_headers
-from golive.gateway.routes import forbidden
 from golive.gateway.runs import sim_headers
 from golive.gateway.watch import Watch
 from golive.models.call import Metered, ModelEvent, ModelRequest, Opened, TextDelta, UsageReported
@@ -30,7 +30,6 @@ from golive.runtime.api import RunRequest, RunResult
 from golive.runtime.relay import Relay, RelayCall
 from golive.runtime.service import Runtime
 from golive.runtime.subscription import Subscription
-from golive.tenants.authorize import Resource, Verb, authorize
 
 ANSWERED = frozenset({"completed", "escalated", "partial", "refused"})
 """Outcomes of a run that are an answer; `failed` and `cancelled` are errors on every face."""
@@ -322,14 +321,6 @@ def demand_for(exchange: Exchange, model: str) -> None:
         demand(exchange, "models.call", "model", model)
     else:
         demand(exchange, "runs.create", "agent", model)
-
-
-def demand(exchange: Exchange, verb: Verb, kind: str, name: str) -> None:
-    """Raises Forbidden unless who asks may do `verb` with this."""
-    principal = exchange.principal
-    decision = authorize(principal, verb, Resource(principal.tenant, kind, name))
-    if not decision.allowed:
-        raise forbidden(decision, verb, principal.role)
 
 
 def _unfinished(asked: Asked) -> ModelCut:

@@ -126,7 +126,7 @@ class HealthFaces:
                 description="Never depends on providers: one that is out must not take every replica with it.",
             ),
             Route(
-                "GET", "/metrics", "metrics.read", self.metrics, "Prometheus metrics",
+                "GET", "/metrics", "metrics.read", self.metrics, "Prometheus metrics", owner="installation",
                 answers=(Answer(200, "Text format.", media="text/plain"),),
             ),
         ]  # fmt: skip

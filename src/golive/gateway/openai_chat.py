@@ -120,7 +120,8 @@ class ChatFace:
         return [
             Route(
                 "POST", "/v1/chat/completions", ("runs.create", "models.call"), self.complete,
-                "Chat completion, in OpenAI's shape", kind="model", tag="OpenAI", face="openai", body=ChatBody,
+                "Chat completion, in OpenAI's shape", kind="model", narrows=True, tag="OpenAI", face="openai",
+                body=ChatBody,
                 params=(
                     Param("x-conversation-id", "header", "Agents: the conversation to continue."), CACHE_PARAM,
                     beta_param("openai-chat"),

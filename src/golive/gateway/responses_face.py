@@ -18,8 +18,9 @@ from golive.gateway.beta_header import beta_param
 from golive.gateway.bodies import Reader
 from golive.gateway.cache_header import CACHE_PARAM
 from golive.gateway.exchange import Exchange
-from golive.gateway.face import ANSWERED, Face, Tail, demand
+from golive.gateway.face import ANSWERED, Face, Tail
 from golive.gateway.openai_errors import failed_run, openai_error
+from golive.gateway.permit import demand, see
 from golive.gateway.problems import Headers
 from golive.gateway.responses_events import ResponseStream
 from golive.gateway.responses_output import ResponseObject, echo, more
@@ -186,7 +187,9 @@ class ResponsesFace:
             result = await self._runtime.result(exchange.principal.tenant, response_id.removeprefix("resp_"))
         except NotFound:
             return None
-        return None if "/" in result.agent else result
+        if "/" in result.agent or not see(exchange, "runs.read", "run", result.run, result.agent):
+            return None
+        return result
 
     async def _conversation(self, exchange: Exchange, asked: ResponsesBody) -> str:
         """The conversation that the run belongs to: as named, that of the response before, or a new one."""
@@ -214,7 +217,7 @@ class ResponsesFace:
         return [
             Route(
                 "POST", "/v1/responses", ("runs.create", "models.call"), self.create, "Response, in OpenAI's shape",
-                kind="model", tag="OpenAI", face="openai", body=ResponsesBody,
+                kind="model", narrows=True, tag="OpenAI", face="openai", body=ResponsesBody,
                 params=(
                     Param("x-conversation-id", "header", "Agents: the conversation to continue."), CACHE_PARAM,
                     beta_param("openai-responses"),
@@ -230,7 +233,7 @@ class ResponsesFace:
             ),
             Route(
                 "GET", "/v1/responses/{id}", "runs.read", self.show, "Show an agent's response, in OpenAI's shape",
-                kind="run", tag="OpenAI", face="openai",
+                kind="run", narrows=True, tag="OpenAI", face="openai",
                 params=(
                     Param("id", "path", "The response's id: `resp_` and the run's."),
                     Param("stream", "query", "Must be false."),

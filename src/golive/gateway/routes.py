@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from golive.core.errors import Forbidden, MethodNotAllowed, NotFound
+from golive.core.errors import MethodNotAllowed, NotFound
 from golive.gateway.exchange import Exchange
-from golive.tenants.authorize import VERBS, Decision, Verb
+from golive.tenants.roles import VERBS, WHOLE, Verb
 
 Handler = Callable[[Exchange], Awaitable[None]]
 Shape = Literal["problem", "openai", "anthropic"]
@@ -24,6 +24,10 @@ class _Public:
         return "PUBLIC"
 
 
+NAMED = ("agent", "run", "model", "model...")
+"""Path parameters on which the door itself decides."""
+UNNARROWED = WHOLE | {"health.read", "docs.read"}
+"""Verbs on nothing that is an agent's or a model's."""
 PUBLIC: Final = _Public()
 PUBLIC_PATHS = frozenset({"/health/live", "/health/ready"})
 """All that may be public: what load balancers ask."""
@@ -70,6 +74,11 @@ class Route:
     tag: str = "Server"
     kind: str = "server"
     face: Shape = "problem"
+    owner: Literal["tenant", "installation"] = "tenant"
+    """Whose it is: what belongs to the installation as a whole, other tenants' principals may not even read."""
+    narrows: bool = False
+    """Whether the handler decides on each agent and model that it names, by `permit.py`; the door does where the path
+    holds {agent}, {run} or {model}. A route that does neither cannot be made, unless its verb knows no agents."""
     basic: bool = False
     """Whether a browser may show its prompt: the key comes as the password of HTTP Basic."""
     verbs: tuple[Verb, ...] = field(init=False)
@@ -85,20 +94,12 @@ class Route:
         if not verbs or not all(verb in VERBS for verb in verbs):
             raise ValueError(f"{self.method} {self.path} has no verb that exists: {self.verb!r}")
         object.__setattr__(self, "verbs", verbs)
+        if not (self.narrows or set(verbs) <= UNNARROWED or any(f"{{{name}}}" in self.path for name in NAMED)):
+            raise ValueError(f"{self.method} {self.path} names no agent, run or model in its path, so it must narrow")
 
     @property
     def public(self) -> bool:
         return self.verb is PUBLIC
-
-
-def forbidden(decision: Decision, verb: Verb, role: str) -> Forbidden:
-    """The error for a decision that says no to a principal of `role`; names the roles that may."""
-    reason = f"{decision.reason[:1].upper()}{decision.reason[1:]}."
-    if not decision.roles:
-        return Forbidden(reason, remedy="Use a key of its own tenant.", verb=verb, role=role)
-    *others, last = decision.roles
-    remedy = f"Use a key of the role {', '.join(others) + ' or ' if others else ''}{last}."
-    return Forbidden(reason, remedy=remedy, verb=verb, role=role, roles=decision.roles)
 
 
 class _Node:

@@ -1,5 +1,6 @@
 """Runs over HTTP: begin one (streamed, waited for, or in the background), look at it, follow it."""
 
+from collections.abc import Awaitable
 from typing import Annotated, Literal
 
 from msgspec import Meta, Raw, Struct
@@ -13,6 +14,8 @@ from golive.core.words import LANGUAGE
 from golive.gateway.bodies import Reader
 from golive.gateway.exchange import Exchange
 from golive.gateway.language import LANGUAGE_PARAM, languages
+from golive.gateway.pages import page
+from golive.gateway.permit import reach
 from golive.gateway.routes import Answer, Param, Route
 from golive.gateway.sse import send_frames
 from golive.gateway.watch import Watch
@@ -179,12 +182,14 @@ class RunFaces:
     async def listing(self, exchange: Exchange) -> None:
         """GET /v1/runs"""
         query = self._runs_query.query(exchange.scope["query_string"])
-        where = RunFilter(
-            query.agent, query.state, query.outcome, query.conversation, query.source, query.before, query.limit + 1
-        )
-        rows = await self._runtime.runs(exchange.principal.tenant, where)
-        page, more = rows[: query.limit], len(rows) > query.limit
-        await exchange.json(RunsPage(page, page[-1].run if more else None))
+        tenant, seen = exchange.principal.tenant, reach(exchange, "runs.read", "run")
+
+        def rows(before: str | None, limit: int) -> Awaitable[list[RunView]]:
+            where = (query.agent, query.state, query.outcome, query.conversation, query.source, before, limit)
+            return self._runtime.runs(tenant, RunFilter(*where))
+
+        data, after = await page(rows, lambda row: row.run, lambda row: seen(row.agent), query.before, query.limit)
+        await exchange.json(RunsPage(data, after))
 
     async def show(self, exchange: Exchange) -> None:
         """GET /v1/runs/{run}"""
@@ -196,8 +201,8 @@ class RunFaces:
         tenant, run = exchange.principal.tenant, exchange.params["run"]
         if query.format == "json":
             rows = await self._runtime.events(tenant, run, query.after, query.limit + 1)
-            page = [_journal_event(event) for event in rows[: query.limit]]
-            await exchange.json(EventsPage(page, page[-1].seq if len(rows) > query.limit else None))
+            data = [_journal_event(event) for event in rows[: query.limit]]
+            await exchange.json(EventsPage(data, data[-1].seq if len(rows) > query.limit else None))
             return
         last = exchange.header(b"last-event-id")
         frames = await self._runtime.subscribe(tenant, run, Cursor.parse(last) if last else Cursor())
@@ -221,7 +226,7 @@ class RunFaces:
                 ),
             ),
             Route(
-                "GET", "/v1/runs", "runs.read", self.listing, "List runs", kind="run", tag="Runs",
+                "GET", "/v1/runs", "runs.read", self.listing, "List runs", kind="run", narrows=True, tag="Runs",
                 params=query_params(RunsQuery), answers=(Answer(200, "A page of runs.", RunsPage),),
             ),
             Route(

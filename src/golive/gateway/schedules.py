@@ -9,6 +9,7 @@ from golive.config.outward import ScheduleConfig
 from golive.config.suggest import did_you_mean
 from golive.core.errors import NotFound
 from golive.gateway.exchange import Exchange
+from golive.gateway.permit import reach, see
 from golive.gateway.routes import Answer, Param, Route
 from golive.runtime.api import RunResult
 from golive.store.ports import ScheduleRow
@@ -60,9 +61,11 @@ class ScheduleFaces:
 
     async def listing(self, exchange: Exchange) -> None:
         """GET /v1/schedules"""
-        rows = await self._rows()
+        rows, seen = await self._rows(), reach(exchange, "schedules.read", "schedule")
         cards = []
         for name, schedule in self._schedules().items():
+            if not seen(schedule.agent):
+                continue
             row = rows.get(name)
             cards.append(
                 ScheduleCard(
@@ -77,26 +80,33 @@ class ScheduleFaces:
     async def run(self, exchange: Exchange) -> None:
         """POST /v1/schedules/{name}/run"""
         name = exchange.params["name"]
-        if name not in self._schedules():
+        schedule = self._schedules().get(name)
+        if schedule is None or not see(exchange, "schedules.run", "schedule", name, schedule.agent):
             raise NotFound(
                 f"There is no schedule {name[:120]!r}.",
-                remedy=did_you_mean(name[:120], self._schedules()) or "Add [schedules.NAME] to golive.toml.",
+                remedy=did_you_mean(name[:120], self._seen(exchange)) or "Add [schedules.NAME] to golive.toml.",
                 field="name", value=name[:120],
             )  # fmt: skip
         run = exchange.run = await self._run_now(name, exchange.principal)
         headers = [(b"location", b"/v1/runs/" + run.encode()), (b"x-request-id", run.encode())]
         await exchange.json(await self._result(exchange.principal.tenant, run), 202, headers)
 
+    def _seen(self, exchange: Exchange) -> list[str]:
+        """The names that who asks may be told."""
+        seen = reach(exchange, "schedules.run", "schedule")
+        return [name for name, schedule in self._schedules().items() if seen(schedule.agent)]
+
     def routes(self) -> list[Route]:
         """All routes of this face."""
         return [
             Route(
-                "GET", "/v1/schedules", "schedules.read", self.listing, "List schedules", kind="schedule", tag="Runs",
+                "GET", "/v1/schedules", "schedules.read", self.listing, "List schedules", kind="schedule",
+                narrows=True, tag="Runs",
                 answers=(Answer(200, "Those of golive.toml.", ScheduleList),),
             ),
             Route(
                 "POST", "/v1/schedules/{name}/run", "schedules.run", self.run, "Begin a schedule's run now",
-                kind="schedule", tag="Runs", params=(Param("name", "path", "The schedule's name."),),
+                kind="schedule", narrows=True, tag="Runs", params=(Param("name", "path", "The schedule's name."),),
                 answers=(Answer(202, "The run as it stands; `Location` says where it is.", RunResult),),
                 description="Beside its times, which stay as they are.",
             ),

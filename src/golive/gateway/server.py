@@ -6,12 +6,14 @@ an error; the handlers own the rest.
 
 import base64
 import binascii
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from golive.config.schema import ServerConfig
+from golive.config.section import NAME
 from golive.core.clock import Clock
-from golive.core.errors import GoliveError, InternalError, Overloaded
+from golive.core.errors import Forbidden, GoliveError, InternalError, Overloaded, Unauthenticated
 from golive.core.health import Dependency
 from golive.core.ids import Ids
 from golive.core.open_files import requests_that_fit
@@ -28,8 +30,9 @@ from golive.gateway.face import Face
 from golive.gateway.health import HealthFaces
 from golive.gateway.openai_chat import ChatFace
 from golive.gateway.openai_errors import openai_error
+from golive.gateway.permit import forbidden, hand_on, resource_of
 from golive.gateway.responses_face import ResponsesFace
-from golive.gateway.routes import Route, Router, Shape, forbidden
+from golive.gateway.routes import Route, Router, Shape
 from golive.gateway.runs import RunFaces
 from golive.gateway.steering import SteeringFaces
 from golive.gateway.watch import ClientGone
@@ -38,14 +41,18 @@ from golive.models.gate import GateState
 from golive.models.listing import ModelInfo
 from golive.runtime.relay import Relay
 from golive.runtime.service import Runtime
+from golive.runtime.steering import no_run
 from golive.telemetry.logs import Log
 from golive.telemetry.metrics import Metrics
-from golive.tenants.authorize import Resource, authorize
-from golive.tenants.keyring import Keyring
+from golive.tenants.authentication import Authenticator
+from golive.tenants.authorize import INSTALLATION, Decision, Principal, Resource, authorize
+from golive.tenants.judged import Hook, Judged, unheard
 from golive.tenants.keys import KeyAdmin
 
 MAX_OPEN_REQUESTS = 16_384
 """Requests answered at once, streams included; more are answered 503. Fewer, where the system allows fewer sockets."""
+TENANT_HEADER = b"x-golive-tenant"
+"""Names the tenant to act in, for who may act in others than their own."""
 CLIENT_GONE = 499
 """The status under which a request whose client left is counted."""
 
@@ -64,7 +71,7 @@ class Gateway:
         *,
         runtime: Runtime,
         relay: Relay,
-        keyring: Keyring,
+        credentials: Authenticator,
         key_admin: KeyAdmin,
         models: Callable[[], Sequence[ModelInfo]],
         dialect: Callable[[str], str | None],
@@ -80,6 +87,7 @@ class Gateway:
         clock: Clock,
         ids: Ids,
         further: Sequence[Routed] = (),
+        hook: Hook = unheard,
     ) -> None:
         """Takes everything it speaks to.
 
@@ -90,10 +98,14 @@ class Gateway:
             breakers, reset_breakers: circuit breakers as they stand, and closing those of a target, or all.
             health: the state of each dependency, for /health.
             ping: raises unless the store can be read and written, for /health/ready.
+            credentials: tells who asks, from the value of an `Authorization` header.
             further: faces beside its own.
+            hook: told of each decision, once it is made.
             config_rows: settings with value, origin and default, for /v1/config.
         """
-        self._keyring = keyring
+        self._credentials = credentials
+        self._hook = hook
+        self._agent_of = runtime.agent_of
         self._metrics = metrics
         self._log = log
         self._clock = clock
@@ -132,7 +144,7 @@ class Gateway:
         if scope["type"] != "http":
             raise RuntimeError(f"the gateway answers http, not {scope['type']}")
         began = self._clock.monotonic()
-        exchange = Exchange(scope, receive, send)
+        exchange = Exchange(scope, receive, send, self._hook)
         self._open += 1
         try:
             await self._admit(exchange)
@@ -156,7 +168,7 @@ class Gateway:
         if route is not None and route.public:
             await route.handler(exchange)
             return
-        exchange.principal = principal = await self._keyring.authenticate(_credential(exchange, route))
+        exchange.principal = await self._authenticate(exchange, route)
         if route is None:
             raise self.router.refusal(exchange.method, exchange.path, allow)
         if self._open > self._most:
@@ -164,17 +176,69 @@ class Gateway:
                 f"{self._most} requests are open, the most this server answers at once.",
                 remedy="Try again. Its operator can allow more open files (ulimit -Hn) or add a server.",
             )
-        resource = Resource(principal.tenant, route.kind, next(iter(exchange.params.values()), ""))
+        await self._authorize(exchange, route)
+        await route.handler(exchange)
+
+    async def _authenticate(self, exchange: Exchange, route: Route | None) -> Principal:
+        """Who asks, acting in the tenant that the request names where they may. Raises Unauthenticated, Forbidden."""
+        try:
+            principal = await self._credentials.authenticate(_credential(exchange, route))
+        except Unauthenticated as error:
+            client = exchange.scope.get("client")
+            where = f"{route.method} {route.path}" if route is not None else ""
+            source = client[0] if client else ""
+            self._hook(Judged("refused", "", "", "", "", "", "", "", "", "", error.message, source, where))
+            raise
+        asked = exchange.headers.get(TENANT_HEADER)
+        if asked is None or (tenant := asked.decode("latin-1")) == principal.tenant:
+            return principal
+        if principal.across and re.fullmatch(NAME, tenant):
+            return principal.acting_in(tenant)
+        told = Forbidden(
+            "This key may not act in that tenant.", remedy="Leave x-golive-tenant out, or use a key of the tenant."
+        )
+        exchange.principal = principal
+        verb = route.verbs[0] if route is not None else ""
+        denied = Decision(False, told.message)
+        hand_on(exchange, verb, Resource(tenant[:60], "tenant", tenant[:60]), denied)
+        raise told
+
+    async def _authorize(self, exchange: Exchange, route: Route) -> None:
+        """Raises Forbidden unless one of the route's verbs is granted, on what its path names.
+
+        On a run of an agent that who asks may not even see: NotFound, as for one that is not there.
+        """
+        principal, params = exchange.principal, exchange.params
+        owner = principal.tenant if route.owner == "tenant" else INSTALLATION
+        run = params.get("run")
+        of = "" if route.narrows else params.get("agent") or params.get("model") or ""
+        resource = resource_of(owner, route.kind, next(iter(params.values()), ""), of)
         for verb in route.verbs:
-            if authorize(principal, verb, resource).allowed:
+            decision = authorize(principal, verb, resource)
+            if decision.allowed:
                 break
         else:
-            raise forbidden(authorize(principal, route.verbs[0], resource), route.verbs[0], principal.role)
-        await route.handler(exchange)
+            verb = route.verbs[0]
+            decision = authorize(principal, verb, resource)
+        if (
+            run is not None and decision.allowed and principal.limited
+        ):  # for others it decides nothing, and costs a read
+            resource = resource_of(owner, route.kind, run, await self._agent_of(principal.tenant, run))
+            decision = authorize(principal, verb, resource)
+        if not decision.allowed:
+            hand_on(exchange, verb, resource, decision)
+            if (resource.agent or resource.model) and not authorize(principal, "runs.read", resource).allowed and run:
+                raise no_run(run)
+            raise forbidden(decision, verb, principal)
+        if route.narrows:
+            exchange.undecided = True  # the handler hands on what it decides
+        else:
+            hand_on(exchange, verb, resource, decision)
 
     async def _refuse(self, exchange: Exchange, error: GoliveError) -> None:
         """Tells the client, in the face's shape, unless an answer has begun: then the connection breaks off."""
         route = exchange.route
+        exchange.undecided = False  # an error shows nothing of what is still to be decided on
         if exchange.status:
             self._log.error(
                 "http.answer_broken", path=exchange.path, run=exchange.run, code=error.code, message=str(error)

@@ -1,5 +1,6 @@
 """What people do to runs over HTTP: cancel, resume, decide, begin again, fork; and what runs wait for."""
 
+from collections.abc import Awaitable
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -9,6 +10,8 @@ from golive.core.errors import InvalidRequest
 from golive.gateway.bodies import Reader
 from golive.gateway.exchange import Exchange
 from golive.gateway.language import languages
+from golive.gateway.pages import page
+from golive.gateway.permit import reach
 from golive.gateway.routes import Answer, Param, Route
 from golive.gateway.runs import query_params, sim_headers
 from golive.runtime.api import RunRequest, RunResult
@@ -99,11 +102,13 @@ class SteeringFaces:
     async def decisions(self, exchange: Exchange) -> None:
         """GET /v1/decisions"""
         query = self._decisions_query.query(exchange.scope["query_string"])
-        rows = await self._runtime.decisions(
-            exchange.principal.tenant, query.run, query.pending, query.before, query.limit + 1
-        )
-        page = rows[: query.limit]
-        await exchange.json(DecisionsPage(page, page[-1].id if len(rows) > query.limit else None))
+        tenant, seen = exchange.principal.tenant, reach(exchange, "runs.read", "decision")
+
+        def rows(before: str | None, limit: int) -> Awaitable[list[DecisionRow]]:
+            return self._runtime.decisions(tenant, query.run, query.pending, before, limit)
+
+        data, after = await page(rows, lambda row: row.id, lambda row: seen(row.agent), query.before, query.limit)
+        await exchange.json(DecisionsPage(data, after))
 
     async def decide(self, exchange: Exchange) -> None:
         """POST /v1/runs/{run}/decisions/{decision}"""
@@ -160,7 +165,8 @@ class SteeringFaces:
                 ),
             ),
             Route(
-                "GET", "/v1/decisions", "runs.read", self.decisions, "List what runs wait for", kind="run", tag="Runs",
+                "GET", "/v1/decisions", "runs.read", self.decisions, "List what runs wait for", kind="run",
+                narrows=True, tag="Runs",
                 params=query_params(DecisionsQuery),
                 answers=(Answer(200, "A page of decisions, made and pending.", DecisionsPage),),
             ),

@@ -44,7 +44,7 @@ class StoreFace:
         """The one route of this face."""
         return [
             Route(
-                "GET", "/v1/store", "config.read", self.show, "Show the database", kind="store",
+                "GET", "/v1/store", "config.read", self.show, "Show the database", kind="store", owner="installation",
                 answers=(Answer(200, "Its kind, the schema that this server knows, its generation.", StoreCard),),
             ),
         ]  # fmt: skip

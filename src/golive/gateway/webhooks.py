@@ -14,10 +14,13 @@ from golive.core.errors import InvalidRequest, NotFound
 from golive.core.ids import Ids
 from golive.gateway.bodies import Reader
 from golive.gateway.exchange import Exchange
+from golive.gateway.pages import page
+from golive.gateway.permit import reach, see
 from golive.gateway.routes import Answer, Param, Route
 from golive.runtime.announce import TEST, message
 from golive.runtime.post import Attempt
 from golive.store.ports import Delivery, Store
+from golive.tenants.roles import ALL, Verb, within
 
 PAGE = 200
 """Most deliveries of one page."""
@@ -116,6 +119,7 @@ class WebhookFaces:
 
     async def listing(self, exchange: Exchange) -> None:
         """GET /v1/webhooks"""
+        seen = self._seen(exchange, "webhooks.read")
         counted = await self._store.tenant(exchange.principal.tenant).delivery_counts()
         counts = {(found.target, found.state): found.count for found in counted}
         oldest = {found.target: found.oldest_at for found in counted if found.state == "due"}
@@ -126,18 +130,19 @@ class WebhookFaces:
                 due=counts.get((name, "due"), 0), sent=counts.get((name, "sent"), 0),
                 dead=counts.get((name, "dead"), 0), oldest_due_at=oldest.get(name),
             )
-            for name, webhook in self._webhooks().items()
+            for name, webhook in seen.items()
         ]  # fmt: skip
         await exchange.json(WebhookList(cards))
 
     async def test(self, exchange: Exchange) -> None:
         """POST /v1/webhooks/{name}/test"""
         name, id_ = exchange.params["name"], self._ids.new("msg")
-        webhook = self._webhooks().get(name)
+        seen = self._seen(exchange, "webhooks.send")
+        webhook = seen.get(name)
         if webhook is None:
             raise NotFound(
                 f"There is no webhook {name[:120]!r}.",
-                remedy=did_you_mean(name[:120], self._webhooks()) or "Add [webhooks.NAME] to golive.toml.",
+                remedy=did_you_mean(name[:120], seen) or "Add [webhooks.NAME] to golive.toml.",
                 field="name", value=name[:120],
             )  # fmt: skip
         attempt = await self._deliver(name, webhook, id_, message(TEST, self._clock.now(), {"webhook": name}))
@@ -151,16 +156,42 @@ class WebhookFaces:
     async def deliveries(self, exchange: Exchange) -> None:
         """GET /v1/deliveries"""
         query = self._query.query(exchange.scope["query_string"])
-        rows = await self._store.tenant(exchange.principal.tenant).deliveries(
-            run=query.run, state=query.state, target=query.webhook, before=query.before, limit=query.limit + 1
-        )
-        page, more = rows[: query.limit], len(rows) > query.limit
-        await exchange.json(DeliveriesPage([card(row) for row in page], page[-1].id if more else None))
+        store, seen = self._store.tenant(exchange.principal.tenant), reach(exchange, "webhooks.read", "delivery")
+
+        async def rows(before: str | None, limit: int) -> list[tuple[Delivery, str]]:
+            """Each with the agent that its run is of, where that decides."""
+            found = await store.deliveries(
+                run=query.run, state=query.state, target=query.webhook, before=before, limit=limit
+            )
+            return [(row, await self._agent(exchange, row)) for row in found]
+
+        data, after = await page(rows, lambda row: row[0].id, lambda row: seen(row[1]), query.before, query.limit)
+        await exchange.json(DeliveriesPage([card(row) for row, _ in data], after))
+
+    async def _agent(self, exchange: Exchange, row: Delivery) -> str:
+        """The agent that a message's run is of; "", which no pattern but `*` covers, where that decides nothing."""
+        if not exchange.principal.limited:
+            return ""
+        view = await self._store.tenant(exchange.principal.tenant).run(row.run)
+        return "" if view is None else view.agent
+
+    def _seen(self, exchange: Exchange, verb: Verb) -> dict[str, WebhookConfig]:
+        """The webhooks that who asks may see: those that tell of no agents but theirs."""
+        reach(exchange, verb, "webhook")
+        grants = [grant for grant in exchange.principal.grants if verb in grant.verbs]
+        agents = [pattern for grant in grants for pattern in grant.agents]
+        return {
+            name: webhook
+            for name, webhook in self._webhooks().items()
+            if all(within(pattern, agents) for pattern in webhook.agents or ALL)
+        }
 
     async def send(self, exchange: Exchange) -> None:
         """POST /v1/deliveries/{id}/send"""
         store, id_ = self._store.tenant(exchange.principal.tenant), exchange.params["id"]
         found = await self._find(exchange.principal.tenant, id_)
+        if not see(exchange, "webhooks.send", "delivery", id_, await self._agent(exchange, found)):
+            raise _no_message(id_)
         if found.target not in self._webhooks():
             raise InvalidRequest(
                 f"The message {id_} is to the webhook {found.target!r}, which is not configured any more.",
@@ -175,35 +206,43 @@ class WebhookFaces:
         if re.fullmatch(MESSAGE, id_):
             rows = await self._store.tenant(tenant).deliveries(before=f"{id_}~", limit=1)  # `~` sorts behind all ids
         if not rows or rows[0].id != id_:
-            remedy = "List messages with GET /v1/deliveries."
-            raise NotFound(f"There is no message {id_[:120]!r}.", remedy=remedy, field="id", value=id_[:120])
+            raise _no_message(id_)
         return rows[0]
 
     def routes(self) -> list[Route]:
         """All routes of this face."""
         return [
             Route(
-                "GET", "/v1/webhooks", "webhooks.read", self.listing, "List webhooks", kind="webhook", tag="Webhooks",
+                "GET", "/v1/webhooks", "webhooks.read", self.listing, "List webhooks", kind="webhook",
+                narrows=True, tag="Webhooks",
                 answers=(Answer(200, "Those of golive.toml, with counts.", WebhookList),),
             ),
             Route(
                 "POST", "/v1/webhooks/{name}/test", "webhooks.send", self.test, "Try a webhook out", kind="webhook",
+                narrows=True,
                 tag="Webhooks", params=(Param("name", "path", "The webhook's name."),),
                 answers=(Answer(200, "What the receiver answered; look at `delivered`.", TestDone),),
                 description="Sends one message of the type `golive.test` at once; it is kept nowhere.",
             ),
             Route(
                 "GET", "/v1/deliveries", "webhooks.read", self.deliveries, "List messages to webhooks", kind="delivery",
+                narrows=True,
                 tag="Webhooks",
                 params=tuple(Param(name, "query", "") for name in DeliveriesQuery.__struct_fields__),
                 answers=(Answer(200, "A page of messages.", DeliveriesPage),),
             ),
             Route(
                 "POST", "/v1/deliveries/{id}/send", "webhooks.send", self.send, "Send a message again", kind="delivery",
+                narrows=True,
                 tag="Webhooks", params=(Param("id", "path", "The message's id, such as msg_01jd3k…"),),
                 answers=(Answer(202, "The message, due now, whatever became of it.", DeliveryCard),),
             ),
         ]  # fmt: skip
+
+
+def _no_message(id_: str) -> NotFound:
+    remedy = "List messages with GET /v1/deliveries."
+    return NotFound(f"There is no message {id_[:120]!r}.", remedy=remedy, field="id", value=id_[:120])
 
 
 def card(row: Delivery) -> DeliveryCard:

@@ -209,6 +209,16 @@ class Runtime:
         live = self._carrier.live.get((tenant, run))
         return live.journal.result() if live is not None else result_of(await self.state(tenant, run))
 
+    async def agent_of(self, tenant: str, run: str) -> str:
+        """The agent, or `provider/model`, that a run is of.
+
+        Raises:
+            NotFound: the tenant has no such run.
+        """
+        live = self._carrier.live.get((tenant, run))
+        accepted = live.journal.state.accepted if live is not None else None
+        return accepted.agent if accepted is not None else (await self._view(tenant, run)).agent
+
     async def state(self, tenant: str, run: str) -> RunState:
         """The run's durable state.
 

@@ -1,49 +1,67 @@
 """May this principal do that? One pure function, the same on every face of the server."""
 
-from typing import Literal, get_args
+from collections.abc import Callable
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-Verb = Literal[
-    "agents.read", "models.read", "models.call", "runs.create", "runs.read", "runs.cancel", "keys.read", "keys.manage",
-    "config.read", "health.read", "metrics.read", "docs.read",
-    "breakers.reset", "runs.resume", "runs.decide",
-    "schedules.read", "schedules.run", "webhooks.read", "webhooks.send",
+from golive.tenants.roles import BUILT_IN, VERBS, WHOLE, Grant, Role, Verb, covers
+
+__all__ = [
+    "INSTALLATION", "VERBS", "Decision", "Grant", "Principal", "Resource", "Role", "Verb", "authorize", "reach",
 ]  # fmt: skip
-VERBS: tuple[Verb, ...] = get_args(Verb)
 
-_READ: frozenset[Verb] = frozenset({
-    "agents.read", "models.read", "runs.read", "health.read", "docs.read", "schedules.read",
-})  # fmt: skip
-_OUTWARD: frozenset[Verb] = frozenset({"schedules.run", "webhooks.read", "webhooks.send"})
-ROLES: dict[str, frozenset[Verb]] = {
-    "viewer": _READ,
-    "user": _READ | {"models.call", "runs.create", "runs.cancel"},
-    "operator": _READ
-    | _OUTWARD
-    | {"runs.cancel", "metrics.read", "config.read", "keys.read", "breakers.reset", "runs.resume", "runs.decide"},
-    "admin": frozenset(VERBS),
-}
+INSTALLATION = "default"
+"""The tenant whom the installation itself belongs to: its configuration, metrics, breakers, secrets. It is the one that
+there always is, so where there are no others, its administrators administer everything."""
 
 
 class Principal(Struct, frozen=True):
-    """Who asks: a key of a tenant, in a role. `id` is what journals and logs name."""
+    """Who asks, and for whom. `id` is what journals, logs and the audit name: `key:ab12…`, `user:SUB`, `cli`.
+
+    `grants` is what is left of the role after the credential's scopes; without any it may nothing. `across`: may act in
+    other tenants. `home` is the tenant of the credential, `tenant` the one that is acted in. `role` is only shown.
+    """
 
     tenant: str
     id: str
-    role: str
+    role: str = ""
+    grants: tuple[Grant, ...] = ()
+    across: bool = False
+    home: str = ""
+    expires_at: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.home:
+            structs.force_setattr(self, "home", self.tenant)
+
+    @property
+    def limited(self) -> bool:
+        """Whether anything it may counts on some agents, tools or models only."""
+        return not all(grant.whole for grant in self.grants)
+
+    def acting_in(self, tenant: str) -> "Principal":
+        """The same, acting in another tenant; whoever calls this has looked at `across`."""
+        return structs.replace(self, tenant=tenant)
 
 
 class Resource(Struct, frozen=True):
-    """What is asked for. `tenant` is the owner; `kind` and `name` say which (agent support, run run_01…)."""
+    """What is asked for. `tenant` is the owner; `kind` and `name` say which (agent support, run run_01…).
+
+    `agent`, `tool`, `model`: whose it is, as far as it is one's: grants are held against these. None of them: a list,
+    of which a grant with patterns gives a part (see `reach`), or something that belongs to no agent.
+    """
 
     tenant: str
     kind: str
     name: str = ""
+    agent: str = ""
+    version: str = ""
+    tool: str = ""
+    model: str = ""
 
 
 class Decision(Struct, frozen=True):
-    """`roles`: where it is the role that is missing, those that would do, as `ROLES` lists them."""
+    """`roles`: where it is the role that is missing, the built-in ones that would do."""
 
     allowed: bool
     reason: str
@@ -51,10 +69,37 @@ class Decision(Struct, frozen=True):
 
 
 def authorize(principal: Principal, verb: Verb, resource: Resource, context: dict[str, str] | None = None) -> Decision:
-    """Decides from the role's verbs and the resource's owner; `context` carries attributes later rules may read."""
-    if principal.tenant != resource.tenant:
+    """Decides from the grants and the resource's owner; `context` carries attributes later rules may read."""
+    if principal.tenant != resource.tenant and not principal.across:
         return Decision(False, f"{resource.kind} belongs to another tenant")
-    if verb not in ROLES.get(principal.role, frozenset()):
-        may = tuple(role for role, verbs in ROLES.items() if verb in verbs)
-        return Decision(False, f"role {principal.role!r} does not include {verb!r}", may)
-    return Decision(True, f"role {principal.role!r} includes {verb!r}")
+    held = False
+    for grant in principal.grants:
+        if verb in grant.verbs:
+            held = True
+            if _counts(grant, verb, resource):
+                return Decision(True, f"role {principal.role!r} includes {verb!r}")
+    if held:
+        return Decision(False, f"{verb!r} is limited to other agents and models than this")
+    may = tuple(role.name for role in BUILT_IN.values() if verb in role.verbs and not role.across)
+    if principal.role in may:
+        return Decision(False, f"the scopes of this key leave {verb!r} out of its role {principal.role!r}")
+    return Decision(False, f"role {principal.role!r} does not include {verb!r}", may)
+
+
+def _counts(grant: Grant, verb: Verb, resource: Resource) -> bool:
+    """Whether a grant that has the verb gives it on this resource."""
+    if verb in WHOLE and not grant.whole:
+        return False
+    if resource.agent and not covers(grant.agents, resource.agent):
+        return False
+    if resource.model and not covers(grant.models, resource.model):
+        return False
+    return not resource.tool or covers(grant.tools, resource.tool)
+
+
+def reach(principal: Principal, verb: Verb) -> Callable[[str], bool]:
+    """Which of a list may be seen: takes an agent's name, or `provider/model`, as runs name what they are of."""
+    grants = [grant for grant in principal.grants if verb in grant.verbs]
+    agents = [pattern for grant in grants for pattern in grant.agents]
+    models = [pattern for grant in grants for pattern in grant.models]
+    return lambda name: covers(models if "/" in name else agents, name)

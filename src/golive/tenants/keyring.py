@@ -10,11 +10,13 @@ import asyncio
 
 from golive.core.chance import Chance
 from golive.core.clock import Clock
-from golive.core.errors import StoreError, Unauthenticated
+from golive.core.errors import StoreError
 from golive.core.tasks import Tasks
 from golive.store.ports import KeyRow, Store
+from golive.tenants.authentication import unauthenticated
 from golive.tenants.authorize import Principal
 from golive.tenants.keys import key_id_of, mac_of, matches, new_key, usable
+from golive.tenants.roles import BUILT_IN
 
 POLL_S = 0.25
 """How often the store's control version is read."""
@@ -22,9 +24,6 @@ LOOKUP_S = 0.1
 """Least time between two reads of the store for unknown ids, so that guesses cannot become load on it."""
 LAST_USED_S = 30.0
 """How often the times of last use are written, and how exact they therefore are."""
-
-_MESSAGE = "No valid API key came with the request."
-_REMEDY = "Send `Authorization: Bearer gl_...`; `golive keys create` makes a key."
 
 
 class Keyring:
@@ -58,26 +57,25 @@ class Keyring:
         await self._tasks.close()
         await self._write_used()
 
-    async def authenticate(self, header: str) -> Principal:
-        """Who holds the key in an `Authorization` header's value.
+    async def authenticate(self, credential: str) -> Principal:
+        """Who holds the key.
 
         Raises:
             Unauthenticated: always with the same words, so that nobody learns which part was wrong.
         """
-        scheme, _, key = header.partition(" ")
-        key_id = key_id_of(key) if scheme == "Bearer" or scheme.lower() == "bearer" else None
+        key_id = key_id_of(credential)
         if key_id is None:
-            raise Unauthenticated(_MESSAGE, remedy=_REMEDY)
+            raise unauthenticated()
         found = self._known.get(key_id)
         if found is None:
             found = await self._look_up(key_id)
         if found is not None:
             row, principal = found
             now = self._clock.now()
-            if matches(key, row, self._pepper) and usable(row, now):
+            if matches(credential, row, self._pepper) and usable(row, now):
                 self._used[key_id] = now
                 return principal
-        raise Unauthenticated(_MESSAGE, remedy=_REMEDY)
+        raise unauthenticated()
 
     async def _look_up(self, key_id: str) -> tuple[KeyRow, Principal] | None:
         """Reads the store for a key made since the last poll.
@@ -146,4 +144,6 @@ class Keyring:
 
 
 def _entry(row: KeyRow) -> tuple[KeyRow, Principal]:
-    return row, Principal(row.tenant, f"key:{row.id}", row.role)
+    role = BUILT_IN.get(row.role)
+    grants, across = (role.grants, role.across) if role is not None else ((), False)
+    return row, Principal(row.tenant, f"key:{row.id}", row.role, grants, across, expires_at=row.expires_at)

@@ -15,7 +15,7 @@ from golive.core.chance import Chance
 from golive.core.clock import Clock
 from golive.core.errors import ConfigError, InvalidRequest, NotFound
 from golive.store.ports import KeyRow, Store
-from golive.tenants.authorize import ROLES
+from golive.tenants.roles import BUILT_IN
 
 PEPPER_BYTES = 32
 """Shortest pepper that is accepted."""
@@ -105,7 +105,7 @@ class KeyAdmin:
 
         Args:
             name: what people call it, 1 to 100 characters; need not be unique.
-            role: one of `authorize.ROLES`.
+            role: one of `roles.BUILT_IN`.
             created_by: id of the principal, or "cli".
             expires_in_s: seconds until it stops working; None for never.
 
@@ -168,10 +168,10 @@ def _check_new(name: str, role: str, expires_in_s: float | None) -> None:
             field="name",
             value=name[:NAME_CHARS],
         )
-    if role not in ROLES:
+    if role not in BUILT_IN:
         raise InvalidRequest(
             f"role {role[:40]!r} does not exist.",
-            remedy=f"Use one of {', '.join(ROLES)}.",
+            remedy=f"Use one of {', '.join(BUILT_IN)}.",
             field="role",
             value=role[:40],
         )
