@@ -14,6 +14,7 @@ from golive.core.errors import SchemaMismatch
 from golive.core.events import Event
 from golive.store import schema
 from golive.store.audit import AuditCheckpoint, AuditHead, AuditRow
+from golive.store.data_keys import DataKeyRow
 from golive.store.ports import (
     DecisionRow,
     Delivery,
@@ -57,6 +58,7 @@ def run(path: Path, sql: str) -> list[tuple[object, ...]]:
         ("runs", RunView),
         ("versions", VersionRow),
         ("keys", KeyRow),
+        ("data_keys", DataKeyRow),
         ("audit", AuditRow),
         ("audit_heads", AuditHead),
         ("audit_checkpoints", AuditCheckpoint),
@@ -97,10 +99,11 @@ def test_rows_of_a_run_carry_tenant_first_then_version_epoch_and_branch(tmp_path
         "audit",
         "audit_heads",
         "audit_checkpoints",
+        "data_keys",
     }
     for table in tables - {"schema_version", "installation", "holders"}:
         assert columns(path, table)[0] == "tenant"
-        if table not in {"versions", "keys", "schedules"} and not table.startswith("audit"):
+        if table not in {"versions", "keys", "schedules", "data_keys"} and not table.startswith("audit"):
             assert {"run", "branch", "version", "epoch"} <= set(columns(path, table))
 
 

@@ -50,7 +50,7 @@ def journal(place: str) -> list[tuple[object, ...]]:
 def counts(place: str) -> dict[str, int]:
     tables = (
         "leases", "events", "ledger", "outbox", "decisions", "runs", "versions", "keys", "schedules", "holders",
-        "audit", "audit_heads", "audit_checkpoints",
+        "audit", "audit_heads", "audit_checkpoints", "data_keys",
     )  # fmt: skip
     return {table: rows(place, f"SELECT count(*) FROM {table}")[0][0] for table in tables}
 

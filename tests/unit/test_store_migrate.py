@@ -117,7 +117,7 @@ def test_steps_from_the_first_schema_give_what_the_description_does(tmp_path: Pa
     assert shape(tmp_path / "golive.db") == fresh
 
 
-@pytest.mark.parametrize("old", [1, 2, 3, 4, 5, 6, 7])
+@pytest.mark.parametrize("old", [1, 2, 3, 4, 5, 6, 7, 8])
 def test_every_schema_there_ever_was_keeps_its_data(tmp_path: Path, old: int) -> None:
     """Down to it and up again: journal, ledger, runs, versions and keys stand, and all agree."""
     place = filled(tmp_path / "golive.db", 3)
@@ -178,6 +178,22 @@ def test_the_audit_log_comes_and_goes_with_its_step(place: str) -> None:
     with pytest.raises(Exception, match="only added to"):
         rows(place, "UPDATE audit_heads SET seq = 4")
     assert steps.oldest_of(8) == 6
+
+
+def test_data_keys_come_and_go_with_their_step(place: str) -> None:
+    """0009, in both databases; not down again once content is sealed: without the keys it would be lost."""
+    assert rows(place, "SELECT tenant, id FROM data_keys ORDER BY 1") == [("acme", "dk_acme"), ("beta", "dk_beta")]
+    migrated(place, 8)
+    with pytest.raises(Exception, match="data_keys"):
+        rows(place, "SELECT * FROM data_keys")
+    assert not migrated(place, 9, dry=True).beside  # a server of schema 8 reads no ciphertext
+    migrated(place, 9)
+    assert rows(place, "SELECT count(*) FROM data_keys") == [(0,)]
+    sealed = "INSERT INTO events (tenant, run, seq, epoch, branch, version, at, kind, body, key_id) VALUES "
+    rows(place, sealed + f"('acme', 'run_9', 1, 1, '', 'v', 0, 'run.started', {BLANK[place[:6]]}, 'dk_acme')")
+    with pytest.raises(StoreError, match="1 events are sealed"):
+        migrated(place, 8)
+    assert version(place) == 9
 
 
 BLANK = {"sqlite": "x''", "postgr": "''::bytea"}

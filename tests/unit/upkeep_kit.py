@@ -25,6 +25,7 @@ from golive.core.messages import Message, Usage
 from golive.runtime.shown import decision_of, view_of
 from golive.runtime.state import RunState
 from golive.store.audit import AuditCheckpoint, AuditEntry
+from golive.store.data_keys import DataKeyRow
 from golive.store.ports import KeyRow, Lease, LedgerEntry, OutboxMessage, ScheduleRow, Store, VersionRow
 from golive.store.sqlite import SqliteStore
 from golive.store.upkeep.database import Database, work
@@ -77,6 +78,9 @@ async def fill(store: Store, runs: int, state: str = "finished") -> None:
         await own.register_version(VersionRow(tenant, "support", "1.0.0", "digest", 1.5))
         await own.put_key(KeyRow(tenant, "key_1", "ci", "admin", b"\x00\xff" * 16, 7.25, "cli", expires_at=2e9))
         await own.put_schedule(ScheduleRow(tenant, "daily", "d", 99.5), None)
+        await store.data_keys.add(
+            DataKeyRow(tenant, f"dk_{tenant}", "tenant", "", b"\x01\x00wrapped", "master", 65_536, 1.5), None
+        )
     await record(store)
     await store.beat("srv_1", 0.0)
 

@@ -1,8 +1,7 @@
 """The contract of a store. Two implementations keep it: SQLite (one file) and, past one machine, PostgreSQL.
 
-Writes are grouped: what one tick of the event loop wants goes as one transaction. `append` is the only way to write
-to a run, and it is fenced: a lease whose epoch is over, or a caller that expects another sequence number, writes
-nothing. Reads go through a tenant's handle, so that a forgotten filter is not a thing one can type.
+Writes are grouped: one tick's go as one transaction. `append` alone writes to a run, and is fenced by epoch and
+sequence number. Reads go through a tenant's handle, so that a forgotten filter is not a thing one can type.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from msgspec import Struct
 
 from golive.core.events import DecisionKind, Event, Outcome, State
 from golive.store.audit import KeepsAudit
+from golive.store.data_keys import KeepsDataKeys
 from golive.store.room import Room
 
 
@@ -276,7 +276,7 @@ class TenantStore(Protocol):
         ...
 
 
-class Store(KeepsAudit, Protocol):
+class Store(KeepsAudit, KeepsDataKeys, Protocol):
     """A whole installation's memory."""
 
     shared: bool

@@ -248,3 +248,22 @@ CREATE TABLE audit_checkpoints (
     signature BYTEA NOT NULL,
     PRIMARY KEY (tenant, seq, kind)
 );
+
+-- Keys that content is sealed under, each wrapped by the master key that `master` names. `scope`: of a whole tenant, or of
+-- one user (`subject`). `reserved`: how many values may have been sealed. Once `erased_at` is set `wrapped` is empty, and
+-- what was sealed under it can be read by nobody.
+CREATE TABLE data_keys (
+    tenant TEXT COLLATE "C" NOT NULL,
+    id TEXT COLLATE "C" NOT NULL,
+    scope TEXT COLLATE "C" NOT NULL,
+    subject TEXT COLLATE "C" NOT NULL,
+    wrapped BYTEA NOT NULL,
+    master TEXT COLLATE "C" NOT NULL,
+    reserved BIGINT NOT NULL,
+    created_at DOUBLE PRECISION NOT NULL,
+    retired_at DOUBLE PRECISION,
+    erased_at DOUBLE PRECISION,
+    PRIMARY KEY (tenant, id)
+);
+
+CREATE UNIQUE INDEX data_keys_current ON data_keys (tenant, scope, subject) WHERE retired_at IS NULL AND erased_at IS NULL;

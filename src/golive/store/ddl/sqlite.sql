@@ -266,3 +266,22 @@ CREATE TRIGGER audit_checkpoints_go_with_a_mark BEFORE DELETE ON audit_checkpoin
     SELECT 1 FROM audit_checkpoints AS mark WHERE mark.tenant = OLD.tenant AND mark.kind = 'pruned'
         AND (mark.seq > OLD.seq OR (mark.seq = OLD.seq AND OLD.kind <> 'pruned'))
 ) BEGIN SELECT RAISE(ABORT, 'the audit log is only added to'); END;
+
+-- Keys that content is sealed under, each wrapped by the master key that `master` names. `scope`: of a whole tenant, or of
+-- one user (`subject`). `reserved`: how many values may have been sealed. Once `erased_at` is set `wrapped` is empty, and
+-- what was sealed under it can be read by nobody.
+CREATE TABLE data_keys (
+    tenant TEXT NOT NULL,
+    id TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    wrapped BLOB NOT NULL,
+    master TEXT NOT NULL,
+    reserved INTEGER NOT NULL,
+    created_at REAL NOT NULL,
+    retired_at REAL,
+    erased_at REAL,
+    PRIMARY KEY (tenant, id)
+) WITHOUT ROWID, STRICT;
+
+CREATE UNIQUE INDEX data_keys_current ON data_keys (tenant, scope, subject) WHERE retired_at IS NULL AND erased_at IS NULL;

@@ -150,6 +150,7 @@ def describe(kind: Kind) -> MetaData:
     _runs(tables)
     _control(tables)
     _audit(tables)
+    _data_keys(tables)
     return tables.metadata
 
 
@@ -292,4 +293,22 @@ are added and never changed; removed are only those up to a mark (`pruned`) in a
         "audit_checkpoints", *_texts("tenant"), *_wholes("seq"), _must("kind", TEXT), _must("hash", BLOB),
         *_wholes("at_us"), _must("key_id", TEXT), _must("signature", BLOB),
         key=("tenant", "seq", "kind"), guards=CHECKPOINT_GUARDS, why="What the installation signed of the chains.",
+    )  # fmt: skip
+
+
+def _data_keys(to: _Tables) -> None:
+    keys = to.add(
+        "data_keys", *_texts("tenant", "id", "scope", "subject"), _must("wrapped", BLOB), _must("master", TEXT),
+        _must("reserved", WHOLE), _must("created_at", REAL), _may("retired_at", REAL), _may("erased_at", REAL),
+        key=("tenant", "id"),
+        why="""
+Keys that content is sealed under, each wrapped by the master key that `master` names. `scope`: of a whole tenant, or of
+one user (`subject`). `reserved`: how many values may have been sealed. Once `erased_at` is set `wrapped` is empty, and
+what was sealed under it can be read by nobody.
+""",
+    )  # fmt: skip
+    current = "retired_at IS NULL AND erased_at IS NULL"
+    Index(
+        "data_keys_current", keys.c.tenant, keys.c.scope, keys.c.subject, unique=True,
+        sqlite_where=text(current), postgresql_where=text(current),
     )  # fmt: skip
