@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from golive.config.schema import GoliveConfig, ServerConfig
-from golive.gateway import protocol
+from golive.config.transport import HttpLimitsConfig
 from tests.e2e.gateway_kit import Server, raw, serving, sse
 
 CONFIG = GoliveConfig(server=ServerConfig(max_body_bytes=400_000))
@@ -158,9 +158,18 @@ async def test_no_door_opens_on_another_tenants_run(server: Server) -> None:
     assert end[2]["outcome"] == "completed"
 
 
-async def test_a_body_that_stops_arriving_is_given_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+async def hurried(tmp_path: Path) -> AsyncIterator[Server]:
+    """With little patience for bodies."""
+    (path := tmp_path / "hurried").mkdir()
+    config = GoliveConfig(server=ServerConfig(limits=HttpLimitsConfig(body_quiet_s=0.2)))
+    async with serving(path, config) as running:
+        yield running
+
+
+async def test_a_body_that_stops_arriving_is_given_up(hurried: Server) -> None:
     """A request that falls silent in mid-body is told so after its time; others are served meanwhile."""
-    monkeypatch.setattr(protocol, "QUIET_S", 0.2)
+    server = hurried
     head = f"POST {RUNS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {server.admin}\r\nContent-Length: 100\r\n\r\n"
     slow = asyncio.ensure_future(raw(server.url, head.encode() + b'{"input": "'))
     async with server.client() as http, http.post(RUNS, json={"input": "Hi"}) as response:

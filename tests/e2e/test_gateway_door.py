@@ -10,9 +10,10 @@ import aiohttp
 import pytest
 
 from golive.config.schema import GoliveConfig, ServerConfig
+from golive.config.transport import HttpLimitsConfig
 from golive.core.errors import StoreUnavailable
 from golive.core.health import Dependency
-from golive.gateway import health, protocol
+from golive.gateway import health
 from golive.gateway.health import HealthFaces
 from golive.gateway.routes import PUBLIC_PATHS
 from tests.e2e.gateway_kit import Server, raw, serving
@@ -24,6 +25,15 @@ RUNS = "/v1/agents/support/runs"
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
     async with serving(tmp_path, CONFIG) as running:
+        yield running
+
+
+@pytest.fixture
+async def limited(tmp_path: Path) -> AsyncIterator[Server]:
+    """With little time for a head."""
+    (path := tmp_path / "limited").mkdir()
+    config = GoliveConfig(server=ServerConfig(limits=HttpLimitsConfig(header_s=0.1)))
+    async with serving(path, config) as running:
         yield running
 
 
@@ -179,14 +189,13 @@ async def test_garbage_on_the_socket_is_refused(server: Server) -> None:
         assert await response.json() == {"status": "live"}
 
 
-async def test_endless_and_slow_heads_are_not_held(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_endless_and_slow_heads_are_not_held(server: Server, limited: Server) -> None:
     """Headers without end are 431 and closed before a key was asked for; a head that never ends is closed in time."""
     endless = b"GET / HTTP/1.1\r\nHost: x\r\n" + b"x-a: " + b"a" * 8_000 + b"\r\n"
     answer = await raw(server.url, endless + (b"x-b: " + b"b" * 8_000 + b"\r\n") * 9)
     assert answer.startswith(b"HTTP/1.1 431 ")
     assert answer.endswith(b"}")
-    monkeypatch.setattr(protocol, "HEAD_S", 0.1)
-    host, port = server.url.removeprefix("http://").split(":")
+    host, port = limited.url.removeprefix("http://").split(":")
     for said in (b"", b"GET / HTTP/1.1\r\nHost:", b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\nGET /health"):
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(said)

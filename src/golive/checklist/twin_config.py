@@ -47,7 +47,7 @@ def write(loaded: Loaded, folder: Path, base_url: str) -> Path:
 def derived(config: GoliveConfig, base_url: str) -> dict[str, Any]:
     """The settings of the twin, as plain data for TOML."""
     data = config.model_dump(mode="json", exclude_none=True)
-    data["server"] |= {"host": "127.0.0.1", "port": 0}
+    data["server"] |= {"host": "127.0.0.1", "port": 0, "tls": {"min_version": config.server.tls.min_version}}
     data["store"] = {"url": f"sqlite:{STORE_FILE}"}
     data["secrets"] = {"pepper": f"file:{PEPPER_FILE}"}
     data["agents"] = {"path": "agents"}

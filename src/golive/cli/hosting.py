@@ -36,7 +36,7 @@ async def serving(
     server = Server(loaded, environ, inline=inline, dev=dev, errand=errand)
     try:
         await server.start()
-        http = HttpServer(server.gateway, listener)
+        http = HttpServer(server.gateway, listener, loaded.config.server)
         await http.start()
     except BaseException:
         listener.close()

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,9 +15,14 @@ from golive.cli.lifeline import LifelineOption, end_with_stdin
 from golive.cli.options import ConfigOption
 
 if TYPE_CHECKING:
+    import socket
+
+    from golive.config.load import Loaded
+    from golive.core.clock import Clock
     from golive.core.errors import StoreUnavailable
     from golive.gateway.listen import HttpServer
     from golive.gateway.starting import Starting
+    from golive.telemetry.edge import EdgeMetrics
     from golive.telemetry.logs import Log
 
 
@@ -43,7 +49,7 @@ def serve(
     from golive.app import Server
     from golive.config.load import load
     from golive.core.clock import FastClock, SystemClock
-    from golive.gateway.listen import HttpServer, bind, run_loop
+    from golive.gateway.listen import run_loop
     from golive.gateway.starting import Starting
     from golive.workers.environment import close_to_peers
 
@@ -52,10 +58,9 @@ def serve(
     fast = FastClock(speed) if speed > 1 else None
 
     async def main() -> None:
-        listener = bind(loaded.config.server.host, loaded.config.server.port)
-        server = Server(loaded, environ, clock=fast or SystemClock())
+        server = Server(loaded, environ, clock=(clock := fast or SystemClock()))
         front = Starting()
-        http = HttpServer(front, listener)
+        http, listener, edge = _listen(front, loaded, environ, server.log, clock)
         try:
             for idle in loaded.idle:
                 server.log.warning(
@@ -63,6 +68,7 @@ def serve(
                     remedy=idle.remedy,
                 )  # fmt: skip
             await server.start(partial(_wait, front, http, server.log))
+            edge.join(server.metrics.registry)
             front.hand_over(server.gateway)
 
             def ready() -> None:
@@ -88,6 +94,23 @@ def serve(
         from golive.core.fast_loop import FastLoop
 
         run_loop(main(), partial(FastLoop, fast))
+
+
+def _listen(
+    front: "Starting", loaded: "Loaded", environ: Mapping[str, str], log: "Log", clock: "Clock"
+) -> "tuple[HttpServer, socket.socket, EdgeMetrics]":
+    """The socket and what answers on it, with TLS where it is set up; nothing is answered yet."""
+    from golive.config.secrets import Secrets
+    from golive.gateway.listen import HttpServer, bind
+    from golive.gateway.tls import certificates_of
+    from golive.telemetry.edge import EdgeMetrics
+
+    settings, edge = loaded.config.server, EdgeMetrics()
+    certificates = certificates_of(
+        settings.tls, loaded.root, resolve=Secrets(loaded.root, environ).resolve, clock=clock, log=log, metrics=edge
+    )
+    listener = bind(settings.host, settings.port)
+    return HttpServer(front, listener, settings, certificates=certificates, metrics=edge), listener, edge
 
 
 async def _wait(

@@ -21,6 +21,7 @@ from golive.config.section import (
     Section,
     TargetRef,
 )
+from golive.config.transport import CorsConfig, HttpLimitsConfig, SessionsConfig, TlsConfig
 
 # ---- golive.toml -----------------------------------------------------------------------------------------------------
 
@@ -58,6 +59,10 @@ class ServerConfig(Section):
     """Runs this process carries at once; more are answered 503 with Retry-After."""
     conversation_queue: Annotated[int, Field(ge=0, le=1_000)] = 8
     """Runs that may wait their turn on one conversation; more are answered 409."""
+    tls: TlsConfig = TlsConfig()
+    cors: CorsConfig = CorsConfig()
+    limits: HttpLimitsConfig = HttpLimitsConfig()
+    sessions: SessionsConfig = SessionsConfig()
 
 
 class StoreConfig(Section):

@@ -18,6 +18,8 @@ VERSION = r"^[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}$"
 ISSUER = r"^https?://[^\s/@?#]+(?:/[^\s?#]*)?$"
 CLAIM = r"^[!-~]{1,200}$"
 FUNCTION = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
+ORIGIN = r"^https?://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?$"
+HEADER = r"^[a-z0-9!#$%&'*+.^_`|~-]{1,64}$"
 
 PATTERN_WORDS = {
     NAME: "a name of lower-case letters, digits, `_` and `-` that begins with a letter (63 at most)",
@@ -30,6 +32,8 @@ PATTERN_WORDS = {
     STORE_URL: "`sqlite:PATH` or `postgresql://USER@HOST/DATABASE`",
     VERSION: "a version of letters, digits and `.+_-` (64 at most), such as `1.0.0` or `2026-11-21`",
     FUNCTION: "the name of a function in tools.py",
+    ORIGIN: "an exact origin such as https://app.example.com: scheme, host and port in lower case, and nothing more",
+    HEADER: "the name of a header, in lower case",
 }
     ISSUER: "an address such as https://login.example.com/realms/acme, without user, password or query",
     CLAIM: "the name of a claim, or a path such as `realm_access.roles`",

@@ -22,3 +22,9 @@ def requests_that_fit() -> int:
     """How many requests can be open at once, at two sockets each, under the limit that holds now."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(16, (soft - RESERVED) // 2) if soft != resource.RLIM_INFINITY else 1 << 20
+
+
+def connections_that_fit() -> int:
+    """How many connections can be open at once under the limit that holds now, at one socket each."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(16, soft - RESERVED) if soft != resource.RLIM_INFINITY else 1 << 20

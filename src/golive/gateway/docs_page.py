@@ -9,6 +9,7 @@ import msgspec
 from golive.gateway.exchange import Exchange
 from golive.gateway.openapi import document
 from golive.gateway.routes import Answer, Route
+from golive.gateway.secure_headers import page_headers
 
 _STYLE = """
 :root{color-scheme:light dark;--line:#8884;--soft:#8881}
@@ -28,11 +29,7 @@ _PAGE = """<!doctype html>
 {body}
 <h2 id="schemas">Schemas</h2>{schemas}</body></html>
 """
-_HEADERS = (
-    (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-)
+_HEADERS = page_headers(styles=(_STYLE,))
 
 
 class DocsFaces:

@@ -3,6 +3,7 @@
 Owns the listening socket (so that a port in use is told before anything else is built) and the order of shutting down.
 On SIGTERM or SIGINT the server goes on listening while `drain` runs: /health/ready says no, new runs are refused, open
 ones finish. A second signal ends them where they are, and the server as soon as their streams have told so.
+SIGHUP reads the certificate again, where there is one.
 """
 
 import asyncio
@@ -11,20 +12,24 @@ import signal
 import socket
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import uvicorn
 import uvloop
 
+from golive.config.schema import ServerConfig
 from golive.core.errors import ConfigError, PortInUse
-from golive.core.open_files import raise_limit
+from golive.core.open_files import connections_that_fit, raise_limit
 from golive.core.tasks import Tasks
-from golive.gateway.protocol import BoundedProtocol
+from golive.gateway.cors import with_cors
+from golive.gateway.protocol import BoundedProtocol, Bounds
+from golive.gateway.secure_headers import constant_headers, with_secure_headers
+from golive.gateway.tls import Certificates
+from golive.telemetry.edge import EdgeMetrics
 
 T = TypeVar("T")
 
-KEEP_ALIVE_S = 75
-"""An idle connection is closed after this; longer than the 60 s of usual proxies, so that they close first."""
 CLOSE_S = 3
 """After draining, how long answers may still take to leave."""
 HURRY_S = 1.0
@@ -84,45 +89,85 @@ def _refused(host: str, port: int, error: OSError) -> ConfigError:
     )
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, scheme: str = "http") -> str:
     """Where the socket can be reached from this machine."""
     host, port = listener.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read here, never bound
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 class _Uvicorn(uvicorn.Server):
     """Without its own signal handlers: they would close before the runs are drained."""
 
+    def __init__(self, config: uvicorn.Config, listener: socket.socket, handshake_s: float) -> None:
+        super().__init__(config)
+        self._listener = listener
+        self._handshake_s = handshake_s
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def startup(self, sockets: Any = None) -> None:
+        """In the place of uvicorn's own, which has no limit for a handshake but the loop's 60 s."""
+        made: Any = self.config.http_protocol_class
+        protocol = partial(made, config=self.config, server_state=self.server_state, app_state={})
+        server = await asyncio.get_running_loop().create_server(
+            protocol,
+            sock=self._listener,
+            ssl=self.config.ssl,
+            backlog=BACKLOG,
+            ssl_handshake_timeout=None if self.config.ssl is None else self._handshake_s,
+        )
+        self.servers = [server]
+        self.started = True
 
 
 class HttpServer:
     """One application on one socket."""
 
-    def __init__(self, app: Any, listener: socket.socket) -> None:
-        self.url = url_of(listener)
+    def __init__(
+        self,
+        app: Any,
+        listener: socket.socket,
+        settings: ServerConfig | None = None,
+        *,
+        certificates: Certificates | None = None,
+        metrics: EdgeMetrics | None = None,
+    ) -> None:
+        """
+        Args:
+            settings: whose limits, CORS and HSTS count; the defaults when absent.
+            certificates: None for plain HTTP, whatever `settings` say.
+        """
+        settings = settings or ServerConfig()
+        metrics = metrics or EdgeMetrics()
+        limits = settings.limits
+        self.url = url_of(listener, "http" if certificates is None else "https")
         self._listener = listener
-        self._server = _Uvicorn(
-            uvicorn.Config(
-                app,
-                loop="none",
-                http=BoundedProtocol,
-                ws="none",
-                lifespan="off",
-                interface="asgi3",
-                log_config=None,
-                log_level="warning",
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                backlog=BACKLOG,
-                timeout_keep_alive=KEEP_ALIVE_S,
-                timeout_graceful_shutdown=CLOSE_S,
-            )
+        self._certificates = certificates
+        bounds = Bounds(limits, limits.connections or connections_that_fit(), metrics.refused)
+        metrics.follow(lambda: bounds.open)
+        config = uvicorn.Config(
+            with_secure_headers(with_cors(app, settings.cors)),
+            loop="none",
+            http=partial(BoundedProtocol, bounds=bounds),  # type: ignore[arg-type]
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            headers=constant_headers(settings.tls if certificates is not None else None),
+            timeout_keep_alive=limits.idle_s,  # type: ignore[arg-type]
+            timeout_graceful_shutdown=CLOSE_S,
         )
+        config.load()
+        if certificates is not None:
+            config.ssl = certificates.context
+        self._server = _Uvicorn(config, listener, limits.header_s)
         self._tasks = Tasks("http")
         self._serving: asyncio.Task[None] | None = None
         self._stop: asyncio.Event | None = None
@@ -130,6 +175,8 @@ class HttpServer:
     async def start(self) -> None:
         """Begins to answer; returns once connections are accepted."""
         self._serving = self._tasks.start(self._server.serve(sockets=[self._listener]), "serve")
+        if self._certificates is not None:
+            self._tasks.start(self._certificates.keep(), "certificates")
         while not self._server.started:
             if self._serving.done():
                 self._serving.result()
@@ -164,6 +211,8 @@ class HttpServer:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, on_signal)
+        if self._certificates is not None:
+            loop.add_signal_handler(signal.SIGHUP, self._reload, self._certificates)
         try:
             if self._serving is None:
                 await self.start()
@@ -181,6 +230,10 @@ class HttpServer:
         finally:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
+            loop.remove_signal_handler(signal.SIGHUP)
+
+    def _reload(self, certificates: Certificates) -> None:
+        self._tasks.start(certificates.reload(), "certificates again")
 
     async def _hurry(self, draining: "asyncio.Task[None]", hurry: Callable[[], None] | None) -> None:
         loop = asyncio.get_running_loop()
