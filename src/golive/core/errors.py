@@ -151,8 +151,27 @@ class StoreUnavailable(StoreError):
     retry_helps = True
 
 
+class AuditUnavailable(GoliveError):
+    """What was asked for cannot be recorded in the audit log now, and so it is not done."""
+
+    code = "audit.unavailable"
+    retry_helps = True
+
+
 class SchemaMismatch(StoreError):
     code = "store.schema"
+
+
+class ContentSealed(StoreError):
+    """Stored content cannot be opened: its key is missing, or it is not what was sealed in this place. Names the row."""
+
+    code = "store.sealed"
+
+
+class ContentErased(ContentSealed):
+    """The key that the content was sealed under was destroyed: nobody can read it any more, and that is meant so."""
+
+    code = "content.erased"
 
 
 class RunWaiting(GoliveError):
@@ -239,6 +258,13 @@ class ModelAuthFailed(ModelError):
     """The provider refused our credential."""
 
     code = "model.auth"
+
+
+class CredentialEnded(ModelError):
+    """The call was cut because its credential was revoked meanwhile; another call uses another one."""
+
+    code = "model.credential_ended"
+    retry_helps = True
 
 
 class ModelNotFound(ModelError):

@@ -179,6 +179,10 @@ class AuditStore(Protocol):
         """Where the chain of each tenant ends, by tenant."""
         ...
 
+    async def tenants(self) -> list[str]:
+        """Every tenant of whom there is an entry, a head or a checkpoint, in order."""
+        ...
+
     async def put_checkpoint(self, row: AuditCheckpoint) -> None:
         """Adds it; one of that place and kind that is there already stays."""
         ...

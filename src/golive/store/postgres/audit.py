@@ -59,6 +59,10 @@ SELECT tenant FROM taken
 """
 _HEADS_OF = "SELECT tenant, seq, hash FROM audit_heads WHERE tenant = ANY ($1::text[])"
 _HEADS = "SELECT tenant, seq, hash FROM audit_heads ORDER BY tenant"
+_TENANTS = """
+SELECT tenant FROM audit_heads UNION SELECT tenant FROM audit_checkpoints UNION SELECT DISTINCT tenant FROM audit
+ORDER BY 1
+"""
 _STANDS = """
 SELECT audit.tenant FROM audit JOIN unnest($1::text[], $2::bigint[], $3::bytea[]) AS w (tenant, seq, hash)
     ON audit.tenant = w.tenant AND audit.seq = w.seq AND audit.hash = w.hash
@@ -145,6 +149,10 @@ class PostgresAudit(AuditStore):
     async def heads(self) -> list[AuditHead]:
         """See `AuditStore.heads`."""
         return [AuditHead(*row) for row in await self._server.fetch(_HEADS)]
+
+    async def tenants(self) -> list[str]:
+        """See `AuditStore.tenants`."""
+        return [row[0] for row in await self._server.fetch(_TENANTS)]
 
     async def put_checkpoint(self, row: AuditCheckpoint) -> None:
         """See `AuditStore.put_checkpoint`."""

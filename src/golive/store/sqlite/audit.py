@@ -4,7 +4,7 @@ Text is read as bytes: a column that somebody tampered with may be no UTF-8, and
 """
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 from msgspec.structs import astuple
@@ -30,16 +30,23 @@ T = TypeVar("T")
 _TEXT = frozenset(FIELDS) - {"seq", "at_us", "hash"}
 _READ = ", ".join(f"CAST({name} AS BLOB)" if name in _TEXT else name for name in FIELDS)
 _ADD = f"INSERT INTO audit ({', '.join(FIELDS)}) VALUES ({', '.join('?' * len(FIELDS))})"
-_ROWS = f"SELECT {_READ} FROM audit WHERE tenant = ? AND seq > ? ORDER BY seq LIMIT ?"
-_HEAD = "SELECT seq, hash FROM audit_heads WHERE tenant = ?"
-_HEADS = "SELECT tenant, seq, hash FROM audit_heads ORDER BY tenant"
+_MINE = "tenant = CAST(? AS TEXT)"
+_ROWS = f"SELECT {_READ} FROM audit WHERE {_MINE} AND seq > ? ORDER BY seq LIMIT ?"
+_HEAD = f"SELECT seq, hash FROM audit_heads WHERE {_MINE}"
+_HEADS = "SELECT CAST(tenant AS BLOB), seq, hash FROM audit_heads ORDER BY tenant"
+_TENANTS = """
+SELECT CAST(tenant AS BLOB) FROM audit_heads UNION SELECT CAST(tenant AS BLOB) FROM audit_checkpoints
+UNION SELECT DISTINCT CAST(tenant AS BLOB) FROM audit ORDER BY 1
+"""
 _MOVE = """
 INSERT INTO audit_heads (tenant, seq, hash) VALUES (?, ?, ?)
 ON CONFLICT (tenant) DO UPDATE SET seq = excluded.seq, hash = excluded.hash
 """
 _MARKS = AuditCheckpoint.__struct_fields__
+_MARK_TEXT = frozenset({"tenant", "kind", "key_id"})
+_READ_MARK = ", ".join(f"CAST({name} AS BLOB)" if name in _MARK_TEXT else name for name in _MARKS)
 _CHECKPOINTS = f"""
-SELECT {", ".join(_MARKS)} FROM audit_checkpoints WHERE tenant = ? AND (seq > ? OR kind = 'pruned') ORDER BY seq, kind
+SELECT {_READ_MARK} FROM audit_checkpoints WHERE {_MINE} AND (seq > ? OR kind = 'pruned') ORDER BY seq, kind
 """
 _PUT = f"INSERT OR IGNORE INTO audit_checkpoints ({', '.join(_MARKS)}) VALUES ({', '.join('?' * len(_MARKS))})"
 _OLD = """
@@ -80,7 +87,12 @@ class SqliteAudit(AuditStore):
     async def heads(self) -> list[AuditHead]:
         """See `AuditStore.heads`."""
         rows = await self._store.read(lambda connection: connection.execute(_HEADS).fetchall())
-        return [AuditHead(*row) for row in rows]
+        return [AuditHead(_text(row[0]), *row[1:]) for row in rows]
+
+    async def tenants(self) -> list[str]:
+        """See `AuditStore.tenants`."""
+        rows = await self._store.read(lambda connection: connection.execute(_TENANTS).fetchall())
+        return [_text(row[0]) for row in rows]
 
     async def put_checkpoint(self, row: AuditCheckpoint) -> None:
         """See `AuditStore.put_checkpoint`."""
@@ -101,7 +113,7 @@ class SqliteAudit(AuditStore):
 def _append(connection: sqlite3.Connection, entries: Sequence[AuditEntry]) -> list[AuditHead]:
     heads: list[AuditHead] = []
     for tenant, mine in by_tenant(entries).items():
-        found = connection.execute(_HEAD, (tenant,)).fetchone() or (0, GENESIS)
+        found = connection.execute(_HEAD, (tenant.encode(),)).fetchone() or (0, GENESIS)
         rows = chained(AuditHead(tenant, *found), mine)
         connection.executemany(_ADD, map(astuple, rows))
         heads.append(AuditHead(tenant, rows[-1].seq, rows[-1].hash))
@@ -127,7 +139,7 @@ class SqliteTenantAudit(TenantAudit):
 
     async def search(self, where: AuditFilter) -> list[AuditRow]:
         """See `TenantAudit.search`."""
-        sql, values = f"SELECT {_READ} FROM audit WHERE tenant = ?", []
+        sql, values = f"SELECT {_READ} FROM audit WHERE {_MINE}", []
         for name, condition in _CONDITIONS.items():
             wanted: Any = getattr(where, name)
             if wanted is not None:
@@ -139,16 +151,20 @@ class SqliteTenantAudit(TenantAudit):
 
     async def checkpoints(self, after_seq: int = 0) -> list[AuditCheckpoint]:
         """See `TenantAudit.checkpoints`."""
-        return [AuditCheckpoint(*row) for row in await self._fetch(_CHECKPOINTS, after_seq)]
+        return [AuditCheckpoint(*_told(_MARKS, _MARK_TEXT, row)) for row in await self._fetch(_CHECKPOINTS, after_seq)]
 
     async def _fetch(self, sql: str, *values: Any) -> list[Any]:
-        tenant = self._tenant
+        tenant = self._tenant.encode("utf-8", "surrogateescape")
         return await self._store.read(lambda connection: connection.execute(sql, (tenant, *values)).fetchall())
 
 
 def _row(row: Sequence[Any]) -> AuditRow:
-    told = (
-        value.decode("utf-8", "surrogateescape") if name in _TEXT else value
-        for name, value in zip(FIELDS, row, strict=True)
-    )
-    return AuditRow(*told)
+    return AuditRow(*_told(FIELDS, _TEXT, row))
+
+
+def _told(names: Sequence[str], texts: frozenset[str], row: Sequence[Any]) -> Iterator[Any]:
+    return (_text(value) if name in texts else value for name, value in zip(names, row, strict=True))
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape")
