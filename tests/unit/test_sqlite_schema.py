@@ -15,6 +15,7 @@ from golive.core.events import Event
 from golive.store import schema
 from golive.store.audit import AuditCheckpoint, AuditHead, AuditRow
 from golive.store.data_keys import DataKeyRow
+from golive.store.fingerprints import FingerprintRow
 from golive.store.ports import (
     DecisionRow,
     Delivery,
@@ -59,6 +60,7 @@ def run(path: Path, sql: str) -> list[tuple[object, ...]]:
         ("versions", VersionRow),
         ("keys", KeyRow),
         ("data_keys", DataKeyRow),
+        ("secret_fingerprints", FingerprintRow),
         ("audit", AuditRow),
         ("audit_heads", AuditHead),
         ("audit_checkpoints", AuditCheckpoint),
@@ -100,8 +102,9 @@ def test_rows_of_a_run_carry_tenant_first_then_version_epoch_and_branch(tmp_path
         "audit_heads",
         "audit_checkpoints",
         "data_keys",
+        "secret_fingerprints",
     }
-    for table in tables - {"schema_version", "installation", "holders"}:
+    for table in tables - {"schema_version", "installation", "holders", "secret_fingerprints"}:
         assert columns(path, table)[0] == "tenant"
         if table not in {"versions", "keys", "schedules", "data_keys"} and not table.startswith("audit"):
             assert {"run", "branch", "version", "epoch"} <= set(columns(path, table))

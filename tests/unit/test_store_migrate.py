@@ -196,6 +196,18 @@ def test_data_keys_come_and_go_with_their_step(place: str) -> None:
     assert version(place) == 9
 
 
+def test_the_fingerprints_of_secrets_come_and_go_with_their_step(place: str) -> None:
+    """0010, in both databases, beside servers of the schema before."""
+    assert rows(place, "SELECT fingerprint, reason FROM secret_fingerprints") == [("ab" * 32, "né")]
+    down = migrated(place, 9)
+    assert down.steps[-1].loses == "which credentials are revoked, and since when each is in use"
+    with pytest.raises(Exception, match="secret_fingerprints"):
+        rows(place, "SELECT * FROM secret_fingerprints")
+    assert migrated(place, 10, dry=True).beside
+    migrated(place, 10)
+    assert rows(place, "SELECT count(*) FROM secret_fingerprints") == [(0,)]
+
+
 BLANK = {"sqlite": "x''", "postgr": "''::bytea"}
 
 

@@ -26,6 +26,7 @@ from golive.runtime.shown import decision_of, view_of
 from golive.runtime.state import RunState
 from golive.store.audit import AuditCheckpoint, AuditEntry
 from golive.store.data_keys import DataKeyRow
+from golive.store.fingerprints import FingerprintRow
 from golive.store.ports import KeyRow, Lease, LedgerEntry, OutboxMessage, ScheduleRow, Store, VersionRow
 from golive.store.sqlite import SqliteStore
 from golive.store.upkeep.database import Database, work
@@ -82,6 +83,7 @@ async def fill(store: Store, runs: int, state: str = "finished") -> None:
             DataKeyRow(tenant, f"dk_{tenant}", "tenant", "", b"\x01\x00wrapped", "master", 65_536, 1.5), None
         )
     await record(store)
+    await store.fingerprints.put(FingerprintRow("ab" * 32, "env:KEY", 5.5, 7.0, "cli", "né", True))
     await store.beat("srv_1", 0.0)
 
 

@@ -5,13 +5,13 @@ Owns the call; `embedding_wire.py` has what is written and read. A call is not s
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 
 from msgspec import Raw, Struct
 
 from golive.core.clock import Clock
 from golive.core.deadline import Deadline
-from golive.core.errors import DeadlineExceeded, GoliveError, ModelError, ModelMalformed
+from golive.core.errors import DeadlineExceeded, GoliveError, ModelAuthFailed, ModelError, ModelMalformed
 from golive.core.messages import Usage
 from golive.models.call import CallContext, Finished, Metered, ModelCall, ModelEvent, ModelRequest, Opened
 from golive.models.capabilities import ModelCapabilities
@@ -94,7 +94,9 @@ class EmbeddingCall:
         clock: Clock,
         observe: Observe = lambda error, latency_ms: None,
         limits_seen: LimitsSeen | None = None,
+        renewed: Callable[[str | None], Awaitable[str | None]] | None = None,
     ) -> None:
+        self._renewed = renewed
         self.target = Target(provider, model, base_url.rstrip("/"))
         self._limits = limits
         self._dialect = dialect
@@ -141,7 +143,14 @@ class EmbeddingCall:
             raise error
         secret = self._credential()
         origin = Origin(self.target.provider, self.target.model, secret=secret)
-        embedded = await self._within(ctx.deadline, self._ask(request, origin, secret), origin)
+        try:
+            embedded = await self._within(ctx.deadline, self._ask(request, origin, secret), origin)
+        except ModelAuthFailed:
+            fresh = None if self._renewed is None else await self._renewed(secret)
+            if fresh is None:
+                raise
+            origin = Origin(self.target.provider, self.target.model, secret=fresh)
+            embedded = await self._within(ctx.deadline, self._ask(request, origin, fresh), origin)
         metered = self._metered(request, embedded.input_tokens, started)
         return EmbeddingAnswer(embedded.vectors, embedded.model, origin.request_id, metered)
 

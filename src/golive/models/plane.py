@@ -27,6 +27,7 @@ from golive.models.capabilities import Capabilities
 from golive.models.chain import Chain
 from golive.models.coalesce import Flights
 from golive.models.course import Chained
+from golive.models.credentials import Credential, OpenCalls, Renew, never
 from golive.models.decoding import Unrecognised, unheard
 from golive.models.dialect import Dialect
 from golive.models.embedding_cache import CachedEmbeddings
@@ -61,14 +62,17 @@ class ModelPlane:
     """Every provider of the configuration, ready to be called.
 
     Args:
-        secrets: resolves a reference (`env:NAME`, `file:PATH`) to its value; asked at every call, so that a rotated
-            credential is used at once. Its SecretMissing goes to the caller.
+        secrets: resolves a reference to its value; asked at every call, so that a rotated credential is used at once.
+            Its errors go to the caller. `renew`: asked for another value than one that was refused.
     """
 
     def __init__(
         self, config: GoliveConfig, secrets: Callable[[str], str], transport: Transport, clock: Clock, *,
         chance: Chance | None = None, moved: Moved = lambda gate, before: None, unrecognised: Unrecognised = unheard,
+        renew: Renew = never, open_calls: OpenCalls | None = None,
     ) -> None:  # fmt: skip
+        self._renew = renew
+        self._open_calls = open_calls or OpenCalls()
         self._providers = config.providers
         self._dialects = {name: dialect(unrecognised) for name, dialect in _DIALECTS.items()}
         self._secrets = secrets
@@ -269,7 +273,8 @@ class ModelPlane:
                     limits=_limits_of(config),
                     dialect=self._dialects[config.dialect],
                     transport=self._transport,
-                    credential=partial(self._credential, reference),
+                    credential=(credential := self._credential(reference)),
+                    renewed=credential.renewed,
                     price=partial(self.prices.price, provider, model),
                     clock=self._clock,
                     observe=self._health[provider].observe,
@@ -314,7 +319,9 @@ class ModelPlane:
             limits=limits or _limits_of(config),
             dialect=self._dialects[config.dialect],
             transport=self._transport,
-            credential=partial(self._credential, reference),
+            credential=(credential := self._credential(reference)),
+            renewed=credential.renewed,
+            open_calls=self._open_calls,
             clock=self._clock,
             observe=self._health[provider].observe,
             limits_seen=gate.limits_seen,
@@ -336,13 +343,13 @@ class ModelPlane:
             name=provider[:100],
         )  # fmt: skip
 
-    def _credential(self, reference: str | None) -> str | None:
-        return None if reference is None else self._secrets(reference)
+    def _credential(self, reference: str | None) -> Credential:
+        return Credential(reference, self._secrets, self._renew)
 
     async def _check(self, name: str, config: ProviderConfig) -> Dependency:
         dialect = self._dialects[config.dialect]
         try:
-            secret = self._credential(config.api_key)
+            secret = self._credential(config.api_key)()
         except GoliveError as error:
             return Dependency(name, "provider", "down", None, error.message)
         headers = {"Accept": "application/json", **dialect.headers(config.base_url, secret)}

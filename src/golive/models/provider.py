@@ -6,12 +6,20 @@ wrappers.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import NamedTuple
 
 from golive.core.clock import Clock
-from golive.core.errors import GoliveError, ModelBadRequest, ModelTimeout
+from golive.core.errors import (
+    CredentialEnded,
+    GoliveError,
+    ModelAuthFailed,
+    ModelBadRequest,
+    ModelTimeout,
+    SecretRevoked,
+)
 from golive.models.call import CallContext, ModelEvent, ModelRequest
+from golive.models.credentials import OpenCalls
 from golive.models.dialect import Decoder, Dialect, Target
 from golive.models.transport import Response, Transport, TransportError
 from golive.models.transport_errors import cut, too_late, unanswered
@@ -65,7 +73,13 @@ class ProviderCall:
         clock: Clock,
         observe: Observe = lambda error, latency_ms: None,
         limits_seen: LimitsSeen | None = None,
+        renewed: Callable[[str | None], Awaitable[str | None]] | None = None,
+        open_calls: OpenCalls | None = None,
     ) -> None:
+        """`renewed` is asked when the provider refuses a credential: another value than that, or None.
+
+        `open_calls` is told which value each call uses, so that calls can be cut with it.
+        """
         self.provider = provider
         self.model = model
         self.base_url = base_url.rstrip("/")
@@ -80,6 +94,8 @@ class ProviderCall:
         self.clock = clock
         self.observe = observe
         self.limits_seen = limits_seen
+        self.renewed = renewed
+        self.open_calls = open_calls or OpenCalls()
         self._head: tuple[str | None, dict[str, str]] | None = None
         self._settings: dict[str, str] = {name: f"providers.{provider}.{name}" for name in Limits._fields}
 
@@ -140,8 +156,8 @@ class ProviderCall:
 class _Exchange:
     """One request and its answer."""
 
-    __slots__ = ("_between", "_call", "_clock", "_ctx", "_decoder", "_first", "_origin", "_outer", "_response",
-                 "_secret", "_started", "_streamed", "_watchdog", "over")  # fmt: skip
+    __slots__ = ("_between", "_call", "_clock", "_ctx", "_cut", "_decoder", "_first", "_origin", "_outer", "_response",
+                 "_revoked", "_secret", "_started", "_streamed", "_watchdog", "over")  # fmt: skip
 
     def __init__(self, call: ProviderCall, request: ModelRequest, ctx: CallContext) -> None:
         self._call = call
@@ -157,7 +173,14 @@ class _Exchange:
         first_s = call.limits.first_token_s
         self._first = _sooner(outer, started, first_s, call.setting("first_token_s")) if request.stream else outer
         self._between = call.setting("between_tokens_s")
-        self._secret = call.credential()
+        self._cut = False
+        self._revoked: SecretRevoked | None = None
+        self._secret: str | None = None
+        try:
+            self._secret = call.credential()
+        except SecretRevoked as error:
+            self._revoked = error
+        call.open_calls.begin(self._secret, self)
         self._origin = Origin(call.provider, call.model, secret=self._secret)
         self._watchdog = Watchdog(self._clock, self._first)
         self._response: Response | None = None
@@ -172,16 +195,12 @@ class _Exchange:
         body = call.dialect.encode(request, call.target)
         try:
             self._watchdog.begin(self._first)
-            response = await call.transport.send(
-                "POST", call.url(request), call.headers(self._secret, request), body, connect_s=call.limits.connect_s
-            )
-            self._response = response
-            self._origin.request_id = request_id(response.header)
-            if response.status >= 300:
-                raise await self._refusal(response)
+            response = await self._sent(request, body)
         except asyncio.CancelledError:
             if not self._watchdog.barked():
                 raise
+            if self._cut:
+                raise self._ended() from None
             late = self._too_late(self._watchdog.limit)
             call.observe(late if isinstance(late, ModelTimeout) else None, self._elapsed_ms())
             raise late from None
@@ -199,10 +218,53 @@ class _Exchange:
             call.limits_seen(response.header)
         self._decoder = call.dialect.decoder(self._origin, streamed=request.stream, header=response.header)
 
+    async def _sent(self, request: ModelRequest, body: bytes) -> Response:
+        """The answer's head; with another credential where there is one by now in the place of one that is refused."""
+        if self._revoked is not None and not await self._renewed():
+            raise self._revoked
+        try:
+            return await self._send(request, body)
+        except ModelAuthFailed:
+            if not await self._renewed():
+                raise
+            if self._response is not None:
+                self._response.close()
+            return await self._send(request, body)
+
+    async def _send(self, request: ModelRequest, body: bytes) -> Response:
+        call = self._call
+        response = await call.transport.send(
+            "POST", call.url(request), call.headers(self._secret, request), body, connect_s=call.limits.connect_s
+        )
+        self._response = response
+        self._origin.request_id = request_id(response.header)
+        if response.status >= 300:
+            raise await self._refusal(response)
+        return response
+
+    async def _renewed(self) -> bool:
+        """Whether there is another credential now, with which the call is to be begun again."""
+        call = self._call
+        fresh = None if call.renewed is None else await call.renewed(self._secret)
+        if fresh is None or fresh == self._secret:
+            return False
+        call.open_calls.end(self._secret, self)
+        self._secret = fresh
+        call.open_calls.begin(fresh, self)
+        self._origin = Origin(call.provider, call.model, secret=fresh)
+        return True
+
+    def cut(self) -> None:
+        """Its credential was revoked, and whoever did that wants the calls that use it to end."""
+        self._cut = True
+        self._watchdog.bark()
+
     async def read(self) -> list[ModelEvent]:
         """The events of one read. `over` is set with the last ones."""
         assert self._response is not None
         assert self._decoder is not None
+        if self._cut and not self._decoder.complete:
+            raise self._ended()
         watchdog, decoder = self._watchdog, self._decoder
         limit = self._first
         if decoder.began:
@@ -222,6 +284,8 @@ class _Exchange:
             if decoder.complete:
                 self.over = True  # whole already: that the server does not hang up, or rudely, takes nothing from it
                 return []
+            if self._cut:
+                raise self._ended() from None
             if not broken:
                 raise self._too_late(watchdog.limit) from None
             raise cut(self._origin, error, begun=decoder.began or not self._streamed) from None
@@ -238,6 +302,7 @@ class _Exchange:
             raise self._decoder.failure
 
     def close(self) -> None:
+        self._call.open_calls.end(self._secret, self)
         self._watchdog.close()
         if self._response is not None:
             self._response.close()
@@ -251,6 +316,11 @@ class _Exchange:
         except TransportError:
             body = b""
         return self._call.dialect.refusal(self._origin, response.status, response.header, body, self._clock.now())
+
+    def _ended(self) -> GoliveError:
+        return self._origin.error(
+            CredentialEnded, "was cut off: its credential was revoked.", remedy="Ask again; another credential is used."
+        )
 
     def _untranslatable(self, request: ModelRequest) -> GoliveError:
         """What only another vendor's API can say is refused, not left out."""

@@ -60,6 +60,12 @@ class Watchdog:
         self._barked = False
         return task.uncancel() <= self._cancelling
 
+    def bark(self) -> None:
+        """Ends the wait that is under way as if its limit had passed; where nobody waits, nothing happens."""
+        if self._task is not None:
+            self._barked = True
+            self._task.cancel()
+
     def close(self) -> None:
         """Lets go of the timer."""
         self._task = None

@@ -45,6 +45,13 @@ class Outage(Struct, frozen=True, forbid_unknown_fields=True):
         return self.script or Script()
 
 
+class Keys(Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of PUT /sim/keys: the keys that are accepted from now on; empty: any, and none."""
+
+    accept: tuple[str, ...]
+
+
+_keys_decoder = msgspec.json.Decoder(Keys)
 _install_decoder = msgspec.json.Decoder(Install)
 _outage_decoder = msgspec.json.Decoder(Outage)
 _ok = {"ok": True}
@@ -72,6 +79,9 @@ def _dispatch(simulator: "Simulator", request: Request) -> tuple[int, Any]:
             return 200, _ok
         case "DELETE", "/sim/scripts":
             simulator.scripts.clear(query.get("model"))
+            return 200, _ok
+        case "PUT", "/sim/keys":
+            simulator.accept(_keys_decoder.decode(request.body).accept)
             return 200, _ok
         case "GET", "/sim/outage":
             return 200, {"outage": simulator.outage}

@@ -96,6 +96,10 @@ class Simulator:
         finally:
             await self.stop()
 
+    def accept(self, api_keys: tuple[str, ...]) -> None:
+        """From now on these keys are accepted and no other; empty: any, and none. Answers under way go on."""
+        self._keys = tuple(key.encode() for key in api_keys)
+
     def begin_outage(self, outage: Outage) -> None:
         """From now on everything but /sim/ fails."""
         self.outage = outage

@@ -12,6 +12,7 @@ from msgspec import Struct
 from golive.core.events import DecisionKind, Event, Outcome, State
 from golive.store.audit import KeepsAudit
 from golive.store.data_keys import KeepsDataKeys
+from golive.store.fingerprints import KeepsFingerprints
 from golive.store.room import Room
 
 
@@ -276,7 +277,7 @@ class TenantStore(Protocol):
         ...
 
 
-class Store(KeepsAudit, KeepsDataKeys, Protocol):
+class Store(KeepsAudit, KeepsDataKeys, KeepsFingerprints, Protocol):
     """A whole installation's memory."""
 
     shared: bool

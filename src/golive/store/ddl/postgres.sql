@@ -267,3 +267,16 @@ CREATE TABLE data_keys (
 );
 
 CREATE UNIQUE INDEX data_keys_current ON data_keys (tenant, scope, subject) WHERE retired_at IS NULL AND erased_at IS NULL;
+
+-- Of the values of secrets, never the values: since when each is in use, and which are revoked. Of the installation, so
+-- that a credential that leaked is revoked for all tenants at once.
+CREATE TABLE secret_fingerprints (
+    fingerprint TEXT COLLATE "C" NOT NULL,
+    reference TEXT COLLATE "C" NOT NULL,
+    seen_at DOUBLE PRECISION NOT NULL,
+    revoked_at DOUBLE PRECISION,
+    revoked_by TEXT COLLATE "C",
+    reason TEXT COLLATE "C",
+    cut BOOLEAN NOT NULL,
+    PRIMARY KEY (fingerprint)
+);

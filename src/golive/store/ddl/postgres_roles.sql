@@ -125,6 +125,15 @@ BEGIN
 END
 $$;
 
+-- The fingerprints of secrets belong to no tenant, and readers and the writer see none. Not there below schema 10.
+DO $$
+BEGIN
+    IF to_regclass('secret_fingerprints') IS NOT NULL THEN
+        GRANT SELECT, INSERT, UPDATE ON secret_fingerprints TO golive_server;
+    END IF;
+END
+$$;
+
 -- Keys that content is sealed under: readers and the writer see none, and none is removed, only emptied. Not there below
 -- schema 9.
 DO $$

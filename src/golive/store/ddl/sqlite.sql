@@ -285,3 +285,16 @@ CREATE TABLE data_keys (
 ) WITHOUT ROWID, STRICT;
 
 CREATE UNIQUE INDEX data_keys_current ON data_keys (tenant, scope, subject) WHERE retired_at IS NULL AND erased_at IS NULL;
+
+-- Of the values of secrets, never the values: since when each is in use, and which are revoked. Of the installation, so
+-- that a credential that leaked is revoked for all tenants at once.
+CREATE TABLE secret_fingerprints (
+    fingerprint TEXT NOT NULL,
+    reference TEXT NOT NULL,
+    seen_at REAL NOT NULL,
+    revoked_at REAL,
+    revoked_by TEXT,
+    reason TEXT,
+    cut INTEGER NOT NULL,
+    PRIMARY KEY (fingerprint)
+) WITHOUT ROWID, STRICT;

@@ -151,6 +151,7 @@ def describe(kind: Kind) -> MetaData:
     _control(tables)
     _audit(tables)
     _data_keys(tables)
+    _fingerprints(tables)
     return tables.metadata
 
 
@@ -311,4 +312,16 @@ what was sealed under it can be read by nobody.
     Index(
         "data_keys_current", keys.c.tenant, keys.c.scope, keys.c.subject, unique=True,
         sqlite_where=text(current), postgresql_where=text(current),
+    )  # fmt: skip
+
+
+def _fingerprints(to: _Tables) -> None:
+    to.add(
+        "secret_fingerprints", *_texts("fingerprint", "reference"), _must("seen_at", REAL), _may("revoked_at", REAL),
+        _may("revoked_by", TEXT), _may("reason", TEXT), _must("cut", FLAG),
+        key=("fingerprint",),
+        why="""
+Of the values of secrets, never the values: since when each is in use, and which are revoked. Of the installation, so
+that a credential that leaked is revoked for all tenants at once.
+""",
     )  # fmt: skip

@@ -26,6 +26,7 @@ from golive.store.postgres import work
 from golive.store.postgres.audit import PostgresAudit
 from golive.store.postgres.connection import STATEMENT_S, Address, Link, execute, failure
 from golive.store.postgres.data_keys import PostgresDataKeys
+from golive.store.postgres.fingerprints import PostgresFingerprints
 from golive.store.postgres.flusher import Flusher
 from golive.store.postgres.group import Append, Call
 from golive.store.postgres.pool import Pool
@@ -69,6 +70,7 @@ class PostgresStore(Store):
         self._server = Pool(address, "golive_server", SERVERS, clock, chance)
         self.audit = PostgresAudit(self._reader, self._server, chance)
         self.data_keys = PostgresDataKeys(self._server)
+        self.fingerprints = PostgresFingerprints(self._server)
         self._turns = Pool(address, "golive_server", TURNS, clock, chance)
         self._waiting = Waiting(Link(address, "golive_reader", clock, chance), self._server)
         self._marks: dict[float, float] = {}  # of claims whose answer was lost, and when that was

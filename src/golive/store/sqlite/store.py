@@ -20,6 +20,7 @@ from golive.store.sqlite import work
 from golive.store.sqlite.audit import SqliteAudit
 from golive.store.sqlite.connection import MEMORY, connect_writer, create_file, failure
 from golive.store.sqlite.data_keys import SqliteDataKeys
+from golive.store.sqlite.fingerprints import SqliteFingerprints
 from golive.store.sqlite.group import Append, Call
 from golive.store.sqlite.readers import InlineReaders, ReaderPool
 from golive.store.sqlite.schema import prepare
@@ -59,6 +60,7 @@ class SqliteStore(Store):
         self._waiters = Waiters()
         self.audit = SqliteAudit(self)
         self.data_keys = SqliteDataKeys(self)
+        self.fingerprints = SqliteFingerprints(self)
 
     @classmethod
     def open(
