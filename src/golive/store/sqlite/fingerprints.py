@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from msgspec.structs import astuple
+from msgspec.structs import astuple, replace
 
 from golive.store.fingerprints import COLUMNS, CONTROL_CHANGED, ON_CONFLICT, SELECT, FingerprintRow
 from golive.store.sqlite.tenant import ReadWrite
@@ -19,7 +19,7 @@ class SqliteFingerprints:
     async def rows(self) -> list[FingerprintRow]:
         """See `Fingerprints.rows`."""
         rows = await self._store.read(lambda connection: connection.execute(SELECT).fetchall())
-        return [FingerprintRow(*given, cut=bool(cut)) for *given, cut in rows]
+        return [replace(row, cut=bool(row.cut)) for row in (FingerprintRow(*each) for each in rows)]
 
     async def put(self, row: FingerprintRow) -> None:
         """See `Fingerprints.put`."""
