@@ -28,7 +28,6 @@ def with_cors(app: Application, config: CorsConfig) -> Application:
         (b"access-control-allow-headers", ", ".join(config.headers).encode()),
         (b"access-control-max-age", str(config.max_age_s).encode()),
         (b"content-length", b"0"),
-        (b"vary", b"access-control-request-method, access-control-request-headers"),
     )
 
     async def answer_preflight(send: Send, headers: list[tuple[bytes, bytes]]) -> None:

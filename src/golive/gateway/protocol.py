@@ -21,6 +21,8 @@ ONCE = (
 )  # fmt: skip
 """Headers of which a second one is refused: whoever reads the first and whoever reads the last would differ."""
 _NOT_SERVED = (b"CONNECT", b"TRACE")
+_VERSIONS = ("1.1", "1.0")
+"""The parser takes others, too, such as 0.9."""
 
 
 class Bounds:
@@ -157,7 +159,10 @@ class BoundedProtocol(HttpToolsProtocol):
         names = [name for name, _ in self.headers]
         if len(set(names)) != len(names) and any(names.count(name) > 1 for name in ONCE):
             return early_answers.TWICE
-        old = self.parser.get_http_version() == "1.0"
+        version = self.parser.get_http_version()
+        if version not in _VERSIONS:
+            return early_answers.MALFORMED
+        old = version == "1.0"
         if b"host" not in names and not old:
             return early_answers.NO_HOST
         if b"transfer-encoding" in names and (old or b"content-length" in names or not self._chunked()):
