@@ -50,6 +50,9 @@ class OidcConfig(Section):
     """Value of `tenant_claim` = tenant. When empty, the value itself is the tenant's name; else no other is taken."""
     user_claim: Claim = "sub"
     """Claim that names the user, unique and never given to another: journals and the audit log name it."""
+    user_prefix: Annotated[str, Field(pattern=r"^[!-~]{0,50}$")] = ""
+    """Put before the user's name, such as `acme:`, where users of another issuer may be of the same tenant: else one
+    could bear the other's name."""
     roles_claim: Claim | None = None
     """Claim that holds the user's roles or groups: a list, or a text with spaces between, such as
     `realm_access.roles`."""

@@ -26,6 +26,7 @@ def auth_faults(config: GoliveConfig, origin_of: Origin) -> Iterator[Problem]:
         yield from _plain_http(path, oidc, origin_of)
         yield from _tenants(path, oidc, origin_of)
         yield from _roles(path, oidc, origin_of)
+        yield from _same_users(config, name, origin_of)
 
 
 def is_safe(url: str) -> bool:
@@ -59,6 +60,28 @@ def _tenants(path: KeyPath, oidc: OidcConfig, origin_of: Origin) -> Iterator[Pro
         )  # fmt: skip
     if oidc.tenants and oidc.tenant_claim is None:
         yield _nothing((*path, "tenants"), "but no claim is mapped without `tenant_claim`.", "Set that.", origin_of)
+
+
+def _same_users(config: GoliveConfig, name: str, origin_of: Origin) -> Iterator[Problem]:
+    """Of two issuers whose users may be of one tenant under one name, the later one."""
+    oidc = config.auth.oidc[name]
+    for other, before in config.auth.oidc.items():
+        if other == name:
+            return
+        mine, theirs = _reached(oidc), _reached(before)
+        if oidc.user_prefix == before.user_prefix and (mine is None or theirs is None or mine & theirs):
+            yield _nothing(
+                ("auth", "oidc", name, "user_prefix"),
+                f"is the same as that of [auth.oidc.{other}], and users of both may be of one tenant: two people could "
+                "bear one name.", f'Set it, such as `user_prefix = "{name}:"`.', origin_of,
+            )  # fmt: skip
+
+
+def _reached(oidc: OidcConfig) -> frozenset[str] | None:
+    """The tenants that its users may be of; None: any."""
+    if oidc.tenant_claim is None:
+        return frozenset({oidc.tenant or "default"})
+    return frozenset(oidc.tenants.values()) or None
 
 
 def _roles(path: KeyPath, oidc: OidcConfig, origin_of: Origin) -> Iterator[Problem]:

@@ -1,0 +1,224 @@
+"""Who holds a signed token, answered on every request: from memory where it was verified before.
+
+Owns the order of the checks and what is remembered. A verified token is remembered by its SHA-256 until it expires; all
+are forgotten when a key of an issuer changes or something is revoked, which every replica learns within `POLL_S`.
+Whatever is wrong, who asks is told one and the same; the reason goes to `refused`.
+
+Beyond its form, `alg`, `kid` and `iss`, nothing in a token is looked at before its signature is found good.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from msgspec import Struct
+
+from golive.config.auth import OidcConfig
+from golive.core.clock import Clock
+from golive.core.errors import ConfigError, StoreError
+from golive.core.tasks import Tasks
+from golive.store.revocation import TokenRevocation
+from golive.tenants.authentication import unauthenticated
+from golive.tenants.authorize import Principal
+from golive.tenants.issuer import Fetch, Issuer, IssuerState
+from golive.tenants.revoked import Revoked
+from golive.tenants.roles import Grant, Role, meet
+from golive.tenants.tokens import Identity, Reason, Refused, check_claims, check_header, identity, parse
+
+MAX_KNOWN = 20_000
+"""Most verified tokens that are remembered (about 400 bytes each); the first one makes way."""
+POLL_S = 0.25
+"""How often the store's control version is read."""
+
+
+class Refusal(Struct, frozen=True):
+    """A token that was not taken. `issuer`: the section's name, "" where none matches. For logs: never for clients."""
+
+    reason: Reason
+    detail: str
+    issuer: str = ""
+    kid: str = ""
+    user: str = ""
+
+
+class Verified(Struct, frozen=True):
+    """What became of a token that was taken."""
+
+    issuer: str
+    principal: Principal
+    who: Identity
+
+
+class RevocationSource(Struct, frozen=True):
+    """Where revocations stand: `version` grows whenever they may have changed, `rows` reads all."""
+
+    version: Callable[[], Awaitable[int]]
+    rows: Callable[[], Awaitable[Sequence[TokenRevocation]]]
+
+
+class TokenVerifier:
+    """See the module. `start` reads revocations and begins to read keys; `authenticate` answers."""
+
+    def __init__(
+        self,
+        issuers: Mapping[str, OidcConfig],
+        *,
+        role: Callable[[str], Role | None],
+        fetch: Fetch,
+        clock: Clock,
+        source: RevocationSource,
+        refused: Callable[[Refusal], None] = lambda _: None,
+        accepted: Callable[[str, bool], None] = lambda _issuer, _remembered: None,
+        told: Callable[[IssuerState], None] = lambda _: None,
+    ) -> None:
+        """Takes the sections of [auth.oidc] and what surrounds them.
+
+        Args:
+            role: a role by its name; None: there is no such role.
+            refused: called with each refusal.
+            accepted: called with the issuer's name, and whether the token was known already.
+            told: called when an issuer's keys become readable, or no longer are.
+
+        Raises:
+            ConfigError: a section names a role that there is not.
+        """
+        self._roles = {name: _roles(name, config, role) for name, config in issuers.items()}
+        self._clock = clock
+        self._source = source
+        self._refused = refused
+        self._accepted = accepted
+        self.issuers: dict[str, Issuer] = {
+            config.issuer: Issuer(name, config, fetch, clock, changed=self.forget, told=told)
+            for name, config in issuers.items()
+        }
+        self._known: dict[bytes, tuple[float, Verified]] = {}
+        self._revoked = Revoked()
+        self._version = -1
+        self._refreshing = asyncio.Lock()
+        self._tasks = Tasks("tokens")
+
+    async def start(self) -> None:
+        """Reads what is revoked, and begins to follow it and the issuers' keys.
+
+        Raises:
+            StoreUnavailable: the store cannot be read.
+        """
+        await self.refresh()
+        for issuer in self.issuers.values():
+            issuer.start()
+        self._tasks.start(self._follow(), "follow")
+
+    async def close(self) -> None:
+        """Stops following."""
+        await self._tasks.close()
+        for issuer in self.issuers.values():
+            await issuer.close()
+
+    async def authenticate(self, credential: str) -> Principal:
+        """Who holds the token.
+
+        Raises:
+            Unauthenticated: always with the same words.
+        """
+        digest = hashlib.sha256(credential.encode("utf-8", "surrogatepass")).digest()
+        known = self._known.get(digest)
+        if known is not None and self._clock.now() < known[0]:
+            self._accepted(known[1].issuer, True)
+            return known[1].principal
+        try:
+            verified = await self.verify(credential)
+        except Refused:
+            raise unauthenticated() from None
+        self._remember(digest, verified)
+        self._accepted(verified.issuer, False)
+        return verified.principal
+
+    async def verify(self, text: str) -> Verified:
+        """Every check, nothing from memory but the keys.
+
+        Raises:
+            Refused: told to `refused` already.
+        """
+        name = kid = user = ""
+        try:
+            token = parse(text)
+            kid = token.kid or ""
+            issuer = self.issuers.get(token.issuer)
+            if issuer is None:
+                raise Refused("issuer", f"its issuer {ascii(token.issuer)[:200]} stands in no section of [auth.oidc]")
+            name = issuer.name
+            check_header(token, issuer.config)
+            key = await issuer.find(token.kid, token.alg)
+            if key is None:
+                raise Refused("key", f"the issuer has no key {ascii(token.kid)[:100]} for {token.alg}")
+            if not key.verify(token.signed, token.signature):
+                raise Refused("signature", f"its signature is not by the key {ascii(token.kid)[:100]}")
+            check_claims(token, issuer.config, self._clock.now())
+            who = identity(token, issuer.config)
+            user = who.user
+            if self._revoked.covers(token.issuer, who):
+                raise Refused("revoked", "it is revoked")
+            return Verified(name, self._principal(name, issuer.config, who), who)
+        except Refused as error:
+            self._refused(Refusal(error.reason, error.detail, name, ascii(kid)[1:-1][:100], user))
+            raise
+
+    def forget(self) -> None:
+        """Nothing that was verified before counts any longer without being verified again."""
+        self._known.clear()
+
+    async def refresh(self) -> None:
+        """Reads the revocations anew if the store's control version has changed."""
+        async with self._refreshing:
+            version = await self._source.version()
+            if version == self._version:
+                return
+            self._revoked = Revoked(await self._source.rows())
+            self._version = version
+            self.forget()
+
+    def states(self) -> list[IssuerState]:
+        """Each issuer as it stands."""
+        return [issuer.state() for issuer in self.issuers.values()]
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_S)
+            try:
+                await self.refresh()
+            except StoreError:
+                continue  # what was revoked so far stays revoked; /health reports the store
+
+    def _remember(self, digest: bytes, verified: Verified) -> None:
+        while len(self._known) >= MAX_KNOWN:
+            del self._known[next(iter(self._known))]
+        self._known[digest] = (verified.who.expires_at, verified)
+
+    def _principal(self, name: str, config: OidcConfig, who: Identity) -> Principal:
+        roles = [self._roles[name][role] for role in who.roles]
+        grants = tuple(grant for role in roles for grant in role.grants)
+        if who.agents is not None:
+            grants = tuple(_narrowed(grant, who.agents) for grant in grants)
+        return Principal(
+            who.tenant, f"user:{config.user_prefix}{who.user}", "+".join(who.roles), grants,
+            across=any(role.across for role in roles), expires_at=who.expires_at,
+        )  # fmt: skip
+
+
+def _narrowed(grant: Grant, agents: tuple[str, ...]) -> Grant:
+    return Grant(grant.verbs, meet(grant.agents, agents), grant.tools, grant.models)
+
+
+def _roles(name: str, config: OidcConfig, role: Callable[[str], Role | None]) -> dict[str, Role]:
+    """Every role that the section can give, by its name."""
+    found: dict[str, Role] = {}
+    for named in {*config.roles.values(), *([config.role] if config.role else [])}:
+        one = role(named)
+        if one is None:
+            raise ConfigError(
+                f"[auth.oidc.{name}] gives the role {named!r}, which there is not.",
+                remedy="Use a built-in role, or write [roles.NAME].",
+                key=f"auth.oidc.{name}.roles", value=named,
+            )  # fmt: skip
+        found[named] = one
+    return found
