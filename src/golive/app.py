@@ -42,7 +42,8 @@ from golive.telemetry.metrics import Metrics
 from golive.telemetry.run_log import RunLog
 from golive.tenants.authentication import Credentials
 from golive.tenants.keyring import Keyring
-from golive.tenants.keys import KeyAdmin, NewKey
+from golive.tenants.keys import KeyAdmin
+from golive.tenants.rolebook import Rolebook
 from golive.workers.pool import HOME_PREFIX, WorkerToolset
 from golive.workers.scratch import sweep
 
@@ -52,23 +53,6 @@ _GC_YOUNG = 20_000
 """New containers before the collector looks for cycles: requests leave none behind, so a look rarely pays."""
 _SWITCH_S = 0.0005
 """How long Python lets one thread run while another waits: short, so that a busy loop does not starve the store's."""
-
-
-async def create_key(
-    loaded: Loaded, name: str, role: str, environ: Mapping[str, str], expires_in_s: float | None = None
-) -> NewKey:
-    """Makes an API key for the default tenant; works beside a running server, which learns of it within 250 ms."""
-    async with AsyncExitStack() as stack:
-        admin = await open_key_admin(loaded, environ, stack)
-        return await admin.create(DEFAULT_TENANT, name, role, created_by="cli", expires_in_s=expires_in_s)
-
-
-async def open_key_admin(loaded: Loaded, environ: Mapping[str, str], stack: AsyncExitStack) -> KeyAdmin:
-    """The keys of an installation, without a server; closed with the stack."""
-    store = await open_store(loaded.config.store.url, loaded.root, SystemClock())
-    stack.push_async_callback(store.close)
-    pepper = Secrets(loaded.root, environ).pepper(loaded.config.secrets.pepper, SystemChance())
-    return KeyAdmin(store, pepper, SystemClock(), SystemChance())
 
 
 class Server:
@@ -103,6 +87,7 @@ class Server:
         self._tasks = Tasks("server")
         self._stack = AsyncExitStack()
         self.agents = Agents()
+        self.rolebook = Rolebook(loaded.config.roles)
         self._replica = "" if errand else loaded.config.server.replica or ""
         self.holder = f"{self._replica}/{self.ids.new('srv')}" if self._replica else self.ids.new("srv")
         self.holding: Holding
@@ -158,7 +143,7 @@ class Server:
         self.served = self._new_served()
         self._stack.push_async_callback(self.served.close)
         await self.served.put_all()
-        self.keyring = Keyring(self.store, pepper, self._clock)
+        self.keyring = Keyring(self.store, pepper, self._clock, self.rolebook)
         await self._assemble(pepper)
         await self.keyring.start()
         self._stack.push_async_callback(self.keyring.close)
@@ -226,7 +211,8 @@ class Server:
             announce=self.outward.announce,
         )
         self._stack.push_async_callback(self.relay.close)
-        self.key_admin = KeyAdmin(self.store, pepper, self._clock, self._chance, self.keyring.learn)
+        changed, rolebook = self.keyring.learn, self.rolebook
+        self.key_admin = KeyAdmin(self.store, pepper, self._clock, self._chance, changed, rolebook)
 
     def _warm_up(self) -> None:
         """What would otherwise stall requests: reading the price list, the collector's walks over what stays."""
@@ -330,6 +316,8 @@ class Server:
             self.served.retire(lambda: not self._calls(plane), plane.close, "plane")
         self.served.adopt(loaded)
         self.outward.adopt()
+        self.rolebook.adopt(loaded.config.roles)
+        self.keyring.reread()
         return changed
 
     async def reload(self, name: str) -> None:

@@ -13,11 +13,11 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from golive.app import create_key
 from golive.config.load import load
 from golive.core.clock import SystemClock
 from golive.sim.script import Script
 from golive.sim.server import Simulator
+from golive.tenants.opening import create_key
 
 GOLIVE = """
 [server]

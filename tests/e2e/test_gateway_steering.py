@@ -9,8 +9,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from golive.app import create_key
 from golive.config.load import load
+from golive.tenants.opening import create_key
 from tests.e2e.gateway_kit import sse
 from tests.e2e.process_kit import RUNS, Project, golive, project
 

@@ -17,7 +17,6 @@ from typing import Any, Protocol
 
 from msgspec.structs import replace
 
-from golive.app import create_key
 from golive.checklist import ledger, stand_ins, twin_config
 from golive.checklist.http import Http
 from golive.checklist.registry import NEEDS
@@ -30,6 +29,7 @@ from golive.core.chance import Chance
 from golive.core.clock import Clock
 from golive.runtime import routing
 from golive.sim.process import SimulatorProcess
+from golive.tenants.opening import create_key
 from golive.workers.scratch import Scratch, sweep
 
 FOLDER_PREFIX = "golive-check-"

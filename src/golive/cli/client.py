@@ -58,11 +58,16 @@ class ServerSentEvent(NamedTuple):
 class Client:
     """Speaks to one server with one key. `own`: the server is the command's, and ends with it."""
 
-    def __init__(self, session: aiohttp.ClientSession, address: Address, *, own: bool = False) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, address: Address, *, own: bool = False, tenant: str | None = None
+    ) -> None:
+        """`tenant`: the one to act in, where it is not the key's own."""
         self._session = session
         self.own = own
         self.url = address.url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {address.key}"}
+        if tenant is not None:
+            self._headers["x-golive-tenant"] = tenant
 
     async def call(self, method: str, path: str, body: object = None, *, accept: tuple[int, ...] = ()) -> Any:
         """The JSON answer.
@@ -211,14 +216,16 @@ def _alive(pid: int) -> bool:
 
 
 @asynccontextmanager
-async def connected(config: Path | None, url: str | None, key: str | None) -> AsyncIterator[Client]:
+async def connected(
+    config: Path | None, url: str | None, key: str | None, tenant: str | None = None
+) -> AsyncIterator[Client]:
     """A client of the server to talk to; starts one for the time of the block when none is known."""
     address = known_server(config, url, key)
     async with aiohttp.ClientSession() as session:
         if address is not None:
-            yield Client(session, address)
+            yield Client(session, address, tenant=tenant)
             return
         from golive.cli.hosting import hosted
 
         async with hosted(config) as own:
-            yield Client(session, own, own=True)
+            yield Client(session, own, own=True, tenant=tenant)

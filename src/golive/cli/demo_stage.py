@@ -11,13 +11,13 @@ import aiohttp
 import msgspec
 from msgspec import Struct
 
-from golive.app import create_key
 from golive.cli.client import Address
 from golive.config.load import load
 from golive.core.clock import SystemClock
 from golive.core.deadline import Deadline
 from golive.core.errors import ConfigError, GoliveError
 from golive.sim.process import SimulatorProcess
+from golive.tenants.opening import create_key
 from golive.workers.scratch import Scratch, sweep
 
 SHOP = Path(__file__).parent / "shop"

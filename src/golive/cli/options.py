@@ -16,4 +16,7 @@ UrlOption = Annotated[
 KeyOption = Annotated[
     str | None, typer.Option("--key", help="API key.", show_default="GOLIVE_KEY, or the one of `golive dev`")
 ]
+TenantOption = Annotated[
+    str | None, typer.Option("--tenant", help="Tenant to act in.", show_default="`default`, or that of the key")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]

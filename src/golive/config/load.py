@@ -13,6 +13,7 @@ from msgspec import Struct
 from pydantic import ValidationError
 
 from golive.config import environment, problems
+from golive.config.access_faults import access_faults
 from golive.config.addresses import endpoint_addresses
 from golive.config.agents import LoadedAgent, folders, load_agent
 from golive.config.auth_faults import auth_faults
@@ -152,6 +153,7 @@ def _read_config(file: Path, environ: Mapping[str, str]) -> tuple[Toml, Override
         found += config_contradictions(config, lambda path: _origin(path, toml, overrides))
         found += endpoint_addresses(config, lambda path: _origin(path, toml, overrides))
         found += auth_faults(config, lambda path: _origin(path, toml, overrides))
+        found += access_faults(config, lambda path: _origin(path, toml, overrides))
     problems.raise_all(ConfigError, found)
     assert config is not None
     return toml, overrides, config

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from golive.config.access import RoleConfig
 from golive.config.auth import AuthConfig
 from golive.config.outward import ScheduleConfig, WebhookConfig
 from golive.config.secret_settings import AwsConfig, EnvironmentConfig, RotationConfig, VaultConfig
@@ -236,6 +237,7 @@ class GoliveConfig(Section):
     cache: CacheConfig = CacheConfig()
     webhooks: dict[Name, WebhookConfig] = {}
     schedules: dict[Name, ScheduleConfig] = {}
+    roles: dict[Name, RoleConfig] = {}
 
 
 # ---- agent.toml ------------------------------------------------------------------------------------------------------

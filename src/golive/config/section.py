@@ -4,6 +4,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from golive.core.verbs import AGENT_PATTERN, PATTERN
+
 NAME = r"^[a-z][a-z0-9_-]{0,62}$"
 LOCAL_REFERENCE = r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$"
 REFERENCE = (
@@ -31,12 +33,14 @@ PATTERN_WORDS = {
     ADDRESS: "an address such as https://example.com/golive, without user or password",
     STORE_URL: "`sqlite:PATH` or `postgresql://USER@HOST/DATABASE`",
     VERSION: "a version of letters, digits and `.+_-` (64 at most), such as `1.0.0` or `2026-11-21`",
+    ISSUER: "an address such as https://login.example.com/realms/acme, without user, password or query",
+    CLAIM: "the name of a claim, or a path such as `realm_access.roles`",
+    AGENT_PATTERN: "an agent's name, or the beginning of one with `*` behind it, such as `shop-*`",
+    PATTERN: "a name, or the beginning of one with `*` behind it, such as `openai/*`",
     FUNCTION: "the name of a function in tools.py",
     ORIGIN: "an exact origin such as https://app.example.com: scheme, host and port in lower case, and nothing more",
     HEADER: "the name of a header, in lower case",
 }
-    ISSUER: "an address such as https://login.example.com/realms/acme, without user, password or query",
-    CLAIM: "the name of a claim, or a path such as `realm_access.roles`",
 """What each pattern asks for, in words, for messages about values that do not fit."""
 
 Name = Annotated[str, Field(pattern=NAME)]

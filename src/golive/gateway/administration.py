@@ -8,19 +8,24 @@ from msgspec import Meta, Struct
 from golive.config.schema import ServerConfig
 from golive.gateway.bodies import Reader
 from golive.gateway.exchange import Exchange
-from golive.gateway.permit import reach
+from golive.gateway.permit import deciding, reach
 from golive.gateway.routes import Answer, Param, Route
 from golive.store.ports import KeyRow
-from golive.tenants.keys import KeyAdmin
-from golive.tenants.roles import BUILT_IN
+from golive.tenants.keys import MAX_OVERLAP_S, KeyAdmin, NewKey, Rotated
+from golive.tenants.rolebook import MOST_SCOPES, split
+
+_SECRET = ((b"cache-control", b"no-store"),)
 
 
 class KeyCard(Struct, frozen=True, kw_only=True):
-    """A key without its secret. Times are seconds since the epoch; `last_used_at` is exact to half a minute."""
+    """A key without its secret; `prefix` is how it begins, to recognise it by. Times are seconds since the epoch;
+    `last_used_at` is exact to half a minute. `scopes` are all that is left of the role; [] for the whole of it."""
 
     id: str
+    prefix: str
     name: str
     role: str
+    scopes: tuple[str, ...]
     created_at: float
     created_by: str
     expires_at: float | None
@@ -34,16 +39,34 @@ class KeyMade(KeyCard, frozen=True, kw_only=True):
     key: str
 
 
+class KeyRotated(KeyMade, frozen=True, kw_only=True):
+    """A new key in the place of `replaces`, which works until `replaced_expires_at`."""
+
+    replaces: str
+    replaced_expires_at: float
+
+
 class KeyList(Struct, frozen=True):
     data: list[KeyCard]
 
 
+Scopes = Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=220)], ...], Meta(max_length=MOST_SCOPES)]
+
+
 class KeyBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """`role` is one of viewer, user, operator, admin."""
+    """`role` is a built-in one or one of [roles.NAME]. `scopes` narrow it: verbs such as `runs.create`, and
+    `agent:NAME`, `model:PROVIDER/MODEL`, `tool:NAME`, each a name or the beginning of one with `*` behind it."""
 
     name: Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": 100})]
-    role: Annotated[str, Meta(extra_json_schema={"enum": sorted(BUILT_IN)})] = "user"
+    role: Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": 63})] = "user"
     expires_in_s: Annotated[float, Meta(gt=0)] | None = None
+    scopes: Scopes = ()
+
+
+class RotateBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """`overlap_s`: how long the old key goes on working beside the new one, seconds."""
+
+    overlap_s: Annotated[float, Meta(ge=0, le=MAX_OVERLAP_S)] = 86_400.0
 
 
 class ConfigRows(Struct, frozen=True):
@@ -54,7 +77,25 @@ class ConfigRows(Struct, frozen=True):
 
 def card(row: KeyRow) -> KeyCard:
     """What may be shown of a key."""
-    return KeyCard(**{name: getattr(row, name) for name in KeyCard.__struct_fields__})
+    return KeyCard(**_shown(row))
+
+
+def key_made(made: NewKey) -> KeyMade:
+    """What is shown of a new key, this once with its secret."""
+    return KeyMade(**_shown(made.row), key=made.secret)
+
+
+def key_rotated(rotated: Rotated) -> KeyRotated:
+    """What is shown of a new key in the place of another."""
+    old, new = rotated.old, rotated.new
+    assert old.expires_at is not None
+    return KeyRotated(**_shown(new.row), key=new.secret, replaces=old.id, replaced_expires_at=old.expires_at)
+
+
+def _shown(row: KeyRow) -> dict[str, Any]:
+    role, scopes = split(row.role)
+    same = ("id", "name", "created_at", "created_by", "expires_at", "revoked_at", "last_used_at")
+    return {name: getattr(row, name) for name in same} | {"prefix": f"gl_{row.id}", "role": role, "scopes": scopes}
 
 
 class Administration:
@@ -65,27 +106,41 @@ class Administration:
         self._config_rows = config_rows
         self._limit = server.max_body_bytes
         self._key_body = Reader(KeyBody)
+        self._rotate_body = Reader(RotateBody)
 
     async def list_keys(self, exchange: Exchange) -> None:
         """GET /v1/keys"""
+        principal = exchange.principal
         reach(exchange, "keys.read", "key")
-        await exchange.json(KeyList([card(row) for row in await self._keys.list(exchange.principal.tenant)]))
+        await exchange.json(KeyList([card(row) for row in await self._keys.list(principal.tenant, principal)]))
 
     async def create_key(self, exchange: Exchange) -> None:
         """POST /v1/keys"""
         body = await self._key_body.read(exchange, self._limit)
-        reach(exchange, "keys.manage", "key")
         principal = exchange.principal
-        made = await self._keys.create(
-            principal.tenant, body.name, body.role, created_by=principal.id, expires_in_s=body.expires_in_s
-        )
-        shown = KeyMade(**{name: getattr(made.row, name) for name in KeyCard.__struct_fields__}, key=made.secret)
-        await exchange.json(shown, 201, [(b"cache-control", b"no-store")])
+        with deciding(exchange, "keys.manage", "key", body.name):
+            made = await self._keys.create(
+                principal.tenant, body.name, body.role, created_by=principal.id, expires_in_s=body.expires_in_s,
+                scopes=body.scopes, by=principal,
+            )  # fmt: skip
+        await exchange.json(key_made(made), 201, _SECRET)
+
+    async def rotate_key(self, exchange: Exchange) -> None:
+        """POST /v1/keys/{id}/rotate"""
+        body = await self._rotate_body.read(exchange, self._limit, RotateBody())
+        principal, key_id = exchange.principal, exchange.params["id"]
+        with deciding(exchange, "keys.manage", "key", key_id):
+            rotated = await self._keys.rotate(
+                principal.tenant, key_id, body.overlap_s, created_by=principal.id, by=principal
+            )
+        await exchange.json(key_rotated(rotated), 201, _SECRET)
 
     async def revoke_key(self, exchange: Exchange) -> None:
         """DELETE /v1/keys/{id}"""
-        reach(exchange, "keys.manage", "key")
-        await exchange.json(card(await self._keys.revoke(exchange.principal.tenant, exchange.params["id"])))
+        principal, key_id = exchange.principal, exchange.params["id"]
+        with deciding(exchange, "keys.manage", "key", key_id):
+            row = await self._keys.revoke(principal.tenant, key_id, principal)
+        await exchange.json(card(row))
 
     async def config(self, exchange: Exchange) -> None:
         """GET /v1/config"""
@@ -106,6 +161,12 @@ class Administration:
                 "DELETE", "/v1/keys/{id}", "keys.manage", self.revoke_key, "Revoke an API key", kind="key", tag="Keys",
                 narrows=True, params=(Param("id", "path", "The key's id, eight characters."),),
                 answers=(Answer(200, "The key, revoked for good.", KeyCard),),
+            ),
+            Route(
+                "POST", "/v1/keys/{id}/rotate", "keys.manage", self.rotate_key, "Replace an API key", kind="key",
+                tag="Keys", narrows=True, body=RotateBody, params=(Param("id", "path", "The old key's id."),),
+                answers=(Answer(201, "The new key; its secret is shown this once.", KeyRotated),),
+                description="The new key has name, role and scopes of the old one, which works for `overlap_s` more.",
             ),
             Route(
                 "GET", "/v1/config", "config.read", self.config, "Explain the configuration", kind="config",

@@ -4,7 +4,8 @@ The door decides on what stands in a route's path. What only a body, a query or 
 marked `narrows` decides on here; an answer to such a request cannot begin before it has (`Exchange.undecided`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from golive.core.errors import Forbidden
 from golive.gateway.exchange import Exchange
@@ -45,6 +46,19 @@ def reach(exchange: Exchange, verb: Verb, kind: str) -> Callable[[str], bool]:
         hand_on(exchange, verb, resource, authorize(exchange.principal, verb, resource))
         exchange.undecided = False
     return reach_of(exchange.principal, verb)
+
+
+@contextmanager
+def deciding(exchange: Exchange, verb: Verb, kind: str, name: str) -> Iterator[None]:
+    """For a block that itself decides on one thing, raising Forbidden: what it decides is handed on."""
+    resource = Resource(exchange.principal.tenant, kind, name)
+    try:
+        yield
+    except Forbidden as error:
+        hand_on(exchange, verb, resource, Decision(False, error.message))
+        raise
+    hand_on(exchange, verb, resource, Decision(True, f"role {exchange.principal.role!r} includes {verb!r}"))
+    exchange.undecided = False
 
 
 def resource_of(tenant: str, kind: str, name: str, of: str = "") -> Resource:

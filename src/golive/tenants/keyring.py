@@ -16,7 +16,7 @@ from golive.store.ports import KeyRow, Store
 from golive.tenants.authentication import unauthenticated
 from golive.tenants.authorize import Principal
 from golive.tenants.keys import key_id_of, mac_of, matches, new_key, usable
-from golive.tenants.roles import BUILT_IN
+from golive.tenants.rolebook import Rolebook
 
 POLL_S = 0.25
 """How often the store's control version is read."""
@@ -29,8 +29,10 @@ LAST_USED_S = 30.0
 class Keyring:
     """Answers `authenticate` from memory. `start` loads the keys and keeps following; `close` writes what is left."""
 
-    def __init__(self, store: Store, pepper: bytes, clock: Clock) -> None:
+    def __init__(self, store: Store, pepper: bytes, clock: Clock, rolebook: Rolebook | None = None) -> None:
+        """`rolebook`: the roles there are; the built-in ones when absent."""
         self._store = store
+        self._rolebook = rolebook or Rolebook()
         self._pepper = pepper
         self._clock = clock
         self._known: dict[str, tuple[KeyRow, Principal]] = {}
@@ -103,20 +105,30 @@ class Keyring:
             if version == self._version:
                 return
             rows = await self._store.all_keys()
-            self._known = {row.id: _entry(row) for row in rows} | self._lent
+            self._known = {row.id: self._entry(row) for row in rows} | self._lent
             self._version = version
 
     def lend(self, tenant: str, name: str, role: str, chance: Chance) -> str:
         """A key that this ring alone knows: it stands in no store, works at once, and ends with the process."""
         key_id, key = new_key(chance)
         row = KeyRow(tenant, key_id, name, role, mac_of(key, self._pepper), self._clock.now(), "cli")
-        self._lent[key_id] = self._known[key_id] = _entry(row)
+        self._lent[key_id] = self._known[key_id] = self._entry(row)
         return key
+
+    def reread(self) -> None:
+        """Gives every key what its role means now, after the rolebook has adopted another configuration."""
+        self._known = {key_id: self._entry(row) for key_id, (row, _) in self._known.items()}
+        self._lent = {key_id: self._known[key_id] for key_id in self._lent}
+
+    def _entry(self, row: KeyRow) -> tuple[KeyRow, Principal]:
+        held = self._rolebook.held(row.role)
+        id_ = f"key:{row.id}"
+        return row, Principal(row.tenant, id_, held.role, held.grants, held.across, expires_at=row.expires_at)
 
     async def learn(self, row: KeyRow) -> None:
         """Takes in a key that was just made or revoked here: it counts from the next request on."""
         async with self._refreshing:  # one under way may have read the store before the change, and would undo this
-            self._known[row.id] = _entry(row)
+            self._known[row.id] = self._entry(row)
 
     async def _follow(self) -> None:
         while True:
@@ -141,9 +153,3 @@ class Keyring:
                 await self._store.tenant(tenant).keys_used(times)
             except StoreError:
                 return
-
-
-def _entry(row: KeyRow) -> tuple[KeyRow, Principal]:
-    role = BUILT_IN.get(row.role)
-    grants, across = (role.grants, role.across) if role is not None else ((), False)
-    return row, Principal(row.tenant, f"key:{row.id}", row.role, grants, across, expires_at=row.expires_at)

@@ -1,4 +1,4 @@
-"""API keys: what one looks like, how it is kept, and who may make, list and revoke them.
+"""API keys: what one looks like, how it is kept, and who may make, list, rotate and revoke them.
 
 A key is `gl_<id>_<secret>`: 8 characters that name it, 43 that prove it (256 bits). The store holds only an HMAC of the
 whole under the installation's pepper, so neither a stolen database nor a log line opens a door. Owns format, proof and
@@ -7,20 +7,25 @@ administration; `keyring.py` owns the look-up of every request.
 
 import base64
 import hmac
-from collections.abc import Awaitable, Callable
+import math
+from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec import Struct, structs
 
 from golive.core.chance import Chance
 from golive.core.clock import Clock
-from golive.core.errors import ConfigError, InvalidRequest, NotFound
+from golive.core.errors import ConfigError, Forbidden, InvalidRequest, NotFound
 from golive.store.ports import KeyRow, Store
-from golive.tenants.roles import BUILT_IN
+from golive.tenants.authorize import Principal
+from golive.tenants.rolebook import Rolebook, split
+from golive.tenants.roles import exceeding
 
 PEPPER_BYTES = 32
 """Shortest pepper that is accepted."""
 MAX_LIFE_S = 10 * 366 * 86_400
 """Longest time until a key expires, seconds."""
+MAX_OVERLAP_S = 90 * 86_400
+"""Longest time for which a key that was rotated goes on working beside the new one, seconds."""
 NAME_CHARS = 100
 """Longest name of a key."""
 
@@ -69,8 +74,15 @@ class NewKey(Struct, frozen=True):
     secret: str
 
 
+class Rotated(Struct, frozen=True):
+    """A key in the place of another: the new one with its secret, and the old one, with the time at which it ends."""
+
+    new: NewKey
+    old: KeyRow
+
+
 class KeyAdmin:
-    """Makes, lists and revokes keys; the CLI and the HTTP face both act through it."""
+    """Makes, lists, rotates and revokes keys; the CLI and the HTTP face both act through it."""
 
     def __init__(
         self,
@@ -79,12 +91,14 @@ class KeyAdmin:
         clock: Clock,
         chance: Chance,
         changed: Callable[[KeyRow], Awaitable[None]] | None = None,
+        rolebook: Rolebook | None = None,
     ) -> None:
         """Takes the store, the pepper (at least 32 bytes), and where time and randomness come from.
 
         Args:
             changed: told of each key made or revoked once that is durable, before anybody else is: a server's own
                 keyring. None beside a server, whose keyring sees the change in the store.
+            rolebook: the roles there are; the built-in ones when absent.
         """
         if len(pepper) < PEPPER_BYTES:
             raise ConfigError(
@@ -97,57 +111,115 @@ class KeyAdmin:
         self._clock = clock
         self._chance = chance
         self._changed = changed
+        self._rolebook = rolebook or Rolebook()
 
     async def create(
-        self, tenant: str, name: str, role: str, *, created_by: str, expires_in_s: float | None = None
+        self,
+        tenant: str,
+        name: str,
+        role: str,
+        *,
+        created_by: str,
+        expires_in_s: float | None = None,
+        scopes: Sequence[str] = (),
+        by: Principal | None = None,
     ) -> NewKey:
         """Makes a key and stores its HMAC.
 
         Args:
             name: what people call it, 1 to 100 characters; need not be unique.
-            role: one of `roles.BUILT_IN`.
+            role: one of the rolebook's.
             created_by: id of the principal, or "cli".
             expires_in_s: seconds until it stops working; None for never.
+            scopes: verbs, and `agent:`, `model:`, `tool:` with a pattern: all that is left of the role.
+            by: who asks, where they may not give more than they have; None for who has the installation in hand.
 
         Raises:
-            InvalidRequest: name, role or expiry cannot be used.
+            InvalidRequest: name, role, scope or expiry cannot be used.
+            Forbidden: `by` would give more than they have.
         """
-        _check_new(name, role, expires_in_s)
-        key_id, secret = new_key(self._chance)
+        _check_new(name, expires_in_s)
+        text = self._rolebook.text(role, scopes)
         now = self._clock.now()
-        row = KeyRow(
-            tenant=tenant,
-            id=key_id,
-            name=name,
-            role=role,
-            mac=mac_of(secret, self._pepper),
-            created_at=now,
-            created_by=created_by,
-            expires_at=None if expires_in_s is None else now + expires_in_s,
-        )
+        expires_at = None if expires_in_s is None else now + expires_in_s
+        if by is not None:
+            self._check_covered(by, tenant, text, expires_at)
+        return await self._make(tenant, name, text, created_by, now, expires_at)
+
+    async def list(self, tenant: str, by: Principal | None = None) -> list[KeyRow]:
+        """The tenant's keys, oldest first, revoked and expired ones included; those that `by` could have made."""
+        rows = sorted(await self._store.tenant(tenant).keys(), key=lambda row: (row.created_at, row.id))
+        if by is None or not by.limited:
+            return rows
+        return [row for row in rows if self._exceeding(by, row.role) is None]
+
+    async def revoke(self, tenant: str, key_id: str, by: Principal | None = None) -> KeyRow:
+        """Ends a key for good; revoking it again changes nothing.
+
+        Raises:
+            NotFound: the tenant has no key of that id, or none that `by` may see.
+            Forbidden: it may more than `by`.
+        """
+        row = await self._find(tenant, key_id, by)
+        if row.revoked_at is None:
+            row = structs.replace(row, revoked_at=self._clock.now())
+            await self._store.tenant(tenant).put_key(row)
+        await self._tell(row)
+        return row
+
+    async def rotate(
+        self, tenant: str, key_id: str, overlap_s: float, *, created_by: str, by: Principal | None = None
+    ) -> Rotated:
+        """Makes a key of the same name, role and scopes in the place of another, which works for `overlap_s` more.
+
+        The new one never expires where the old one did not, and else lives as long from now as the old one did from
+        when it was made.
+
+        Raises:
+            InvalidRequest: the overlap is out of range, or the key is revoked, expired, or of a role that is gone.
+            NotFound, Forbidden: as for `revoke`.
+        """
+        if not 0 <= overlap_s <= MAX_OVERLAP_S:
+            raise InvalidRequest(
+                f"overlap_s {overlap_s:g} is out of range.", remedy="Give 0 seconds to 90 days.", field="overlap_s",
+                value=overlap_s,
+            )  # fmt: skip
+        old, now = await self._find(tenant, key_id, by), self._clock.now()
+        if not usable(old, now):
+            raise InvalidRequest(
+                f"Key {old.id} does not work any more, so there is nothing to overlap with.",
+                remedy="Make a new one.", field="id", value=old.id,
+            )  # fmt: skip
+        name, scopes = split(old.role)
+        text = self._rolebook.text(name, scopes)
+        expires_at = None if old.expires_at is None else now + min(old.expires_at - old.created_at, MAX_LIFE_S)
+        if by is not None:
+            self._check_covered(by, tenant, text, expires_at)
+        made = await self._make(tenant, old.name, text, created_by, now, expires_at)
+        ends = now + overlap_s if old.expires_at is None else min(old.expires_at, now + overlap_s)
+        old = structs.replace(old, expires_at=ends)
+        await self._store.tenant(tenant).put_key(old)
+        await self._tell(old)
+        return Rotated(made, old)
+
+    async def _make(
+        self, tenant: str, name: str, role: str, created_by: str, now: float, expires_at: float | None
+    ) -> NewKey:
+        key_id, secret = new_key(self._chance)
+        row = KeyRow(tenant, key_id, name, role, mac_of(secret, self._pepper), now, created_by, expires_at)
         await self._store.tenant(tenant).put_key(row)
         await self._tell(row)
         return NewKey(row, secret)
 
-    async def list(self, tenant: str) -> list[KeyRow]:
-        """The tenant's keys, oldest first, revoked and expired ones included."""
-        return sorted(await self._store.tenant(tenant).keys(), key=lambda row: (row.created_at, row.id))
-
-    async def revoke(self, tenant: str, key_id: str) -> KeyRow:
-        """Ends a key for good; revoking it again changes nothing.
-
-        Raises:
-            NotFound: the tenant has no key of that id.
-        """
-        handle = self._store.tenant(tenant)
-        for row in await handle.keys():
+    async def _find(self, tenant: str, key_id: str, by: Principal | None) -> KeyRow:
+        for row in await self._store.tenant(tenant).keys():
             if row.id == key_id:
-                revoked = row
-                if row.revoked_at is None:
-                    revoked = structs.replace(row, revoked_at=self._clock.now())
-                    await handle.put_key(revoked)
-                await self._tell(revoked)
-                return revoked
+                verb = None if by is None else self._exceeding(by, row.role)
+                if by is None or verb is None:
+                    return row
+                if by.limited:
+                    break  # they do not see it either
+                raise _more_than(by, verb, "This key may")
         raise NotFound(
             f"There is no key {key_id[:20]!r}.",
             remedy="`golive keys list` shows the ids.",
@@ -155,25 +227,46 @@ class KeyAdmin:
             value=key_id[:20],
         )
 
+    def _exceeding(self, by: Principal, role: str) -> str | None:
+        """What a key of this role and scopes may that `by` may not; None where there is nothing."""
+        held = self._rolebook.held(role)
+        if held.across and not by.across:
+            return "acting in other tenants"
+        return exceeding(held.grants, by.grants)
+
+    def _check_covered(self, by: Principal, tenant: str, role: str, expires_at: float | None) -> None:
+        """Raises Forbidden unless `by` may all that a key of this role may, for as long, in this tenant."""
+        if tenant != by.tenant and not by.across:
+            raise Forbidden("Keys of another tenant are not yours to make.", remedy="Leave the tenant out.")
+        verb = self._exceeding(by, role)
+        if verb is not None:
+            raise _more_than(by, verb, "The new key would")
+        if by.id.startswith("key:") and by.expires_at is not None and (expires_at or math.inf) > by.expires_at:
+            raise Forbidden(
+                "The new key would work for longer than yours.",
+                remedy="Give it an earlier end, or use a key that ends later.", role=by.role,
+            )  # fmt: skip
+
     async def _tell(self, row: KeyRow) -> None:
         if self._changed is not None:
             await self._changed(row)
 
 
-def _check_new(name: str, role: str, expires_in_s: float | None) -> None:
+def _more_than(by: Principal, verb: str, whose: str) -> Forbidden:
+    return Forbidden(
+        f"{whose} have more than you: {verb!r}." if "would" in whose else f"{whose} more than you: {verb!r}.",
+        remedy="Use a key that may at least as much, or narrow the new one with a lesser role or with scopes.",
+        verb=verb, role=by.role,
+    )  # fmt: skip
+
+
+def _check_new(name: str, expires_in_s: float | None) -> None:
     if not 0 < len(name.strip()) <= NAME_CHARS or not name.isprintable():
         raise InvalidRequest(
             f"name {name[:NAME_CHARS]!r} cannot be used for a key.",
             remedy=f"Give it 1 to {NAME_CHARS} printable characters, such as `website`.",
             field="name",
             value=name[:NAME_CHARS],
-        )
-    if role not in BUILT_IN:
-        raise InvalidRequest(
-            f"role {role[:40]!r} does not exist.",
-            remedy=f"Use one of {', '.join(BUILT_IN)}.",
-            field="role",
-            value=role[:40],
         )
     if expires_in_s is not None and not 0 < expires_in_s <= MAX_LIFE_S:
         raise InvalidRequest(

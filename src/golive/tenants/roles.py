@@ -1,6 +1,6 @@
 """Roles: sets of verbs, and on which agents, tools and models they count.
 
-Owns the verbs, the built-in roles, and the arithmetic of grants: what a pattern covers, what is left of a role once a
+Owns the built-in roles, and the arithmetic of grants: what a pattern covers, what is left of a role once a
 key's scopes have narrowed it, and whether one set of grants holds nothing that another does not. Deciding is
 `authorize.py`'s.
 
@@ -9,25 +9,15 @@ of two patterns it can always be said exactly which names both cover, and whethe
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Literal, get_args
 
 from msgspec import Struct
 
-Verb = Literal[
-    "agents.read", "models.read", "models.call", "runs.create", "runs.read", "runs.cancel", "keys.read", "keys.manage",
-    "config.read", "health.read", "metrics.read", "docs.read",
-    "breakers.reset", "runs.resume", "runs.decide",
-    "schedules.read", "schedules.run", "webhooks.read", "webhooks.send",
-    "tenants.read", "tenants.manage", "users.read", "users.manage", "credentials.read", "credentials.manage",
-    "secrets.read", "secrets.manage", "audit.read",
-]  # fmt: skip
-VERBS: tuple[Verb, ...] = get_args(Verb)
+from golive.core.verbs import VERBS, WHOLE, Verb
 
-WHOLE: frozenset[Verb] = frozenset({
-    "config.read", "metrics.read", "breakers.reset", "tenants.read", "tenants.manage", "users.read", "users.manage",
-    "credentials.read", "credentials.manage", "secrets.read", "secrets.manage", "audit.read",
-})  # fmt: skip
-"""Verbs on a tenant, or the installation, as a whole: a grant that is limited to some agents does not give them."""
+__all__ = [
+    "ALL", "BUILT_IN", "VERBS", "WHOLE", "Grant", "Limits", "Role", "Verb", "covers", "exceeding", "meet",
+    "narrowed", "within",
+]  # fmt: skip
 
 ALL: tuple[str, ...] = ("*",)
 """The patterns that cover everything."""
@@ -123,3 +113,36 @@ def exceeding(wanted: Iterable[Grant], held: Iterable[Grant]) -> Verb | None:
                 if not mine or not all(within(pattern, has) for pattern in getattr(grant, kind)):
                     return verb
     return None
+
+
+class Limits(Struct, frozen=True):
+    """What grants are narrowed to. None: nothing is said of it.
+
+    Where agents are named and no models, no models are left, and the other way round: what is limited to an agent is
+    not to call models beside it.
+    """
+
+    verbs: frozenset[Verb] | None = None
+    agents: tuple[str, ...] | None = None
+    tools: tuple[str, ...] | None = None
+    models: tuple[str, ...] | None = None
+
+
+def narrowed(grants: Iterable[Grant], limits: Limits) -> tuple[Grant, ...]:
+    """What is left of the grants within the limits; never more than they were."""
+    agents, models = limits.agents, limits.models
+    if agents is not None or models is not None:
+        agents, models = agents or (), models or ()
+    left = []
+    for grant in grants:
+        verbs = grant.verbs if limits.verbs is None else grant.verbs & limits.verbs
+        if verbs:
+            left.append(
+                Grant(
+                    verbs,
+                    grant.agents if agents is None else meet(grant.agents, agents),
+                    grant.tools if limits.tools is None else meet(grant.tools, limits.tools),
+                    grant.models if models is None else meet(grant.models, models),
+                )
+            )
+    return tuple(left)
