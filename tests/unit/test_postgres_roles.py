@@ -11,6 +11,7 @@ from golive.core.errors import SchemaMismatch, StoreError, StoreUnavailable
 from golive.store.audit import AuditCheckpoint
 from golive.store.postgres import PostgresStore
 from golive.store.postgres.connection import Address, connect
+from golive.store.revocation import TokenRevocation
 from tests.contract.store_kit import entry, events, key, lease, message, view
 from tests.contract.test_store_audit import entry as audited
 from tests.postgres_kit import Database, postgres_server
@@ -32,6 +33,7 @@ async def store(database: Database) -> AsyncIterator[PostgresStore]:
             of, 0, events(range(1, 3), of), ledger=[entry(of, 1, 7)], outbox=[message(of, "m1")], views=[view(of)]
         )
         await opened.tenant(tenant).put_key(key(tenant=tenant))
+        await opened.revocations.add(TokenRevocation(tenant, "rev_1", "https://i", "jti", "t", 0.0, 9e9, 1.5, "cli"))
         await opened.audit.append([audited(tenant=tenant)])
         head = await opened.audit.tenant(tenant).head()
         await opened.audit.put_checkpoint(AuditCheckpoint(tenant, 1, "checkpoint", head.hash, 7, "k", b""))
@@ -104,7 +106,10 @@ async def test_the_writer_cannot_read_what_was_said(store: PostgresStore) -> Non
         await connection.close()
 
 
-TENANTS = ("events", "ledger", "outbox", "runs", "leases", "keys", "audit", "audit_heads", "audit_checkpoints")
+TENANTS = (
+    "events", "ledger", "outbox", "runs", "leases", "keys", "audit", "audit_heads", "audit_checkpoints",
+    "tokens_revoked",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("table", TENANTS)

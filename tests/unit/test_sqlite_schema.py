@@ -26,6 +26,7 @@ from golive.store.ports import (
     ScheduleRow,
     VersionRow,
 )
+from golive.store.revocation import TokenRevocation
 from golive.store.sqlite import SqliteStore
 
 
@@ -61,6 +62,7 @@ def run(path: Path, sql: str) -> list[tuple[object, ...]]:
         ("keys", KeyRow),
         ("data_keys", DataKeyRow),
         ("secret_fingerprints", FingerprintRow),
+        ("tokens_revoked", TokenRevocation),
         ("audit", AuditRow),
         ("audit_heads", AuditHead),
         ("audit_checkpoints", AuditCheckpoint),
@@ -103,10 +105,12 @@ def test_rows_of_a_run_carry_tenant_first_then_version_epoch_and_branch(tmp_path
         "audit_checkpoints",
         "data_keys",
         "secret_fingerprints",
+        "tokens_revoked",
     }
     for table in tables - {"schema_version", "installation", "holders", "secret_fingerprints"}:
         assert columns(path, table)[0] == "tenant"
-        if table not in {"versions", "keys", "schedules", "data_keys"} and not table.startswith("audit"):
+        alone = {"versions", "keys", "schedules", "data_keys", "tokens_revoked"}
+        if table not in alone and not table.startswith("audit"):
             assert {"run", "branch", "version", "epoch"} <= set(columns(path, table))
 
 

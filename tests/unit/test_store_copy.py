@@ -51,6 +51,7 @@ def counts(place: str) -> dict[str, int]:
     tables = (
         "leases", "events", "ledger", "outbox", "decisions", "runs", "versions", "keys", "schedules", "holders",
         "audit", "audit_heads", "audit_checkpoints", "data_keys", "secret_fingerprints",
+        "tokens_revoked",
     )  # fmt: skip
     return {table: rows(place, f"SELECT count(*) FROM {table}")[0][0] for table in tables}
 

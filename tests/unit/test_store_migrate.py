@@ -208,6 +208,18 @@ def test_the_fingerprints_of_secrets_come_and_go_with_their_step(place: str) -> 
     assert rows(place, "SELECT count(*) FROM secret_fingerprints") == [(0,)]
 
 
+def test_revocations_of_tokens_come_and_go_with_their_step(place: str) -> None:
+    """0011, in both databases, beside servers of the schema before."""
+    assert rows(place, "SELECT tenant, kind, value FROM tokens_revoked") == [("acme", "user", "né")]
+    down = migrated(place, 10)
+    assert down.steps[-1].loses == "which tokens are revoked: those that have not expired are taken again"
+    with pytest.raises(Exception, match="tokens_revoked"):
+        rows(place, "SELECT * FROM tokens_revoked")
+    assert migrated(place, 11, dry=True).beside
+    migrated(place, 11)
+    assert rows(place, "SELECT count(*) FROM tokens_revoked") == [(0,)]
+
+
 BLANK = {"sqlite": "x''", "postgr": "''::bytea"}
 
 

@@ -28,6 +28,7 @@ from golive.store.audit import AuditCheckpoint, AuditEntry
 from golive.store.data_keys import DataKeyRow
 from golive.store.fingerprints import FingerprintRow
 from golive.store.ports import KeyRow, Lease, LedgerEntry, OutboxMessage, ScheduleRow, Store, VersionRow
+from golive.store.revocation import TokenRevocation
 from golive.store.sqlite import SqliteStore
 from golive.store.upkeep.database import Database, work
 from tests.unit import postgres_kit
@@ -83,6 +84,7 @@ async def fill(store: Store, runs: int, state: str = "finished") -> None:
             DataKeyRow(tenant, f"dk_{tenant}", "tenant", "", b"\x01\x00wrapped", "master", 65_536, 1.5), None
         )
     await record(store)
+    await store.revocations.add(TokenRevocation("acme", "rev_1", "https://i", "user", "né", 1.5, 9e9, 1.5, "cli"))
     await store.fingerprints.put(FingerprintRow("ab" * 32, "env:KEY", 5.5, 7.0, "cli", "né", True))
     await store.beat("srv_1", 0.0)
 

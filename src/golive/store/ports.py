@@ -10,9 +10,7 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from golive.core.events import DecisionKind, Event, Outcome, State
-from golive.store.audit import KeepsAudit
-from golive.store.data_keys import KeepsDataKeys
-from golive.store.fingerprints import KeepsFingerprints
+from golive.store.keeps import Keeps
 from golive.store.room import Room
 
 
@@ -277,7 +275,7 @@ class TenantStore(Protocol):
         ...
 
 
-class Store(KeepsAudit, KeepsDataKeys, KeepsFingerprints, Protocol):
+class Store(Keeps, Protocol):
     """A whole installation's memory."""
 
     shared: bool

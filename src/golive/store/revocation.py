@@ -1,6 +1,6 @@
 """The row of a token's revocation. Made once, never changed; removed when every token that it means has expired."""
 
-from typing import Literal
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
@@ -24,3 +24,31 @@ class TokenRevocation(Struct, frozen=True):
     until: float
     created_at: float
     created_by: str
+
+
+class RevocationStore(Protocol):
+    """The revocations of an installation."""
+
+    async def all(self) -> list[TokenRevocation]:
+        """Those of every tenant, the oldest first: tokens are verified before the tenant is known."""
+        ...
+
+    async def of(self, tenant: str) -> list[TokenRevocation]:
+        """Those of one tenant, or those that count in every (`EVERY_TENANT`), the oldest first."""
+        ...
+
+    async def add(self, row: TokenRevocation) -> None:
+        """Adds it, and removes those whose `until` is before its `created_at`; the control version rises.
+
+        Durable on return.
+        """
+        ...
+
+
+class KeepsRevocations(Protocol):
+    """A store that keeps them."""
+
+    revocations: RevocationStore
+
+
+COLUMNS = ", ".join(TokenRevocation.__struct_fields__)

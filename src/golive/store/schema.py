@@ -15,11 +15,11 @@ from golive.core.errors import SchemaMismatch
 
 Kind = Literal["sqlite", "postgresql"]
 
-VERSION = 10
+VERSION = 11
 """The schema that this golive's servers know, and that an empty database gets."""
 OLDEST = 9
 """The oldest server schema that may run on it."""
-NAME = "fingerprints"
+NAME = "tokens_revoked"
 """What the newest step is called; recorded beside its number."""
 
 _FILES: dict[Kind, str] = {"sqlite": "sqlite.sql", "postgresql": "postgres.sql"}

@@ -280,3 +280,18 @@ CREATE TABLE secret_fingerprints (
     cut BOOLEAN NOT NULL,
     PRIMARY KEY (fingerprint)
 );
+
+-- Tokens of OpenID Connect issuers that are not taken any more. Tenant `*`: in all tenants. Removed once every token that
+-- it means has expired (`until`).
+CREATE TABLE tokens_revoked (
+    tenant TEXT COLLATE "C" NOT NULL,
+    id TEXT COLLATE "C" NOT NULL,
+    issuer TEXT COLLATE "C" NOT NULL,
+    kind TEXT COLLATE "C" NOT NULL,
+    value TEXT COLLATE "C" NOT NULL,
+    before DOUBLE PRECISION NOT NULL,
+    until DOUBLE PRECISION NOT NULL,
+    created_at DOUBLE PRECISION NOT NULL,
+    created_by TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (tenant, id)
+);

@@ -147,3 +147,20 @@ BEGIN
     END IF;
 END
 $$;
+
+-- Revoked tokens. Not there below schema 11.
+DO $$
+BEGIN
+    IF to_regclass('tokens_revoked') IS NOT NULL THEN
+        GRANT SELECT ON tokens_revoked TO golive_reader;
+        GRANT SELECT, INSERT, DELETE ON tokens_revoked TO golive_server;
+        ALTER TABLE tokens_revoked ENABLE ROW LEVEL SECURITY;
+        ALTER TABLE tokens_revoked FORCE ROW LEVEL SECURITY;
+        DROP POLICY IF EXISTS reader ON tokens_revoked;
+        DROP POLICY IF EXISTS server ON tokens_revoked;
+        CREATE POLICY reader ON tokens_revoked FOR SELECT TO golive_reader
+            USING (tenant = current_setting('golive.tenant', true));
+        CREATE POLICY server ON tokens_revoked TO golive_server USING (true) WITH CHECK (true);
+    END IF;
+END
+$$;

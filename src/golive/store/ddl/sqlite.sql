@@ -298,3 +298,18 @@ CREATE TABLE secret_fingerprints (
     cut INTEGER NOT NULL,
     PRIMARY KEY (fingerprint)
 ) WITHOUT ROWID, STRICT;
+
+-- Tokens of OpenID Connect issuers that are not taken any more. Tenant `*`: in all tenants. Removed once every token that
+-- it means has expired (`until`).
+CREATE TABLE tokens_revoked (
+    tenant TEXT NOT NULL,
+    id TEXT NOT NULL,
+    issuer TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    value TEXT NOT NULL,
+    "before" REAL NOT NULL,
+    until REAL NOT NULL,
+    created_at REAL NOT NULL,
+    created_by TEXT NOT NULL,
+    PRIMARY KEY (tenant, id)
+) WITHOUT ROWID, STRICT;

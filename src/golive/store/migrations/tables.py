@@ -152,6 +152,7 @@ def describe(kind: Kind) -> MetaData:
     _audit(tables)
     _data_keys(tables)
     _fingerprints(tables)
+    _tokens_revoked(tables)
     return tables.metadata
 
 
@@ -323,5 +324,17 @@ def _fingerprints(to: _Tables) -> None:
         why="""
 Of the values of secrets, never the values: since when each is in use, and which are revoked. Of the installation, so
 that a credential that leaked is revoked for all tenants at once.
+""",
+    )  # fmt: skip
+
+
+def _tokens_revoked(to: _Tables) -> None:
+    to.add(
+        "tokens_revoked", *_texts("tenant", "id", "issuer", "kind", "value"), _must("before", REAL),
+        _must("until", REAL), _must("created_at", REAL), _must("created_by", TEXT),
+        key=("tenant", "id"),
+        why="""
+Tokens of OpenID Connect issuers that are not taken any more. Tenant `*`: in all tenants. Removed once every token that
+it means has expired (`until`).
 """,
     )  # fmt: skip

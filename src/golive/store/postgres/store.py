@@ -30,6 +30,7 @@ from golive.store.postgres.fingerprints import PostgresFingerprints
 from golive.store.postgres.flusher import Flusher
 from golive.store.postgres.group import Append, Call
 from golive.store.postgres.pool import Pool
+from golive.store.postgres.revocations import PostgresRevocations
 from golive.store.postgres.schema import prepare
 from golive.store.postgres.tenant import PostgresTenant
 from golive.store.postgres.waiting import Waiting
@@ -71,6 +72,7 @@ class PostgresStore(Store):
         self.audit = PostgresAudit(self._reader, self._server, chance)
         self.data_keys = PostgresDataKeys(self._server)
         self.fingerprints = PostgresFingerprints(self._server)
+        self.revocations = PostgresRevocations(self._reader, self._server)
         self._turns = Pool(address, "golive_server", TURNS, clock, chance)
         self._waiting = Waiting(Link(address, "golive_reader", clock, chance), self._server)
         self._marks: dict[float, float] = {}  # of claims whose answer was lost, and when that was

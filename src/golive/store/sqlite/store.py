@@ -23,6 +23,7 @@ from golive.store.sqlite.data_keys import SqliteDataKeys
 from golive.store.sqlite.fingerprints import SqliteFingerprints
 from golive.store.sqlite.group import Append, Call
 from golive.store.sqlite.readers import InlineReaders, ReaderPool
+from golive.store.sqlite.revocations import SqliteRevocations
 from golive.store.sqlite.schema import prepare
 from golive.store.sqlite.tenant import KEY_COLUMNS, SqliteTenant
 from golive.store.sqlite.waiters import Waiters
@@ -61,6 +62,7 @@ class SqliteStore(Store):
         self.audit = SqliteAudit(self)
         self.data_keys = SqliteDataKeys(self)
         self.fingerprints = SqliteFingerprints(self)
+        self.revocations = SqliteRevocations(self)
 
     @classmethod
     def open(
