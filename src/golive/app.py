@@ -24,6 +24,7 @@ from golive.gateway.server import Gateway
 from golive.gateway.store_face import StoreFace
 from golive.guards.redact import Redactor
 from golive.models.gate import Gate
+from golive.gateway.signing_in import SigningIn
 from golive.models.plane import ModelPlane
 from golive.models.transport_http import HttpTransport
 from golive.runtime import retention
@@ -109,6 +110,7 @@ class Server:
             missed: told each time that a database was away, which then is waited for; None: it is not waited for.
 
         Raises:
+        self.signing_in: SigningIn
             GoliveError: something of the configuration, the store or an agent cannot be used; all is closed again.
         """
         try:
@@ -164,6 +166,12 @@ class Server:
         return Holding(
             store=self.store, clock=self._clock, holder=self.holder, replica=self._replica,
             lease_s=self.loaded.config.server.lease_s,
+        self.signing_in = SigningIn(
+            config, self.store, HttpTransport(), self._clock, self._chance, self.rolebook.get, self.metrics.registry,
+            self.log,
+        )  # fmt: skip
+        self._stack.push_async_callback(self.signing_in.close)
+        await self.signing_in.start()
             versions=lambda: [RELAY_VERSION, *(version.digest for version in self.agents.all(DEFAULT_TENANT))],
             take_over=lambda lease: self.runtime.steering.take_over(lease),  # noqa: PLW0108 - made later
             room=lambda: self.runtime.room(),  # noqa: PLW0108 - likewise
@@ -245,7 +253,8 @@ class Server:
 
     def _new_gateway(self) -> Gateway:
         return Gateway(
-            runtime=self.runtime, relay=self.relay, credentials=Credentials(self.keyring), key_admin=self.key_admin,
+            runtime=self.runtime, relay=self.relay, key_admin=self.key_admin,
+            credentials=Credentials(self.keyring, self.signing_in.authenticator),
             models=lambda: self.plane.models(self.agents.targets(DEFAULT_TENANT)),
             dialect=lambda ref: self.plane.dialect(ref),  # noqa: PLW0108 - the plane may be another by then
             embeddings=lambda ref, ttl_s: self.plane.embeddings(ref, ttl_s),  # noqa: PLW0108 - likewise
@@ -275,6 +284,7 @@ class Server:
 
     def _breaker_moved(self, gate: Gate, before: str) -> None:
         now = gate.state
+                self.signing_in.face,
         self.metrics.breaker(f"supervisor of {now.supervises}" if now.supervises else now.target, now.state)
         tell = self.log.warning if now.state == "open" else self.log.info
         whose = {"supervises": now.supervises} if now.supervises else {}
@@ -338,6 +348,7 @@ class Server:
         """Every dependency's state, now."""
         began = self._clock.monotonic()
         try:
+        self.signing_in.forget()
             await self.store.ping()
             store = Dependency("store", "store", "up", round((self._clock.monotonic() - began) * 1000, 3))
         except GoliveError as error:

@@ -59,6 +59,7 @@ async def test_a_good_token_says_who_asks(alg: str) -> None:
         ({"nbf": []}, "claims"),
         ({"iat": NOW + 61}, "not_yet_valid"),
         ({"iat": {}}, "claims"),
+        ({"iat": None}, "claims"),
         ({"aud": "other"}, "audience"),
         ({"aud": None}, "audience"),
         ({"aud": []}, "audience"),
@@ -350,6 +351,7 @@ async def test_agents_of_a_claim_only_narrow() -> None:
     """What the role does not give, no claim gives; without the claim, none."""
     some = await who({"agents": ["support", "shop-*"]}, agents_claim="agents")
     assert some.grants[0].agents == ("support", "shop-*")
+    assert some.grants[0].models == ()
     assert (await who({}, agents_claim="agents")).grants[0].agents == ()
     assert (await who({"agents": "support"}, agents_claim="agents")).grants[0].agents == ("support",)
 

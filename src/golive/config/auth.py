@@ -36,7 +36,7 @@ class OidcConfig(Section):
     skew_s: Annotated[float, Field(ge=0, le=300)] = 60.0
     """By how much the issuer's clock may differ from this one's."""
     max_life_s: Seconds = 86_400.0
-    """Tokens that are valid for longer from now are refused. No revocation is kept for longer."""
+    """Tokens that are valid for longer (from `iat` to `exp`) are refused. No revocation need be kept for longer."""
     keys_s: Annotated[float, Field(ge=60, le=86_400)] = 900.0
     """How long a key set is used before it is read again; an issuer's own max-age (60 s or more) that is shorter
     counts. A token by an unknown key has it read at once, at most every 10 s."""
@@ -65,7 +65,7 @@ class OidcConfig(Section):
     nothing; `refuse` 401, as if it were not valid."""
     agents_claim: Claim | None = None
     """Claim that lists the agents the user may use (names, or patterns such as `shop-*`): it only narrows what the role
-    allows. A token without it may use none."""
+    allows, and leaves no models for plain calls. A token without it may use none."""
 
 
 class AuthConfig(Section):

@@ -1,7 +1,6 @@
 """Which tokens are revoked: one by its id, all of a user's, or all of an issuer's, made before a moment.
 
-Pure look-up over what the store holds; `verifier.py` keeps it fresh, `revoking.py` writes it. A token that does not say
-when it was made (`iat`) counts as made before any moment.
+Pure look-up over what the store holds; `verifier.py` keeps it fresh, `revoking.py` writes it.
 """
 
 from collections.abc import Iterable
@@ -28,12 +27,11 @@ class Revoked:
         """Whether a verified token of the issuer (its `iss`) is revoked."""
         if not self._ids and not self._before:
             return False
-        made = who.issued_at
         for tenant in (who.tenant, EVERY_TENANT):
             if who.jti is not None and (tenant, issuer, who.jti) in self._ids:
                 return True
             for value in (who.user, None):
                 before = self._before.get((tenant, issuer, value))
-                if before is not None and (made is None or made <= before):
+                if before is not None and who.issued_at <= before:
                     return True
         return False

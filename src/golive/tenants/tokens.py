@@ -76,7 +76,7 @@ class Identity(Struct, frozen=True):
     roles: tuple[str, ...]
     agents: tuple[str, ...] | None
     expires_at: float
-    issued_at: float | None
+    issued_at: float
     jti: str | None
 
 
@@ -194,14 +194,16 @@ def _check_times(claims: Mapping[str, Any], config: OidcConfig, now: float) -> N
         raise Refused("claims", "it does not say when it expires (`exp`)")
     if now >= expires + config.skew_s:
         raise Refused("expired", f"it expired {now - expires:.0f} s ago")
-    if expires - now > config.max_life_s + config.skew_s:
-        raise Refused("claims", f"it is valid for {expires - now:.0f} s more; `max_life_s` is {config.max_life_s:g}")
+    issued = _time(claims, "iat")
+    if issued is None:
+        raise Refused("claims", "it does not say when it was made (`iat`)")
+    if now < issued - config.skew_s:
+        raise Refused("not_yet_valid", f"it says that it will be made in {issued - now:.0f} s (`iat`)")
+    if expires - issued > config.max_life_s + config.skew_s:
+        raise Refused("claims", f"it is valid for {expires - issued:.0f} s; `max_life_s` is {config.max_life_s:g}")
     not_before = _time(claims, "nbf")
     if not_before is not None and now < not_before - config.skew_s:
         raise Refused("not_yet_valid", f"it is valid in {not_before - now:.0f} s (`nbf`)")
-    issued = _time(claims, "iat")
-    if issued is not None and now < issued - config.skew_s:
-        raise Refused("not_yet_valid", f"it says that it will be made in {issued - now:.0f} s (`iat`)")
 
 
 def _time(claims: Mapping[str, Any], name: str) -> float | None:
@@ -238,6 +240,7 @@ def identity(token: Token, config: OidcConfig) -> Identity:
         raise Refused("claims", "its 'jti' is no id")
     expires, issued = _time(claims, "exp"), _time(claims, "iat")
     assert expires is not None
+    assert issued is not None
     return Identity(_tenant(claims, config), user, roles, agents, expires + config.skew_s, issued, jti)
 
 

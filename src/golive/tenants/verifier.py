@@ -22,7 +22,7 @@ from golive.tenants.authentication import unauthenticated
 from golive.tenants.authorize import Principal
 from golive.tenants.issuer import Fetch, Issuer, IssuerState
 from golive.tenants.revoked import Revoked
-from golive.tenants.roles import Grant, Role, meet
+from golive.tenants.roles import Limits, Role, narrowed
 from golive.tenants.tokens import Identity, Reason, Refused, check_claims, check_header, identity, parse
 
 MAX_KNOWN = 20_000
@@ -82,7 +82,9 @@ class TokenVerifier:
         Raises:
             ConfigError: a section names a role that there is not.
         """
-        self._roles = {name: _roles(name, config, role) for name, config in issuers.items()}
+        for name, config in issuers.items():
+            _check_roles(name, config, role)
+        self._role = role
         self._clock = clock
         self._source = source
         self._refused = refused
@@ -158,7 +160,7 @@ class TokenVerifier:
             user = who.user
             if self._revoked.covers(token.issuer, who):
                 raise Refused("revoked", "it is revoked")
-            return Verified(name, self._principal(name, issuer.config, who), who)
+            return Verified(name, self._principal(issuer.config, who), who)
         except Refused as error:
             self._refused(Refusal(error.reason, error.detail, name, ascii(kid)[1:-1][:100], user))
             raise
@@ -194,31 +196,23 @@ class TokenVerifier:
             del self._known[next(iter(self._known))]
         self._known[digest] = (verified.who.expires_at, verified)
 
-    def _principal(self, name: str, config: OidcConfig, who: Identity) -> Principal:
-        roles = [self._roles[name][role] for role in who.roles]
+    def _principal(self, config: OidcConfig, who: Identity) -> Principal:
+        roles = [role for role in map(self._role, who.roles) if role is not None]
         grants = tuple(grant for role in roles for grant in role.grants)
         if who.agents is not None:
-            grants = tuple(_narrowed(grant, who.agents) for grant in grants)
+            grants = narrowed(grants, Limits(agents=who.agents))
         return Principal(
             who.tenant, f"user:{config.user_prefix}{who.user}", "+".join(who.roles), grants,
             across=any(role.across for role in roles), expires_at=who.expires_at,
         )  # fmt: skip
 
 
-def _narrowed(grant: Grant, agents: tuple[str, ...]) -> Grant:
-    return Grant(grant.verbs, meet(grant.agents, agents), grant.tools, grant.models)
-
-
-def _roles(name: str, config: OidcConfig, role: Callable[[str], Role | None]) -> dict[str, Role]:
-    """Every role that the section can give, by its name."""
-    found: dict[str, Role] = {}
+def _check_roles(name: str, config: OidcConfig, role: Callable[[str], Role | None]) -> None:
+    """Raises ConfigError where the section gives a role that there is not."""
     for named in {*config.roles.values(), *([config.role] if config.role else [])}:
-        one = role(named)
-        if one is None:
+        if role(named) is None:
             raise ConfigError(
                 f"[auth.oidc.{name}] gives the role {named!r}, which there is not.",
                 remedy="Use a built-in role, or write [roles.NAME].",
                 key=f"auth.oidc.{name}.roles", value=named,
             )  # fmt: skip
-        found[named] = one
-    return found

@@ -1,0 +1,116 @@
+"""Revoking tokens: one by its id, all of a user's, or all of an issuer's made up to a moment. For CLI and API alike.
+
+Tokens are the issuer's: golive cannot take one back there, it only stops taking it. Every replica learns of it within
+`verifier.POLL_S`.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Literal
+
+from golive.config.auth import OidcConfig
+from golive.core.chance import Chance
+from golive.core.clock import Clock
+from golive.core.errors import InvalidRequest, NotFound
+from golive.store.revocation import RevocationStore, TokenRevocation
+from golive.tenants.tokens import MAX_USER_CHARS
+
+MARGIN_S = 60.0
+"""A revocation is kept so much longer than any token that it means can be valid."""
+
+
+class TokenAdmin:
+    """Writes and lists revocations."""
+
+    def __init__(
+        self,
+        store: RevocationStore,
+        issuers: Mapping[str, OidcConfig],
+        clock: Clock,
+        chance: Chance,
+        changed: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Takes the sections of [auth.oidc] by their names.
+
+        Args:
+            changed: awaited after each revocation: a server's own verifier, which then counts it at once.
+        """
+        self._store = store
+        self._issuers = issuers
+        self._clock = clock
+        self._chance = chance
+        self._changed = changed
+
+    async def revoke(
+        self,
+        tenant: str,
+        *,
+        by: str,
+        issuer: str | None = None,
+        jti: str | None = None,
+        user: str | None = None,
+        before: float | None = None,
+    ) -> TokenRevocation:
+        """Stops taking tokens in a tenant, or with `EVERY_TENANT` in all; durable on return.
+
+        Args:
+            by: the principal's id, or "cli".
+            issuer: the section's name; may be left out where there is one only.
+            jti: the one token of that id.
+            user: all of that user, as the issuer names them; with neither, all of the issuer.
+            before: made at or before then (seconds since the epoch); now when absent.
+
+        Raises:
+            NotFound: there is no such section. InvalidRequest: it does not say which tokens.
+        """
+        config = self._issuer(issuer)
+        now = self._clock.now()
+        if jti is not None and (user is not None or before is not None):
+            raise InvalidRequest(
+                "A token is named by its id alone.", remedy="Leave out `user` and `before`, or `jti`.", field="jti",
+                value=jti[:40],
+            )  # fmt: skip
+        for field, text in (("jti", jti), ("user", user)):
+            if text is not None and not (0 < len(text) <= MAX_USER_CHARS and text.isprintable()):
+                raise InvalidRequest(
+                    f"`{field}` is no name that a token can have.",
+                    remedy=f"Give 1 to {MAX_USER_CHARS} printable characters, as they stand in the token.",
+                    field=field, value=text[:40],
+                )  # fmt: skip
+        if before is not None and not 0 <= before <= now:
+            raise InvalidRequest(
+                "`before` lies in the future.", remedy="Give a moment that has passed; without it, now counts.",
+                field="before", value=before,
+            )  # fmt: skip
+        kind: Literal["jti", "user", "issuer"] = "jti" if jti else "user" if user else "issuer"
+        row = TokenRevocation(
+            tenant=tenant,
+            id=f"rev_{self._chance.token(10).hex()}",
+            issuer=config.issuer,
+            kind=kind,
+            value=jti or user or "",
+            before=0.0 if jti else now if before is None else before,
+            until=now + config.max_life_s + 2 * config.skew_s + MARGIN_S,
+            created_at=now,
+            created_by=by,
+        )
+        await self._store.add(row)
+        if self._changed is not None:
+            await self._changed()
+        return row
+
+    async def list(self, tenant: str) -> list[TokenRevocation]:
+        """What counts in the tenant and may still mean a token, the oldest first."""
+        now = self._clock.now()
+        return [row for row in await self._store.of(tenant) if row.until >= now]
+
+    def _issuer(self, name: str | None) -> OidcConfig:
+        names = list(self._issuers)
+        if name is None and len(names) == 1:
+            name = names[0]
+        if name is None or name not in self._issuers:
+            known = ", ".join(names) or "none: there is no [auth.oidc.NAME]"
+            raise NotFound(
+                "It does not say of which issuer." if name is None else f"There is no issuer {name[:40]!r}.",
+                remedy=f"Name a section of [auth.oidc]: {known}.", field="issuer", value=(name or "")[:40],
+            )  # fmt: skip
+        return self._issuers[name]
