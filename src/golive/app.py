@@ -20,6 +20,7 @@ from golive.core.health import Dependency
 from golive.core.ids import Ids
 from golive.core.tasks import Tasks
 from golive.gateway.outward import outward_faces
+from golive.gateway.recording import Recording
 from golive.gateway.server import Gateway
 from golive.gateway.store_face import StoreFace
 from golive.guards.redact import Redactor
@@ -102,6 +103,7 @@ class Server:
         self.metrics: Metrics
         self.keyring: Keyring
         self.key_admin: KeyAdmin
+        self.recording: Recording
 
     async def start(self, missed: Missed | None = None) -> None:
         """Opens the store, settles what the last process left open, starts the workers.
@@ -128,8 +130,13 @@ class Server:
         else:
             self.store = await await_store(*place, self._chance, config.server.start_patience_s, missed)
         self._stack.push_async_callback(self.store.close)
+        made_of = (self.loaded, self._secrets, self.store, self._clock, self._chance)
+        self.recording = Recording(*made_of, self._redactor.text, self.log, self.holder)
+        await self.recording.start()
+        self._stack.push_async_callback(self.recording.close)
         pepper = self._secrets.pepper(config.secrets.pepper, self._chance)
         self._redactor.learn(pepper.decode(errors="replace"), *self._secrets.known())
+        self.recording.secret(config.secrets.pepper, pepper.hex())
         self.plane = self._new_plane()
         self._stack.push_async_callback(self._close_plane)
         self.metrics = Metrics(self._open_runs)
@@ -150,6 +157,7 @@ class Server:
         await self.keyring.start()
         self._stack.push_async_callback(self.keyring.close)
         self.gateway = self._new_gateway()
+        await self.recording.audit.flush()
         self._warm_up()
 
     def _warn_of_missing_secrets(self) -> None:
@@ -273,7 +281,9 @@ class Server:
                     self.outward, self.runtime, self.store, lambda: self.loaded.config, self._clock, self.ids
                 ),
                 StoreFace(self.store),
+                self.recording.face,
             ),
+            trail=self.recording.trail,
         )  # fmt: skip
 
     def _new_plane(self) -> ModelPlane:
@@ -302,6 +312,7 @@ class Server:
     def _resolve(self, reference: str) -> str:
         value = self._secrets.resolve(reference)
         self._redactor.learn(value)
+        self.recording.secret(reference, value)
         return value
 
     # ---- agents ------------------------------------------------------------------------------------------------------
@@ -327,6 +338,7 @@ class Server:
         self.served.adopt(loaded)
         self.outward.adopt()
         self.rolebook.adopt(loaded.config.roles)
+        self.recording.note("config.reload", "config", "golive.toml")
         self.keyring.reread()
         return changed
 

@@ -113,6 +113,7 @@ class Server:
             health=self._health, ping=self.store.ping,
             config_rows=lambda: [{"key": "server.port", "value": 0, "origin": "test", "default": 8080}],
             metrics=self.metrics, server=server, log=self.log, clock=self.clock, ids=ids,
+            **self.options.get("gateway", lambda _: {})(self),
         )  # fmt: skip
         self.http = HttpServer(self.gateway, bind("127.0.0.1", 0), server)
         await self.http.start()

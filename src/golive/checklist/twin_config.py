@@ -49,7 +49,7 @@ def derived(config: GoliveConfig, base_url: str) -> dict[str, Any]:
     data = config.model_dump(mode="json", exclude_none=True)
     data["server"] |= {"host": "127.0.0.1", "port": 0, "tls": {"min_version": config.server.tls.min_version}}
     data["store"] = {"url": f"sqlite:{STORE_FILE}"}
-    data["secrets"] = {"pepper": f"file:{PEPPER_FILE}"}
+    data["secrets"] = {"pepper": f"file:{PEPPER_FILE}", "audit_key": "file:audit.key"}
     data["agents"] = {"path": "agents"}
     data["auth"]["oidc"] = {}  # no issuer outside is asked; drills bring their own
     data["webhooks"], data["schedules"] = {}, {}  # nobody outside is told of a drill, and nothing begins beside it

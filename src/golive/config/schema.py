@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from golive.config.access import RoleConfig
+from golive.config.audit import AuditConfig
 from golive.config.auth import AuthConfig
 from golive.config.outward import ScheduleConfig, WebhookConfig
 from golive.config.secret_settings import AwsConfig, EnvironmentConfig, RotationConfig, VaultConfig
@@ -81,6 +82,8 @@ class SecretsConfig(Section):
 
     pepper: SecretRef = "file:.golive/pepper"
     """Mixed into every API key's HMAC; at least 32 bytes. A `file:` that does not exist is created with mode 0600."""
+    audit_key: SecretRef = "file:.golive/audit.key"
+    """Signs the audit log; at least 32 bytes, and the same for all servers of a database. Created like the pepper."""
     ttl_s: Annotated[float, Field(ge=1, le=86_400)] = 60.0
     """How long a value from `aws-sm:` or `vault:` is used; it is fetched again before that is over."""
     stale_s: Annotated[float, Field(ge=0, le=2_592_000)] = 3_600.0
@@ -232,6 +235,7 @@ class GoliveConfig(Section):
     prices: dict[str, PriceConfig] = {}
     retry: RetryConfig = RetryConfig()
     auth: AuthConfig = AuthConfig()
+    audit: AuditConfig = AuditConfig()
     breaker: BreakerConfig = BreakerConfig()
     capabilities: dict[str, CapabilityConfig] = {}
     cache: CacheConfig = CacheConfig()

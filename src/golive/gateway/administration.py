@@ -123,6 +123,7 @@ class Administration:
                 principal.tenant, body.name, body.role, created_by=principal.id, expires_in_s=body.expires_in_s,
                 scopes=body.scopes, by=principal,
             )  # fmt: skip
+        exchange.tell(name=made.row.name, key=made.row.id, role=made.row.role)
         await exchange.json(key_made(made), 201, _SECRET)
 
     async def rotate_key(self, exchange: Exchange) -> None:
@@ -133,6 +134,7 @@ class Administration:
             rotated = await self._keys.rotate(
                 principal.tenant, key_id, body.overlap_s, created_by=principal.id, by=principal
             )
+        exchange.tell(key=rotated.new.row.id)
         await exchange.json(key_rotated(rotated), 201, _SECRET)
 
     async def revoke_key(self, exchange: Exchange) -> None:

@@ -36,8 +36,8 @@ class Exchange:
     """A request, and the one answer to it. `status` is 0 until the answer has begun."""
 
     __slots__ = (
-        "_principal", "_send", "headers", "hook", "method", "params", "path", "receive", "route", "run", "scope",
-        "status", "undecided",
+        "_principal", "_send", "headers", "hook", "method", "params", "path", "receive", "recorded", "route", "run",
+        "scope", "settle", "status", "told", "undecided",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, hook: Hook = unheard) -> None:
@@ -56,6 +56,12 @@ class Exchange:
         """Who hears of each decision about this request."""
         self.undecided = False
         """Whether the handler has still to decide on what it is about to show (`permit.py`): until then it cannot."""
+        self.settle: Callable[[int], Awaitable[None]] | None = None
+        """Awaited with the status before the answer leaves: what was done, or refused, is recorded by then."""
+        self.recorded = False
+        """Whether an act was recorded as about to be done."""
+        self.told: dict[str, str] | None = None
+        """What the audit log is to say of an act beside its name: ids, never content."""
         self._principal: Principal | None = None
 
     @property
@@ -78,11 +84,22 @@ class Exchange:
         """The whole answer at once."""
         if self.undecided:
             raise UndecidedError(self.path)
+        await self._settled(status)
         self.status = status
         length = b"%d" % len(body)
         start = [(b"content-type", content_type), (b"content-length", length), *headers]
         await self._send({"type": "http.response.start", "status": status, "headers": start})
         await self._send({"type": "http.response.body", "body": body})
+
+    async def _settled(self, status: int) -> None:
+        """Raises AuditUnavailable where what is about to be answered was done, and cannot be recorded."""
+        if self.settle is not None:
+            settle, self.settle = self.settle, None
+            await settle(status)
+
+    def tell(self, **detail: str) -> None:
+        """Adds to what the audit log says of this act."""
+        self.told = {**(self.told or {}), **detail}
 
     async def json(self, value: Any, status: int = 200, headers: Headers = ()) -> None:
         """The whole answer, as JSON of `value` (structs and plain data)."""
@@ -92,6 +109,7 @@ class Exchange:
         """Begins an event stream; `write` and `end` follow."""
         if self.undecided:
             raise UndecidedError(self.path)
+        await self._settled(200)
         self.status = 200
         await self._send({"type": "http.response.start", "status": 200, "headers": [*_EVENT_STREAM, *headers]})
 

@@ -21,6 +21,7 @@ from golive.gateway import problems
 from golive.gateway.administration import Administration
 from golive.gateway.anthropic_errors import anthropic_error, request_ids
 from golive.gateway.anthropic_messages import MessagesFace
+from golive.gateway.audit import Trail
 from golive.gateway.breakers import BreakerFaces
 from golive.gateway.catalogue import Catalogue
 from golive.gateway.docs_page import DocsFaces
@@ -88,6 +89,7 @@ class Gateway:
         ids: Ids,
         further: Sequence[Routed] = (),
         hook: Hook = unheard,
+        trail: Trail | None = None,
     ) -> None:
         """Takes everything it speaks to.
 
@@ -100,11 +102,13 @@ class Gateway:
             ping: raises unless the store can be read and written, for /health/ready.
             credentials: tells who asks, from the value of an `Authorization` header.
             further: faces beside its own.
-            hook: told of each decision, once it is made.
+            hook: told of each decision, once it is made; `trail`'s own, where there is one.
+            trail: records what is done.
             config_rows: settings with value, origin and default, for /v1/config.
         """
         self._credentials = credentials
-        self._hook = hook
+        self._hook = hook if trail is None else trail.hear
+        self._trail = trail
         self._agent_of = runtime.agent_of
         self._metrics = metrics
         self._log = log
@@ -144,6 +148,8 @@ class Gateway:
         if scope["type"] != "http":
             raise RuntimeError(f"the gateway answers http, not {scope['type']}")
         began = self._clock.monotonic()
+        if self._trail is not None:
+            self._trail.place(scope)
         exchange = Exchange(scope, receive, send, self._hook)
         self._open += 1
         try:
@@ -176,7 +182,11 @@ class Gateway:
                 f"{self._most} requests are open, the most this server answers at once.",
                 remedy="Try again. Its operator can allow more open files (ulimit -Hn) or add a server.",
             )
+        if self._trail is not None:
+            self._trail.follow(exchange, route)
         await self._authorize(exchange, route)
+        if self._trail is not None:
+            await self._trail.before(exchange, route)
         await route.handler(exchange)
 
     async def _authenticate(self, exchange: Exchange, route: Route | None) -> Principal:

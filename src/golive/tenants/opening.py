@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 
+from golive.audit.acting import acting
 from golive.config.load import Loaded
 from golive.config.secrets import Secrets
 from golive.core.chance import SystemChance
@@ -10,6 +11,7 @@ from golive.core.clock import SystemClock
 from golive.store.opening import open_store
 from golive.tenants.authorize import INSTALLATION
 from golive.tenants.keys import KeyAdmin, NewKey
+from golive.tenants.recorded import RecordedKeyAdmin
 from golive.tenants.rolebook import Rolebook
 
 
@@ -27,5 +29,8 @@ async def open_key_admin(loaded: Loaded, environ: Mapping[str, str], stack: Asyn
     """The keys of an installation; closed with the stack."""
     store = await open_store(loaded.config.store.url, loaded.root, SystemClock())
     stack.push_async_callback(store.close)
-    pepper = Secrets(loaded.root, environ).pepper(loaded.config.secrets.pepper, SystemChance())
-    return KeyAdmin(store, pepper, SystemClock(), SystemChance(), rolebook=Rolebook(loaded.config.roles))
+    secrets = Secrets(loaded.root, environ)
+    pepper = secrets.pepper(loaded.config.secrets.pepper, SystemChance())
+    acts = await stack.enter_async_context(acting(loaded, secrets, store.audit, SystemClock(), SystemChance()))
+    rolebook = Rolebook(loaded.config.roles)
+    return RecordedKeyAdmin(store, pepper, SystemClock(), SystemChance(), rolebook=rolebook, acts=acts)

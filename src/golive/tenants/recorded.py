@@ -1,0 +1,28 @@
+"""Keys made and revoked by a command, recorded in the audit log as those of a server are."""
+
+from typing import Any
+
+from golive.audit.acting import Acts
+from golive.store.ports import KeyRow
+from golive.tenants.authorize import Principal
+from golive.tenants.keys import KeyAdmin, NewKey
+
+
+class RecordedKeyAdmin(KeyAdmin):
+    """As `KeyAdmin`; nothing is done that cannot be recorded (AuditUnavailable)."""
+
+    def __init__(self, *args: Any, acts: Acts, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._acts = acts
+
+    async def create(self, tenant: str, name: str, role: str, **options: Any) -> NewKey:
+        """See `KeyAdmin.create`."""
+        async with self._acts.act("keys.manage", "key", name, tenant, role=role) as more:
+            made = await super().create(tenant, name, role, **options)
+            more["key"] = made.row.id
+            return made
+
+    async def revoke(self, tenant: str, key_id: str, by: Principal | None = None) -> KeyRow:
+        """See `KeyAdmin.revoke`."""
+        async with self._acts.act("keys.manage", "key", key_id, tenant, did="revoke"):
+            return await super().revoke(tenant, key_id, by)
