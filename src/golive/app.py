@@ -11,19 +11,23 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 
 from golive.config.load import Loaded
+from golive.config.secret_use import references
 from golive.config.secrets import Secrets
 from golive.core.chance import SystemChance
 from golive.core.clock import Clock, SystemClock
-from golive.core.errors import ConfigError, GoliveError, StoreUnavailable
+from golive.core.errors import GoliveError, StoreUnavailable
 from golive.core.events import Body
 from golive.core.health import Dependency
 from golive.core.ids import Ids
 from golive.core.tasks import Tasks
 from golive.gateway.outward import outward_faces
 from golive.gateway.recording import Recording
+from golive.gateway.secrets import SecretFaces
 from golive.gateway.server import Gateway
 from golive.gateway.store_face import StoreFace
 from golive.guards.redact import Redactor
+from golive.guards.secret_keeper import SecretKeeper
+from golive.models.credentials import OpenCalls
 from golive.models.gate import Gate
 from golive.gateway.signing_in import SigningIn
 from golive.models.plane import ModelPlane
@@ -42,6 +46,7 @@ from golive.store.ports import Store
 from golive.telemetry.logs import Log, configure
 from golive.telemetry.metrics import Metrics
 from golive.telemetry.run_log import RunLog
+from golive.telemetry.secrets import SecretMetrics
 from golive.tenants.authentication import Credentials
 from golive.tenants.keyring import Keyring
 from golive.tenants.keys import KeyAdmin
@@ -81,7 +86,8 @@ class Server:
         self._chance = SystemChance()
         self.ids = Ids(self._clock, self._chance)
         self._environ = environ
-        self._secrets = Secrets(loaded.root, environ)
+        self._secrets = Secrets.of(loaded.root, environ, loaded.config.secrets, self._clock)
+        self._open_calls = OpenCalls()
         self._redactor = Redactor()
         log = loaded.config.log
         self.log: Log = configure(log.level, log.format, self._redactor.value, clock=self._clock)
@@ -95,6 +101,7 @@ class Server:
         self.holding: Holding
         self.store: Store
         self.plane: ModelPlane
+        self.secret_keeper: SecretKeeper
         self.served: Served
         self.outward: Outward
         self.runtime: Runtime
@@ -147,7 +154,9 @@ class Server:
         self.outward.check()
         self.holding = self._new_holding()
         await self.holding.start()
-        self._warn_of_missing_secrets()
+        self.secret_keeper = self._new_secret_keeper()
+        await self.secret_keeper.start()
+        self._stack.push_async_callback(self.secret_keeper.close)
         self._stack.push_async_callback(self._tasks.close)
         self.served = self._new_served()
         self._stack.push_async_callback(self.served.close)
@@ -160,15 +169,12 @@ class Server:
         await self.recording.audit.flush()
         self._warm_up()
 
-    def _warn_of_missing_secrets(self) -> None:
-        """A provider without its credential is no reason not to serve, for a chain may have others; but it is told."""
-        for name, provider in self.loaded.config.providers.items():
-            for reference in (provider.api_key, *provider.more_api_keys):
-                try:
-                    if reference is not None:
-                        self._resolve(reference)
-                except ConfigError as error:
-                    self.log.warning("secret.missing", provider=name, message=error.message, remedy=error.remedy)
+    def _new_secret_keeper(self) -> SecretKeeper:
+        return SecretKeeper(
+            self._secrets, self.store, self._clock, self.log, SecretMetrics(self.metrics.registry),
+            used=lambda: references(self.loaded.config), rotation=self.loaded.config.secrets.rotation,
+            learn=self._redactor.learn, cut=self._open_calls.cut,
+        )  # fmt: skip
 
     def _new_holding(self) -> Holding:
         return Holding(
@@ -280,7 +286,7 @@ class Server:
                 *outward_faces(
                     self.outward, self.runtime, self.store, lambda: self.loaded.config, self._clock, self.ids
                 ),
-                StoreFace(self.store),
+                StoreFace(self.store), SecretFaces(self.secret_keeper, self.loaded.config.server),
                 self.recording.face,
             ),
             trail=self.recording.trail,
@@ -289,7 +295,8 @@ class Server:
     def _new_plane(self) -> ModelPlane:
         return ModelPlane(
             self.loaded.config, self._resolve, HttpTransport(), self._clock, chance=self._chance,
-            moved=self._breaker_moved, unrecognised=self._run_log.finish_unrecognised,
+            moved=self._breaker_moved, unrecognised=self._run_log.finish_unrecognised, open_calls=self._open_calls,
+            renew=lambda *refused: self.secret_keeper.renewed(*refused),  # noqa: PLW0108 - made later
         )  # fmt: skip
 
     def _breaker_moved(self, gate: Gate, before: str) -> None:

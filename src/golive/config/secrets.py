@@ -14,6 +14,7 @@ import stat
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
+from golive.config.schema import SecretsConfig
 from golive.config.secret_backends import local
 from golive.config.secret_backends.local import MAX_SECRET_BYTES as MAX_SECRET_BYTES
 from golive.config.secret_backends.reference import Backend, Found, Reference, parse, where
@@ -58,6 +59,16 @@ class Secrets:
         """The values among them that are revoked."""
         self._revocations: tuple[str, ...] = ()
         self._following = False
+
+    @classmethod
+    def of(
+        cls, root: Path, environ: Mapping[str, str], settings: SecretsConfig, clock: Clock | None = None
+    ) -> "Secrets":
+        """Those of a configuration."""
+        return cls(
+            root, environ, aws=settings.aws, vault=settings.vault, ttl_s=settings.ttl_s, stale_s=settings.stale_s,
+            clock=clock,
+        )  # fmt: skip
 
     def resolve(self, reference: str) -> str:
         """The secret's value; of a file, without the line break at its end.
@@ -202,6 +213,10 @@ class Secrets:
     def fingerprint(self, value: str, chars: int = FINGERPRINT_CHARS) -> str:
         """The beginning of an HMAC of the value under the pepper, in hex; "" before there is one."""
         return (self._known.get(value) or self._mac(value))[:chars]
+
+    def fingerprints(self) -> list[str]:
+        """The whole fingerprints of every value so far."""
+        return [mac for mac in self._known.values() if mac]
 
     def revoke(self, fingerprints: Collection[str]) -> frozenset[str]:
         """Sets what is revoked, by fingerprints of eight characters and more; returns the values newly among them."""

@@ -1,0 +1,45 @@
+"""Which references to secrets a configuration names, and in which settings."""
+
+import re
+from collections.abc import Iterator
+
+from golive.config.schema import GoliveConfig
+from golive.config.section import REFERENCE, Section
+
+OWN = "secrets."
+"""What golive itself is protected with: replaced by procedures of its own, and revoked by none."""
+
+_REFERENCE = re.compile(REFERENCE)
+
+
+def references(config: GoliveConfig) -> dict[str, tuple[str, ...]]:
+    """Each reference with the settings that name it, in the order of the configuration."""
+    found: dict[str, list[str]] = {}
+    for setting, reference in _all(config):
+        if reference is not None:
+            found.setdefault(reference, []).append(setting)
+    return {reference: tuple(settings) for reference, settings in found.items()}
+
+
+def of_others(config: GoliveConfig) -> dict[str, tuple[str, ...]]:
+    """Those that others gave to golive: what can be rotated, revoked and shared between environments by mistake."""
+    found = references(config)
+    return {each: settings for each, settings in found.items() if not any(name.startswith(OWN) for name in settings)}
+
+
+def _all(config: GoliveConfig) -> Iterator[tuple[str, str | None]]:
+    sections: list[tuple[str, Section]] = [(OWN, config.secrets)]
+    if config.secrets.vault.url is not None:
+        sections.append((f"{OWN}vault.", config.secrets.vault))
+    for name, section in sections:
+        for field in type(section).model_fields:
+            value = getattr(section, field)
+            if isinstance(value, str) and _REFERENCE.match(value):
+                yield name + field, value
+    for name, provider in config.providers.items():
+        yield f"providers.{name}.api_key", provider.api_key
+        for reference in provider.more_api_keys:
+            yield f"providers.{name}.more_api_keys", reference
+    for name, webhook in config.webhooks.items():
+        yield f"webhooks.{name}.secret", webhook.secret
+        yield f"webhooks.{name}.old_secret", webhook.old_secret
