@@ -43,6 +43,7 @@ from golive.runtime.state import RunState
 from golive.served import Served
 from golive.store.opening import Missed, await_store, open_store, take_for_server
 from golive.store.ports import Store
+from golive.store.sealed.opening import seal
 from golive.telemetry.logs import Log, configure
 from golive.telemetry.metrics import Metrics
 from golive.telemetry.run_log import RunLog
@@ -131,12 +132,12 @@ class Server:
     async def _start(self, missed: Missed | None) -> None:
         config = self.loaded.config
         self._stack.callback(take_for_server(config.store.url, self.loaded.root))
-        place = (config.store.url, self.loaded.root, self._clock)
-        if missed is None:
-            self.store = await open_store(*place)
-        else:
-            self.store = await await_store(*place, self._chance, config.server.start_patience_s, missed)
-        self._stack.push_async_callback(self.store.close)
+        place, patience_s = (config.store.url, self.loaded.root, self._clock), config.server.start_patience_s
+        opening = open_store(*place) if missed is None else await_store(*place, self._chance, patience_s, missed)
+        plain = await opening
+        self._stack.push_async_callback(plain.close)
+        how = (self._secrets, self.loaded.root, config.secrets, self._clock, self._chance, self.log)
+        self.store = await seal(plain, *how)
         made_of = (self.loaded, self._secrets, self.store, self._clock, self._chance)
         self.recording = Recording(*made_of, self._redactor.text, self.log, self.holder)
         await self.recording.start()

@@ -1,13 +1,19 @@
 """Rows to store, and the implementations of a store that the contract is tried on (`IMPLEMENTATIONS`)."""
 
+import io
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from golive.core.chance import SystemChance
 from golive.core.clock import SystemClock
 from golive.core.events import Event
 from golive.store.ports import DecisionRow, KeyRow, Lease, LedgerEntry, OutboxMessage, RunView, Store
+from golive.store.sealed.keys import DataKeys
+from golive.store.sealed.master import Masters
+from golive.store.sealed.store import sealed
 from golive.store.sqlite import SqliteStore
+from golive.telemetry.logs import configure
 from tests.postgres_kit import Database
 
 Opener = Callable[[], Awaitable[Store]]
@@ -49,10 +55,38 @@ class InPostgres:
         self.database.drop()
 
 
+MASTER = bytes(range(32))
+
+
+class Sealed:
+    """Either of them, with content sealed: a wrapper keeps the contract too."""
+
+    def __init__(self, under: Place) -> None:
+        self.under = under
+
+    async def open(self) -> Store:
+        return await sealed_over(await self.under.open())
+
+    def remove(self) -> None:
+        self.under.remove()
+
+
+async def sealed_over(store: Store, master: bytes = MASTER, *old: bytes) -> Store:
+    """The store, sealed under a master key of the tests."""
+    masters = Masters(await store.data_keys.installation(), master, old)
+    log, chance = configure("error", "json", None, io.StringIO()), SystemChance()
+    keys = DataKeys(store.data_keys, masters, SystemClock(), chance, log)
+    await keys.start()
+    await keys.renewed("acme", 1)  # now, and not with the first append: that would move the control version
+    return sealed(store, keys, chance, log)
+
+
 IMPLEMENTATIONS: dict[str, Callable[[Path], Place]] = {
     "sqlite": lambda folder: File(folder, inline=False),
     "sqlite-inline": lambda folder: File(folder, inline=True),
     "postgres": lambda _: InPostgres(),
+    "sqlite-sealed": lambda folder: Sealed(File(folder, inline=False)),
+    "postgres-sealed": lambda _: Sealed(InPostgres()),
 }
 
 

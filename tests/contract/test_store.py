@@ -4,11 +4,13 @@ import asyncio
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from golive.core.errors import Conflict, Fenced, StoreError, StoreUnavailable
 from golive.core.events import Event
 from golive.core.tasks import Tasks
 from golive.store.ports import Lease, RunFilter, Store
+from golive.store.sealed.store import SealedStore
 from tests.contract.store_kit import Opener, entry, events, key, lease, message, view
 
 
@@ -17,7 +19,8 @@ async def test_what_was_appended_is_read_back_exactly(store: Store) -> None:
     first = Event("acme", "run_1", 1, 1, "sub/1", "digest", 1700000000.123456, "odd.kind", b"\x00\xff\xfe{", "k_7")
     second = Event("acme", "run_1", 2, 1, "", "digest", 0.1, "ä😀", b"", None)
     await store.append(lease(), 0, [first, second])
-    assert await store.tenant("acme").events("run_1") == [first, second]
+    kept = replace(first, key_id=None) if isinstance(store, SealedStore) else first  # what is opened is plain
+    assert await store.tenant("acme").events("run_1") == [kept, second]
 
 
 async def test_events_are_read_from_any_place_and_in_portions(store: Store) -> None:

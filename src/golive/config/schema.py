@@ -82,6 +82,11 @@ class SecretsConfig(Section):
 
     pepper: SecretRef = "file:.golive/pepper"
     """Mixed into every API key's HMAC; at least 32 bytes. A `file:` that does not exist is created with mode 0600."""
+    master_key: SecretRef = "file:.golive/master.key"
+    """What the keys of stored content are wrapped under: 32 bytes in hexadecimal or base64. A `file:` that does not
+    exist is created with mode 0600, as long as nothing is sealed yet. Keep a copy: without it content is lost."""
+    old_master_keys: Annotated[tuple[SecretRef, ...], Field(max_length=8)] = ()
+    """Master keys that are accepted besides, while `golive secrets rotate-master` goes from one to another."""
     audit_key: SecretRef = "file:.golive/audit.key"
     """Signs the audit log; at least 32 bytes, and the same for all servers of a database. Created like the pepper."""
     ttl_s: Annotated[float, Field(ge=1, le=86_400)] = 60.0

@@ -163,7 +163,7 @@ class SchemaMismatch(StoreError):
 
 
 class ContentSealed(StoreError):
-    """Stored content cannot be opened: its key is missing, or it is not what was sealed in this place. Names the row."""
+    """Stored content cannot be opened: its key is missing, or it is not what was sealed there. Names the row."""
 
     code = "store.sealed"
 

@@ -1,0 +1,216 @@
+"""The data keys of all tenants, unwrapped, in memory: which one new values go under, and which one opens an old value.
+
+Learns of keys that others made, retired or destroyed from the store's control version, and of one it does not know when
+a value names it. Reserves in the store, block by block, how many values it may seal: no key ever seals more than
+`MOST_VALUES`, however many servers use it and however often they are killed.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from golive.core.chance import Chance
+from golive.core.clock import Clock
+from golive.core.errors import ContentErased, ContentSealed, StoreError
+from golive.core.ids import Ids
+from golive.core.sealing import MOST_VALUES
+from golive.store.data_keys import DataKeyRow, DataKeyStore
+from golive.store.sealed.master import Masters
+from golive.store.sealed.values import Key
+
+BLOCK = 65_536
+"""How many values a process reserves at once. What it does not use is lost when it ends; that costs nothing but keys
+that are replaced sooner."""
+_TRIES = 20
+"""How often a present key is looked for while others retire it, before that is given up."""
+
+
+class Notice(Protocol):
+    """The log: what an operator should know."""
+
+    def info(self, event: str, **fields: Any) -> None: ...
+
+    def error(self, event: str, **fields: Any) -> None: ...
+
+
+class Unwrapped:
+    """Rows of data keys, and what is in them as far as our master keys open it."""
+
+    def __init__(self, masters: Masters) -> None:
+        self._masters = masters
+        self._keys: dict[tuple[str, str], Key] = {}
+        self._erased: frozenset[tuple[str, str]] = frozenset()
+        self._refused: dict[tuple[str, str], ContentSealed] = {}
+        self.present: dict[str, DataKeyRow] = {}
+        """By tenant, the key that its new values go under."""
+
+    def take(self, rows: Iterable[DataKeyRow]) -> list[ContentSealed]:
+        """Puts these in place of those known so far; tells of those that cannot be unwrapped.
+
+        A key that was unwrapped before stays, also when it is wrapped now under a master key that we do not have.
+        """
+        before, self._keys, self._refused, self.present = self._keys, {}, {}, {}
+        erased: list[tuple[str, str]] = []
+        for row in rows:
+            place = (row.tenant, row.id)
+            if row.erased_at is not None:
+                erased.append(place)
+                continue
+            try:
+                self._keys[place] = before.get(place) or Key(row.tenant, row.id, self._masters.unwrap(row))
+            except ContentSealed as error:
+                self._refused[place] = error
+            if row.retired_at is None and row.scope == "tenant":
+                self.present[row.tenant] = row
+        self._erased = frozenset(erased)
+        return list(self._refused.values())
+
+    def get(self, tenant: str, id_: str) -> Key | None:
+        """The key, if there is one that opens."""
+        return self._keys.get((tenant, id_))
+
+    def knows(self, tenant: str, id_: str) -> bool:
+        """Whether there is such a row, whatever became of its key."""
+        place = (tenant, id_)
+        return place in self._keys or place in self._erased or place in self._refused
+
+    def must(self, tenant: str, id_: str, what: str) -> Key:
+        """The key that `what` names.
+
+        Raises:
+            ContentErased: it was destroyed. ContentSealed: there is none, or it cannot be unwrapped.
+        """
+        found = self._keys.get((tenant, id_))
+        if found is not None:
+            return found
+        if (tenant, id_) in self._erased:
+            raise ContentErased(
+                f"The content of {what} was erased: the key that it was sealed under was destroyed.",
+                remedy="Nobody can read it any more, golive included.", tenant=tenant, key_id=id_,
+            )  # fmt: skip
+        refused = self._refused.get((tenant, id_))
+        if refused is not None:
+            raise ContentSealed(
+                f"The content of {what} cannot be opened. {refused.message}", remedy=refused.remedy, **refused.fields
+            )
+        raise ContentSealed(
+            f"The content of {what} cannot be opened: there is no data key {id_} of {tenant}.",
+            remedy="Restore the table data_keys from a backup.", tenant=tenant, key_id=id_,
+        )  # fmt: skip
+
+
+class DataKeys:
+    """See the module. Made by `start`."""
+
+    def __init__(self, store: DataKeyStore, masters: Masters, clock: Clock, chance: Chance, notice: Notice) -> None:
+        self._store = store
+        self._masters = masters
+        self._clock = clock
+        self._chance = chance
+        self._ids = Ids(clock, chance)
+        self._notice = notice
+        self._unwrapped = Unwrapped(masters)
+        self._told: set[str] = set()
+        self._version = -1
+        self._refreshing = asyncio.Lock()
+        self._renewing = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Unwraps all keys there are.
+
+        Raises:
+            ContentSealed: one cannot be unwrapped: the master key is another than that of the database.
+            StoreUnavailable: the store cannot be read.
+        """
+        refused = self._unwrapped.take(await self._store.all())
+        if refused:
+            raise refused[0]
+
+    async def follow(self, version: int) -> None:
+        """Reads all keys anew if `version`, the store's control version, is another than the last one."""
+        if version != self._version:
+            await self.refresh()
+            self._version = version
+
+    async def refresh(self) -> None:
+        """Reads all keys anew. Raises StoreUnavailable."""
+        async with self._refreshing:
+            for error in self._unwrapped.take(await self._store.all()):
+                if error.fields["key_id"] not in self._told:
+                    self._told.add(error.fields["key_id"])
+                    self._notice.error("data_key.not_unwrapped", message=error.message, remedy=error.remedy)
+
+    # ---- opening
+
+    def known(self, tenant: str, id_: str) -> Key | None:
+        """The key, if it is in memory."""
+        return self._unwrapped.get(tenant, id_)
+
+    async def opening(self, tenant: str, id_: str, what: str) -> Key:
+        """The key that `what` names, looked up where it is not in memory.
+
+        Raises:
+            ContentErased: it was destroyed. ContentSealed: there is none, or it cannot be unwrapped.
+            StoreUnavailable: it cannot be looked up.
+        """
+        if not self._unwrapped.knows(tenant, id_):
+            await self.refresh()
+        return self._unwrapped.must(tenant, id_, what)
+
+    # ---- sealing
+
+    def writes(self, tenant: str) -> bool:
+        """Whether the tenant has a key that new values go under."""
+        return tenant in self._unwrapped.present
+
+    def at_hand(self, tenant: str, count: int) -> Key | None:
+        """The tenant's present key with room for `count` more values, which are taken; None: ask `renewed`."""
+        row = self._unwrapped.present.get(tenant)
+        key = None if row is None else self._unwrapped.get(tenant, row.id)
+        if key is None or key.left < count:
+            return None
+        key.left -= count
+        return key
+
+    async def renewed(self, tenant: str, count: int) -> Key:
+        """As `at_hand`, after reserving more, or making a new key where there is none or the present one is used up.
+
+        Raises:
+            ContentSealed: the present key is wrapped under a master key that we do not have.
+            StoreUnavailable: nothing can be reserved or made.
+        """
+        async with self._renewing:
+            for _ in range(_TRIES):
+                key = self.at_hand(tenant, count)
+                if key is not None:
+                    return key
+                row = self._unwrapped.present.get(tenant)
+                if row is None:
+                    await self._make(tenant, None)
+                    continue
+                key = self._unwrapped.must(tenant, row.id, f"new values of {tenant}")
+                block = max(BLOCK, count)
+                if await self._store.reserve(tenant, row.id, block, MOST_VALUES):
+                    key.left += block
+                    continue
+                await self.refresh()
+                now = self._unwrapped.present.get(tenant)
+                if now is not None and now.id == row.id:
+                    await self._make(tenant, row.id)
+        raise StoreError(
+            f"No data key of {tenant} stays the present one: each was retired before a value was sealed.",
+            remedy="Find out who rotates data keys all the time.", tenant=tenant,
+        )  # fmt: skip
+
+    async def rotate(self, tenant: str) -> str:
+        """Retires the tenant's present key; the id of the one that new values go under now. Raises StoreError."""
+        row = self._unwrapped.present.get(tenant)
+        await self._make(tenant, None if row is None else row.id)
+        return self._unwrapped.present[tenant].id
+
+    async def _make(self, tenant: str, replaces: str | None) -> None:
+        """A new present key, unless somebody else was quicker."""
+        row = self._masters.new(tenant, self._ids.new("dk"), self._clock.now(), self._chance)
+        if await self._store.add(row, replaces):
+            self._notice.info("data_key.created", tenant=tenant, key_id=row.id, replaces=replaces)
+        await self.refresh()

@@ -1,0 +1,53 @@
+"""From a store and a configuration to a store in which content is sealed; or a clear refusal, and nothing changed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from golive.config.master_keys import master_keys
+from golive.config.schema import SecretsConfig
+from golive.config.secrets import Secrets
+from golive.core.chance import Chance
+from golive.core.clock import Clock
+from golive.store.data_keys import DataKeyRow
+from golive.store.ports import Store
+from golive.store.sealed.keys import DataKeys, Notice
+from golive.store.sealed.master import Masters
+from golive.store.sealed.store import sealed
+
+
+async def seal(
+    store: Store, secrets: Secrets, root: Path, config: SecretsConfig, clock: Clock, chance: Chance, notice: Notice
+) -> Store:
+    """The store, sealed under the master key of the configuration, which is made where nothing is sealed yet.
+
+    Args:
+        root: folder of golive.toml.
+
+    Raises:
+        ConfigError: there is no master key, or it is none.
+        ContentSealed: it is another one than that of the database.
+        StoreUnavailable: the store cannot be read.
+    """
+    keys = await data_keys(store, secrets, root, config, clock, chance, notice)
+    return sealed(store, keys, chance, notice)
+
+
+async def data_keys(
+    store: Store, secrets: Secrets, root: Path, config: SecretsConfig, clock: Clock, chance: Chance, notice: Notice
+) -> DataKeys:
+    """The data keys of a store, unwrapped. Raises as `seal`."""
+    masters = masters_of(
+        await store.data_keys.installation(), await store.data_keys.all(), secrets, root, config, chance
+    )
+    keys = DataKeys(store.data_keys, masters, clock, chance, notice)
+    await keys.start()
+    return keys
+
+
+def masters_of(
+    installation: str, rows: Sequence[DataKeyRow], secrets: Secrets, root: Path, config: SecretsConfig, chance: Chance
+) -> Masters:
+    """The master keys of an installation with these data keys. Raises ConfigError."""
+    under = sum(row.erased_at is None for row in rows)
+    present, old = master_keys(secrets, root, config, chance, sealed=under)
+    return Masters(installation, present, old)
