@@ -43,6 +43,7 @@ COMMANDS: dict[str, Command] = {
     "sim": Command("golive.cli.sim", "sim", "Start the simulated provider.", PROVE),
     "health": Command("golive.cli.health", "health", "Show the state of a server and all it depends on.", ADMIN),
     "keys": Command("golive.cli.keys", "app", "Create, list and revoke API keys.", ADMIN),
+    "auth": Command("golive.cli.auth", "app", "Check tokens of OIDC issuers, show their keys, revoke tokens.", ADMIN),
     "secrets": Command("golive.cli.secrets", "app", "Show, rotate, revoke credentials; find leaked ones.", ADMIN),
     "config": Command("golive.cli.config", "app", "Explain each setting: value, origin, default.", ADMIN),
     "store": Command("golive.cli.store", "app", "Verify, back up, restore, copy, migrate the database.", ADMIN),

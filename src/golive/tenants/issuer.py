@@ -115,12 +115,13 @@ class Issuer:
 
     async def find(self, kid: str | None, alg: str) -> Key | None:
         """The key for a token; reads the key set anew where it does not hold it, as often as `UNKNOWN_S` allows."""
-        found = self.known(kid, alg)
-        if found is None:
-            if self._reading is not None or self._clock.monotonic() - self._tried_at >= UNKNOWN_S:
-                await self.refresh()
-            found = self.known(kid, alg)
-        return found
+        return self.known(kid, alg) or await self.find_anew(kid, alg)
+
+    async def find_anew(self, kid: str | None, alg: str) -> Key | None:
+        """As `find`, when what is in memory will not do: a token that names no key may be by a newer one."""
+        if self._reading is not None or self._clock.monotonic() - self._tried_at >= UNKNOWN_S:
+            await self.refresh()
+        return self.known(kid, alg)
 
     async def refresh(self) -> None:
         """Reads the key set now; whoever asks meanwhile waits for the same reading. Never raises: see `state`."""

@@ -23,7 +23,7 @@ from golive.tenants.authorize import Principal
 from golive.tenants.issuer import Fetch, Issuer, IssuerState
 from golive.tenants.revoked import Revoked
 from golive.tenants.roles import Limits, Role, narrowed
-from golive.tenants.tokens import Identity, Reason, Refused, check_claims, check_header, identity, parse
+from golive.tenants.tokens import Identity, Reason, Refused, Token, check_claims, check_header, identity, parse
 
 MAX_KNOWN = 20_000
 """Most verified tokens that are remembered (about 400 bytes each); the first one makes way."""
@@ -150,11 +150,7 @@ class TokenVerifier:
                 raise Refused("issuer", f"its issuer {ascii(token.issuer)[:200]} stands in no section of [auth.oidc]")
             name = issuer.name
             check_header(token, issuer.config)
-            key = await issuer.find(token.kid, token.alg)
-            if key is None:
-                raise Refused("key", f"the issuer has no key {ascii(token.kid)[:100]} for {token.alg}")
-            if not key.verify(token.signed, token.signature):
-                raise Refused("signature", f"its signature is not by the key {ascii(token.kid)[:100]}")
+            await _check_signature(token, issuer)
             check_claims(token, issuer.config, self._clock.now())
             who = identity(token, issuer.config)
             user = who.user
@@ -205,6 +201,21 @@ class TokenVerifier:
             who.tenant, f"user:{config.user_prefix}{who.user}", "+".join(who.roles), grants,
             across=any(role.across for role in roles), expires_at=who.expires_at,
         )  # fmt: skip
+
+
+async def _check_signature(token: Token, issuer: Issuer) -> None:
+    """Raises Refused unless the token is by a key of the issuer."""
+    named = ascii(token.kid)[:100]
+    key = await issuer.find(token.kid, token.alg)
+    if key is None:
+        raise Refused("key", f"the issuer has no key {named} for {token.alg}")
+    if key.verify(token.signed, token.signature):
+        return
+    if token.kid is None:  # the one key that there was may have been replaced
+        newer = await issuer.find_anew(None, token.alg)
+        if newer is not None and newer is not key and newer.verify(token.signed, token.signature):
+            return
+    raise Refused("signature", f"its signature is not by the key {named}")
 
 
 def _check_roles(name: str, config: OidcConfig, role: Callable[[str], Role | None]) -> None:
