@@ -90,12 +90,13 @@ def public_key(told: str) -> bytes:
     return found
 
 
-def audit_key(reference: str, root: Path, resolve: Callable[[str], str], chance: Chance) -> AuditKey:
+def audit_key(reference: str, root: Path, resolve: Callable[[str], str], chance: Chance | None) -> AuditKey:
     """The installation's key; a `file:` that does not exist is created, with mode 0600 and 32 random bytes in hex.
 
     Args:
         root: where relative paths start.
         resolve: the value of a reference to a secret.
+        chance: where a new key comes from; None: none is made.
 
     Raises:
         ConfigError: too short, readable by others, or it cannot be created.
@@ -105,8 +106,9 @@ def audit_key(reference: str, root: Path, resolve: Callable[[str], str], chance:
     if kind == "file" and name:
         path = root / name
         try:
-            _create(path, chance)
-            mode = stat.S_IMODE(path.stat().st_mode)
+            if chance is not None:
+                _create(path, chance)
+            mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o600
         except OSError as error:
             raise ConfigError(
                 f"the audit key `{reference}` cannot be created: {error.strerror or error} ({path}).",

@@ -30,6 +30,8 @@ VerifyOption = Annotated[
 ]
 T = TypeVar("T")
 _DISCREPANCIES = 1
+_RECORDS_FROM = 8
+"""The first schema with an audit log."""
 
 
 @app.callback()
@@ -55,6 +57,8 @@ def migrate(
 
     database = _database(config, store)
     plan = _carried_out(lambda: migrate(database, SystemClock(), to, dry=dry_run, force=force, tell=tell), database)
+    if plan.steps and not dry_run and plan.to >= _RECORDS_FROM:
+        _record(config, store, "migrate", {"from": str(plan.now), "to": str(plan.to)})
     if as_json:
         steps = [
             {"version": step.version, "up": step.up, "about": step.about.splitlines()[0], "loses": step.loses}
@@ -109,6 +113,7 @@ def copy(
     source, target = _database(config, store), Database.of(to, Path.cwd())
     with _progress(as_json) as progress:
         sums = _carried_out(lambda: copy(source, target, progress), source, target)
+        _record(config, store, "copy", {"to": target.name})
         found = _carried_out(lambda: verify(target, views, progress), target).discrepancies if check else []
     if as_json:
         json_text({"from": source.name, "to": target.name, "tables": sums, "discrepancies": found})
@@ -145,6 +150,8 @@ def backup(
         made = _carried_out(
             lambda: backup(source, file, progress, replace=replace, fold=views if check else None), source
         )
+    if made.schema >= _RECORDS_FROM:
+        _record(config, store, "backup", {"to": str(file)})
     if as_json:
         json_text(made)
         return
@@ -166,6 +173,7 @@ def restore(
     target = _database(config, store)
     with _progress(as_json) as progress:
         done = _carried_out(lambda: restore(file, target, SystemClock(), progress, force=force), target)
+    _record(config, store, "restore", {"of": str(file), "generation": str(done.generation)})
     if as_json:
         json_text(done)
         return
@@ -177,6 +185,12 @@ def restore(
         note(f"What was there before ({count(done.replaced, 'run')}) is gone.")
     note(f"{count(done.open_runs, 'run')} to be carried on by the next server; those with effects ask a person first.")
     note("Keys are those of the backup: revoke again what was revoked since (golive keys list).")
+
+
+def _record(config: Path | None, store: str | None, did: str, detail: dict[str, str]) -> None:
+    from golive.cli.store_recorded import record
+
+    record(config, store, did, **detail)
 
 
 def _database(config: Path | None, store: str | None) -> "Database":
