@@ -9,6 +9,7 @@ import msgspec
 
 from golive.app import DEFAULT_TENANT, Server
 from golive.cli.client import CLIENT_FILE, Address
+from golive.cli.edge import application
 from golive.config.explain import DEFAULT
 from golive.config.load import Loaded, load
 from golive.core.chance import SystemChance
@@ -36,7 +37,7 @@ async def serving(
     server = Server(loaded, environ, inline=inline, dev=dev, errand=errand)
     try:
         await server.start()
-        http = HttpServer(server.gateway, listener, loaded.config.server)
+        http = HttpServer(application(server, loaded, environ, SystemClock()), listener, loaded.config.server)
         await http.start()
     except BaseException:
         listener.close()

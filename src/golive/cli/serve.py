@@ -47,6 +47,7 @@ def serve(
     environ = os.environ | {name: str(value) for name, value in given.items() if value is not None}
 
     from golive.app import Server
+    from golive.cli.edge import application
     from golive.config.load import load
     from golive.core.clock import FastClock, SystemClock
     from golive.gateway.listen import run_loop
@@ -69,7 +70,7 @@ def serve(
                 )  # fmt: skip
             await server.start(partial(_wait, front, http, server.log))
             edge.join(server.metrics.registry)
-            front.hand_over(server.gateway)
+            front.hand_over(application(server, loaded, environ, clock))
 
             def ready() -> None:
                 if fast is not None:  # only now: workers start as slowly as they are

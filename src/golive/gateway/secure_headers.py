@@ -40,17 +40,20 @@ def constant_headers(tls: TlsConfig | None) -> list[tuple[str, str]]:
     return headers
 
 
-def page_headers(*, styles: Iterable[str] = (), scripts: Iterable[str] = (), forms: bool = False) -> tuple[
-    tuple[bytes, bytes], ...
-]:  # fmt: skip
+def page_headers(
+    *, styles: Iterable[str] = (), scripts: Iterable[str] = (), forms: bool = False, asks: bool = False
+) -> tuple[tuple[bytes, bytes], ...]:
     """The headers of a page: it may do what is named here and nothing else.
 
     Args:
         styles, scripts: the contents of its `<style>` and `<script>` elements, to the letter; their hashes are named.
         forms: whether it sends forms, to this server.
+        asks: whether its scripts ask this server.
     """
     rules = ["default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"]
     rules.append("form-action 'self'" if forms else "form-action 'none'")
+    if asks:
+        rules.append("connect-src 'self'")
     for kind, contents in (("style-src", styles), ("script-src", scripts)):
         if hashes := " ".join(f"'{_hash(content)}'" for content in contents):
             rules.append(f"{kind} {hashes}")
