@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 # Run as a script, so that this folder is where modules are looked for.
+import broken_access  # type: ignore[import-not-found]  # isort: skip
 import broken_edge  # type: ignore[import-not-found]  # isort: skip
 import broken_models  # type: ignore[import-not-found]  # isort: skip
 import broken_runs  # type: ignore[import-not-found]  # isort: skip
@@ -274,7 +275,7 @@ def timeless() -> None:
 
 if __name__ == "__main__":
     for name in os.environ["SABOTAGE"].split(","):
-        {**vars(broken_edge), **vars(broken_models), **vars(broken_runs), **globals()}[name]()
+        {**vars(broken_access), **vars(broken_edge), **vars(broken_models), **vars(broken_runs), **globals()}[name]()
     from golive.cli.main import main
 
     main()

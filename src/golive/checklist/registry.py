@@ -156,6 +156,7 @@ check = REGISTRY.check
 
 OWN = (
     "degrading",
+    "access",
     "breaks",
     "crashes",
     "credentials",

@@ -83,6 +83,7 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
     name = f"{route.method.lower()}{''.join(_word(part) for part in route.path.split('/')[1:])}"
     operation: dict[str, Any] = {"operationId": name, "summary": route.summary, "tags": [route.tag]}
     described = [route.description, "" if route.public else f"Needs the verb `{'` or `'.join(route.verbs)}`."]
+    operation["x-golive-verbs"] = [*route.verbs]
     operation["description"] = " ".join(text for text in described if text) or "Needs no key."
     if route.params:
         operation["parameters"] = [_parameter(param) for param in route.params]
