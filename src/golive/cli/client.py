@@ -14,6 +14,7 @@ import aiohttp
 import msgspec
 from msgspec import Struct
 
+from golive.cli.trust import client_context
 from golive.core.errors import GoliveError, InvalidRequest
 from golive.models.transport import in_words
 
@@ -155,6 +156,9 @@ def _encoded(body: object) -> bytes:
 def _words(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientPayloadError) and not isinstance(error.__cause__, OSError):
         return "the connection ended before the body did"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        why = getattr(error.certificate_error, "verify_message", "") or str(error.certificate_error)
+        return f"its certificate is not trusted: {why}; name who vouches for it with --ca FILE"
     if isinstance(error, aiohttp.ClientConnectorError):
         return in_words(error.os_error)
     return in_words(error.__cause__ if isinstance(error.__cause__, OSError) else error)
@@ -221,7 +225,9 @@ async def connected(
 ) -> AsyncIterator[Client]:
     """A client of the server to talk to; starts one for the time of the block when none is known."""
     address = known_server(config, url, key)
-    async with aiohttp.ClientSession() as session:
+    trusted = client_context(os.environ)
+    connector = None if trusted is None else aiohttp.TCPConnector(ssl=trusted)
+    async with aiohttp.ClientSession(connector=connector) as session:
         if address is not None:
             yield Client(session, address, tenant=tenant)
             return

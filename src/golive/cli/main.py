@@ -91,6 +91,10 @@ def _placeholder() -> None:
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Runs one command; every expected failure ends in one clear message and an exit code, never in a traceback."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if any(word.startswith("--ca") for word in words):
+        from golive.cli.trust import take_option
+
+        words = take_option(words, os.environ)
     sys.exit(call(lambda: build(words)(words, prog_name="golive", standalone_mode=True)))
 
 
