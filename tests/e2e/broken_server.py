@@ -15,6 +15,7 @@ import broken_access  # type: ignore[import-not-found]  # isort: skip
 import broken_edge  # type: ignore[import-not-found]  # isort: skip
 import broken_models  # type: ignore[import-not-found]  # isort: skip
 import broken_runs  # type: ignore[import-not-found]  # isort: skip
+import broken_secrets  # type: ignore[import-not-found]  # isort: skip
 
 
 def step_cap() -> None:
@@ -275,7 +276,8 @@ def timeless() -> None:
 
 if __name__ == "__main__":
     for name in os.environ["SABOTAGE"].split(","):
-        {**vars(broken_access), **vars(broken_edge), **vars(broken_models), **vars(broken_runs), **globals()}[name]()
+        parts = (broken_access, broken_edge, broken_models, broken_runs, broken_secrets)
+        {**{key: value for part in parts for key, value in vars(part).items()}, **globals()}[name]()
     from golive.cli.main import main
 
     main()

@@ -173,6 +173,8 @@ OWN = (
     "replicas",
     "restoring",
     "resume",
+    "scan",
+    "secrets",
     "streaming",
     "takeovers",
     "tiering",

@@ -69,7 +69,7 @@ ROWS: dict[str, Row] = {
         Row("MD-6", "Caching, never across tenants", "drill"),
         Row("MD-7", "Cost of every call from a price list", "probe", "cost per successful run, tenant and version"),
         Row("MD-8", "Monthly cost projected at 1x, 5x, 10x", "drill"),
-        Row("SEC-1", "No key in source, images, logs, traces or answers", "probe", "source, images and traces"),
+        Row("SEC-1", "No key in source, images, logs, traces or answers", "probe", "images and traces"),
         Row("SEC-2", "Credential rotation and emergency revocation", "drill"),
         Row("SEC-3", "Prompt-injection tests, ten families and more", "drill"),
         Row("SEC-4", "PII and secrets redacted in output, logs, traces", "drill"),

@@ -54,6 +54,10 @@ class SimulatorControl:
         if self._models:
             await self.play(Script(mode="text", tokens=24))
 
+    async def accept(self, *keys: str) -> None:
+        """From now on the provider takes these keys, and no other."""
+        await self._ask("PUT", "/sim/keys", {"accept": keys})
+
     async def begin_outage(self, outage: Outage) -> Evidence:
         """The provider is out."""
         return self._http.evidence(await self._ask("POST", "/sim/outage", outage))

@@ -57,7 +57,7 @@ class Another(Protocol):
 class Twin(Target):
     """See the module.
 
-    `revocable`: (id, key) of a key that a check may revoke. `secrets`: name -> value. `speed`: how fast time goes in
+    `original`: the user's own configuration. `revocable`: (id, key) of a key that a check may revoke. `secrets`: name -> value. `speed`: how fast time goes in
     the server and in the simulated provider.
     """
 
@@ -78,7 +78,7 @@ class Twin(Target):
         another: Another,
     ) -> None:
         super().__init__(http, process.url, key)
-        self.loaded = loaded
+        self.loaded = self.original = loaded
         self.folder = folder
         self.process = process
         self.simulator = simulator
@@ -157,6 +157,10 @@ class Twin(Target):
     async def replica(self, tools: Sequence[str], timeout_s: float, settings: Mapping[str, str]) -> "Twin":
         """As `effecting`, a new one each time: with these settings in its environment, and this time for each tool."""
         return await self._another(tools=partial(ledger.write, names=tools, timeout_s=timeout_s), settings=settings)
+
+    async def configured(self, settings: Mapping[str, str]) -> "Twin":
+        """A new one each time, in real time, with these settings in its environment."""
+        return await self._another(settings=settings)
 
     def store_files(self) -> list[Path]:
         """The database's files (main, write-ahead log, shared memory), to be read and not written."""
@@ -274,6 +278,7 @@ async def twin(
             another=another,
         )
         found.agent, found.model, found.others = asked, model, tuple(sorted(loaded.agents.keys() - {asked}))
+        found.original = loaded
         found.handles = set(NEEDS) - ({"agent"} if asked is None else set())
         await found.reset()
         yield found

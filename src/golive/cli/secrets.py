@@ -6,7 +6,7 @@ server's HTTP API.
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +25,9 @@ from golive.core.chance import SystemChance
 from golive.core.clock import SystemClock
 from golive.core.errors import ConfigError, GoliveError
 from golive.guards import environments
+from golive.guards.dotenv import exposed
 from golive.guards.redact import Redactor
+from golive.guards.scanning import Scanner
 from golive.guards.secret_cards import SecretCard
 from golive.guards.secret_keeper import SecretKeeper
 from golive.store.opening import open_store
@@ -242,3 +244,44 @@ async def _opened(loaded: Loaded) -> AsyncIterator[Here]:
         await keeper.close()
     finally:
         await store.close()
+
+
+@app.command()
+def scan(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Files and folders.", show_default="the folder of golive.toml")
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look for credentials where they must not be: source, configuration, database, logs. Exit code 3: some found."""
+    known, spared, root = _own(config, bool(paths))
+    scanner = Scanner(known, spared)
+    leaks = scanner.scan(paths or [root])
+    for folder in paths or [root]:
+        leaks += exposed(folder) if folder.is_dir() else []
+    if as_json:
+        json_text({"data": msgspec.to_builtins(leaks), "files": scanner.files, "bytes": scanner.bytes})
+    else:
+        for leak in leaks:
+            typer.echo(str(leak))
+        note(f"{count(scanner.files, 'file')}, {scanner.bytes / 1e6:.1f} MB: {count(len(leaks), 'finding')}")
+    if leaks:
+        raise typer.Exit(EXIT_FOUND)
+
+
+def _own(config: Path | None, elsewhere: bool) -> tuple[dict[str, str], list[Path], Path]:
+    """The installation's values by reference, the files where they belong, and its folder; none of it elsewhere."""
+    try:
+        loaded = load(config, os.environ)
+    except ConfigError:
+        if not elsewhere or config is not None:
+            raise
+        return {}, [], Path.cwd()
+    secrets = Secrets.of(loaded.root, os.environ, loaded.config.secrets)
+    known: dict[str, str] = {}
+    for reference in references(loaded.config):
+        with suppress(GoliveError):  # what there is not cannot have leaked
+            known[reference] = secrets.resolve(reference)
+    files = [loaded.root / each[5:] for each in references(loaded.config) if each.startswith("file:")]
+    return known, [*files, *loaded.root.glob(".env*")], loaded.root

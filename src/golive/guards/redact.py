@@ -18,18 +18,23 @@ SHORT_CHARS = 40
 MAX_DEPTH = 12
 """Nesting followed; what is deeper is replaced whole."""
 
-_SHAPES: tuple[str, ...] = (
-    r"\bgl_[0-9a-z]{8}_[A-Za-z0-9_-]{20,}",  # golive's own keys
-    r"\b(?:sk|rk|pk)-[A-Za-z0-9_-]{16,}",  # OpenAI, Anthropic and many who follow them
-    r"\b(?:sk|rk)_(?:live|test)_[A-Za-z0-9]{16,}",  # Stripe
-    r"\bgh[pousr]_[A-Za-z0-9]{30,}|\bgithub_pat_[A-Za-z0-9_]{30,}",
-    r"\bxox[abeprs]-[A-Za-z0-9-]{10,}",  # Slack
-    r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",  # AWS access key ids
-    r"\bAIza[0-9A-Za-z_-]{35}",  # Google
-    r"\bhf_[A-Za-z0-9]{30,}",
-    r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",  # JSON web tokens
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
-)
+SHAPES: dict[str, str] = {
+    "golive key": r"\bgl_[0-9a-z]{8}_[A-Za-z0-9_-]{20,}",
+    "API key": r"\b(?:sk|rk|pk)-[A-Za-z0-9_-]{16,}",  # OpenAI, Anthropic and many who follow them
+    "Stripe key": r"\b(?:sk|rk)_(?:live|test)_[A-Za-z0-9]{16,}",
+    "GitHub token": r"\bgh[pousr]_[A-Za-z0-9]{30,}|\bgithub_pat_[A-Za-z0-9_]{30,}",
+    "GitLab token": r"\bglpat-[A-Za-z0-9_-]{20,}",
+    "Slack token": r"\bxox[abeprs]-[A-Za-z0-9-]{10,}",
+    "AWS access key id": r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
+    "Google API key": r"\bAIza[0-9A-Za-z_-]{35}",
+    "Hugging Face token": r"\bhf_[A-Za-z0-9]{30,}",
+    "Vault token": r"\bhv[sbr]\.[A-Za-z0-9_-]{20,}",
+    "webhook signing key": r"\bwhsec_[A-Za-z0-9+/]{24,}={0,2}",
+    "JSON web token": r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
+    "private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
+}
+"""What credentials look like, by what they are: to take them out of what is written (here), and to find them where they
+lie (`scanning.py`)."""
 # What follows one of these words is a credential whatever it looks like; the word itself stays.
 _AFTER = re.compile(
     r"(?i)((?<![a-z0-9])(?:authorization|x-api-key|api[_-]?key|secret[_-]?access[_-]?key|password|client[_-]?secret)"
@@ -42,7 +47,7 @@ _FIELD = re.compile(
     r"|(access|refresh|id|bearer)[_-]?token)$"
 )
 _HINT = re.compile(
-    r"(?i)[a-z0-9]{2,4}[-_][A-Za-z0-9]|bearer|basic|key|secret|password|authorization|AKIA|ASIA|AIza|eyJ|://"
+    r"(?i)[a-z0-9]{2,5}[-_][A-Za-z0-9]|hv[sbr]\.|bearer|basic|key|secret|password|authorization|AKIA|ASIA|AIza|eyJ|://"
 )
 
 
@@ -52,7 +57,7 @@ class Redactor:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         """`secrets` are values known to be secret, such as providers' keys and the pepper."""
         self._secrets: list[str] = []
-        self._shapes = re.compile("|".join(_SHAPES))
+        self._shapes = re.compile("|".join(SHAPES.values()))
         self._known: re.Pattern[str] | None = None
         self._keys: dict[str, tuple[str, bool]] = {}
         self._clean: set[str] = set()

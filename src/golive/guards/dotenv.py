@@ -1,0 +1,45 @@
+"""Files of secrets (`.env`) that git would take in: found by asking git itself."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from golive.guards.scanning import SKIPPED, Leak
+
+_GIT_S = 10.0
+_EXAMPLES = (".example", ".sample", ".template", ".dist")
+KIND = "file of secrets that git takes in"
+
+
+def exposed(root: Path) -> list[Leak]:
+    """The .env files below `root` that git tracks or does not ignore, and `.env` itself where it would be; [] outside a
+    repository, and where there is no git. Blocks."""
+    if _git(root, "rev-parse", "--is-inside-work-tree") != 0:
+        return []
+    found = []
+    for path in dict.fromkeys([root / ".env", *_files(root)]):
+        name = str(path.relative_to(root))
+        if _git(root, "ls-files", "--error-unmatch", "--", name) == 0:
+            found.append(Leak(path=str(path), line=1, kind=KIND, name="it is tracked: git rm --cached"))
+        elif _git(root, "check-ignore", "-q", "--", name) == 1:
+            found.append(Leak(path=str(path), line=1, kind=KIND, name="add it to .gitignore"))
+    return found
+
+
+def _files(root: Path) -> Iterator[Path]:
+    for path in sorted(root.rglob(".env*")):
+        named = path.name == ".env" or path.name.startswith(".env.")
+        inside = path.relative_to(root).parts[:-1]
+        if named and path.is_file() and not path.name.endswith(_EXAMPLES) and not SKIPPED.intersection(inside):
+            yield path
+
+
+def _git(root: Path, *words: str) -> int:
+    """The exit code; 128 where git is not there."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *words], capture_output=True, timeout=_GIT_S, check=False, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return 128
+    return done.returncode
