@@ -208,7 +208,7 @@ class Money(Checker):
     name = "money"
 
     def at_rest(self) -> None:
-        store = self.world.database.store.tenant(TENANT)
+        store = self.world.database.opened.tenant(TENANT)
         for run in self.runs():
             spent = self.world.database.now(store.spent(run))
             view = self.world.database.now(store.run(run))
@@ -225,7 +225,7 @@ class Views(Checker):
     name = "views"
 
     def at_rest(self) -> None:
-        store = self.world.database.store.tenant(TENANT)
+        store = self.world.database.opened.tenant(TENANT)
         for run in self.runs():
             state, view = RunState.of(self.events(run)), self.world.database.now(store.run(run))
             end = state.finished
@@ -252,7 +252,7 @@ class Tail(Checker):
             self._read(40)
 
     def _read(self, limit: int) -> bool:
-        store = self.world.database.store.tenant(TENANT)
+        store = self.world.database.opened.tenant(TENANT)
         events, self._cursor = self.world.database.now(store.tail(self._cursor, limit))
         for event in events:
             if event.seq != self._seen.get(event.run, 0) + 1:

@@ -6,14 +6,16 @@ contract of `golive.store.ports.Store`, as far as the weather lets it.
 """
 
 import asyncio
+import io
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 from msgspec import Struct
 
-from golive.core.chance import Chance
+from golive.core.chance import Chance, SeededChance
 from golive.core.errors import GoliveError, StoreUnavailable
 from golive.core.events import Event
+from golive.store.data_keys import DataKeyRow, DataKeyStore, Scope
 from golive.store.ports import (
     DecisionRow,
     Delivery,
@@ -30,7 +32,11 @@ from golive.store.ports import (
     VersionRow,
 )
 from golive.store.room import Room
+from golive.store.sealed.keys import DataKeys
+from golive.store.sealed.master import Masters
+from golive.store.sealed.store import sealed
 from golive.store.sqlite.store import SqliteStore
+from golive.telemetry.logs import configure
 from tests.sim.loop import VirtualClock
 from tests.sim.processes import Process, WorldLoop
 
@@ -38,6 +44,8 @@ T = TypeVar("T")
 USUAL_S = 0.002
 """One way to the database, at most, in good weather."""
 POLL_S = 0.25
+MASTER = bytes(range(32))
+"""The master key of the world."""
 _LIVING = """
 SELECT leases.run FROM leases JOIN holders ON holders.holder = leases.holder WHERE holders.until > ?
 """
@@ -82,6 +90,8 @@ class Database:
     def __init__(self, loop: WorldLoop) -> None:
         self.clock = VirtualClock(loop)
         self.store = SqliteStore.open(":memory:", clock=self.clock, inline=True)
+        self.opened = self._opened()
+        """The same with content in plain words, for who judges: replicas have it through their links."""
         self.weather = Weather()
         self.on_append: list[Callable[[Appended], None]] = []
         self.on_claim: list[Callable[[Claimed], None]] = []
@@ -95,6 +105,11 @@ class Database:
             value: T = done.value
             return value
         raise AssertionError("the store in memory waited for something")
+
+    def _opened(self) -> Store:
+        masters = Masters(self.now(self.store.data_keys.installation()), MASTER)
+        log, chance = configure("error", "json", None, io.StringIO(), clock=self.clock), SeededChance(0)
+        return sealed(self.store, DataKeys(self.store.data_keys, masters, self.clock, chance, log), chance, log)
 
     def rows(self, sql: str, *values: Any) -> list[Any]:
         """The first column of what the statement finds, for checkers: no replica asks so."""
@@ -143,6 +158,7 @@ class Link(Store):
         self._chance = chance
         self._store = database.store
         self._waiting: dict[tuple[str, str], list[Callable[[], None]]] = {}
+        self.data_keys = LinkDataKeys(self, self._store.data_keys)
 
     def tenant(self, tenant: str) -> "LinkTenant":
         return LinkTenant(self, self._store.tenant(tenant))
@@ -300,6 +316,32 @@ class Link(Store):
         await self.ask(self._store.control_version, writes=True)
 
     async def close(self) -> None: ...
+
+
+class LinkDataKeys(DataKeyStore):
+    """Data keys over a link."""
+
+    def __init__(self, link: Link, keys: DataKeyStore) -> None:
+        self._link = link
+        self._keys = keys
+
+    async def installation(self) -> str:
+        return await self._link.ask(self._keys.installation)
+
+    async def all(self) -> list[DataKeyRow]:
+        return await self._link.ask(self._keys.all)
+
+    async def add(self, row: DataKeyRow, replaces: str | None) -> bool:
+        return await self._link.ask(lambda: self._keys.add(row, replaces), writes=True)
+
+    async def reserve(self, tenant: str, id_: str, count: int, most: int) -> bool:
+        return await self._link.ask(lambda: self._keys.reserve(tenant, id_, count, most), writes=True)
+
+    async def rewrap(self, row: DataKeyRow, wrapped: bytes, master: str) -> bool:
+        return await self._link.ask(lambda: self._keys.rewrap(row, wrapped, master), writes=True)
+
+    async def erase(self, tenant: str, scope: Scope | None, subject: str, at: float) -> int:
+        return await self._link.ask(lambda: self._keys.erase(tenant, scope, subject, at), writes=True)
 
 
 class LinkTenant(TenantStore):

@@ -24,9 +24,12 @@ from golive.runtime.outward import Outward
 from golive.runtime.service import Runtime, RuntimeSettings
 from golive.runtime.shown import result_of
 from golive.runtime.state import RunState
+from golive.store.sealed.keys import DataKeys
+from golive.store.sealed.master import Masters
+from golive.store.sealed.store import sealed
 from golive.telemetry.logs import configure
 from golive.telemetry.outward import OutwardMetrics
-from tests.sim.database import Link
+from tests.sim.database import MASTER, Link
 from tests.sim.effects import WorldTools
 from tests.sim.hooks import SECRET, HookTransport
 from tests.sim.network import WorldTransport
@@ -128,8 +131,13 @@ class Replica:
             agents.put(TENANT, self._version(name, tools))
         replica = self.name if world.plan.named else ""
         holder = f"{replica}/{ids.new('srv')}" if replica else ids.new("srv")
+        log = configure("error", "json", None, io.StringIO(), clock=self.clock)
+        masters = Masters(await self.link.data_keys.installation(), MASTER)
+        keys = DataKeys(self.link.data_keys, masters, self.clock, chance, log)
+        await keys.start()
+        store = sealed(self.link, keys, chance, log)
         self.holding = Holding(
-            store=self.link, clock=self.clock, holder=holder, replica=replica, lease_s=LEASE_S,
+            store=store, clock=self.clock, holder=holder, replica=replica, lease_s=LEASE_S,
             versions=lambda: [version.digest for version in agents.all(TENANT)],
             take_over=lambda lease: self.runtime.steering.take_over(lease),  # noqa: PLW0108 - made later
             room=lambda: self.runtime.room(),  # noqa: PLW0108 - likewise
@@ -141,14 +149,14 @@ class Replica:
         await self.holding.start()
         hooks = HookTransport(process, world.loop, world.office, chance)
         self.outward = Outward(
-            store=self.link, tenant=TENANT, config=config,
+            store=store, tenant=TENANT, config=config,
             start=lambda request, run: self.runtime.start(request, run),  # noqa: PLW0108 - made later
             result=result_of, transport=hooks, resolve=lambda reference: SECRET, redact=lambda text: text,
             clock=self.clock, chance=chance, ids=ids, metrics=OutwardMetrics(CollectorRegistry()),
-            log=configure("error", "json", None, io.StringIO(), clock=self.clock),
+            log=log,
         )  # fmt: skip
         self.runtime = Runtime(
-            store=self.link,
+            store=store,
             agents=agents,
             clock=self.clock,
             ids=ids,

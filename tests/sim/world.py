@@ -212,7 +212,7 @@ class World:
         """A run's events."""
         events = None if self._read is None else self._read.get(run)
         if events is None:
-            events = self.database.now(self.database.store.tenant("default").events(run, 0, 100_000))
+            events = self.database.now(self.database.opened.tenant("default").events(run, 0, 100_000))
             if self._read is not None:
                 self._read[run] = events
         return events

@@ -22,6 +22,7 @@ PROVIDER_KEY = "CHECK_PROVIDER_KEY"
 """Environment variable that holds the simulated providers' credential; those of further ones end in _2, _3 …"""
 STORE_FILE = "golive.db"
 PEPPER_FILE = "pepper"
+MASTER_FILE = "master.key"
 
 _VERSIONS = {"gemini": "/v1beta"}
 """How the simulator's addresses end, by dialect; the others' end in /v1."""
@@ -49,7 +50,8 @@ def derived(config: GoliveConfig, base_url: str) -> dict[str, Any]:
     data = config.model_dump(mode="json", exclude_none=True)
     data["server"] |= {"host": "127.0.0.1", "port": 0, "tls": {"min_version": config.server.tls.min_version}}
     data["store"] = {"url": f"sqlite:{STORE_FILE}"}
-    data["secrets"] = {"pepper": f"file:{PEPPER_FILE}", "audit_key": "file:audit.key"}
+    own = {"pepper": PEPPER_FILE, "audit_key": "audit.key", "master_key": MASTER_FILE}
+    data["secrets"] = {name: f"file:{file}" for name, file in own.items()}
     data["agents"] = {"path": "agents"}
     data["auth"]["oidc"] = {}  # no issuer outside is asked; drills bring their own
     data["webhooks"], data["schedules"] = {}, {}  # nobody outside is told of a drill, and nothing begins beside it

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from golive.cli.master import master_of
 from golive.cli.options import ConfigOption, JsonOption
 from golive.cli.running import run
 from golive.cli.show import count, json_text, note, safe
@@ -79,7 +80,7 @@ def verify(config: ConfigOption = None, store: StoreOption = None, as_json: Json
 
     database = _database(config, store)
     with _progress(as_json) as progress:
-        verdict = _carried_out(lambda: verify(database, views, progress), database)
+        verdict = _carried_out(lambda: verify(database, views, progress, master_of(config)), database)
     if as_json:
         json_text(verdict)
     else:
@@ -88,6 +89,9 @@ def verify(config: ConfigOption = None, store: StoreOption = None, as_json: Json
         wrong = count(len(verdict.discrepancies), "discrepancy").replace("discrepancys", "discrepancies")
         seen = f"{count(verdict.runs, 'run')}, {count(verdict.events, 'event')}, schema {verdict.schema}"
         note(f"{verdict.where}: {seen}: {wrong if verdict.discrepancies else 'all agree'}")
+        if verdict.unopened:
+            note(f"Of {count(verdict.unopened, 'run')} only numbers, leases and lists were looked at: their content is")
+            note("erased, or sealed under a master key that is not at hand (secrets.master_key).")
     if verdict.discrepancies:
         raise typer.Exit(_DISCREPANCIES)
 
@@ -114,7 +118,8 @@ def copy(
     with _progress(as_json) as progress:
         sums = _carried_out(lambda: copy(source, target, progress), source, target)
         _record(config, store, "copy", {"to": target.name})
-        found = _carried_out(lambda: verify(target, views, progress), target).discrepancies if check else []
+        master = master_of(config)
+        found = _carried_out(lambda: verify(target, views, progress, master), target).discrepancies if check else []
     if as_json:
         json_text({"from": source.name, "to": target.name, "tables": sums, "discrepancies": found})
     else:
@@ -138,7 +143,7 @@ def backup(
     check: VerifyOption = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the store's present state to a file, while servers run. The pepper is not in it.
+    """Write the store's present state to a file, while servers run. Neither pepper nor master key are in it.
 
     Exits with 1 where that does not agree (golive store verify); an earlier FILE stays then.
     """
@@ -148,7 +153,10 @@ def backup(
     source = _database(config, store)
     with _progress(as_json) as progress:
         made = _carried_out(
-            lambda: backup(source, file, progress, replace=replace, fold=views if check else None), source
+            lambda: backup(
+                source, file, progress, replace=replace, fold=views if check else None, master=master_of(config)
+            ),
+            source,
         )
     if made.schema >= _RECORDS_FROM:
         _record(config, store, "backup", {"to": str(file)})

@@ -14,6 +14,7 @@ import msgspec
 
 from golive.core.errors import SchemaMismatch, StoreError, StoreUnavailable
 from golive.store import schema
+from golive.store.sealed.offline import Master
 from golive.store.sqlite.connection import connect, create_file, failure
 from golive.store.sqlite.schema import version
 from golive.store.upkeep.copying import SNAPSHOT, Progress, make_empty, need_current, need_there, pour
@@ -37,13 +38,15 @@ class Backup(msgspec.Struct, frozen=True):
 
 
 def backup(
-    source: Database, path: Path, progress: Progress, *, replace: bool = False, fold: Fold | None = None
-) -> Backup:
+    source: Database, path: Path, progress: Progress, *, replace: bool = False, fold: Fold | None = None,
+    master: Master | None = None,
+) -> Backup:  # fmt: skip
     """Writes the store's present state to `path`, readable by its owner alone.
 
     Args:
         replace: also where there is a file already; it stays until the new one is whole.
         fold: what journals mean, to verify what was written; None: it is not verified. One of an older schema never is.
+        master: as for `verify`.
 
     Raises:
         SchemaMismatch: there is no store, or another program's.
@@ -62,7 +65,7 @@ def backup(
         (_of_sqlite if source.kind == "sqlite" else _of_postgres)(source, part, progress)
         made = settle(part)
         if fold is not None and made.schema == schema.VERSION:
-            _need_agreement(source, part, path, fold, progress)
+            _need_agreement(source, part, path, fold, progress, master)
         os.replace(part.where, path)
         _sync_folder(path)
     except OSError as error:
@@ -75,9 +78,11 @@ def backup(
     return msgspec.structs.replace(made, path=str(path))
 
 
-def _need_agreement(source: Database, part: Database, path: Path, fold: Fold, progress: Progress) -> None:
+def _need_agreement(
+    source: Database, part: Database, path: Path, fold: Fold, progress: Progress, master: Master | None
+) -> None:
     """Raises StoreError, and puts what was written beside, unless all in it agrees: so does, or not, the store."""
-    found = verify(part, fold, progress).discrepancies
+    found = verify(part, fold, progress, master).discrepancies
     if not found:
         return
     refused = f"{path}.refused"

@@ -10,16 +10,20 @@ from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection, func, select, text
 
-from golive.core.errors import GoliveError
+from golive.core.errors import ContentErased, ContentSealed, GoliveError
 from golive.core.events import Event
 from golive.store import schema
 from golive.store.migrations.tables import describe
 from golive.store.ports import RunView
+from golive.store.sealed.offline import Master, opener
 from golive.store.upkeep.copying import SNAPSHOT, Progress, need_there
 from golive.store.upkeep.database import Database, nothing_yet
 
 Fold = Callable[[Sequence[Event]], Iterator[Callable[[], RunView]]]
 """Takes in a journal event by event; after each, what gives the run's view as of there."""
+
+Open = Callable[[Event], Event]
+"""Gives an event in plain words. Raises ContentSealed, ContentErased."""
 
 _READ_AHEAD = 500
 """Rows of each table that are fetched together."""
@@ -35,13 +39,17 @@ class Discrepancy(Struct, frozen=True):
 
 
 class Verdict(Struct, frozen=True):
-    """What was looked at, and everything that does not agree."""
+    """What was looked at, and everything that does not agree.
+
+    `unopened`: runs of which only the frame was looked at: without the master key, or erased, nobody can read them.
+    """
 
     where: str
     schema: int
     runs: int
     events: int
     discrepancies: list[Discrepancy]
+    unopened: int = 0
 
 
 class _Run(Struct):
@@ -56,10 +64,15 @@ class _Run(Struct):
     view: RunView | None = None
     ledger: int = 0
     pending: int = 0
+    sealed: bool = False
+    """Its events are not in plain words."""
 
 
-def verify(database: Database, fold: Fold, progress: Progress) -> Verdict:
+def verify(database: Database, fold: Fold, progress: Progress, master: Master | None = None) -> Verdict:
     """Looks at every run.
+
+    Args:
+        master: gives the master keys, where content is sealed; None: it stays sealed, and is not folded.
 
     Raises:
         SchemaMismatch: there is no store, or of a schema that this golive cannot read.
@@ -72,21 +85,24 @@ def verify(database: Database, fold: Fold, progress: Progress) -> Verdict:
         if found is None:
             raise nothing_yet(database.name, "verify")
         schema.check(database.name, *found)
-        looking = _Looking(connection, describe(database.kind).tables, fold)
+        opening = opener(connection, found[0], master)
+        looking = _Looking(connection, describe(database.kind).tables, fold, opening)
         told = list(looking.strays())
         for done, discrepancies in enumerate(looking.runs(), 1):
             told += discrepancies
             if done % _READ_AHEAD == 0 or done == looking.count:
                 progress("runs", done, looking.count)
-        return Verdict(database.name, found[0], looking.count, looking.events, told)
+        return Verdict(database.name, found[0], looking.count, looking.events, told, looking.unopened)
 
 
 class _Looking:
-    def __init__(self, connection: Connection, tables: Any, fold: Fold) -> None:
+    def __init__(self, connection: Connection, tables: Any, fold: Fold, opening: Open | None) -> None:
         self._connection = connection
         self._tables = tables
         self._fold = fold
+        self._opening = opening
         self.events = 0
+        self.unopened = 0
         self.count = int(self._rows(select(func.count()).select_from(tables["leases"]))[0][0])
 
     def strays(self) -> Iterator[Discrepancy]:
@@ -123,7 +139,23 @@ class _Looking:
             run.ledger = sum(int(amount) for _, _, amount in spent.of(key))
             run.pending = len(asked.of(key))
             self.events += len(run.events)
-            yield list(check(run, self._fold))
+            yield [*self._open(run), *check(run, self._fold)]
+
+    def _open(self, run: _Run) -> Iterator[Discrepancy]:
+        """Puts the run's events in plain words, or notes that nobody can."""
+        if all(event.key_id is None for event in run.events):
+            return
+        run.sealed = True
+        if self._opening is None:
+            self.unopened += 1
+            return
+        try:
+            run.events = [event if event.key_id is None else self._opening(event) for event in run.events]
+            run.sealed = False
+        except ContentErased:
+            self.unopened += 1
+        except ContentSealed as error:
+            yield Discrepancy(run.tenant, run.run, "sealed", error.message)
 
     def _sorted(self, query: Any, columns: Any, *further: Any) -> "_Sorted":
         return _Sorted(self._stream(query.order_by(columns.tenant, columns.run, *further)))
@@ -167,6 +199,8 @@ def check(run: _Run, fold: Fold) -> Iterator[Discrepancy]:
     epochs = [event.epoch for event in run.events]
     if epochs != sorted(epochs) or (epochs and epochs[-1] > run.epoch):
         yield told("lease", f"An event was written under another epoch than was its turn (the lease's is {run.epoch}).")
+    if run.sealed:
+        return
     try:
         folded = _folded(run, fold)
     except (GoliveError, ValueError, KeyError, IndexError) as error:
