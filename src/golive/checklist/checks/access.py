@@ -22,6 +22,8 @@ PUBLIC = frozenset({"/health/live", "/health/ready"})
 AT_ONCE = 8
 MOST_TOLD = 6
 REFUSED = (401, 403)
+LIFE_S = 600.0
+"""How long keys of a check work, should nobody end them."""
 NOBODY = "golive-check-nobody"
 """The name of an agent that there is not."""
 HARMLESS = {"golive_check": "a body that nobody takes"}
@@ -50,9 +52,9 @@ class Keys:
         self._target = target
         self._made: list[str] = []
 
-    async def make(self, role: str, *scopes: str, by: str = "") -> tuple[Reply, str]:
+    async def make(self, role: str, *scopes: str, by: str = "", seconds: float = LIFE_S) -> tuple[Reply, str]:
         """Asks for a key, with the target's own or with `by`: the answer, and the key ("" where there is none)."""
-        body = {"name": "golive check", "role": role, "scopes": scopes, "expires_in_s": 600}
+        body = {"name": "golive check", "role": role, "scopes": scopes, "expires_in_s": seconds}
         reply = await ask(self._target, by or self._target.key, "POST", "/v1/keys", body)
         found = reply.json()
         if reply.status != 201 or not isinstance(found, dict):
@@ -100,7 +102,7 @@ async def ask(target: Target, key: str, method: str, path: str, body: object = N
 async def routes_open_by_role(target: Target) -> Result:
     """Keys of every role ask every endpoint of the OpenAPI document, in a way that does nothing where it is let in."""
     found = Finding("0 wrong")
-    endpoints = await _endpoints(target, found)
+    endpoints = await endpoints_of(target, found)
     if not endpoints:
         return found.unknown("the server describes no endpoints at /openapi.json")
     bare = [f"{each.method} {each.path}" for each in endpoints if not each.verbs]
@@ -118,7 +120,7 @@ async def routes_open_by_role(target: Target) -> Result:
             principal = Principal(INSTALLATION, "check", role, held.grants, held.across)
             some = [each for each in endpoints if not (each.named and principal.limited)]
             asked += len(some)
-            for endpoint, answer in zip(some, await _ask_all(target, key, some), strict=True):
+            for endpoint, answer in zip(some, await ask_all(target, key, some), strict=True):
                 fault = _fault(principal, endpoint, answer)
                 if fault:
                     wrong.append(f"{endpoint.method} {endpoint.path} as {role}: {fault}")
@@ -144,7 +146,8 @@ def _fault(principal: Principal, endpoint: Endpoint, answer: Reply) -> str:
     return ""
 
 
-async def _endpoints(target: Target, found: Finding) -> list[Endpoint]:
+async def endpoints_of(target: Target, found: Finding) -> list[Endpoint]:
+    """What the server describes, but for what is public."""
     reply = await target.send("GET", "/openapi.json")
     found.saw(target.http.evidence(reply, "the description"))
     document = reply.json()
@@ -160,7 +163,8 @@ async def _endpoints(target: Target, found: Finding) -> list[Endpoint]:
     ]
 
 
-async def _ask_all(target: Target, key: str, endpoints: Sequence[Endpoint]) -> list[Reply]:
+async def ask_all(target: Target, key: str, endpoints: Sequence[Endpoint]) -> list[Reply]:
+    """Asks each of them with a key, about things that there are not, and with a body that nobody takes."""
     places = asyncio.Semaphore(AT_ONCE)
 
     async def one(endpoint: Endpoint) -> Reply:
@@ -287,10 +291,14 @@ async def no_key_exceeds_its_maker(target: Target) -> Result:
         victim = strong.json()["id"]
         gained = []
         for role, *scopes in (("admin",), ("viewer",), ("user",), ("platform",), ("admin", "keys.manage", "runs.read")):
-            reply, made = await keys.make(role, *scopes, by=keeper)
+            reply, made = await keys.make(role, *scopes, by=keeper, seconds=LIFE_S / 2)
             if made or reply.status != 403:
                 gained.append(f"it made a key of {' '.join([role, *scopes])} (HTTP {reply.status})")
                 found.saw(target.http.evidence(reply, gained[-1]))
+        reply, made = await keys.make("admin", "keys.read", by=keeper, seconds=LIFE_S * 100)
+        if made or reply.status != 403:
+            gained.append(f"it made a key that works for longer than itself (HTTP {reply.status})")
+            found.saw(target.http.evidence(reply, gained[-1]))
         attempts: list[tuple[str, str, str, object, dict[str, str]]] = [
             ("renewed a stronger key", "POST", f"/v1/keys/{victim}/rotate", {"overlap_s": 600}, {}),
             ("ended a stronger key", "DELETE", f"/v1/keys/{victim}", None, {}),
@@ -301,9 +309,9 @@ async def no_key_exceeds_its_maker(target: Target) -> Result:
             if reply.status not in (403, 404):
                 gained.append(f"it {did} (HTTP {reply.status})")
                 found.saw(target.http.evidence(reply, did))
-        proof, _ = await keys.make("admin", "keys.read", by=keeper)
+        proof, _ = await keys.make("admin", "keys.read", by=keeper, seconds=LIFE_S / 2)
         found.saw(target.http.evidence(proof, "a key of what it has itself"))
-    found.measured = f"{len(gained)} of {5 + len(attempts)} ways gained something"
+    found.measured = f"{len(gained)} of {6 + len(attempts)} ways gained something"
     if gained:
         return found.failed(f"a key that may only manage keys: {'; '.join(gained)}")
     if proof.status != 201:
