@@ -157,6 +157,7 @@ check = REGISTRY.check
 OWN = (
     "degrading",
     "access",
+    "audit",
     "breaks",
     "crashes",
     "credentials",
