@@ -179,6 +179,7 @@ OWN = (
     "streaming",
     "takeovers",
     "tiering",
+    "tokens",
     "tools_out",
     "transport",
     "unknown",
