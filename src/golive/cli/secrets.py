@@ -14,6 +14,7 @@ import msgspec
 import typer
 
 from golive.audit.acting import Acts, acting
+from golive.cli import data_keys
 from golive.cli.client import connected
 from golive.cli.options import ConfigOption, JsonOption, KeyOption
 from golive.cli.running import run
@@ -36,6 +37,7 @@ from golive.telemetry.metrics import Metrics
 from golive.telemetry.secrets import SecretMetrics
 
 app = typer.Typer(no_args_is_help=True, help="Show, rotate and revoke the credentials that golive uses.")
+data_keys.add_to(app)
 RemoteOption = Annotated[
     str | None, typer.Option("--url", help="A server elsewhere, through its API.", show_default="the store here")
 ]

@@ -104,7 +104,7 @@ class DataKeys:
 
     def __init__(self, store: DataKeyStore, masters: Masters, clock: Clock, chance: Chance, notice: Notice) -> None:
         self._store = store
-        self._masters = masters
+        self.masters = masters
         self._clock = clock
         self._chance = chance
         self._ids = Ids(clock, chance)
@@ -210,7 +210,7 @@ class DataKeys:
 
     async def _make(self, tenant: str, replaces: str | None) -> None:
         """A new present key, unless somebody else was quicker."""
-        row = self._masters.new(tenant, self._ids.new("dk"), self._clock.now(), self._chance)
+        row = self.masters.new(tenant, self._ids.new("dk"), self._clock.now(), self._chance)
         if await self._store.add(row, replaces):
             self._notice.info("data_key.created", tenant=tenant, key_id=row.id, replaces=replaces)
         await self.refresh()
