@@ -148,6 +148,7 @@ class Server:
         self.plane = self._new_plane()
         self._stack.push_async_callback(self._close_plane)
         self.metrics = Metrics(self._open_runs)
+        self.recording.measured(self.metrics.registry)
         self.metrics.follow_targets(lambda ref: self.plane.configured(ref))  # noqa: PLW0108 - likewise
         self.metrics.follow_breakers(lambda: self.plane.open_breakers())  # noqa: PLW0108 - it may be another by then
         self.outward = self._new_outward()

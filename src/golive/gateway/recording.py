@@ -8,6 +8,8 @@ import asyncio
 import hashlib
 from collections.abc import Callable
 
+from prometheus_client import CollectorRegistry
+
 from golive.audit.acting import own, trusted
 from golive.audit.log import Audit
 from golive.audit.signing import audit_key
@@ -21,6 +23,7 @@ from golive.core.tasks import Tasks
 from golive.gateway.audit import Trail
 from golive.gateway.audit_face import AuditFace
 from golive.store.ports import Store
+from golive.telemetry.audit import AuditMetrics
 from golive.telemetry.logs import Log
 
 PRUNE_S = 3_600.0
@@ -67,6 +70,11 @@ class Recording:
         await self._tasks.close()
         self.trail.flush()
         await self.audit.close()
+
+    def measured(self, registry: CollectorRegistry) -> None:
+        """Shows in these metrics what waits, what was lost and what was signed."""
+        audit = self.audit
+        AuditMetrics(registry, lambda: audit.waiting, lambda: audit.dropped, lambda: audit.checkpoints)
 
     def secret(self, reference: str, value: str) -> None:
         """A secret was used: the first time, and each time that it is another than before."""
