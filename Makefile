@@ -34,7 +34,7 @@ RUNTIME := .venv/.runtime-installed
 DEV := .venv/.dev-installed
 LOCAL := .venv/.local-installed
 
-.PHONY: help setup demo demo-local test test-all check lint format bench bench-pairs bench-faults bench-durable bench-stores chaos schema docs sim world lock clean
+.PHONY: help setup demo demo-local test test-all check lint format bench bench-pairs bench-faults bench-durable bench-stores chaos schema docs sim world sbom licences audit lock clean
 
 help: ## List the tasks
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -102,6 +102,16 @@ sim: $(RUNTIME) ## Serve the simulated model provider until Ctrl-C
 world: $(DEV) ## Hold the simulated world to its promises (SEEDS=1-100 JOBS=1, or SEED=17 TRACE=1)
 	@PYTHONHASHSEED=0 $(BIN)/python -m tests.sim.run $(if $(findstring command,$(origin SEED)),--seed $(SEED),--seeds $(or $(SEEDS),1-100)) \
 	  $(if $(TRACE),--trace) $(if $(WITHOUT),--without $(WITHOUT)) $(if $(RECORD),--record) --jobs $(or $(JOBS),1)
+
+sbom: $(DEV) ## The bill of materials (CycloneDX) out of the lock file: build/golive.cdx.json
+	@$(BIN)/python -m supply.sbom
+
+licences: $(DEV) ## The licence of every runtime dependency, held to supply/policy.toml
+	@$(BIN)/python -m supply.licences
+
+ADVISORIES ?=
+audit: $(DEV) ## Known vulnerabilities of what is locked: PASS, VULNERABLE (1) or UNKNOWN (3) (ADVISORIES=FILE, INSTEAD=1)
+	@$(BIN)/python -m supply.audit $(if $(ADVISORIES),--advisories $(ADVISORIES)) $(if $(INSTEAD),--instead)
 
 # ---- the environment ------------------------------------------------------------------------------------------------
 
