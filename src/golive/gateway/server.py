@@ -68,29 +68,14 @@ class Gateway:
     """`await gateway(scope, receive, send)`; built by `app.py`, run by `listen.py`."""
 
     def __init__(
-        self,
-        *,
-        runtime: Runtime,
-        relay: Relay,
-        credentials: Authenticator,
-        key_admin: KeyAdmin,
-        models: Callable[[], Sequence[ModelInfo]],
-        dialect: Callable[[str], str | None],
+        self, *, runtime: Runtime, relay: Relay, credentials: Authenticator, key_admin: KeyAdmin,
+        models: Callable[[], Sequence[ModelInfo]], dialect: Callable[[str], str | None],
         embeddings: Callable[[str, float | None], Embed],
-        breakers: Callable[[], Sequence[GateState]],
-        reset_breakers: Callable[[str | None], int],
-        health: Callable[[], Awaitable[Sequence[Dependency]]],
-        ping: Callable[[], Awaitable[None]],
-        config_rows: Callable[[], Sequence[Any]],
-        metrics: Metrics,
-        server: ServerConfig,
-        log: Log,
-        clock: Clock,
-        ids: Ids,
-        further: Sequence[Routed] = (),
-        hook: Hook = unheard,
-        trail: Trail | None = None,
-    ) -> None:
+        breakers: Callable[[], Sequence[GateState]], reset_breakers: Callable[[str | None], int],
+        health: Callable[[], Awaitable[Sequence[Dependency]]], ping: Callable[[], Awaitable[None]],
+        config_rows: Callable[[], Sequence[Any]], metrics: Metrics, server: ServerConfig, log: Log, clock: Clock,
+        ids: Ids, further: Sequence[Routed] = (), hook: Hook = unheard, trail: Trail | None = None,
+    ) -> None:  # fmt: skip
         """Takes everything it speaks to.
 
         Args:
