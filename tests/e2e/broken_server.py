@@ -15,6 +15,7 @@ import broken_access  # type: ignore[import-not-found]  # isort: skip
 import broken_edge  # type: ignore[import-not-found]  # isort: skip
 import broken_models  # type: ignore[import-not-found]  # isort: skip
 import broken_runs  # type: ignore[import-not-found]  # isort: skip
+import broken_sealing  # type: ignore[import-not-found]  # isort: skip
 import broken_secrets  # type: ignore[import-not-found]  # isort: skip
 import broken_tokens  # type: ignore[import-not-found]  # isort: skip
 
@@ -277,7 +278,7 @@ def timeless() -> None:
 
 if __name__ == "__main__":
     for name in os.environ["SABOTAGE"].split(","):
-        parts = (broken_access, broken_edge, broken_models, broken_runs, broken_secrets, broken_tokens)
+        parts = (broken_access, broken_edge, broken_models, broken_runs, broken_sealing, broken_secrets, broken_tokens)
         {**{key: value for part in parts for key, value in vars(part).items()}, **globals()}[name]()
     from golive.cli.main import main
 

@@ -175,6 +175,7 @@ OWN = (
     "restoring",
     "resume",
     "scan",
+    "sealing",
     "secrets",
     "streaming",
     "takeovers",

@@ -1,0 +1,35 @@
+"""The drills of sealing: each passes on a sound server, and fails when what it is about is really broken."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.check_kit import hold, project, twin_of
+
+CHECKS = ("GW-11.at-rest", "GW-11.binding", "GW-11.rotation")
+
+
+async def test_all_pass_on_a_sound_server(tmp_path: Path) -> None:
+    """One after the other on one twin, which is as before afterwards; each with figures."""
+    async with twin_of(project(tmp_path / "project")) as twin:
+        found = {check: await hold(check, twin) for check in CHECKS}
+    assert {check: (one.status, one.why) for check, one in found.items()} == dict.fromkeys(CHECKS, ("pass", ""))
+    assert "0 found in golive.db" in found["GW-11.at-rest"].measured
+    assert "store.sealed" in found["GW-11.binding"].measured
+    assert "the run stands at completed" in found["GW-11.rotation"].measured
+
+
+@pytest.mark.parametrize(
+    ("check", "sabotage", "said"),
+    [
+        ("GW-11.at-rest", "plain", "prompt stands in golive.db"),
+        ("GW-11.binding", "unbound", "tells what was said in the other"),
+        ("GW-11.rotation", "keyless", "cannot be read after the rotation"),
+    ],
+)
+async def test_each_sees_what_is_broken(tmp_path: Path, check: str, sabotage: str, said: str) -> None:
+    """Content in plain words; values that are bound to no row; a server that forgets keys when the master changes."""
+    async with twin_of(project(tmp_path / "project"), sabotage) as twin:
+        found = await hold(check, twin)
+    assert found.status == "fail", (found.status, found.why, found.measured)
+    assert said in found.why
