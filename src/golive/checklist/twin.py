@@ -108,6 +108,11 @@ class Twin(Target):
         self.golive = True
         self.targets = twin_config.targets(loaded.config, loaded.agents)
 
+    def stands_for(self, original: Loaded, agent: str | None, model: str) -> None:
+        """Sets whose twin it is, and what is asked of it."""
+        self.original, self.agent, self.model = original, agent, model
+        self.others = tuple(sorted(original.agents.keys() - {agent}))
+
     @property
     def twin(self) -> "Twin":
         return self
@@ -277,8 +282,7 @@ async def twin(
             speed=speed,
             another=another,
         )
-        found.agent, found.model, found.others = asked, model, tuple(sorted(loaded.agents.keys() - {asked}))
-        found.original = loaded
+        found.stands_for(loaded, asked, model)
         found.handles = set(NEEDS) - ({"agent"} if asked is None else set())
         await found.reset()
         yield found

@@ -95,7 +95,15 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         from golive.cli.trust import take_option
 
         words = take_option(words, os.environ)
+    sys.excepthook = _uncaught
     sys.exit(call(lambda: build(words)(words, prog_name="golive", standalone_mode=True)))
+
+
+def _uncaught(_: type[BaseException], error: BaseException, __: object) -> None:
+    """What nobody caught: a fault of golive's own, told without credentials. Imported on the day that it happens."""
+    from golive.guards.crash import report
+
+    sys.stderr.write(report(error, os.environ))
 
 
 def call(work: Callable[[], object]) -> int:
@@ -118,7 +126,9 @@ def call(work: Callable[[], object]) -> int:
 def tell(error: GoliveError) -> None:
     """An error as people read it: what, and what to do."""
     typer.secho("error: ", fg=typer.colors.RED, bold=True, err=True, nl=False)
-    typer.echo(error.message, err=True)
+    from golive.guards.crash import redactor_of
+
+    typer.echo(redactor_of(os.environ).known(error.message), err=True)
     if error.remedy:
         typer.echo(f"  {error.remedy}", err=True)
 

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from golive.core.errors import GoliveError
+from golive.guards.redact import without_credentials
 from golive.runtime.api import RunResult
 
 CONTENT_TYPE = b"application/problem+json"
@@ -109,12 +110,14 @@ def problem(error: GoliveError) -> tuple[int, Headers, bytes]:
         "type": f"urn:golive:problem:{error.code}",
         "title": title,
         "status": status,
-        "detail": error.message,
+        "detail": without_credentials(error.message),
         "code": error.code,
     }
     if error.remedy:
         body["remedy"] = error.remedy
-    body.update((name, value) for name, value in error.fields.items() if name not in _RESERVED and value is not None)
+    for name, value in error.fields.items():
+        if name not in _RESERVED and value is not None:
+            body[name] = without_credentials(value) if isinstance(value, str) else value
     return status, headers_of(error), _encode(body)
 
 

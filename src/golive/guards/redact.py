@@ -51,13 +51,21 @@ _HINT = re.compile(
 )
 
 
+_ALL_SHAPES = re.compile("|".join(SHAPES.values()))
+
+
+def without_credentials(text: str) -> str:
+    """The text without what has a credential's shape; words about credentials stay, as in a remedy."""
+    return _URL_PASSWORD.sub(rf"\1{REDACTED}", _ALL_SHAPES.sub(REDACTED, text))
+
+
 class Redactor:
     """Replaces credentials by `[redacted]` in text and in nested structures, which it copies and never changes."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         """`secrets` are values known to be secret, such as providers' keys and the pepper."""
         self._secrets: list[str] = []
-        self._shapes = re.compile("|".join(SHAPES.values()))
+        self._shapes = _ALL_SHAPES
         self._known: re.Pattern[str] | None = None
         self._keys: dict[str, tuple[str, bool]] = {}
         self._clean: set[str] = set()
@@ -84,6 +92,10 @@ class Redactor:
                 clean.clear()
             clean.add(text)
         return shown
+
+    def known(self, text: str) -> str:
+        """The text without known values and without what has a credential's shape; words about credentials stay."""
+        return without_credentials(text if self._known is None else self._known.sub(REDACTED, text))
 
     def _search(self, text: str) -> str:
         if self._known is not None:
