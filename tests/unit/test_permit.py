@@ -2,13 +2,18 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
+from golive.core.clock import SystemClock
 from golive.core.errors import Forbidden
+from golive.core.health import Dependency
 from golive.gateway.exchange import Exchange, UndecidedError
+from golive.gateway.health import HealthFaces
 from golive.gateway.pages import MOST_LOOKED_AT, page
 from golive.gateway.permit import demand, reach, see
 from golive.gateway.routes import UNNARROWED, Answer, Route
+from golive.telemetry.metrics import Metrics
 from golive.tenants.authorize import Principal
 from golive.tenants.judged import Judged
 from golive.tenants.roles import VERBS, Grant, Verb
@@ -119,3 +124,30 @@ async def test_a_page_for_who_may_see_almost_nothing_is_bounded() -> None:
     data, after = await page(behind, str, lambda row: False, None, 50)
     assert (data, after is not None) == ([], True)
     assert sum(reads) <= MOST_LOOKED_AT + 500
+
+
+async def test_health_names_the_workers_of_agents_that_who_asks_may_see() -> None:
+    """The state covers all; of another agent not even the name is told."""
+
+    async def dependencies() -> list[Dependency]:
+        return [
+            Dependency("store", "store", "up"),
+            *(Dependency(name, "worker", "down") for name in ("support", "shop")),
+        ]
+
+    async def pending(tenant: str, most: int) -> int:
+        return 0
+
+    async def ping() -> None: ...
+
+    faces = HealthFaces(
+        dependencies=dependencies, ping=ping, draining=lambda: False, open_runs=lambda: 0, decisions_pending=pending,
+        metrics=Metrics(lambda: 0), clock=SystemClock(),
+    )  # fmt: skip
+    for agents, names in ((("support",), ["store", "support"]), (("*",), ["store", "support", "shop"])):
+        grant = Grant(frozenset({"health.read", "agents.read"}), agents)
+        exchange, _, sent = asked(Principal("t1", "key:1", "own", (grant,)))
+        exchange.undecided = False
+        await faces.health(exchange)
+        told = msgspec.json.decode(sent[1]["body"])
+        assert (sent[0]["status"], [each["name"] for each in told["dependencies"]]) == (503, names)

@@ -13,6 +13,7 @@ from golive.core.health import Dependency
 from golive.gateway.exchange import Exchange
 from golive.gateway.routes import PUBLIC, Answer, Route
 from golive.telemetry.metrics import CONTENT_TYPE, Metrics
+from golive.tenants.authorize import reach as reach_of
 
 READY_FOR_S = 1.0
 """How long an answer to /health/ready holds: anybody may ask, and asking must not become load on the store."""
@@ -70,7 +71,9 @@ class HealthFaces:
         down = any(dependency.state == "down" for dependency in dependencies)
         status: Literal["up", "degraded", "draining"] = "draining" if self._draining() else "degraded" if down else "up"
         pending = await self._pending(exchange.principal.tenant)
-        body = Health(status, __version__, self._open_runs(), pending, dependencies)
+        seen = reach_of(exchange.principal, "agents.read")
+        shown = [each for each in dependencies if each.kind != "worker" or seen(each.name.partition(" ")[0])]
+        body = Health(status, __version__, self._open_runs(), pending, shown)
         await exchange.json(body, 200 if status == "up" else 503, [(b"cache-control", b"no-store")])
 
     async def _pending(self, tenant: str) -> int | None:
