@@ -19,6 +19,7 @@ from golive.core import errors
 from golive.core.events import BODIES
 from golive.core.words import WAYS
 from golive.gateway.problems import TABLE
+from golive.telemetry.edge import EdgeMetrics
 from golive.telemetry.metrics import Metrics
 from golive.tenants.roles import BUILT_IN, VERBS
 
@@ -136,7 +137,10 @@ def roles() -> str:
 def metrics() -> str:
     """Every metric of /metrics."""
     lines = ["| metric | type | meaning |", "|---|---|---|"]
-    for family in sorted(Metrics().registry.collect(), key=lambda family: family.name):
+    registry, edge = Metrics().registry, EdgeMetrics()
+    edge.follow_certificate(lambda: 0.0)
+    edge.join(registry)
+    for family in sorted(registry.collect(), key=lambda family: family.name):
         suffix = "_total" if family.type == "counter" else ""
         lines.append(f"| `{family.name}{suffix}` | {family.type} | {_cell(family.documentation)} |")
     return "\n".join(lines) + "\n"

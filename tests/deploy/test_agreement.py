@@ -15,6 +15,7 @@ from golive.config import environment
 from golive.config.schema import GoliveConfig
 from golive.gateway.routes import PUBLIC_PATHS
 from golive.store.postgres.connection import Address, no_role
+from golive.telemetry.edge import EdgeMetrics
 from golive.telemetry.metrics import Metrics
 from golive.tenants.roles import BUILT_IN
 from tests.deploy.files import (
@@ -100,7 +101,10 @@ def test_a_variable_that_is_no_setting_is_found() -> None:
 
 def test_metrics_that_are_named_exist() -> None:
     """Autoscaling, the adapter's rules and the alerts name metrics that /metrics shows."""
-    families = list(Metrics().registry.collect())
+    registry, edge = Metrics().registry, EdgeMetrics()
+    edge.follow_certificate(lambda: 0.0)
+    edge.join(registry)
+    families = list(registry.collect())
     shown = {f"{family.name}_total" if family.type == "counter" else family.name for family in families}
     texts = [path.read_text() for path in (*(DEPLOY / "prometheus").glob("*.yaml"), *PAGES, *MANIFESTS)]
     named = {name for text in texts for name in re.findall(r"\bgolive_[a-z_]*[a-z]", text)}
