@@ -24,7 +24,7 @@ ROWS: dict[str, Row] = {
         Row(
             "GW-1", "Streams tokens, tool events and the end over SSE, resumable", "drill", "tool events in the stream"
         ),
-        Row("GW-2", "Authentication by API key and JWT; bad credentials get 401", "drill", "JWT/OIDC and expired keys"),
+        Row("GW-2", "Authentication by API key and JWT; bad credentials get 401", "drill", "expired keys"),
         Row("GW-3", "RBAC: a role reaches only what is its own", "drill"),
         Row("GW-4", "Rate limits per user, tenant, agent, global", "drill"),
         Row("GW-5", "Spend caps that no concurrency overshoots", "drill"),
