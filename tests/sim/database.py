@@ -15,7 +15,6 @@ from msgspec import Struct
 from golive.core.chance import Chance, SeededChance
 from golive.core.errors import GoliveError, StoreUnavailable
 from golive.core.events import Event
-from golive.store.data_keys import DataKeyRow, DataKeyStore, Scope
 from golive.store.ports import (
     DecisionRow,
     Delivery,
@@ -37,6 +36,7 @@ from golive.store.sealed.master import Masters
 from golive.store.sealed.store import sealed
 from golive.store.sqlite.store import SqliteStore
 from golive.telemetry.logs import configure
+from tests.sim.data_keys import LinkDataKeys
 from tests.sim.loop import VirtualClock
 from tests.sim.processes import Process, WorldLoop
 
@@ -316,32 +316,6 @@ class Link(Store):
         await self.ask(self._store.control_version, writes=True)
 
     async def close(self) -> None: ...
-
-
-class LinkDataKeys(DataKeyStore):
-    """Data keys over a link."""
-
-    def __init__(self, link: Link, keys: DataKeyStore) -> None:
-        self._link = link
-        self._keys = keys
-
-    async def installation(self) -> str:
-        return await self._link.ask(self._keys.installation)
-
-    async def all(self) -> list[DataKeyRow]:
-        return await self._link.ask(self._keys.all)
-
-    async def add(self, row: DataKeyRow, replaces: str | None) -> bool:
-        return await self._link.ask(lambda: self._keys.add(row, replaces), writes=True)
-
-    async def reserve(self, tenant: str, id_: str, count: int, most: int) -> bool:
-        return await self._link.ask(lambda: self._keys.reserve(tenant, id_, count, most), writes=True)
-
-    async def rewrap(self, row: DataKeyRow, wrapped: bytes, master: str) -> bool:
-        return await self._link.ask(lambda: self._keys.rewrap(row, wrapped, master), writes=True)
-
-    async def erase(self, tenant: str, scope: Scope | None, subject: str, at: float) -> int:
-        return await self._link.ask(lambda: self._keys.erase(tenant, scope, subject, at), writes=True)
 
 
 class LinkTenant(TenantStore):
