@@ -24,7 +24,8 @@ from golive.telemetry.metrics import Metrics
 from golive.tenants.roles import BUILT_IN, VERBS
 
 TITLES = {"providers": "NAME", "prices": '"PATTERN"', "capabilities": '"PATTERN"', "models": "TIER", "tools": "NAME",
-          "webhooks": "NAME", "schedules": "NAME", "oidc": "NAME", "rotation": '"REFERENCE"'}  # fmt: skip
+          "webhooks": "NAME", "schedules": "NAME", "roles": "NAME", "oidc": "NAME",
+          "rotation": '"REFERENCE"'}  # fmt: skip
 """What stands for the free name in the heading of a table of sections."""
 
 
