@@ -46,7 +46,7 @@ def blind_certificate() -> None:
     tls.Certificates.reload = reload  # type: ignore[method-assign]
 
 
-def patience() -> None:
+def endless_heads() -> None:
     """Heads have all the time in the world."""
     from golive.gateway.protocol import BoundedProtocol
 

@@ -115,7 +115,7 @@ async def test_headers_sees_a_reflected_origin(well: Twin) -> None:
 
 
 async def test_slow_sees_heads_that_may_take_for_ever(tmp_path: Path) -> None:
-    async with twin_of(project(tmp_path, golive=QUICK), "patience") as broken:
+    async with twin_of(project(tmp_path, golive=QUICK), "endless_heads") as broken:
         found = await hold("GW-11.slow", broken)
     assert found.status == "fail"
     assert "200 of 200 slow connections were still open" in found.why
