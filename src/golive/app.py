@@ -136,8 +136,8 @@ class Server:
         opening = open_store(*place) if missed is None else await_store(*place, self._chance, patience_s, missed)
         plain = await opening
         self._stack.push_async_callback(plain.close)
-        how = (self._secrets, self.loaded.root, config.secrets, self._clock, self._chance, self.log)
-        self.store = await seal(plain, *how)
+        root, how = self.loaded.root, config.secrets
+        self.store = await seal(plain, self._secrets, root, how, self._clock, self._chance, self.log)
         made_of = (self.loaded, self._secrets, self.store, self._clock, self._chance)
         self.recording = Recording(*made_of, self._redactor.text, self.log, self.holder)
         await self.recording.start()
