@@ -24,12 +24,12 @@ from golive.gateway.outward import outward_faces
 from golive.gateway.recording import Recording
 from golive.gateway.secrets import SecretFaces
 from golive.gateway.server import Gateway
+from golive.gateway.signing_in import SigningIn
 from golive.gateway.store_face import StoreFace
 from golive.guards.redact import Redactor
 from golive.guards.secret_keeper import SecretKeeper
 from golive.models.credentials import OpenCalls
 from golive.models.gate import Gate
-from golive.gateway.signing_in import SigningIn
 from golive.models.plane import ModelPlane
 from golive.models.transport_http import HttpTransport
 from golive.runtime import retention
@@ -120,7 +120,6 @@ class Server:
             missed: told each time that a database was away, which then is waited for; None: it is not waited for.
 
         Raises:
-        self.signing_in: SigningIn
             GoliveError: something of the configuration, the store or an agent cannot be used; all is closed again.
         """
         try:
@@ -167,6 +166,10 @@ class Server:
         await self._assemble(pepper)
         await self.keyring.start()
         self._stack.push_async_callback(self.keyring.close)
+        around = (self._clock, self._chance, self.rolebook.get, self.metrics.registry, self.log)
+        self.signing_in = SigningIn(config, self.store, HttpTransport(), *around)
+        self._stack.push_async_callback(self.signing_in.close)
+        await self.signing_in.start()
         self.gateway = self._new_gateway()
         await self.recording.audit.flush()
         self._warm_up()
@@ -182,12 +185,6 @@ class Server:
         return Holding(
             store=self.store, clock=self._clock, holder=self.holder, replica=self._replica,
             lease_s=self.loaded.config.server.lease_s,
-        self.signing_in = SigningIn(
-            config, self.store, HttpTransport(), self._clock, self._chance, self.rolebook.get, self.metrics.registry,
-            self.log,
-        )  # fmt: skip
-        self._stack.push_async_callback(self.signing_in.close)
-        await self.signing_in.start()
             versions=lambda: [RELAY_VERSION, *(version.digest for version in self.agents.all(DEFAULT_TENANT))],
             take_over=lambda lease: self.runtime.steering.take_over(lease),  # noqa: PLW0108 - made later
             room=lambda: self.runtime.room(),  # noqa: PLW0108 - likewise
