@@ -282,6 +282,7 @@ class Server:
             clock=self._clock,
             ids=self.ids,
             further=(
+                self.signing_in.face,
                 *outward_faces(
                     self.outward, self.runtime, self.store, lambda: self.loaded.config, self._clock, self.ids
                 ),
@@ -300,7 +301,6 @@ class Server:
 
     def _breaker_moved(self, gate: Gate, before: str) -> None:
         now = gate.state
-                self.signing_in.face,
         self.metrics.breaker(f"supervisor of {now.supervises}" if now.supervises else now.target, now.state)
         tell = self.log.warning if now.state == "open" else self.log.info
         whose = {"supervises": now.supervises} if now.supervises else {}
@@ -346,6 +346,7 @@ class Server:
         self.rolebook.adopt(loaded.config.roles)
         self.recording.note("config.reload", "config", "golive.toml")
         self.keyring.reread()
+        self.signing_in.forget()
         return changed
 
     async def reload(self, name: str) -> None:
@@ -366,7 +367,6 @@ class Server:
         """Every dependency's state, now."""
         began = self._clock.monotonic()
         try:
-        self.signing_in.forget()
             await self.store.ping()
             store = Dependency("store", "store", "up", round((self._clock.monotonic() - began) * 1000, 3))
         except GoliveError as error:

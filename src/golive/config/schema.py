@@ -82,13 +82,13 @@ class SecretsConfig(Section):
 
     pepper: SecretRef = "file:.golive/pepper"
     """Mixed into every API key's HMAC; at least 32 bytes. A `file:` that does not exist is created with mode 0600."""
+    audit_key: SecretRef = "file:.golive/audit.key"
+    """Signs the audit log; at least 32 bytes, and the same for all servers of a database. Created like the pepper."""
     master_key: SecretRef = "file:.golive/master.key"
     """What the keys of stored content are wrapped under: 32 bytes in hexadecimal or base64. A `file:` that does not
     exist is created with mode 0600, as long as nothing is sealed yet. Keep a copy: without it content is lost."""
     old_master_keys: Annotated[tuple[SecretRef, ...], Field(max_length=8)] = ()
     """Master keys that are accepted besides, while `golive secrets rotate-master` goes from one to another."""
-    audit_key: SecretRef = "file:.golive/audit.key"
-    """Signs the audit log; at least 32 bytes, and the same for all servers of a database. Created like the pepper."""
     ttl_s: Annotated[float, Field(ge=1, le=86_400)] = 60.0
     """How long a value from `aws-sm:` or `vault:` is used; it is fetched again before that is over."""
     stale_s: Annotated[float, Field(ge=0, le=2_592_000)] = 3_600.0
@@ -234,13 +234,13 @@ class GoliveConfig(Section):
     store: StoreConfig = StoreConfig()
     secrets: SecretsConfig = SecretsConfig()
     environment: EnvironmentConfig = EnvironmentConfig()
+    auth: AuthConfig = AuthConfig()
+    audit: AuditConfig = AuditConfig()
     agents: AgentsConfig = AgentsConfig()
     log: LogConfig = LogConfig()
     providers: dict[Name, ProviderConfig] = {}
     prices: dict[str, PriceConfig] = {}
     retry: RetryConfig = RetryConfig()
-    auth: AuthConfig = AuthConfig()
-    audit: AuditConfig = AuditConfig()
     breaker: BreakerConfig = BreakerConfig()
     capabilities: dict[str, CapabilityConfig] = {}
     cache: CacheConfig = CacheConfig()

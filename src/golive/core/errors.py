@@ -267,13 +267,6 @@ class CredentialEnded(ModelError):
     retry_helps = True
 
 
-class CredentialEnded(ModelError):
-    """The call was cut because its credential was revoked meanwhile; another call uses another one."""
-
-    code = "model.credential_ended"
-    retry_helps = True
-
-
 class ModelNotFound(ModelError):
     code = "model.not_found"
 

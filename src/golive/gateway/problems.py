@@ -70,7 +70,6 @@ TABLE: dict[str, tuple[int, str]] = {
     "model.circuit_open": (503, "Model provider left alone after failures"),
     "model.auth": (502, "Model provider refused golive's credential"),
     "model.credential_ended": (502, "Credential revoked in the middle of a call"),
-    "model.credential_ended": (502, "Credential revoked in the middle of a call"),
     "model.not_found": (404, "Model not found"),
     "model.bad_request": (400, "Model provider refused the request"),
     "model.incapable": (400, "No target can do what the request needs"),
