@@ -42,7 +42,9 @@ class Bao:
             with contextlib.suppress(Exception):
                 if not self.client.sys.read_health_status(method="GET")["sealed"]:
                     break
-            assert time.monotonic() < until, "OpenBao did not start"
+            if time.monotonic() > until:
+                self.stop()
+                raise AssertionError("OpenBao did not start")
             time.sleep(0.05)
 
     def put(self, path: str, **fields: str) -> None:
