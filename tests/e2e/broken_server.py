@@ -12,6 +12,7 @@ import msgspec
 
 # Run as a script, so that this folder is where modules are looked for.
 import broken_access  # type: ignore[import-not-found]  # isort: skip
+import broken_audit  # type: ignore[import-not-found]  # isort: skip
 import broken_edge  # type: ignore[import-not-found]  # isort: skip
 import broken_models  # type: ignore[import-not-found]  # isort: skip
 import broken_runs  # type: ignore[import-not-found]  # isort: skip
@@ -278,7 +279,10 @@ def timeless() -> None:
 
 if __name__ == "__main__":
     for name in os.environ["SABOTAGE"].split(","):
-        parts = (broken_access, broken_edge, broken_models, broken_runs, broken_sealing, broken_secrets, broken_tokens)
+        parts = (
+            broken_access, broken_audit, broken_edge, broken_models,
+            broken_runs, broken_sealing, broken_secrets, broken_tokens,
+        )  # fmt: skip
         {**{key: value for part in parts for key, value in vars(part).items()}, **globals()}[name]()
     from golive.cli.main import main
 
