@@ -37,6 +37,7 @@ from golive.runtime.state import RunState
 from golive.served import Served
 from golive.store.opening import Missed, await_store, open_store, take_for_server
 from golive.store.ports import Store
+from golive.telemetry.hold_log import HoldLog
 from golive.telemetry.logs import Log, configure
 from golive.telemetry.metrics import Metrics
 from golive.telemetry.run_log import RunLog
@@ -175,6 +176,7 @@ class Server:
                     self.log.warning("secret.missing", provider=name, message=error.message, remedy=error.remedy)
 
     def _new_holding(self) -> Holding:
+        told = HoldLog(self.log, self.metrics.durable)
         return Holding(
             store=self.store, clock=self._clock, holder=self.holder, replica=self._replica,
             lease_s=self.loaded.config.server.lease_s,
@@ -182,16 +184,13 @@ class Server:
             take_over=lambda lease: self.runtime.steering.take_over(lease),  # noqa: PLW0108 - made later
             room=lambda: self.runtime.room(),  # noqa: PLW0108 - likewise
             expire=lambda row: self.runtime.steering.expire(row),  # noqa: PLW0108 - likewise
-            faults=self._fault, taken_over=self._taken_over, carries=self._carries, alone=self._errand,
+            faults=self._fault, taken_over=told.taken_over, carries=self._carries, alone=self._errand,
             followed=lambda: self.runtime.followed(),  # noqa: PLW0108 - likewise
+            lost=lambda lapsed: told.lost(self.runtime.lost(), lapsed),
         )  # fmt: skip
 
     def _carries(self, tenant: str, run: str) -> bool:
         return self.runtime.carries_run(tenant, run) or self.relay.carries(run)
-
-    def _taken_over(self, runs: Sequence[str]) -> None:
-        self.metrics.durable.taken_over(len(runs))
-        self.log.warning("runs.taken_over", count=len(runs), runs=list(runs[:20]))
 
     async def _assemble(self, pepper: bytes) -> None:
         server = self.loaded.config.server
