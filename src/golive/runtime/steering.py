@@ -16,6 +16,7 @@ from golive.core.messages import Message
 from golive.runtime.api import RunRequest, RunResult
 from golive.runtime.carrier import Carrier
 from golive.runtime.ending import MAX_EVENTS
+from golive.runtime.live import LiveRun
 from golive.runtime.state import RunState
 from golive.runtime.taken_back import as_it_stands
 from golive.store.ports import DecisionRow, Lease, Store
@@ -31,6 +32,8 @@ class Runs(Protocol):
     async def result(self, tenant: str, run: str) -> RunResult: ...
 
     async def wait(self, tenant: str, run: str) -> RunResult: ...
+
+    async def carried(self, tenant: str, run: str, *, surely: bool = False) -> LiveRun | None: ...
 
 
 class Steering:
@@ -53,7 +56,7 @@ class Steering:
             NotFound: the tenant has no such run.
         """
         asked = CancelRequested(by, reason, undo)
-        live = self._carrier.live.get((tenant, run))
+        live = await self._runs.carried(tenant, run, surely=True)
         if live is not None and live.journal.state.finished is None:
             live.journal.note(asked)
             live.interruptible.interrupt("cancelled", patient=undo)
@@ -72,7 +75,8 @@ class Steering:
         Raises:
             NotFound: the tenant has no such run.
         """
-        if (tenant, run) not in self._carrier.live and not (await self._runs.state(tenant, run)).at_rest:
+        carried = await self._runs.carried(tenant, run, surely=True)
+        if carried is None and not (await self._runs.state(tenant, run)).at_rest:
             await self._take(tenant, run, lambda state: [])
         return await self._runs.result(tenant, run)
 
@@ -90,7 +94,7 @@ class Steering:
             Conflict: it is decided already.
         """
         made = DecisionMade(id=decision, choice=choice, at=self._clock.now(), by=by, note=note, content=content)
-        live = self._carrier.live.get((tenant, run))
+        live = await self._runs.carried(tenant, run, surely=True)
         if live is not None:  # other work of the same step is still under way
             _check_choice(live.journal.state, made)
             live.journal.note(made)
