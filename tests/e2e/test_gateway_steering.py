@@ -134,7 +134,9 @@ async def test_what_a_kill_left_unknown_is_decided_over_http(till: Till) -> None
         assert (await told(http, path, {"choice": "done", "note": "a\nb"}, 400))["field"] == "note"
         assert (await told(http, path, {"choose": "done"}, 400))["code"] == "request.invalid"
         nowhere = await told(http, f"/v1/runs/{run}/decisions/dec_0", {"choice": "done"}, 404)
-        assert nowhere["remedy"] == f"Look at GET /v1/decisions?run={run}."
+        assert nowhere["remedy"] == (
+            f"`golive decisions --run {run} --all` (GET /v1/decisions?run={run}) shows those it has."
+        )
         assert (await told(http, "/v1/runs/run_0/decisions/dec_0", {"choice": "done"}, 404))["field"] == "run"
         await told(http, path, {"choice": "done", "content": "receipt 9", "note": "seen in the bank's list"})
         assert (await told(http, path, {"choice": "done"}, 409))["code"] == "store.conflict"

@@ -175,7 +175,7 @@ class WebhookFaces:
         if re.fullmatch(MESSAGE, id_):
             rows = await self._store.tenant(tenant).deliveries(before=f"{id_}~", limit=1)  # `~` sorts behind all ids
         if not rows or rows[0].id != id_:
-            remedy = "List messages with GET /v1/deliveries."
+            remedy = "List messages with `golive webhooks show NAME` (GET /v1/deliveries)."
             raise NotFound(f"There is no message {id_[:120]!r}.", remedy=remedy, field="id", value=id_[:120])
         return rows[0]
 
