@@ -16,6 +16,7 @@ from golive.core.messages import Message
 from golive.runtime.api import RunRequest, RunResult
 from golive.runtime.carrier import Carrier
 from golive.runtime.ending import MAX_EVENTS
+from golive.runtime.live import LiveRun
 from golive.runtime.shown import VOID
 from golive.runtime.state import RunState
 from golive.runtime.taken_back import as_it_stands
@@ -38,6 +39,8 @@ class Runs(Protocol):
 
     async def wait(self, tenant: str, run: str) -> RunResult: ...
 
+    async def carried(self, tenant: str, run: str, *, surely: bool = False) -> LiveRun | None: ...
+
 
 class Steering:
     """See the module."""
@@ -59,7 +62,7 @@ class Steering:
             NotFound: the tenant has no such run.
         """
         asked = CancelRequested(by, reason, undo)
-        live = self._carrier.live.get((tenant, run))
+        live = await self._runs.carried(tenant, run, surely=True)
         if live is not None and live.journal.state.finished is None:
             live.journal.note(asked)
             live.interruptible.interrupt("cancelled", patient=undo)
@@ -82,7 +85,7 @@ class Steering:
             NotFound: the tenant has no such run.
             RunOpen: another server may be in the middle of one of its tool calls.
         """
-        if (tenant, run) not in self._carrier.live:
+        if await self._runs.carried(tenant, run, surely=True) is None:
             state = await self._runs.state(tenant, run)
             if self._store.shared and not force and not state.at_rest:
                 _refuse_in_a_call(state)
@@ -112,7 +115,7 @@ class Steering:
         return await self._runs.result(tenant, run)
 
     async def _decide(self, tenant: str, run: str, made: DecisionMade) -> None:
-        live = self._carrier.live.get((tenant, run))
+        live = await self._runs.carried(tenant, run, surely=True)
         if live is not None:  # other work of the same step is still under way
             _check_choice(live.journal.state, made)
             live.journal.note(made)
