@@ -153,9 +153,9 @@ class SteeringFaces:
                 tag="Runs", params=(run,), body=ResumeBody,
                 answers=(Answer(200, "The run as it stands.", RunResult),),
                 description=(
-                    "For a run whose server hangs: this one takes it over. Others resume by themselves. In the midst of "
-                    "a tool call, whose server may be at work, 409 (run.open) unless `force`: what comes of the call may "
-                    "not be known then."
+                    "For a run whose server hangs: this one takes it over. Others resume by themselves. 409 (run.open) "
+                    "in the middle of a tool call, whose server may be at work, unless `force`: what comes of the call "
+                    "may not be known then."
                 ),
             ),
             Route(
