@@ -95,10 +95,10 @@ class Server:
         self._chance = SystemChance()
         self.ids = Ids(self._clock, self._chance)
         self._environ = environ
-        self._secrets = Secrets(loaded.root, environ)
         self._redactor = Redactor()
         log = loaded.config.log
         self.log: Log = configure(log.level, log.format, self._redactor.value, clock=self._clock)
+        self._secrets = Secrets(loaded.root, environ, self.log.warning)
         self._run_log = RunLog(self.log)
         self._tasks = Tasks("server")
         self._stack = AsyncExitStack()

@@ -14,6 +14,8 @@ from golive.cli.lifeline import LifelineOption, end_with_stdin
 from golive.cli.options import ConfigOption
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from golive.core.errors import StoreUnavailable
     from golive.gateway.listen import HttpServer
     from golive.gateway.starting import Starting
@@ -57,6 +59,7 @@ def serve(
         front = Starting()
         http = HttpServer(front, listener)
         try:
+            warn_of_root(server.log.warning)
             for idle in loaded.idle:
                 server.log.warning(
                     "setting.without_effect", setting=idle.key, origin=idle.origin, message=idle.message,
@@ -88,6 +91,15 @@ def serve(
         from golive.core.fast_loop import FastLoop
 
         run_loop(main(), partial(FastLoop, fast))
+
+
+def warn_of_root(warn: "Callable[..., None]") -> None:
+    """Says so where the server is root's: what keeps tools from other processes' memory does not keep root."""
+    if os.geteuid() == 0:
+        warn(
+            "server.runs_as_root", message="The server runs as root: nothing keeps its tools from the whole machine.",
+            remedy="Serve as a user of its own (User= of the unit, USER of the image, runAsUser of the pod).",
+        )  # fmt: skip
 
 
 async def _wait(

@@ -7,7 +7,7 @@ Files are read anew on each `resolve`, so that a rotated secret comes in with th
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from golive.core.chance import Chance
@@ -23,11 +23,16 @@ class Secrets:
     Args:
         root: folder of golive.toml; relative `file:` paths start here.
         environ: the environment that `env:` reads.
+        warn: told once of each file that others can read, with the name of an event and its fields.
     """
 
-    def __init__(self, root: Path, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, root: Path, environ: Mapping[str, str], warn: Callable[..., None] = lambda event, **fields: None
+    ) -> None:
         self._root = root
         self._environ = environ
+        self._warn = warn
+        self._warned: set[str] = set()
         self._known: set[str] = set()
 
     def resolve(self, reference: str) -> str:
@@ -83,6 +88,7 @@ class Secrets:
         try:
             with path.open("rb") as file:
                 data = file.read(MAX_SECRET_BYTES + 1)
+                mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
         except FileNotFoundError:
             message = f"the secret `{reference}` is missing: there is no file {path}."
             raise SecretMissing(message, remedy="Write the secret into it.", **_where(reference)) from None
@@ -100,7 +106,18 @@ class Secrets:
         if not value:
             message = f"the secret `{reference}` is missing: the file {path} is empty."
             raise SecretMissing(message, remedy="Write the secret into it.", **_where(reference))
+        self._tell_open_file(reference, path, mode)
         return value
+
+    def _tell_open_file(self, reference: str, path: Path, mode: int) -> None:
+        """No error: orchestrators mount secrets with modes of their own."""
+        if mode & 0o077 and reference not in self._warned:
+            self._warned.add(reference)
+            self._warn(
+                "secret.readable_by_others", secret=reference, file=str(path), mode=f"{mode:04o}",
+                message=f"the secret `{reference}` can be read by others: {path} has mode {mode:04o}.",
+                remedy=f"Run `chmod 600 {path}`; where a mount decides the mode, let it be for golive alone.",
+            )  # fmt: skip
 
     def _create(self, reference: str, path: Path, chance: Chance) -> None:
         """Writes the file whole under another name first, so that nobody ever reads half of it; the first one wins."""
