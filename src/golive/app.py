@@ -186,7 +186,7 @@ class Server:
             expire=lambda row: self.runtime.steering.expire(row),  # noqa: PLW0108 - likewise
             faults=self._fault, taken_over=told.taken_over, carries=self._carries, alone=self._errand,
             followed=lambda: self.runtime.followed(),  # noqa: PLW0108 - likewise
-            lost=lambda lapsed: told.lost(self.runtime.lost(), lapsed),
+            lost=lambda lapsed: told.lost(self.runtime.lost(), lapsed), away=told.store,
         )  # fmt: skip
 
     def _carries(self, tenant: str, run: str) -> bool:

@@ -37,6 +37,7 @@ class Holding:
         followed: the runs that are under way here and that people may follow here, by tenant and id.
         lost: called after each look: runs may have been lost to other servers; given whether the hold was unsure since
             the look before.
+        away: told once when the store is lost (why), and once when it is back (None, after so many seconds).
         alone: what others left behind, and whose decisions run out, is left to other servers.
     """
 
@@ -46,7 +47,7 @@ class Holding:
         expire: Callable[[DecisionRow], Awaitable[None]], faults: FaultLog,
         taken_over: Callable[[Sequence[str]], None], carries: Callable[[str, str], bool],
         followed: Callable[[], Mapping[tuple[str, str], LiveRun]], lost: Callable[[bool], None],
-        alone: bool = False,
+        away: Callable[[StoreUnavailable | None, float], None] = lambda error, seconds: None, alone: bool = False,
     ) -> None:  # fmt: skip
         self._store = store
         self._clock = clock
@@ -62,6 +63,8 @@ class Holding:
         self._carries = carries
         self._followed = followed
         self._lost = lost
+        self._away = away
+        self._away_since: float | None = None
         self._lapses_seen = 0
         self._alone = alone
         self._missed: set[tuple[str, str]] = set()
@@ -98,8 +101,10 @@ class Holding:
             try:
                 await self.beat()
                 await self.look()
-            except StoreUnavailable:
-                pass  # the next beat may do better; until then nothing new is begun
+            except StoreUnavailable as error:  # the next beat may do better; until then nothing new is begun
+                if self._away_since is None:
+                    self._away_since = self._clock.monotonic()
+                    self._away(error, 0.0)
             except GoliveError as error:
                 self._faults("", error)
             await asyncio.sleep(self._lease_s / BEATS)
@@ -109,6 +114,9 @@ class Holding:
         before = self._clock.monotonic()
         lapsed = math.isfinite(self._safe_until) and before > self._safe_until
         stood = await self._store.beat(self._holder, self._lease_s)
+        if self._away_since is not None:
+            seconds, self._away_since = self._clock.monotonic() - self._away_since, None
+            self._away(None, seconds)
         if lapsed or not stood:
             self._lapses += 1  # before the hold is sure again: nobody is to begin anything in between
         self._safe_until = before + self._lease_s * (1 - MARGIN)

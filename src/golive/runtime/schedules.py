@@ -55,6 +55,8 @@ class Scheduler:
         self._changed = asyncio.Event()
         self._adopted: dict[str, str] = {}
         """The times of each schedule, as a digest, that this server has put into the store."""
+        self._store_fails = False
+        """Whether that was told: once, until the store answers again."""
         self._first = True
         self._gone_since: dict[str, float] = {}
         """Of schedules of ours that another server has removed, when that was seen."""
@@ -97,8 +99,11 @@ class Scheduler:
             self._changed.clear()
             try:
                 wait_s = await self._look()
+                self._store_fails = False
             except StoreError as error:
-                self._log.warning("schedule.store_failed", code=error.code, message=str(error))
+                if not self._store_fails:
+                    self._log.warning("schedule.store_failed", code=error.code, message=str(error))
+                self._store_fails = True
                 wait_s = RETRY_S[-1]
             except Exception as error:
                 self._log.error("schedule.fault", error=repr(error), exc_info=error)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from golive.core.errors import StoreUnavailable
 from golive.telemetry.durable import DurableMetrics
 from golive.telemetry.logs import Log
 
@@ -20,6 +21,14 @@ class HoldLog:
         """This server goes on with runs that others left."""
         self._metrics.taken_over(len(runs))
         self._log.warning("runs.taken_over", count=len(runs), runs=list(runs[:SHOWN]))
+
+    def store(self, error: StoreUnavailable | None, seconds: float) -> None:
+        """The store is lost (why), or back (None) after so many seconds."""
+        if error is not None:
+            self._metrics.store_lost()
+            self._log.error("store.lost", code=error.code, message=error.message, remedy=error.remedy)
+        else:
+            self._log.warning("store.back", seconds=round(seconds, 1))
 
     def lost(self, runs: Sequence[str], lapsed: bool) -> None:
         """Others have runs of this server; where its hold had lapsed, nobody meant it: it was frozen, or cut off."""
