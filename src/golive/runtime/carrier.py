@@ -265,7 +265,7 @@ class Carrier:
             return None
         return ShuttingDown(
             "This server is shutting down; the run goes on.",
-            remedy=f"Follow it again (GET /v1/runs/{live.run}/events, Last-Event-ID), or ask for it later.",
+            remedy=f"Follow it again: `golive runs tail {live.run}` (GET /v1/runs/{live.run}/events, Last-Event-ID).",
         )
 
     async def _goes_on_behind(self, live: LiveRun, error: Conflict) -> bool:

@@ -191,7 +191,8 @@ class Runtime:
             subscription.close()
         error = subscription.failure
         if error is not None:
-            remedy = f"The run is not lost: ask for it later, with GET /v1/runs/{run}, instead of sending it again."
+            how = f"`golive runs show {run}` (GET /v1/runs/{run})"
+            remedy = f"The run is not lost: ask for it later, with {how}, instead of sending it again."
             raise type(error)(error.message, remedy=remedy, **{**error.fields, "run": run})
         return await self.result(tenant, run)
 
