@@ -380,3 +380,14 @@ def test_the_clock_is_set_back_and_forth() -> None:
         assert list(world.begun)[1] == derived("run", EPOCH + 2 * HOUR, "default", "job")
 
     play(main)
+
+
+def test_a_schedule_tells_its_next_time_before_anybody_has_looked_after_it() -> None:
+    """Whoever asks right after the start is not told that it has none."""
+
+    async def main(world: World) -> None:
+        server = world.server()
+        shown = (await server.rows())["job"]
+        assert (await world.row(), shown.next_at, shown.last_run) == (None, EPOCH + HOUR, None)
+
+    play(main)

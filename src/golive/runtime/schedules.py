@@ -91,7 +91,16 @@ class Scheduler:
         return await self._start(_request(name, schedule, principal), "")
 
     async def rows(self) -> dict[str, ScheduleRow]:
-        """How each schedule that is enabled stands, by name."""
+        """How each schedule that is enabled stands, by name; one that nobody has looked after yet counts from now."""
+        now, tenant = self._clock.now(), self._store.tenant
+        fresh = {
+            name: ScheduleRow(tenant, name, "", Cron(schedule.cron, schedule.timezone).after(now))
+            for name, schedule in self._schedules().items()
+            if schedule.enabled
+        }
+        return fresh | await self._rows()
+
+    async def _rows(self) -> dict[str, ScheduleRow]:
         return {row.name: row for row in await self._store.schedules()}
 
     async def _watch(self) -> None:
@@ -116,7 +125,7 @@ class Scheduler:
 
     async def _look(self) -> float:
         """Does what is due; seconds until there may be more."""
-        rows = await self.rows()
+        rows = await self._rows()
         enabled = {name: schedule for name, schedule in self._schedules().items() if schedule.enabled}
         await self._drop(rows, enabled)
         next_at = self._clock.now() + LOOK_S
