@@ -114,6 +114,8 @@ class RunJournal:
 
     def text(self, channel: Channel, item: str, text: str) -> None:
         """Shows a piece of text now; it becomes durable with its block."""
+        if self._failure is not None:
+            return  # what it would follow on was not shown, and never will be here
         if self._text and (item != self._text_item or channel != self._text_channel):
             self._cut_block()
         self._text_item, self._text_channel = item, channel
