@@ -44,6 +44,7 @@ from golive.served import Served
 from golive.store.opening import Missed, await_store, open_store, take_for_server
 from golive.store.ports import Store
 from golive.store.sealed.opening import seal
+from golive.telemetry.hold_log import HoldLog
 from golive.telemetry.logs import Log, configure
 from golive.telemetry.metrics import Metrics
 from golive.telemetry.run_log import RunLog
@@ -87,11 +88,11 @@ class Server:
         self._chance = SystemChance()
         self.ids = Ids(self._clock, self._chance)
         self._environ = environ
-        self._secrets = Secrets.of(loaded.root, environ, loaded.config.secrets, self._clock)
         self._open_calls = OpenCalls()
         self._redactor = Redactor()
         log = loaded.config.log
         self.log: Log = configure(log.level, log.format, self._redactor.value, clock=self._clock)
+        self._secrets = Secrets.of(loaded.root, environ, loaded.config.secrets, self._clock, self.log.warning)
         self._run_log = RunLog(self.log)
         self._tasks = Tasks("server")
         self._stack = AsyncExitStack()
@@ -182,6 +183,7 @@ class Server:
         )  # fmt: skip
 
     def _new_holding(self) -> Holding:
+        told = HoldLog(self.log, self.metrics.durable)
         return Holding(
             store=self.store, clock=self._clock, holder=self.holder, replica=self._replica,
             lease_s=self.loaded.config.server.lease_s,
@@ -189,16 +191,13 @@ class Server:
             take_over=lambda lease: self.runtime.steering.take_over(lease),  # noqa: PLW0108 - made later
             room=lambda: self.runtime.room(),  # noqa: PLW0108 - likewise
             expire=lambda row: self.runtime.steering.expire(row),  # noqa: PLW0108 - likewise
-            faults=self._fault, taken_over=self._taken_over, carries=self._carries, alone=self._errand,
+            faults=self._fault, taken_over=told.taken_over, carries=self._carries, alone=self._errand,
             followed=lambda: self.runtime.followed(),  # noqa: PLW0108 - likewise
+            lost=lambda lapsed: told.lost(self.runtime.lost(), lapsed), away=told.store,
         )  # fmt: skip
 
     def _carries(self, tenant: str, run: str) -> bool:
         return self.runtime.carries_run(tenant, run) or self.relay.carries(run)
-
-    def _taken_over(self, runs: Sequence[str]) -> None:
-        self.metrics.durable.taken_over(len(runs))
-        self.log.warning("runs.taken_over", count=len(runs), runs=list(runs[:20]))
 
     async def _assemble(self, pepper: bytes) -> None:
         server = self.loaded.config.server

@@ -134,7 +134,9 @@ async def test_what_a_kill_left_unknown_is_decided_over_http(till: Till) -> None
         assert (await told(http, path, {"choice": "done", "note": "a\nb"}, 400))["field"] == "note"
         assert (await told(http, path, {"choose": "done"}, 400))["code"] == "request.invalid"
         nowhere = await told(http, f"/v1/runs/{run}/decisions/dec_0", {"choice": "done"}, 404)
-        assert nowhere["remedy"] == f"Look at GET /v1/decisions?run={run}."
+        assert nowhere["remedy"] == (
+            f"`golive decisions --run {run} --all` (GET /v1/decisions?run={run}) shows those it has."
+        )
         assert (await told(http, "/v1/runs/run_0/decisions/dec_0", {"choice": "done"}, 404))["field"] == "run"
         await told(http, path, {"choice": "done", "content": "receipt 9", "note": "seen in the bank's list"})
         assert (await told(http, path, {"choice": "done"}, 409))["code"] == "store.conflict"
@@ -206,6 +208,14 @@ async def test_a_run_that_waits_can_be_cancelled(till: Till) -> None:
     async with till.client() as http:
         run = await till.killed_in_a_payment(http)
     (asked,) = (await till.waiting(run))["decisions"]
+    async with till.client() as http:
+        refused = await told(http, f"/v1/runs/{run}/retry", {}, 409)
+        assert (refused["code"], refused["state"]) == ("run.open", "waiting")
+        assert (await told(http, f"/v1/runs/{run}/resume", {"force": True}))["state"] == "waiting"
+        assert (await told(http, f"/v1/runs/{run}/resume", {"forse": True}, 400))["code"] == "request.invalid"
+    _, err = await till.cli("runs", "retry", run, code=1)
+    assert f"Cancel it first: `golive runs cancel {run}`" in err
+    assert (await till.cli("runs", "resume", run, "--force"))[0] == f"{run} waiting\n"
     out, _ = await till.cli("runs", "cancel", run, "--reason", "enough", "--undo")
     assert out == f"{run} cancelled\n"
     async with till.client() as http:

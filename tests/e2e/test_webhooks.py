@@ -240,9 +240,18 @@ async def test_a_receiver_that_comes_back_gets_everything(tmp_path: Path) -> Non
         assert out.split("\t") == ["crm", f"{receiver.url}/crm", "run.finished", "0", "3", "0", "-\n"]
 
 
+async def _greets(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"220 mail.example ESMTP\r\n")
+    await reader.read()
+    writer.close()
+
+
 async def test_a_webhook_is_tried_out(tmp_path: Path) -> None:
     """The command says what the receiver answered, or why not, and its exit code does."""
-    async with told(tmp_path, ("crm", {}), ("away", {"url": "http://127.0.0.1:9/hook?token=t"})) as (served, receiver):
+    mail = await asyncio.start_server(_greets, "127.0.0.1", 0)
+    at = f"127.0.0.1:{mail.sockets[0].getsockname()[1]}"
+    away, post = {"url": "http://127.0.0.1:9/hook?token=t"}, {"url": f"http://{at}/h"}
+    async with mail, told(tmp_path, ("crm", {}), ("away", away), ("mail", post)) as (served, receiver):
         await served.serve()
         environ = served.environ | {"GOLIVE_URL": served.url, "GOLIVE_KEY": served.key}
         code, out, err = await golive(tmp_path, "webhooks", "test", "crm", environ=environ)
@@ -252,6 +261,8 @@ async def test_a_webhook_is_tried_out(tmp_path: Path) -> None:
         assert (body["type"], body["data"]) == ("golive.test", {"webhook": "crm"})
         code, out, err = await golive(tmp_path, "webhooks", "test", "away", environ=environ)
         assert (code, err) == (1, "away: connection refused\n")
+        code, out, err = await golive(tmp_path, "webhooks", "test", "mail", environ=environ)
+        assert (code, err.partition(" (")[0]) == (1, f"mail: what answers at {at} is not HTTP"), err
         code, out, err = await golive(tmp_path, "webhooks", "test", "crn", environ=environ)
         assert (code, "Did you mean `crm`?" in err) == (1, True)
         assert [hook["url"] for hook in (await asked(served, "/v1/webhooks"))["data"]][1] == "http://127.0.0.1:9/hook"

@@ -7,6 +7,7 @@ answered as the first one was; how it fails is the weather's.
 import re
 from collections.abc import Callable
 from functools import cache
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -38,6 +39,10 @@ OPEN_S = 8.0
 
 SCHEDULES = {"report": ScheduleConfig(agent="helper", cron="* * * * *", input="Please report.")}
 
+PREFILLED = ("bravo", "delta")
+"""Those that go on where an assistant's text stops, as their settings say: golive takes them at their word."""
+DIVERGES: tuple[Literal["diverge", "restart", "overlap", "refuse"], ...] = ("diverge", "restart", "overlap", "refuse")
+
 
 class ProviderWeather(Struct):
     """Shares of all requests, 0 to 1, that meet each fault."""
@@ -53,7 +58,7 @@ class ProviderWeather(Struct):
     odd: float = 0.0
     """Right, and unusually sent: byte by byte, slowly, with events nobody knows."""
     diverges: float = 0.0
-    """Asked to go on with a text, it says something else."""
+    """Asked to go on with a text, it says something else; those of which the settings say `prefill` refuse, at most."""
 
 
 @cache
@@ -72,7 +77,7 @@ def config() -> GoliveConfig:
         schedules=SCHEDULES,
         providers=providers,
         prices={"*": PriceConfig(input_usd_per_mtok=1.0, output_usd_per_mtok=4.0)},
-        capabilities={"bravo/*": CapabilityConfig(prefill=True), "delta/*": CapabilityConfig(prefill=True)},
+        capabilities={f"{name}/*": CapabilityConfig(prefill=True) for name in PREFILLED},
         retry=RetryConfig(retries=2, first_s=0.5, most_s=4.0, share=1.0, reserve=100.0),
         breaker=BreakerConfig(failures=4, open_s=OPEN_S, successes=2),
     )
@@ -113,7 +118,7 @@ class Provider(Simulator):
             (weather.cuts, {"cut_after": at, "cut": ("close", "reset", "end", "error")[at % 4]}),
             (weather.garbles, _GARBLED[at % len(_GARBLED)] | {"malformed_after": at}),
             (weather.odd, _ODD[at % len(_ODD)]),
-            (weather.diverges, {"prefill": ("diverge", "restart", "overlap", "refuse")[at % 4]}),
+            (weather.diverges, {"prefill": "refuse" if self.name in PREFILLED else DIVERGES[at % len(DIVERGES)]}),
         )
         for share, fields in met:
             if drawn < share:

@@ -145,6 +145,7 @@ class Replica:
             faults=self._fault, taken_over=lambda runs: None,
             carries=lambda tenant, run: self.runtime.carries_run(tenant, run),  # noqa: PLW0108 - likewise
             followed=lambda: self.runtime.followed(),  # noqa: PLW0108 - likewise
+            lost=lambda lapsed: None, away=lambda error, seconds: None,
         )  # fmt: skip
         await self.holding.start()
         hooks = HookTransport(process, world.loop, world.office, chance)

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from golive.runtime.service import Runtime
+from golive.tools.toolset import ToolInvocation, ToolOutcome
 from tests.unit.runtime_kit import World, holding
 
 PAY = ("pay", '{"amount": 5}')
@@ -44,3 +45,8 @@ async def begun(world: World, kind: str, **fields: Any) -> str:
 
 def hangs() -> Callable[[], Awaitable[object]]:
     return asyncio.Event().wait
+
+
+async def paid(invocation: ToolInvocation) -> ToolOutcome:
+    """A tool that has paid."""
+    return ToolOutcome(True, "receipt 1")

@@ -200,13 +200,21 @@ def over(runtime: Runtime, store: Any) -> None:
         part._store = store
 
 
-def holding(world: World, runtime: Runtime, holder: str, *, versions: tuple[str, ...] = ("sha256:test",)) -> Holding:
+def holding(
+    world: World, runtime: Runtime, holder: str, *, versions: tuple[str, ...] = ("sha256:test",),
+    lost: Callable[[list[str], bool], None] = lambda runs, lapsed: None,
+) -> Holding:  # fmt: skip
     """The hold of one of the world's servers on its runs, as `app.py` makes it."""
+
+    def told(lapsed: bool) -> None:
+        if runs := runtime.lost():
+            lost(runs, lapsed)
+
     return Holding(
         store=world.store, clock=world.clock, holder=holder, replica="", lease_s=10.0, versions=lambda: versions,
         take_over=runtime.steering.take_over, room=runtime.room, expire=runtime.steering.expire,
         faults=lambda run, error: world.faults.append(error), taken_over=lambda runs: None, carries=runtime.carries_run,
-        followed=runtime.followed,
+        followed=runtime.followed, lost=told,
     )  # fmt: skip
 
 

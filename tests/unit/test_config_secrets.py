@@ -148,3 +148,21 @@ def test_an_environment_pepper_is_never_created(tmp_path: Path) -> None:
     """A missing variable is an error, not a reason to invent a pepper that no other replica has."""
     with pytest.raises(SecretMissing):
         Secrets(tmp_path, {}).pepper("env:P", SeededChance(1))
+
+
+def test_a_secret_file_that_others_can_read_is_told_once(tmp_path: Path) -> None:
+    """It is used all the same, for orchestrators mount with modes of their own; one for its owner alone is not told."""
+    told: list[tuple[str, dict[str, object]]] = []
+    secrets = Secrets(tmp_path, {"E": "x"}, lambda event, **fields: told.append((event, fields)))
+    for name, mode in (("open", 0o644), ("own", 0o600), ("group", 0o440)):
+        (tmp_path / name).write_text("s")
+        (tmp_path / name).chmod(mode)
+    for reference in ("file:open", "file:own", "env:E", "file:open", "file:group"):
+        assert secrets.resolve(reference) in ("s", "x")
+    where = [(event, fields["secret"], fields["mode"]) for event, fields in told]
+    assert where == [
+        ("secret.readable_by_others", "file:open", "0644"),
+        ("secret.readable_by_others", "file:group", "0440"),
+    ]
+    assert told[0][1]["message"] == f"the secret `file:open` can be read by others: {tmp_path / 'open'} has mode 0644."
+    assert str(told[0][1]["remedy"]).startswith(f"Run `chmod 600 {tmp_path / 'open'}`")

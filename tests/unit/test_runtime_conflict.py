@@ -3,11 +3,18 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from golive.core.clock import SystemClock
 from golive.core.errors import Conflict, StoreUnavailable
+from golive.core.events import RunAccepted
+from golive.core.tasks import Tasks
+from golive.runtime.journal import RunJournal
+from golive.runtime.state import RunState
+from golive.runtime.stream import FrameLog
+from golive.store.ports import Lease
 from golive.tools.toolset import ToolInvocation, ToolOutcome
 from tests.unit.resume_kit import PAY
 from tests.unit.runtime_kit import ScriptedModel, Tools, World, answer, asks, drain, shown
@@ -63,6 +70,28 @@ async def test_who_follows_the_run_sees_it_go_on(tmp_path: Path) -> None:
     assert [frame.epoch for frame in frames] == sorted(frame.epoch for frame in frames)
     assert {frame.event for frame in frames} >= {"run.started", "text.delta", "model.finished"}
     assert shown(frames) == "Good "
+
+
+async def test_nothing_is_shown_behind_text_that_was_never_shown() -> None:
+    """A journal that takes nothing more has lost the frames of its last write: what came behind them would be a gap."""
+
+    class Refusing:
+        async def append(self, *_: Any, **__: Any) -> None:
+            raise Conflict("Run stands at another seq.")
+
+    state, log, clock = RunState("t", "run_1", "v"), FrameLog(lambda: None), SystemClock()
+    state.epoch = 1
+    async with Tasks("test") as tasks:
+        journal = RunJournal(
+            store=cast(Any, Refusing()), lease=Lease("t", "run_1", 1, "h"), state=state, log=log, clock=clock,
+            tasks=tasks, observer=lambda *_: None, announce=lambda *_: (), patience_s=1.0,
+        )  # fmt: skip
+        journal.note(RunAccepted("helper", "1"))
+        journal.text("answer", "msg_1", "held behind the event")
+        with pytest.raises(Conflict):
+            await journal.flush()
+        journal.text("answer", "msg_1", "and this behind both")
+        assert log.frames == []
 
 
 async def test_a_conflict_that_no_write_of_ours_explains_fails_the_run(tmp_path: Path) -> None:

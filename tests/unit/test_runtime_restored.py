@@ -1,9 +1,16 @@
-"""What the question after a restored backup names: the calls that the journal knows of, with their keys."""
+"""After a restored backup: who is asked before a run goes on, and what the question names."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
 
 from golive.core.events import Body, ModelFinished, RunAccepted, RunStarted, StepStarted, ToolFinished, ToolStarted
 from golive.core.messages import Message, ToolCall, Usage
 from golive.runtime.restored import MOST, question
 from golive.runtime.state import RunState
+from tests.unit.resume_kit import PAY, begun, hangs, paid, taken_over
+from tests.unit.runtime_kit import ScriptedModel, Tools, World, answer, asks
 
 RUN = "run_1"
 
@@ -45,3 +52,49 @@ def test_what_there_is_not_is_not_said_and_a_long_list_is_cut() -> None:
     assert f"pay ({RUN}//{MOST}) and 3 more." in said
     assert "Begun" not in said
     assert "Asked for next" not in said
+
+
+async def test_a_restored_backup_asks_before_effects_go_on(tmp_path: Path) -> None:
+    """Under a higher generation a run that has called tools waits; one that has not goes on."""
+    tools = Tools(pay=paid)
+    world = World(tmp_path, ScriptedModel(asks(PAY), [hangs()], answer("Paid.")), tools)
+    run = await begun(world, "tool.finished")
+    while len(world.model.requests) < 2:
+        await asyncio.sleep(0.001)
+    other = await taken_over(world, generation=2)
+    waiting = await other.wait("default", run)
+    assert [(asked.about, asked.choices) for asked in waiting.decisions] == [("restored", ("continue", "end"))]
+    assert f"Done before the backup: pay ({run}//1)." in waiting.decisions[0].question
+    await other.steering.decide("default", run, waiting.decisions[0].id, "continue", by="k")
+    assert (await other.wait("default", run)).outcome == "completed"
+    started = [body for body in world.bodies if isinstance(body, RunStarted)]
+    assert [body.generation for body in started] == [1, 2]
+
+
+@pytest.mark.parametrize("has_tools", [True, False])
+async def test_a_restored_run_may_have_called_tools_since(tmp_path: Path, *, has_tools: bool) -> None:
+    """The backup knows of no call, and the run may have made some after it; without tools it made none."""
+    tools = Tools(pay=paid) if has_tools else Tools()
+    world = World(tmp_path, ScriptedModel([hangs()], answer("Hello.")), tools)
+    run = await begun(world, "step.started")
+    other = await taken_over(world, generation=2)
+    found = await other.wait("default", run)
+    assert [asked.about for asked in found.decisions] == (["restored"] if has_tools else [])
+    assert found.state == ("waiting" if has_tools else "finished")
+
+
+def test_an_accepted_run_knows_the_installation_it_was_accepted_in() -> None:
+    """So that one which was only queued when it was backed up is known to be from before."""
+    state = RunState("t", "run_1", "v")
+    state.apply(1, 1, 0.0, RunAccepted(agent="a", version_name="1", generation=3))
+    assert state.generation == 3
+
+
+async def test_a_restored_run_can_be_ended(tmp_path: Path) -> None:
+    world = World(tmp_path, ScriptedModel(asks(PAY), [hangs()]), Tools(pay=paid))
+    run = await begun(world, "tool.finished")
+    other = await taken_over(world, generation=2)
+    (asked,) = (await other.wait("default", run)).decisions
+    await other.steering.decide("default", run, asked.id, "end", by="k")
+    result = await other.wait("default", run)
+    assert (result.outcome, result.reason) == ("failed", "restored")

@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 
 from golive.core.errors import InvalidRequest
-from golive.core.events import ModelFinished, RunAccepted, RunStarted, ToolStarted
+from golive.core.events import ModelFinished, RunStarted, ToolStarted
 from golive.core.frames import Cursor, Frame
 from golive.models.call import CallContext, ModelRequest, TextDelta
-from golive.runtime.state import RunState
 from golive.store.ports import Lease, RunFilter
-from golive.tools.toolset import EffectRules, ToolInvocation, ToolOutcome
-from tests.unit.resume_kit import PAY, begun, hangs, killed, taken_over
+from golive.tools.toolset import EffectRules
+from tests.unit.resume_kit import PAY, begun, hangs, killed, paid, taken_over
 from tests.unit.runtime_kit import ScriptedModel, Tools, World, answer, asks, drain, holding, shown
 
 
@@ -45,7 +44,7 @@ def _seen(model: ScriptedModel, contexts: list[CallContext], world: World) -> ob
 
 async def test_finished_calls_and_effects_stand(tmp_path: Path) -> None:
     """Neither the model's first turn nor the tool is asked again; the second turn sees the result."""
-    tools = Tools(pay=_paid)
+    tools = Tools(pay=paid)
     model = ScriptedModel(asks(PAY), [hangs()], answer("Paid."))
     world = World(tmp_path, model, tools)
     run = await begun(world, "tool.finished")
@@ -56,10 +55,6 @@ async def test_finished_calls_and_effects_stand(tmp_path: Path) -> None:
     assert (result.outcome, result.text, len(tools.calls)) == ("completed", "Paid.", 1)
     assert [message.role for message in model.requests[-1].messages] == ["system", "user", "assistant", "tool"]
     assert model.requests[1].messages == model.requests[2].messages
-
-
-async def _paid(invocation: ToolInvocation) -> ToolOutcome:
-    return ToolOutcome(True, "receipt 1")
 
 
 async def test_an_interactive_run_that_nobody_comes_back_to_is_cancelled(tmp_path: Path) -> None:
@@ -102,52 +97,6 @@ async def test_time_without_a_server_is_no_running_time(tmp_path: Path) -> None:
     assert (result.outcome, result.text) == ("completed", "Late, and in time.")
 
 
-async def test_a_restored_backup_asks_before_effects_go_on(tmp_path: Path) -> None:
-    """Under a higher generation a run that has called tools waits; one that has not goes on."""
-    tools = Tools(pay=_paid)
-    world = World(tmp_path, ScriptedModel(asks(PAY), [hangs()], answer("Paid.")), tools)
-    run = await begun(world, "tool.finished")
-    while len(world.model.requests) < 2:
-        await asyncio.sleep(0.001)
-    other = await taken_over(world, generation=2)
-    waiting = await other.wait("default", run)
-    assert [(asked.about, asked.choices) for asked in waiting.decisions] == [("restored", ("continue", "end"))]
-    assert f"Done before the backup: pay ({run}//1)." in waiting.decisions[0].question
-    await other.steering.decide("default", run, waiting.decisions[0].id, "continue", by="k")
-    assert (await other.wait("default", run)).outcome == "completed"
-    started = [body for body in world.bodies if isinstance(body, RunStarted)]
-    assert [body.generation for body in started] == [1, 2]
-
-
-@pytest.mark.parametrize("has_tools", [True, False])
-async def test_a_restored_run_may_have_called_tools_since(tmp_path: Path, *, has_tools: bool) -> None:
-    """The backup knows of no call, and the run may have made some after it; without tools it made none."""
-    tools = Tools(pay=_paid) if has_tools else Tools()
-    world = World(tmp_path, ScriptedModel([hangs()], answer("Hello.")), tools)
-    run = await begun(world, "step.started")
-    other = await taken_over(world, generation=2)
-    found = await other.wait("default", run)
-    assert [asked.about for asked in found.decisions] == (["restored"] if has_tools else [])
-    assert found.state == ("waiting" if has_tools else "finished")
-
-
-def test_an_accepted_run_knows_the_installation_it_was_accepted_in() -> None:
-    """So that one which was only queued when it was backed up is known to be from before."""
-    state = RunState("t", "run_1", "v")
-    state.apply(1, 1, 0.0, RunAccepted(agent="a", version_name="1", generation=3))
-    assert state.generation == 3
-
-
-async def test_a_restored_run_can_be_ended(tmp_path: Path) -> None:
-    world = World(tmp_path, ScriptedModel(asks(PAY), [hangs()]), Tools(pay=_paid))
-    run = await begun(world, "tool.finished")
-    other = await taken_over(world, generation=2)
-    (asked,) = (await other.wait("default", run)).decisions
-    await other.steering.decide("default", run, asked.id, "end", by="k")
-    result = await other.wait("default", run)
-    assert (result.outcome, result.reason) == ("failed", "restored")
-
-
 async def test_a_run_stays_on_its_version(tmp_path: Path) -> None:
     """Where its version is gone, a person says whether it goes on with the present one; with it, its events say so."""
     from msgspec.structs import replace
@@ -178,7 +127,7 @@ async def test_a_run_stays_on_its_version(tmp_path: Path) -> None:
 
 async def test_cancel_takes_a_run_over_and_takes_back_what_it_did(tmp_path: Path) -> None:
     """From another server than the one that carries it; what can be undone is undone, the newest first, once."""
-    tools = Tools(pay=_paid, book=_paid, look=_paid)
+    tools = Tools(pay=paid, book=paid, look=paid)
     tools.effects = {"pay": EffectRules(undo=True), "book": EffectRules(undo=True)}
     world = World(tmp_path, ScriptedModel(asks(PAY, ("look", "{}")), asks(("book", "{}")), [hangs()]), tools)
     run = await begun(world, "tool.finished")
@@ -218,7 +167,7 @@ async def test_resume_takes_a_run_from_a_server_that_hangs(tmp_path: Path) -> No
 
 async def test_a_retry_begins_anew_and_a_fork_goes_on_from_a_step(tmp_path: Path) -> None:
     """The retry has the same input; the fork knows the tool's result, and the tool is not called again."""
-    tools = Tools(pay=_paid)
+    tools = Tools(pay=paid)
     model = ScriptedModel(asks(PAY), answer("Paid."), answer("Anew."), answer("Forked."))
     world = World(tmp_path, model, tools)
     run = await world.start(metadata={"a": "1"}, background=True)
@@ -362,7 +311,7 @@ async def test_a_cancel_with_undo_is_left_to_who_can_undo(tmp_path: Path) -> Non
     """A server of another version lets the run go, for one that has its version; where none has, that is said."""
     from msgspec.structs import replace
 
-    tools = Tools(pay=_paid)
+    tools = Tools(pay=paid)
     tools.effects = {"pay": EffectRules(undo=True)}
     world = World(tmp_path, ScriptedModel(asks(PAY), [hangs()]), tools)
     run = await begun(world, "tool.finished")
@@ -390,7 +339,7 @@ async def test_a_cancel_with_undo_is_left_to_who_can_undo(tmp_path: Path) -> Non
 async def test_where_nobody_can_undo_that_is_said(tmp_path: Path) -> None:
     from msgspec.structs import replace
 
-    world = World(tmp_path, ScriptedModel(asks(PAY), [hangs()]), Tools(pay=_paid))
+    world = World(tmp_path, ScriptedModel(asks(PAY), [hangs()]), Tools(pay=paid))
     run = await begun(world, "tool.finished")
     while len(world.model.requests) < 2:
         await asyncio.sleep(0.001)

@@ -360,7 +360,7 @@ def test_a_store_that_fails_for_a_while_costs_no_run() -> None:
         world.tenant.schedules = real  # type: ignore[method-assign]
         await asyncio.sleep(30)
         assert len(world.begun) == 1
-        assert world.logged("schedule.store_failed")
+        assert len(world.logged("schedule.store_failed")) == 1
 
     play(main)
 
@@ -378,5 +378,16 @@ def test_the_clock_is_set_back_and_forth() -> None:
         world.clock.now = lambda: now() + HOUR  # type: ignore[method-assign]
         await asyncio.sleep(60)
         assert list(world.begun)[1] == derived("run", EPOCH + 2 * HOUR, "default", "job")
+
+    play(main)
+
+
+def test_a_schedule_tells_its_next_time_before_anybody_has_looked_after_it() -> None:
+    """Whoever asks right after the start is not told that it has none."""
+
+    async def main(world: World) -> None:
+        server = world.server()
+        shown = (await server.rows())["job"]
+        assert (await world.row(), shown.next_at, shown.last_run) == (None, EPOCH + HOUR, None)
 
     play(main)

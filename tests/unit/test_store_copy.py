@@ -11,10 +11,10 @@ from golive.core.clock import SystemClock
 from golive.core.errors import Fenced, InvalidRequest, SchemaMismatch, StoreError, StoreUnavailable
 from golive.core.events import Event
 from golive.runtime.folding import views
-from golive.store import schema
 from golive.store.migrations.tables import describe
 from golive.store.ports import Lease, Store
 from golive.store.postgres.store import PostgresStore
+from golive.store.schema import VERSION
 from golive.store.sqlite import SqliteStore
 from golive.store.sqlite.exclusive import ServerLock
 from golive.store.upkeep import copying
@@ -164,7 +164,7 @@ def test_a_backup_is_one_plain_file_for_its_owner_alone(tmp_path: Path, place: s
     folder.mkdir()
     made = backed_up(place, folder / "b.db")
     assert made.rows == {"runs": 6, "events": 38, "keys": 2}
-    assert (made.schema, made.generation, made.bytes) == (schema.VERSION, 1, (folder / "b.db").stat().st_size)
+    assert (made.schema, made.generation, made.bytes) == (VERSION, 1, (folder / "b.db").stat().st_size)
     assert stat.S_IMODE((folder / "b.db").stat().st_mode) == 0o600
     assert [path.name for path in folder.iterdir()] == ["b.db"]
     assert journal(f"sqlite:{folder / 'b.db'}") == journal(place)
@@ -358,7 +358,7 @@ def test_a_backup_of_an_older_schema_is_brought_up(tmp_path: Path, saved: Path) 
 
     done(lambda: migrate(at(f"sqlite:{saved}"), SystemClock(), 4))
     said = restored(saved, f"sqlite:{tmp_path / 'new.db'}")
-    assert (said.of.schema, said.schema) == (4, schema.VERSION)
+    assert (said.of.schema, said.schema) == (4, VERSION)
     assert counts(f"sqlite:{tmp_path / 'new.db'}")["events"] == 38
 
 

@@ -255,7 +255,7 @@ def test_a_store_that_fails_for_a_while_costs_no_message() -> None:
         world.sender.start()
         found = await world.until(settled, id_)
         assert (found.state, found.attempts, len(world.receivers.got)) == ("sent", 1, 1)
-        assert len(world.logged("webhook.store_failed")) >= 2
+        assert len(world.logged("webhook.store_failed")) == 1  # once for an outage, however long it is
         await world.sender.close()
 
     simulate(main)

@@ -181,13 +181,19 @@ def cancel(
 @app.command()
 def resume(
     run: RunArgument,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also in the middle of a tool call, whose outcome may not be known then.")
+    ] = False,
     config: ConfigOption = None,
     url: UrlOption = None,
     key: KeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Go on with a run at the server that is asked, whoever holds it: for a run whose server hangs."""
-    _told(_posted(run, "resume", {}, config, url, key), as_json)
+    """Go on with a run at the server that is asked, whoever holds it: for a run whose server hangs.
+
+    In the middle of a tool call that is refused without --force: the server that has the run may be at work.
+    """
+    _told(_posted(run, "resume", {"force": force}, config, url, key), as_json)
 
 
 @app.command()
@@ -198,7 +204,7 @@ def retry(
     key: KeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Begin a new run in the background with the same input, agent and conversation."""
+    """Begin a new run in the background with the same input, agent and conversation, once this one has ended."""
     _told(_posted(run, "retry", {}, config, url, key), as_json)
 
 

@@ -16,6 +16,7 @@ from golive.cli.options import ConfigOption
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from golive.config.load import Loaded
     from golive.core.clock import Clock
@@ -63,6 +64,7 @@ def serve(
         front = Starting()
         http, listener, edge = _listen(front, loaded, environ, server.log, clock)
         try:
+            warn_of_root(server.log.warning)
             for idle in loaded.idle:
                 server.log.warning(
                     "setting.without_effect", setting=idle.key, origin=idle.origin, message=idle.message,
@@ -107,11 +109,19 @@ def _listen(
     from golive.telemetry.edge import EdgeMetrics
 
     settings, edge = loaded.config.server, EdgeMetrics()
-    certificates = certificates_of(
-        settings.tls, loaded.root, resolve=Secrets(loaded.root, environ).resolve, clock=clock, log=log, metrics=edge
-    )
+    resolve = Secrets(loaded.root, environ, log.warning).resolve
+    certificates = certificates_of(settings.tls, loaded.root, resolve=resolve, clock=clock, log=log, metrics=edge)
     listener = bind(settings.host, settings.port)
     return HttpServer(front, listener, settings, certificates=certificates, metrics=edge), listener, edge
+
+
+def warn_of_root(warn: "Callable[..., None]") -> None:
+    """Says so where the server is root's: what keeps tools from other processes' memory does not keep root."""
+    if os.geteuid() == 0:
+        warn(
+            "server.runs_as_root", message="The server runs as root: nothing keeps its tools from the whole machine.",
+            remedy="Serve as a user of its own (User= of the unit, USER of the image, runAsUser of the pod).",
+        )  # fmt: skip
 
 
 async def _wait(

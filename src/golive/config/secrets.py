@@ -11,7 +11,7 @@ not quietly win. Who wants one loads it before (`set -a; . ./.env; set +a`, or t
 import hmac
 import os
 import stat
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from golive.config.schema import SecretsConfig
@@ -37,16 +37,20 @@ class Secrets:
     Args:
         root: folder of golive.toml; relative `file:` paths start here.
         environ: the environment that `env:` reads.
+        warn: told once of each file that others can read, with the name of an event and its fields.
         aws, vault: how those two are spoken to.
         ttl_s, stale_s: see SecretsConfig.
     """
 
     def __init__(
-        self, root: Path, environ: Mapping[str, str], *, aws: AwsConfig | None = None, vault: VaultConfig | None = None,
+        self, root: Path, environ: Mapping[str, str], warn: Callable[..., None] = lambda event, **fields: None, *,
+        aws: AwsConfig | None = None, vault: VaultConfig | None = None,
         ttl_s: float = _TTL_S, stale_s: float = _STALE_S, clock: Clock | None = None,
     ) -> None:  # fmt: skip
         self._root = root
         self._environ = environ
+        self._warn = warn
+        self._warned: set[str] = set()
         self._aws, self._vault = aws or AwsConfig(), vault or VaultConfig()
         self._backends: dict[str, Backend] = {}
         self.ttl_s, self.stale_s = ttl_s, stale_s
@@ -62,11 +66,12 @@ class Secrets:
 
     @classmethod
     def of(
-        cls, root: Path, environ: Mapping[str, str], settings: SecretsConfig, clock: Clock | None = None
-    ) -> "Secrets":
+        cls, root: Path, environ: Mapping[str, str], settings: SecretsConfig, clock: Clock | None = None,
+        warn: Callable[..., None] = lambda event, **fields: None,
+    ) -> "Secrets":  # fmt: skip
         """Those of a configuration."""
         return cls(
-            root, environ, aws=settings.aws, vault=settings.vault, ttl_s=settings.ttl_s, stale_s=settings.stale_s,
+            root, environ, warn, aws=settings.aws, vault=settings.vault, ttl_s=settings.ttl_s, stale_s=settings.stale_s,
             clock=clock,
         )  # fmt: skip
 
@@ -258,6 +263,8 @@ class Secrets:
             if stamp is not None and stamp == held.stamp and held.found is not None:
                 return held.found
             found = local.from_file(reference, path)
+            if stamp is not None:
+                self._tell_open_file(reference.text, path, stamp[-1])
         if held.found is None or held.found.value != found.value or stamp != held.stamp:
             self._learn(found.value)
             held.took(found, self._clock.monotonic(), self._clock.now())
@@ -297,6 +304,16 @@ class Secrets:
         return self.resolve(reference)
 
     # ---- the pepper's file -------------------------------------------------------------------------------------------
+
+    def _tell_open_file(self, reference: str, path: Path, mode: int) -> None:
+        """No error: orchestrators mount secrets with modes of their own."""
+        if mode & 0o077 and reference not in self._warned:
+            self._warned.add(reference)
+            self._warn(
+                "secret.readable_by_others", secret=reference, file=str(path), mode=f"{mode:04o}",
+                message=f"the secret `{reference}` can be read by others: {path} has mode {mode:04o}.",
+                remedy=f"Run `chmod 600 {path}`; where a mount decides the mode, let it be for golive alone.",
+            )  # fmt: skip
 
     def _create(self, reference: str, path: Path, chance: Chance) -> None:
         """Writes the file whole under another name first, so that nobody ever reads half of it; the first one wins."""

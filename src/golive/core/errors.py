@@ -180,6 +180,12 @@ class RunWaiting(GoliveError):
     code = "run.waiting"
 
 
+class RunOpen(GoliveError):
+    """The run has not ended, and what was asked for might do again, or lose, what its tools are doing."""
+
+    code = "run.open"
+
+
 class Conflict(StoreError):
     """`append` expected another sequence number: somebody else wrote to the run."""
 

@@ -76,7 +76,7 @@ class Catalogue:
                 return
         raise NotFound(
             f"There is no model {wanted[:120]!r} in the list.",
-            remedy="GET /v1/models lists agents and models; others of a configured provider work by name all the same.",
+            remedy="`golive models` (GET /v1/models) lists those known; others of a configured provider work by name.",
             field="model",
             value=wanted[:120],
         )

@@ -35,6 +35,7 @@ def _passing(kind: type[GoliveError]) -> Iterator[str]:
 TABLE: dict[str, tuple[int, str]] = {
     "internal": (500, "Internal error"),
     "run.waiting": (409, "Waiting for a decision"),
+    "run.open": (409, "Run under way"),
     "request.invalid": (400, "Invalid request"),
     "request.too_large": (413, "Request too large"),
     "not_found": (404, "Not found"),

@@ -28,6 +28,12 @@ class CancelBody(Struct, frozen=True, forbid_unknown_fields=True):
     undo: bool = False
 
 
+class ResumeBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """`force`: also where another server may be in the middle of a tool call."""
+
+    force: bool = False
+
+
 class DecisionBody(Struct, frozen=True, forbid_unknown_fields=True):
     """`content`: what the model is told, where the choice is that a call was carried out. `note` is for the journal."""
 
@@ -68,6 +74,7 @@ class SteeringFaces:
         self._runtime = runtime
         self._limit = server.max_body_bytes
         self._cancel_body = Reader(CancelBody)
+        self._resume_body = Reader(ResumeBody)
         self._decision_body = Reader(DecisionBody)
         self._retry_body = Reader(RetryBody)
         self._fork_body = Reader(ForkBody)
@@ -83,7 +90,9 @@ class SteeringFaces:
 
     async def resume(self, exchange: Exchange) -> None:
         """POST /v1/runs/{run}/resume"""
-        await exchange.json(await self._runtime.steering.resume(exchange.principal.tenant, exchange.params["run"]))
+        body = await self._resume_body.read(exchange, self._limit, empty=ResumeBody())
+        tenant, run = exchange.principal.tenant, exchange.params["run"]
+        await exchange.json(await self._runtime.steering.resume(tenant, run, force=body.force))
 
     async def retry(self, exchange: Exchange) -> None:
         """POST /v1/runs/{run}/retry"""
@@ -146,14 +155,21 @@ class SteeringFaces:
             ),
             Route(
                 "POST", "/v1/runs/{run}/resume", "runs.resume", self.resume, "Go on with a run here", kind="run",
-                tag="Runs", params=(run,),
+                tag="Runs", params=(run,), body=ResumeBody,
                 answers=(Answer(200, "The run as it stands.", RunResult),),
-                description="For a run whose server hangs: this one takes it over. Others resume by themselves.",
+                description=(
+                    "For a run whose server hangs: this one takes it over. Others resume by themselves. 409 (run.open) "
+                    "in the middle of a tool call, whose server may be at work, unless `force`: what comes of the call "
+                    "may not be known then."
+                ),
             ),
             Route(
                 "POST", "/v1/runs/{run}/retry", "runs.create", self.retry, "Begin a run again", kind="run", tag="Runs",
                 params=(run,), body=RetryBody, answers=(made,),
-                description="A new run in the background with the same input, agent and conversation.",
+                description=(
+                    "A new run in the background with the same input, agent and conversation. 409 (run.open) while "
+                    "this one has not ended: cancel it first."
+                ),
             ),
             Route(
                 "POST", "/v1/runs/{run}/fork", "runs.create", self.fork, "Fork a run at a step", kind="run", tag="Runs",

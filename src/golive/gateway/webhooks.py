@@ -241,7 +241,7 @@ class WebhookFaces:
 
 
 def _no_message(id_: str) -> NotFound:
-    remedy = "List messages with GET /v1/deliveries."
+    remedy = "List messages with `golive webhooks show NAME` (GET /v1/deliveries)."
     return NotFound(f"There is no message {id_[:120]!r}.", remedy=remedy, field="id", value=id_[:120])
 
 

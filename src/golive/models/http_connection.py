@@ -158,6 +158,8 @@ class HttpConnection(asyncio.Protocol):
         self._barren_bytes = 0
         """What came since the last piece of a body."""
         self._interim = False
+        self._asked = self._unasked = False
+        """Whether we have ever asked; and the other side spoke when it was not asked, as no HTTP server does."""
         self._to_the_end = False
         self._sending = False
         self._reading_paused = False
@@ -179,6 +181,10 @@ class HttpConnection(asyncio.Protocol):
         Raises:
             Disconnected, ProtocolBroken: the connection broke before.
         """
+        if self._unasked:
+            self.abort()
+            raise ProtocolBroken("the server spoke before it was asked")
+        self._asked = True
         response = self._response = HttpResponse(self)
         self._to_the_end = False
         self._barren_bytes = 0
@@ -248,7 +254,9 @@ class HttpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         response = self._response
         if response is None:
-            self.abort()  # nothing was asked
+            if self._asked:
+                self.abort()
+            self._unasked = True
             return
         self._barren_bytes += len(data)
         try:

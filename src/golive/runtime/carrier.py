@@ -60,17 +60,11 @@ class Carrier:
     """Carries runs, each in a task of its own."""
 
     def __init__(
-        self,
-        *,
-        store: Store,
-        agents: Agents,
-        clock: Clock,
-        place: Place,
-        settings: RuntimeSettings,
-        observer: Observer,
-        announce: Announce,
-    ) -> None:
+        self, *, store: Store, agents: Agents, clock: Clock, place: Place, settings: RuntimeSettings,
+        observer: Observer, announce: Announce,
+    ) -> None:  # fmt: skip
         self.live: dict[tuple[str, str], LiveRun] = {}
+        self.lost: list[str] = []
         self.conversations = Conversations(settings.conversation_queue)
         self.place = place
         self._store = store
@@ -92,6 +86,7 @@ class Carrier:
     ) -> tuple[LiveRun, RunLoop, Deadline]:  # fmt: skip
         """What carries a run from where its state stands; nothing is under way yet."""
         live = LiveRun(lease.run, policy, self._settings.disconnect_grace_s, state.pos, lease.epoch)
+        live.on_lost = self.lost.append
 
         def observed(state: RunState, bodies: list[Body]) -> None:
             live.tell_accepted()
@@ -112,20 +107,17 @@ class Carrier:
         live.journal.in_line = state.accepted is not None and state.accepted.conversation is not None
         deadline = Deadline(self._clock.monotonic() + remaining_s, "limits.deadline_s", limits.deadline_s)
         loop = RunLoop(
-            agent=version,
-            journal=live.journal,
-            limits=limits,
-            deadline=deadline,
-            interruptible=live.interruptible,
-            clock=self._clock,
-            place=self.place,
-            headers=headers,
-        )
+            agent=version, journal=live.journal, limits=limits, deadline=deadline, interruptible=live.interruptible,
+            clock=self._clock, place=self.place, headers=headers,
+        )  # fmt: skip
         return live, loop, deadline
 
     def carry(self, live: LiveRun, loop: RunLoop, deadline: Deadline, turn: Turn | None) -> None:
         """Begins to carry the run."""
         state = live.journal.state
+        if (before := self.live.get((state.tenant, state.run))) is not None and before is not live:
+            before.on_lost = None  # it is ours again, from another server or from ourselves
+            before.let_go()
         self.live[state.tenant, state.run] = live
         self._tasks.start(self._carry(live, loop, deadline, turn), live.run)
         self._store.nudge(state.tenant, state.run)  # who follows its journal, follows it live from now on
@@ -167,9 +159,12 @@ class Carrier:
         if state.at_rest:
             return  # something else is still to be decided
         live.tell_accepted()
-        turn = None
         if accepted.conversation is not None:
             await live.journal.show()  # it does not speak now
+        if self._ending:
+            return  # whoever goes on with all that is ours goes on with this
+        turn = None
+        if accepted.conversation is not None:
             begun, who = state.started_at is not None, accepted.agent
             turn = self.conversations.come_back(lease.tenant, accepted.conversation, who, lease.run, begun=begun)
         self.carry(live, loop, deadline, turn)
@@ -270,7 +265,7 @@ class Carrier:
             return None
         return ShuttingDown(
             "This server is shutting down; the run goes on.",
-            remedy=f"Follow it again (GET /v1/runs/{live.run}/events, Last-Event-ID), or ask for it later.",
+            remedy=f"Follow it again: `golive runs tail {live.run}` (GET /v1/runs/{live.run}/events, Last-Event-ID).",
         )
 
     async def _goes_on_behind(self, live: LiveRun, error: Conflict) -> bool:
@@ -309,7 +304,7 @@ class Carrier:
             live.close(told)
             return
         if isinstance(error, Fenced):
-            live.close_to_journal()
+            live.let_go()
             return
         try:
             await self._ender.end_failed(tenant, run, error)

@@ -49,6 +49,10 @@ _QUESTION = (
     "idempotency key; skip: tell the model that it is not known."
 )
 _ENDED = "The server ended while {name} was called"
+_LEFT = (
+    "{name} was called by a server that does not have the run any more (it has ended, or could not say that it lives, "
+    "or another one was told to go on): the call may even be under way still"
+)
 _HAPPENED = {
     ToolTimeout.code: "{name} was called, and ran out of time",
     WorkerCrashed.code: "{name} was called, and its worker died",
@@ -315,7 +319,8 @@ class Effects:
         if self._cancelled or any(asked.key == effect.key for asked in self._state.undecided.values()):
             return
         now = self._clock.now()
-        what = _HAPPENED.get(self._lost.get(effect.key, ""), _ENDED).format(name=effect.name)
+        left = _ENDED if self._place.alone else _LEFT
+        what = _HAPPENED.get(self._lost.get(effect.key, ""), left).format(name=effect.name)
         self._journal.note(
             DecisionRequested(
                 id=self._place.ids.new("dec"), about="unknown_effect", choices=CHOICES, default="skip", asked_at=now,

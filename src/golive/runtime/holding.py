@@ -35,6 +35,9 @@ class Holding:
         taken_over: told of the runs, each time there were some.
         carries: whether the run of that tenant and id is under way here.
         followed: the runs that are under way here and that people may follow here, by tenant and id.
+        lost: called after each look: runs may have been lost to other servers; given whether the hold was unsure since
+            the look before.
+        away: told once when the store is lost (why), and once when it is back (None, after so many seconds).
         alone: what others left behind, and whose decisions run out, is left to other servers.
     """
 
@@ -43,8 +46,8 @@ class Holding:
         versions: Callable[[], Sequence[str]], take_over: Callable[[Lease], Awaitable[None]], room: Callable[[], int],
         expire: Callable[[DecisionRow], Awaitable[None]], faults: FaultLog,
         taken_over: Callable[[Sequence[str]], None], carries: Callable[[str, str], bool],
-        followed: Callable[[], Mapping[tuple[str, str], LiveRun]],
-        alone: bool = False,
+        followed: Callable[[], Mapping[tuple[str, str], LiveRun]], lost: Callable[[bool], None],
+        away: Callable[[StoreUnavailable | None, float], None] = lambda error, seconds: None, alone: bool = False,
     ) -> None:  # fmt: skip
         self._store = store
         self._clock = clock
@@ -59,6 +62,10 @@ class Holding:
         self._taken_over = taken_over
         self._carries = carries
         self._followed = followed
+        self._lost = lost
+        self._away = away
+        self._away_since: float | None = None
+        self._lapses_seen = 0
         self._alone = alone
         self._missed: set[tuple[str, str]] = set()
         """Ours by the store's word, and not carried when we looked last."""
@@ -94,8 +101,10 @@ class Holding:
             try:
                 await self.beat()
                 await self.look()
-            except StoreUnavailable:
-                pass  # the next beat may do better; until then nothing new is begun
+            except StoreUnavailable as error:  # the next beat may do better; until then nothing new is begun
+                if self._away_since is None:
+                    self._away_since = self._clock.monotonic()
+                    self._away(error, 0.0)
             except GoliveError as error:
                 self._faults("", error)
             await asyncio.sleep(self._lease_s / BEATS)
@@ -105,6 +114,9 @@ class Holding:
         before = self._clock.monotonic()
         lapsed = math.isfinite(self._safe_until) and before > self._safe_until
         stood = await self._store.beat(self._holder, self._lease_s)
+        if self._away_since is not None:
+            seconds, self._away_since = self._clock.monotonic() - self._away_since, None
+            self._away(None, seconds)
         if lapsed or not stood:
             self._lapses += 1  # before the hold is sure again: nobody is to begin anything in between
         self._safe_until = before + self._lease_s * (1 - MARGIN)
@@ -132,16 +144,18 @@ class Holding:
     async def _compare(self) -> None:
         """Holds what is ours by the store's word against what is carried here.
 
-        Who follows a run that another server has taken over is sent to the journal: the one who writes here would find
-        out only with its next write. And runs that are ours are gone on with that nobody carries, because the answer
-        that would have told us was lost. What is just being begun, or ended, looks the same: of those only what is
-        seen twice in a row is taken.
+        A run that another server has taken over is stopped here, and its readers are sent to the journal: what it does
+        here, such as a tool's long call, would find out only with its next write. And runs that are ours are gone on
+        with that nobody carries, because the answer that would have told us was lost. What is just being begun, or
+        ended, looks the same: of those only what is seen twice in a row is taken.
         """
         followed = self._followed()
         held = set(await self._store.held(self._holder))
         for key, live in followed.items():
-            if key not in held and live.goes_on:
-                live.close_to_journal()
+            if key not in held and live.goes_on and await live.journal.fenced():
+                live.let_go()
+        self._lost(self._lapses > self._lapses_seen)
+        self._lapses_seen = self._lapses
         seen = {key for key in held if not self._carries(*key)}
         lost, self._missed = sorted(seen & self._missed), seen
         for tenant, run in lost:

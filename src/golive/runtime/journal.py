@@ -11,7 +11,7 @@ from contextlib import suppress
 from msgspec.structs import replace
 
 from golive.core.clock import Clock
-from golive.core.errors import ConversationBusy, GoliveError, StoreUnavailable
+from golive.core.errors import ConversationBusy, Fenced, GoliveError, StoreUnavailable
 from golive.core.events import Body, DecisionMade, DecisionRequested, Event, TextBlock, encode_body
 from golive.core.frames import Channel, Frame, text_frame
 from golive.core.tasks import Tasks
@@ -114,6 +114,8 @@ class RunJournal:
 
     def text(self, channel: Channel, item: str, text: str) -> None:
         """Shows a piece of text now; it becomes durable with its block."""
+        if self._failure is not None:
+            return  # what it would follow on was not shown, and never will be here
         if self._text and (item != self._text_item or channel != self._text_channel):
             self._cut_block()
         self._text_item, self._text_channel = item, channel
@@ -192,6 +194,22 @@ class RunJournal:
                 else:
                     await self._store.append(self._lease, self._durable_seq, ())
                     self._ours_since = lapses
+
+    async def fenced(self) -> bool:
+        """Whether another server has the run: asked with a write of nothing, unless one of ours is to tell it anyway.
+
+        Raises:
+            StoreUnavailable: that cannot be found out.
+        """
+        async with self._lock:
+            if self._failure is None and not self._events:
+                try:
+                    await self._store.append(self._lease, self._durable_seq, (), at_rest=self.state.at_rest)
+                except GoliveError as error:
+                    if isinstance(error, StoreUnavailable):
+                        raise
+                    self._failure = error
+            return isinstance(self._failure, Fenced)
 
     async def accept_unseen(self, body: Body) -> None:
         """Makes the first event durable without the row that lists read: `show`, or the run's end, brings it.

@@ -1,10 +1,11 @@
 """A run while this process carries it: its journal, its stream, its way to be stopped."""
 
 import asyncio
+from collections.abc import Callable
 
 from golive.core.errors import GoliveError, StoreError
 from golive.core.events import OnDisconnect
-from golive.runtime.interrupt import Interruptible
+from golive.runtime.interrupt import HANDED_OVER, Interruptible
 from golive.runtime.journal import RunJournal
 from golive.runtime.stream import FrameLog
 
@@ -25,6 +26,9 @@ class LiveRun:
         self._on_disconnect = on_disconnect
         self._grace_s = grace_s
         self._timer: asyncio.TimerHandle | None = None
+        self.lost = False
+        """Whether another server has the run, by the store's word."""
+        self.on_lost: Callable[[str], None] | None = None
 
     @property
     def goes_on(self) -> bool:
@@ -74,6 +78,15 @@ class LiveRun:
             self.log.close()
         else:
             self.log.fail(self.journal.state.epoch, error)
+
+    def let_go(self) -> None:
+        """Another server has the run: what it does here is stopped, and readers find it in the journal."""
+        if not self.lost:
+            self.lost = True
+            if self.on_lost is not None:
+                self.on_lost(self.run)
+            self.close_to_journal()
+            self.interruptible.interrupt(HANDED_OVER)
 
     def close_to_journal(self) -> None:
         """The run ends, or goes on, elsewhere: readers find that in the journal."""

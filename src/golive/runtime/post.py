@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Literal
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -11,7 +12,7 @@ from golive.config.outward import WebhookConfig
 from golive.core.clock import Clock
 from golive.core.errors import ConfigError
 from golive.core.signing import key_of, signature
-from golive.models.transport import Response, Transport, TransportError
+from golive.models.transport import ProtocolBroken, Response, Transport, TransportError
 from golive.models.vendor_errors import retry_after_s
 
 CONNECT_S = 10.0
@@ -72,7 +73,10 @@ class Post:
                 connect_s = min(CONNECT_S, webhook.timeout_s)
                 response = await self._transport.send("POST", webhook.url, headers, body, connect_s=connect_s)
         except TransportError as error:
-            return Attempt("failed", error=self._redact(str(error)), seconds=self._clock.monotonic() - began)
+            said = self._redact(str(error))
+            if isinstance(error, ProtocolBroken):
+                said = f"what answers at {_place(webhook.url)} is not HTTP ({said})"
+            return Attempt("failed", error=said, seconds=self._clock.monotonic() - began)
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -110,6 +114,12 @@ class Post:
         words = self._redact(" ".join(said[: 4 * QUOTED_CHARS].decode("utf-8", "replace").split()))[:QUOTED_CHARS]
         wait_s = retry_after_s(response.header, self._clock.now()) if status in _PATIENT else None
         return Attempt("failed", status, f"answered {status}{': ' if words else ''}{words}", wait_s, seconds)
+
+
+def _place(url: str) -> str:
+    """Host and port."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 
 def signing_key(setting: str, reference: str, resolve: Callable[[str], str]) -> bytes:

@@ -55,6 +55,8 @@ class Scheduler:
         self._changed = asyncio.Event()
         self._adopted: dict[str, str] = {}
         """The times of each schedule, as a digest, that this server has put into the store."""
+        self._store_fails = False
+        """Whether that was told: once, until the store answers again."""
         self._first = True
         self._gone_since: dict[str, float] = {}
         """Of schedules of ours that another server has removed, when that was seen."""
@@ -89,7 +91,16 @@ class Scheduler:
         return await self._start(_request(name, schedule, principal), "")
 
     async def rows(self) -> dict[str, ScheduleRow]:
-        """How each schedule that is enabled stands, by name."""
+        """How each schedule that is enabled stands, by name; one that nobody has looked after yet counts from now."""
+        now, tenant = self._clock.now(), self._store.tenant
+        fresh = {
+            name: ScheduleRow(tenant, name, "", Cron(schedule.cron, schedule.timezone).after(now))
+            for name, schedule in self._schedules().items()
+            if schedule.enabled
+        }
+        return fresh | await self._rows()
+
+    async def _rows(self) -> dict[str, ScheduleRow]:
         return {row.name: row for row in await self._store.schedules()}
 
     async def _watch(self) -> None:
@@ -97,8 +108,11 @@ class Scheduler:
             self._changed.clear()
             try:
                 wait_s = await self._look()
+                self._store_fails = False
             except StoreError as error:
-                self._log.warning("schedule.store_failed", code=error.code, message=str(error))
+                if not self._store_fails:
+                    self._log.warning("schedule.store_failed", code=error.code, message=str(error))
+                self._store_fails = True
                 wait_s = RETRY_S[-1]
             except Exception as error:
                 self._log.error("schedule.fault", error=repr(error), exc_info=error)
@@ -111,7 +125,7 @@ class Scheduler:
 
     async def _look(self) -> float:
         """Does what is due; seconds until there may be more."""
-        rows = await self.rows()
+        rows = await self._rows()
         enabled = {name: schedule for name, schedule in self._schedules().items() if schedule.enabled}
         await self._drop(rows, enabled)
         next_at = self._clock.now() + LOOK_S

@@ -10,6 +10,7 @@ from golive.core.errors import (
     InvalidRequest,
     Overloaded,
     ShuttingDown,
+    StoreUnavailable,
 )
 from golive.core.events import Event, RunAccepted
 from golive.core.frames import Cursor
@@ -110,6 +111,7 @@ class Runtime:
                 request.schedule,
                 request.retry_of,
                 request.forked_from,
+                self._carrier.place.generation,
             )
         )
         if given and not await self._accepted_now(live, turn):
@@ -189,7 +191,8 @@ class Runtime:
             subscription.close()
         error = subscription.failure
         if error is not None:
-            remedy = f"The run is not lost: ask for it later, with GET /v1/runs/{run}, instead of sending it again."
+            how = f"`golive runs show {run}` (GET /v1/runs/{run})"
+            remedy = f"The run is not lost: ask for it later, with {how}, instead of sending it again."
             raise type(error)(error.message, remedy=remedy, **{**error.fields, "run": run})
         return await self.result(tenant, run)
 
@@ -206,7 +209,7 @@ class Runtime:
         Raises:
             NotFound: the tenant has no such run.
         """
-        live = self._carrier.live.get((tenant, run))
+        live = await self.carried(tenant, run)
         return live.journal.result() if live is not None else result_of(await self.state(tenant, run))
 
     async def agent_of(self, tenant: str, run: str) -> str:
@@ -218,6 +221,41 @@ class Runtime:
         live = self._carrier.live.get((tenant, run))
         accepted = live.journal.state.accepted if live is not None else None
         return accepted.agent if accepted is not None else (await self._view(tenant, run)).agent
+
+    async def carried(self, tenant: str, run: str, *, surely: bool = False) -> LiveRun | None:
+        """The run as it is carried here; None: it is not, or another server has shown that it has it now.
+
+        Args:
+            surely: also where the other one has written nothing yet.
+
+        Raises:
+            StoreUnavailable: nobody can tell, and this server's hold on its runs is over.
+        """
+        live = self._carrier.live.get((tenant, run))
+        if live is None or not self._store.shared or not live.accepted.done():
+            return live
+        if live.lost:
+            return None
+        if live.journal.result().outcome is not None:
+            return live  # its end stands in the journal, and is the last word
+        try:
+            if surely:
+                elsewhere = await live.journal.fenced()
+            else:
+                row = await self._store.tenant(tenant).run(run)
+                elsewhere = row is not None and row.epoch > live.journal.state.epoch
+        except StoreUnavailable:
+            if self._clock.monotonic() > self._carrier.place.begin_by():
+                raise
+            return live
+        if elsewhere:
+            live.let_go()
+        return None if live.lost else live
+
+    def lost(self) -> list[str]:
+        """The runs that turned out, since the last call, to be other servers' by now."""
+        lost, self._carrier.lost[:] = list(self._carrier.lost), []
+        return lost
 
     async def state(self, tenant: str, run: str) -> RunState:
         """The run's durable state.
@@ -263,7 +301,7 @@ class Runtime:
 
     def room(self) -> int:
         """How many more may be."""
-        return self._settings.max_open_runs - self.open_runs()
+        return 0 if self._draining else self._settings.max_open_runs - self.open_runs()
 
     def carries(self, version: str) -> bool:
         """Whether a run of the version with this digest is under way here."""

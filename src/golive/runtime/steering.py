@@ -10,15 +10,22 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from golive.core.clock import Clock
-from golive.core.errors import Conflict, Fenced, GoliveError, InvalidRequest, NotFound
+from golive.core.errors import Conflict, Fenced, GoliveError, InvalidRequest, NotFound, RunOpen
 from golive.core.events import Body, CancelRequested, DecisionMade, Event, RunAccepted, StepStarted, decode_body
 from golive.core.messages import Message
 from golive.runtime.api import RunRequest, RunResult
 from golive.runtime.carrier import Carrier
 from golive.runtime.ending import MAX_EVENTS
+from golive.runtime.live import LiveRun
+from golive.runtime.shown import VOID
 from golive.runtime.state import RunState
 from golive.runtime.taken_back import as_it_stands
 from golive.store.ports import DecisionRow, Lease, Store
+
+MAX_DECISIONS = 1_000
+"""Of one run that are looked through for one."""
+QUICKER_S = 2.0
+"""How long a server that was quicker to take a run is given to write down what it took it for."""
 
 
 class Runs(Protocol):
@@ -31,6 +38,8 @@ class Runs(Protocol):
     async def result(self, tenant: str, run: str) -> RunResult: ...
 
     async def wait(self, tenant: str, run: str) -> RunResult: ...
+
+    async def carried(self, tenant: str, run: str, *, surely: bool = False) -> LiveRun | None: ...
 
 
 class Steering:
@@ -53,7 +62,7 @@ class Steering:
             NotFound: the tenant has no such run.
         """
         asked = CancelRequested(by, reason, undo)
-        live = self._carrier.live.get((tenant, run))
+        live = await self._runs.carried(tenant, run, surely=True)
         if live is not None and live.journal.state.finished is None:
             live.journal.note(asked)
             live.interruptible.interrupt("cancelled", patient=undo)
@@ -66,14 +75,22 @@ class Steering:
             await self._runs.wait(tenant, run)
         return await self._runs.result(tenant, run)
 
-    async def resume(self, tenant: str, run: str) -> RunResult:
+    async def resume(self, tenant: str, run: str, *, force: bool = False) -> RunResult:
         """Goes on with the run here, whoever holds it; for one whose server hangs. Runs that rest stay as they are.
+
+        Args:
+            force: also in the middle of a tool call, whose outcome may be lost by that.
 
         Raises:
             NotFound: the tenant has no such run.
+            RunOpen: another server may be in the middle of one of its tool calls.
         """
-        if (tenant, run) not in self._carrier.live and not (await self._runs.state(tenant, run)).at_rest:
-            await self._take(tenant, run, lambda state: [])
+        if await self._runs.carried(tenant, run, surely=True) is None:
+            state = await self._runs.state(tenant, run)
+            if self._store.shared and not force and not state.at_rest:
+                _refuse_in_a_call(state)
+            if not state.at_rest:
+                await self._take(tenant, run, lambda _: [])
         return await self._runs.result(tenant, run)
 
     async def decide(
@@ -90,12 +107,20 @@ class Steering:
             Conflict: it is decided already.
         """
         made = DecisionMade(id=decision, choice=choice, at=self._clock.now(), by=by, note=note, content=content)
-        live = self._carrier.live.get((tenant, run))
+        try:
+            await self._decide(tenant, run, made)
+        except (Conflict, Fenced):
+            if not await self._stands(tenant, run, made):
+                raise
+        return await self._runs.result(tenant, run)
+
+    async def _decide(self, tenant: str, run: str, made: DecisionMade) -> None:
+        live = await self._runs.carried(tenant, run, surely=True)
         if live is not None:  # other work of the same step is still under way
             _check_choice(live.journal.state, made)
             live.journal.note(made)
             await live.journal.flush()
-            return await self._runs.result(tenant, run)
+            return
         _check_choice(await self._runs.state(tenant, run), made)
 
         def first(state: RunState) -> list[Body]:
@@ -103,7 +128,26 @@ class Steering:
             return [made]
 
         await self._take(tenant, run, first)
-        return await self._runs.result(tenant, run)
+
+    async def _stands(self, tenant: str, run: str, made: DecisionMade) -> bool:
+        """Whether this very choice stands after all, its answer only being lost; False: nobody has decided.
+
+        Raises:
+            Conflict: somebody else was quicker; it says who, and what.
+        """
+        state = await self._runs.state(tenant, run)
+        if made.id in state.undecided:  # whoever took the run from us is about to write
+            await self._store.changed(tenant, run, state.seq, QUICKER_S)
+        rows = await self._store.tenant(tenant).decisions(run=run, limit=MAX_DECISIONS)
+        row = next((row for row in rows if row.id == made.id), None)
+        if row is None or row.choice is None:
+            return False
+        if (row.choice, row.decided_by, row.decided_at) == (made.choice, made.by, made.at):
+            return True
+        said = f"{made.id} is decided already: {row.choice}, by {row.decided_by or 'nobody, as its time was over'}."
+        if row.choice == VOID:
+            said = f"{made.id} is decided already: {VOID}, as the run has ended or goes on without it."
+        raise Conflict(said, remedy=_where(run), decision=made.id, choice=row.choice, decided_by=row.decided_by)
 
     async def expire(self, row: DecisionRow) -> None:
         """Makes the choice that was to be made where nobody makes one in time."""
@@ -137,8 +181,14 @@ class Steering:
 
         Raises:
             NotFound: the tenant has no such run. Otherwise as `start`.
+            RunOpen: this one has not ended, and would do the same beside the new one.
         """
         accepted = await self._begun_as(tenant, run)
+        state = await self._runs.state(tenant, run)
+        if state.finished is None:
+            remedy = f"Cancel it first: `golive runs cancel {run}` (POST /v1/runs/{run}/cancel)."
+            said = f"Run {run} is {state.stands}: what its tools do would be done twice."
+            raise RunOpen(said, remedy=remedy, run=run, state=state.stands)
         return await self._runs.start(
             replace(
                 request, agent=accepted.agent, input=accepted.input, conversation=accepted.conversation,
@@ -179,7 +229,29 @@ class Steering:
 
 def no_run(run: str) -> GoliveError:
     """What to raise where a tenant has no such run."""
-    return NotFound(f"There is no run {run!r}.", remedy="List runs with GET /v1/runs.", field="run", value=run)
+    remedy = "List runs with `golive runs list` (GET /v1/runs)."
+    return NotFound(f"There is no run {run!r}.", remedy=remedy, field="run", value=run)
+
+
+def _refuse_in_a_call(state: RunState) -> None:
+    """Raises RunOpen where the journal has a call without outcome."""
+    begun = [record.started for record in state.effects.values() if record.finished is None]
+    if begun:
+        calls = ", ".join(f"{started.name} ({started.key})" for started in begun)
+        raise RunOpen(
+            f"Run {state.run} is in the middle of {calls} at another server, which may be at work: if the run is taken "
+            "from it, what comes of the call may not be known.",
+            remedy=(
+                "If that server has ended, another one goes on by itself within its lease. If it hangs: "
+                f"`golive runs resume {state.run} --force` (POST /v1/runs/{state.run}/resume with `force`)."
+            ),
+            run=state.run, state=state.stands,
+        )  # fmt: skip
+
+
+def _where(run: str) -> str:
+    """Where its decisions are."""
+    return f"`golive decisions --run {run} --all` (GET /v1/decisions?run={run}) shows it."
 
 
 def before_step(events: Iterable[Event], step: int) -> list[Message]:
@@ -212,10 +284,10 @@ def before_step(events: Iterable[Event], step: int) -> list[Message]:
 
 def _check_choice(state: RunState, made: DecisionMade) -> None:
     asked = state.asked.get(made.id)
-    remedy = f"Look at GET /v1/decisions?run={state.run}."
+    remedy = _where(state.run)
     if asked is None:
         raise NotFound(
-            f"Run {state.run} has no decision {made.id!r}.", remedy=remedy,
+            f"Run {state.run} has no decision {made.id!r}.", remedy=remedy.replace("shows it", "shows those it has"),
             field="decision", value=made.id,
         )  # fmt: skip
     if made.id not in state.undecided:

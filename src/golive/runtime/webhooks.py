@@ -63,6 +63,8 @@ class Sender:
         self._chance = chance
         self._metrics = metrics
         self._log = log
+        self._store_fails = False
+        """Whether that was told: once for all webhooks, until the store answers again."""
         self._lines: dict[str, _Line] = {}
         self._tasks = Tasks("webhooks")
 
@@ -117,9 +119,13 @@ class Sender:
     async def claim(self, name: str, webhook: WebhookConfig, limit: int) -> list[Delivery] | None:
         """Due messages to the webhook, leased for one attempt; None: the store cannot be asked."""
         try:
-            return await self._store.claim_messages(webhook.timeout_s + GOOD_BYE_S + MARGIN_S, limit, only=name)
+            found = await self._store.claim_messages(webhook.timeout_s + GOOD_BYE_S + MARGIN_S, limit, only=name)
+            self._store_fails = False
+            return found
         except StoreError as error:
-            self._log.warning("webhook.store_failed", webhook=name, code=error.code, message=str(error))
+            if not self._store_fails:
+                self._log.warning("webhook.store_failed", webhook=name, code=error.code, message=str(error))
+            self._store_fails = True
         except Exception as error:
             self._log.error("webhook.fault", webhook=name, error=repr(error), exc_info=error)
         return None

@@ -16,6 +16,10 @@ class DurableMetrics:
         self._taken_over = Counters(
             "golive_runs_taken_over", "Runs that this server goes on with because another one left them", (), MAX_SERIES
         )
+        self._lost = Counters(
+            "golive_runs_lost", "Runs of this server that another one has taken over, or ended", (), MAX_SERIES
+        )
+        self._outages = Counters("golive_store_outages", "Times that the store could not be reached", (), MAX_SERIES)
         self._asked = Counters(
             "golive_decisions_asked", "Decisions that runs wait for a person to make", ("agent", "about"), MAX_SERIES
         )
@@ -30,13 +34,23 @@ class DurableMetrics:
             "Decisions that people have not made yet, 1,000 at most; of the whole store, so the same at every server",
             lambda: self._pending,
         )
-        for family in (self._taken_over, self._asked, self._made, pending):
+        for family in (self._taken_over, self._lost, self._outages, self._asked, self._made, pending):
             registry.register(family)
         self._taken_over.add(0, ())  # so that the first one is seen as a rise
+        self._lost.add(0, ())
+        self._outages.add(0, ())
 
     def taken_over(self, runs: int) -> None:
         """So many more runs were left behind by other servers, or by this one before it was started again."""
         self._taken_over.add(runs, ())
+
+    def lost(self, runs: int) -> None:
+        """So many more runs of this server were taken over, or ended, by other servers."""
+        self._lost.add(runs, ())
+
+    def store_lost(self) -> None:
+        """The store could not be reached, and before that it could."""
+        self._outages.add(1, ())
 
     def pending(self, decisions: int | None) -> None:
         """So many decisions are pending now; None: the store cannot tell."""

@@ -253,7 +253,8 @@ class WorkerProcess:
         elif isinstance(message, Unbegun):
             self._give_back(message.id)
         elif self._ready.done():
-            self.disconnected("it greeted twice")
+            if not self._ready.cancelled():  # a start that was given up is greeted too late, and not twice
+                self.disconnected("it greeted twice")
         elif isinstance(message, Hello):
             self._ready.set_result(message)
         else:

@@ -9,7 +9,7 @@ import pytest
 import trustme
 
 from golive.models import transport_http
-from golive.models.transport import ConnectFailed, ConnectTimedOut, Disconnected, in_words
+from golive.models.transport import ConnectFailed, ConnectTimedOut, Disconnected, ProtocolBroken, in_words
 from tests.contract.transport.kit import LIMIT_S, OK, Names, Net, turns, until
 
 
@@ -307,3 +307,20 @@ def test_errors_in_words() -> None:
         "connection reset by peer", "connection reset by peer", "broken pipe", "no number",
         "SSL handshake is taking longer than 60 seconds", "RuntimeError",
     ]  # fmt: skip
+
+
+async def test_a_server_that_speaks_first_is_none_of_http(net: Net) -> None:
+    """A mail server's greeting, whether it comes before or behind our question, breaks the protocol, not the line."""
+
+    async def greets(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail.example ESMTP\r\n")
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(greets, "127.0.0.1", 0) as server:
+        client = net.client()
+        for _ in range(20):
+            with pytest.raises(ProtocolBroken) as told:
+                await net.ask(client, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+            assert str(told.value) in {"the server spoke before it was asked", "Expected HTTP/, RTSP/ or ICE/"}
+        await until(lambda: client.open_connections == 0)

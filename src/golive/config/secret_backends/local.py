@@ -1,6 +1,7 @@
 """Secrets of the environment and of files: read here and now, on the spot."""
 
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,8 +10,8 @@ from golive.core.errors import ConfigError, InvalidRequest, SecretMissing
 
 MAX_SECRET_BYTES = 65_536
 
-Stamp = tuple[int, int, int, int]
-"""What changes with a file's content: inode, size, and when it and its entry were last written, nanoseconds."""
+Stamp = tuple[int, int, int, int, int]
+"""What changes with a file: inode, size, when it and its entry were last written (nanoseconds), and its mode."""
 
 
 def from_environment(reference: Reference, environ: Mapping[str, str]) -> Found:
@@ -29,7 +30,7 @@ def stamp_of(path: Path) -> Stamp | None:
         found = path.stat()
     except OSError:
         return None
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, stat.S_IMODE(found.st_mode)
 
 
 def from_file(reference: Reference, path: Path) -> Found:

@@ -74,6 +74,17 @@ async def _prepare(connection: Connection, address: Address, clock: Clock, chanc
         )  # fmt: skip
 
 
+async def _stands(connection: Connection) -> tuple[int, int]:
+    """The schema, and the oldest server schema that may run on it; a user that inherits nothing reads it as a role."""
+    inherits = await connection.fetchval("SELECT has_table_privilege('schema_version', 'SELECT')")
+    if not inherits:
+        await connection.execute("SET ROLE golive_reader")
+    version, oldest = await connection.fetchrow(_VERSION) or (0, 0)
+    if not inherits:
+        await connection.execute("RESET ROLE")
+    return int(version), int(oldest)
+
+
 def roles() -> str:
     """The SQL that makes roles, grants and policies; may be run again."""
     return (files("golive.store") / "ddl" / "postgres_roles.sql").read_text("utf-8")
@@ -88,7 +99,7 @@ async def _checked(connection: Connection, address: Address) -> bool:
         )
     }
     if "schema_version" in tables:
-        version, oldest = await connection.fetchrow(_VERSION) or (0, 0)
+        version, oldest = await _stands(connection)
         schema.check(address.shown, version, oldest)
         return True
     if tables:
