@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 
 from golive.config.load import Loaded
-from golive.config.secret_use import references
-from golive.config.secrets import Secrets
 from golive.core.chance import SystemChance
 from golive.core.clock import Clock, SystemClock
 from golive.core.errors import GoliveError, StoreUnavailable
@@ -21,14 +19,9 @@ from golive.core.health import Dependency
 from golive.core.ids import Ids
 from golive.core.tasks import Tasks
 from golive.gateway.outward import outward_faces
-from golive.gateway.recording import Recording
-from golive.gateway.secrets import SecretFaces
 from golive.gateway.server import Gateway
-from golive.gateway.signing_in import SigningIn
 from golive.gateway.store_face import StoreFace
 from golive.guards.redact import Redactor
-from golive.guards.secret_keeper import SecretKeeper
-from golive.models.credentials import OpenCalls
 from golive.models.gate import Gate
 from golive.models.plane import ModelPlane
 from golive.models.transport_http import HttpTransport
@@ -40,19 +33,14 @@ from golive.runtime.relay import RELAY_VERSION, Relay
 from golive.runtime.service import Runtime, RuntimeSettings
 from golive.runtime.shown import result_of
 from golive.runtime.state import RunState
+from golive.security import Security
 from golive.served import Served
 from golive.store.opening import Missed, await_store, open_store, take_for_server
 from golive.store.ports import Store
-from golive.store.sealed.opening import seal
 from golive.telemetry.hold_log import HoldLog
 from golive.telemetry.logs import Log, configure
 from golive.telemetry.metrics import Metrics
 from golive.telemetry.run_log import RunLog
-from golive.telemetry.secrets import SecretMetrics
-from golive.tenants.authentication import Credentials
-from golive.tenants.keyring import Keyring
-from golive.tenants.keys import KeyAdmin
-from golive.tenants.rolebook import Rolebook
 from golive.workers.pool import HOME_PREFIX, WorkerToolset
 from golive.workers.scratch import sweep
 
@@ -88,31 +76,26 @@ class Server:
         self._chance = SystemChance()
         self.ids = Ids(self._clock, self._chance)
         self._environ = environ
-        self._open_calls = OpenCalls()
         self._redactor = Redactor()
         log = loaded.config.log
         self.log: Log = configure(log.level, log.format, self._redactor.value, clock=self._clock)
-        self._secrets = Secrets.of(loaded.root, environ, loaded.config.secrets, self._clock, self.log.warning)
         self._run_log = RunLog(self.log)
         self._tasks = Tasks("server")
         self._stack = AsyncExitStack()
         self.agents = Agents()
-        self.rolebook = Rolebook(loaded.config.roles)
         self._replica = "" if errand else loaded.config.server.replica or ""
         self.holder = f"{self._replica}/{self.ids.new('srv')}" if self._replica else self.ids.new("srv")
+        around = (self._redactor, self._clock, self._chance, self.log, self.holder)
+        self.security = Security(loaded, environ, self._stack, *around)
         self.holding: Holding
         self.store: Store
         self.plane: ModelPlane
-        self.secret_keeper: SecretKeeper
         self.served: Served
         self.outward: Outward
         self.runtime: Runtime
         self.relay: Relay
         self.gateway: Gateway
         self.metrics: Metrics
-        self.keyring: Keyring
-        self.key_admin: KeyAdmin
-        self.recording: Recording
 
     async def start(self, missed: Missed | None = None) -> None:
         """Opens the store, settles what the last process left open, starts the workers.
@@ -136,19 +119,11 @@ class Server:
         opening = open_store(*place) if missed is None else await_store(*place, self._chance, patience_s, missed)
         plain = await opening
         self._stack.push_async_callback(plain.close)
-        root, how = self.loaded.root, config.secrets
-        self.store = await seal(plain, self._secrets, root, how, self._clock, self._chance, self.log)
-        made_of = (self.loaded, self._secrets, self.store, self._clock, self._chance)
-        self.recording = Recording(*made_of, self._redactor.text, self.log, self.holder)
-        await self.recording.start()
-        self._stack.push_async_callback(self.recording.close)
-        pepper = self._secrets.pepper(config.secrets.pepper, self._chance)
-        self._redactor.learn(pepper.decode(errors="replace"), *self._secrets.known())
-        self.recording.secret(config.secrets.pepper, pepper.hex())
+        self.store = await self.security.over(plain)
         self.plane = self._new_plane()
         self._stack.push_async_callback(self._close_plane)
         self.metrics = Metrics(self._open_runs)
-        self.recording.measured(self.metrics.registry)
+        self.security.recording.measured(self.metrics.registry)
         self.metrics.follow_targets(lambda ref: self.plane.configured(ref))  # noqa: PLW0108 - likewise
         self.metrics.follow_breakers(lambda: self.plane.open_breakers())  # noqa: PLW0108 - it may be another by then
         self.outward = self._new_outward()
@@ -156,31 +131,16 @@ class Server:
         self.outward.check()
         self.holding = self._new_holding()
         await self.holding.start()
-        self.secret_keeper = self._new_secret_keeper()
-        await self.secret_keeper.start()
-        self._stack.push_async_callback(self.secret_keeper.close)
+        await self.security.keep_secrets(self.metrics.registry)
         self._stack.push_async_callback(self._tasks.close)
         self.served = self._new_served()
         self._stack.push_async_callback(self.served.close)
         await self.served.put_all()
-        self.keyring = Keyring(self.store, pepper, self._clock, self.rolebook)
-        await self._assemble(pepper)
-        await self.keyring.start()
-        self._stack.push_async_callback(self.keyring.close)
-        around = (self._clock, self._chance, self.rolebook.get, self.metrics.registry, self.log)
-        self.signing_in = SigningIn(config, self.store, HttpTransport(), *around)
-        self._stack.push_async_callback(self.signing_in.close)
-        await self.signing_in.start()
+        await self._assemble()
+        await self.security.know_callers(self.metrics.registry)
         self.gateway = self._new_gateway()
-        await self.recording.audit.flush()
+        await self.security.recording.audit.flush()
         self._warm_up()
-
-    def _new_secret_keeper(self) -> SecretKeeper:
-        return SecretKeeper(
-            self._secrets, self.store, self._clock, self.log, SecretMetrics(self.metrics.registry),
-            used=lambda: references(self.loaded.config), rotation=self.loaded.config.secrets.rotation,
-            learn=self._redactor.learn, cut=self._open_calls.cut,
-        )  # fmt: skip
 
     def _new_holding(self) -> Holding:
         told = HoldLog(self.log, self.metrics.durable)
@@ -199,7 +159,7 @@ class Server:
     def _carries(self, tenant: str, run: str) -> bool:
         return self.runtime.carries_run(tenant, run) or self.relay.carries(run)
 
-    async def _assemble(self, pepper: bytes) -> None:
+    async def _assemble(self) -> None:
         server = self.loaded.config.server
         self.runtime = Runtime(
             store=self.store,
@@ -231,8 +191,6 @@ class Server:
             announce=self.outward.announce,
         )
         self._stack.push_async_callback(self.relay.close)
-        changed, rolebook = self.keyring.learn, self.rolebook
-        self.key_admin = KeyAdmin(self.store, pepper, self._clock, self._chance, changed, rolebook)
 
     def _warm_up(self) -> None:
         """What would otherwise stall requests: reading the price list, the collector's walks over what stays."""
@@ -259,14 +217,14 @@ class Server:
         return Outward(
             store=self.store, tenant=DEFAULT_TENANT, config=lambda: self.loaded.config, result=result_of,
             start=lambda request, run: self.runtime.start(request, run),  # noqa: PLW0108 - made later
-            transport=HttpTransport(), resolve=self._resolve, redact=self._redactor.text, clock=self._clock,
+            transport=HttpTransport(), resolve=self.security.resolve, redact=self._redactor.text, clock=self._clock,
             chance=self._chance, ids=self.ids, metrics=self.metrics.outward, log=self.log,
         )  # fmt: skip
 
     def _new_gateway(self) -> Gateway:
         return Gateway(
-            runtime=self.runtime, relay=self.relay, key_admin=self.key_admin,
-            credentials=Credentials(self.keyring, self.signing_in.authenticator),
+            runtime=self.runtime, relay=self.relay, key_admin=self.security.key_admin,
+            credentials=self.security.credentials(),
             models=lambda: self.plane.models(self.agents.targets(DEFAULT_TENANT)),
             dialect=lambda ref: self.plane.dialect(ref),  # noqa: PLW0108 - the plane may be another by then
             embeddings=lambda ref, ttl_s: self.plane.embeddings(ref, ttl_s),  # noqa: PLW0108 - likewise
@@ -281,21 +239,20 @@ class Server:
             clock=self._clock,
             ids=self.ids,
             further=(
-                self.signing_in.face,
                 *outward_faces(
                     self.outward, self.runtime, self.store, lambda: self.loaded.config, self._clock, self.ids
                 ),
-                StoreFace(self.store), SecretFaces(self.secret_keeper, self.loaded.config.server),
-                self.recording.face,
+                StoreFace(self.store), *self.security.faces(),
             ),
-            trail=self.recording.trail,
+            trail=self.security.recording.trail,
         )  # fmt: skip
 
     def _new_plane(self) -> ModelPlane:
         return ModelPlane(
-            self.loaded.config, self._resolve, HttpTransport(), self._clock, chance=self._chance,
-            moved=self._breaker_moved, unrecognised=self._run_log.finish_unrecognised, open_calls=self._open_calls,
-            renew=lambda *refused: self.secret_keeper.renewed(*refused),  # noqa: PLW0108 - made later
+            self.loaded.config, self.security.resolve, HttpTransport(), self._clock, chance=self._chance,
+            moved=self._breaker_moved, unrecognised=self._run_log.finish_unrecognised,
+            open_calls=self.security.open_calls,
+            renew=lambda *refused: self.security.secret_keeper.renewed(*refused),  # noqa: PLW0108 - made later
         )  # fmt: skip
 
     def _breaker_moved(self, gate: Gate, before: str) -> None:
@@ -313,12 +270,6 @@ class Server:
 
     async def _close_plane(self) -> None:
         await self.plane.close()
-
-    def _resolve(self, reference: str) -> str:
-        value = self._secrets.resolve(reference)
-        self._redactor.learn(value)
-        self.recording.secret(reference, value)
-        return value
 
     # ---- agents ------------------------------------------------------------------------------------------------------
 
@@ -342,10 +293,7 @@ class Server:
             self.served.retire(lambda: not self._calls(plane), plane.close, "plane")
         self.served.adopt(loaded)
         self.outward.adopt()
-        self.rolebook.adopt(loaded.config.roles)
-        self.recording.note("config.reload", "config", "golive.toml")
-        self.keyring.reread()
-        self.signing_in.forget()
+        self.security.adopt(loaded)
         return changed
 
     async def reload(self, name: str) -> None:

@@ -76,7 +76,9 @@ class Asked:
         self.server = server
 
     async def key(self, role: str, *scopes: str, tenant: str = "default", **options: Any) -> str:
-        made = await self.server.key_admin.create(tenant, "test", role, created_by="tests", scopes=scopes, **options)
+        made = await self.server.security.key_admin.create(
+            tenant, "test", role, created_by="tests", scopes=scopes, **options
+        )
         return made.secret
 
     async def ask(

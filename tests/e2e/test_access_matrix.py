@@ -118,7 +118,7 @@ async def test_every_route_opens_to_exactly_the_roles_that_may(server: Asked) ->
     wrong = []
     for role in ROLES:
         key = await server.key(role)
-        principal = await server.server.keyring.authenticate(key)
+        principal = await server.server.security.keyring.authenticate(key)
         for route in routes:
             spare = (await server.key("viewer", "agent:support")).split("_")[1]
             run = await server.run(admin, "support") if "{run}" in route.path or "{id}" in route.path else ""

@@ -1,4 +1,4 @@
-"""The door's audit log: each decision leaves its entry, an act is recorded before it is done and before it is answered."""
+"""The door's audit log: each decision leaves its entry, an act has its own before it is done and answered."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

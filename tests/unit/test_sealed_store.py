@@ -1,4 +1,4 @@
-"""The sealed store: nothing said stands in the file, nothing opens elsewhere, keys change under load and are destroyed."""
+"""The sealed store: nothing said stands in the file, nothing opens elsewhere, keys change under load and end."""
 
 import io
 import sqlite3

@@ -57,8 +57,8 @@ class Another(Protocol):
 class Twin(Target):
     """See the module.
 
-    `original`: the user's own configuration. `revocable`: (id, key) of a key that a check may revoke. `secrets`: name -> value. `speed`: how fast time goes in
-    the server and in the simulated provider.
+    `original`: the user's own configuration. `revocable`: (id, key) of a key that a check may revoke. `secrets`: name
+    -> value. `speed`: how fast time goes in the server and in the simulated provider.
     """
 
     kind = "twin"

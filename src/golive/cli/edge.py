@@ -20,6 +20,6 @@ def application(server: Server, loaded: Loaded, environ: Mapping[str, str], cloc
     chance = SystemChance()
     slips = Slips(Secrets(loaded.root, environ).pepper(config.secrets.pepper, chance))
     return Sessions(
-        server.gateway, config.server.sessions, slips=slips, keys=server.key_admin, used=server.store.revocations,
-        clock=clock, chance=chance, log=server.log,
+        server.gateway, config.server.sessions, slips=slips, keys=server.security.key_admin,
+        used=server.store.revocations, clock=clock, chance=chance, log=server.log,
     )  # fmt: skip

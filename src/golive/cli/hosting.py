@@ -94,7 +94,7 @@ async def hosted(config: Path | None) -> AsyncIterator[Address]:
 
 def own_key(server: Server, name: str) -> str:
     """An admin's key that lives in the server's memory alone: whatever ends the server, ends it."""
-    return server.keyring.lend(DEFAULT_TENANT, name, "admin", SystemChance())
+    return server.security.keyring.lend(DEFAULT_TENANT, name, "admin", SystemChance())
 
 
 @asynccontextmanager

@@ -77,9 +77,6 @@ def _dispatch(simulator: "Simulator", request: Request) -> tuple[int, Any]:
             wanted = _install_decoder.decode(request.body)
             simulator.scripts.install(wanted.model, wanted.script, wanted.times)
             return 200, _ok
-        case "DELETE", "/sim/scripts":
-            simulator.scripts.clear(query.get("model"))
-            return 200, _ok
         case "PUT", "/sim/keys":
             simulator.accept(_keys_decoder.decode(request.body).accept)
             return 200, _ok
@@ -88,17 +85,26 @@ def _dispatch(simulator: "Simulator", request: Request) -> tuple[int, Any]:
         case "POST", "/sim/outage":
             simulator.begin_outage(_outage_decoder.decode(request.body or b"{}"))
             return 200, _ok
-        case "DELETE", "/sim/outage":
-            simulator.end_outage()
-            return 200, _ok
         case "GET", "/sim/bill":
             return 200, {"totals": simulator.bill.totals, "lines": simulator.bill.lines}
-        case "DELETE", "/sim/bill":
-            simulator.bill.clear()
-            return 200, _ok
         case "GET", "/sim/requests":
             return 200, {"requests": simulator.requests.entries(int(query.get("last", "1000")))}
-        case "DELETE", "/sim/requests":
-            simulator.requests.clear()
+        case "DELETE", path if _clear(simulator, path, query.get("model")):
             return 200, _ok
     return 404, {"error": {"message": f"{request.method} {request.path} is not one of the simulator's endpoints."}}
+
+
+def _clear(simulator: "Simulator", path: str, model: str | None) -> bool:
+    """Takes away what stands under the path; whether something can stand there."""
+    match path:
+        case "/sim/scripts":
+            simulator.scripts.clear(model)
+        case "/sim/outage":
+            simulator.end_outage()
+        case "/sim/bill":
+            simulator.bill.clear()
+        case "/sim/requests":
+            simulator.requests.clear()
+        case _:
+            return False
+    return True

@@ -1,0 +1,136 @@
+"""What keeps one server safe, put together: its secrets and their keeper, the sealed store, roles, keys, tokens, the
+audit log.
+
+Its steps are called in the order in which they stand here, as a server starts; what they begin ends with the server's
+own stack.
+"""
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+
+from prometheus_client import CollectorRegistry
+
+from golive.config.load import Loaded
+from golive.config.secret_use import references
+from golive.config.secrets import Secrets
+from golive.core.chance import Chance
+from golive.core.clock import Clock
+from golive.gateway.recording import Recording
+from golive.gateway.secrets import SecretFaces
+from golive.gateway.server import Routed
+from golive.gateway.signing_in import SigningIn
+from golive.guards.redact import Redactor
+from golive.guards.secret_keeper import SecretKeeper
+from golive.models.credentials import OpenCalls
+from golive.models.transport_http import HttpTransport
+from golive.store.ports import Store
+from golive.store.sealed.opening import seal
+from golive.telemetry.logs import Log
+from golive.telemetry.secrets import SecretMetrics
+from golive.tenants.authentication import Credentials
+from golive.tenants.keyring import Keyring
+from golive.tenants.keys import KeyAdmin
+from golive.tenants.rolebook import Rolebook
+
+
+class Security:
+    """One server's.
+
+    Args:
+        stack: closes what is begun here.
+        redactor: learns each value before it is used.
+        holder: which server it is.
+    """
+
+    def __init__(
+        self, loaded: Loaded, environ: Mapping[str, str], stack: AsyncExitStack, redactor: Redactor, clock: Clock,
+        chance: Chance, log: Log, holder: str,
+    ) -> None:  # fmt: skip
+        self._loaded = loaded
+        self._stack = stack
+        self._redactor = redactor
+        self._clock = clock
+        self._chance = chance
+        self._log = log
+        self._holder = holder
+        self._secrets = Secrets.of(loaded.root, environ, loaded.config.secrets, clock, log.warning)
+        self._rolebook = Rolebook(loaded.config.roles)
+        self.open_calls = OpenCalls()
+        self._pepper: bytes
+        self._store: Store
+        self.recording: Recording
+        self.secret_keeper: SecretKeeper
+        self.keyring: Keyring
+        self.key_admin: KeyAdmin
+        self._signing_in: SigningIn
+
+    # ---- the steps of a start ----------------------------------------------------------------------------------------
+
+    async def over(self, plain: Store) -> Store:
+        """The store as it is used from now on, sealed where that is set up; what is done is recorded in it.
+
+        Raises:
+            GoliveError: a secret or a key of golive's own cannot be used, or the store cannot be read.
+        """
+        config, root = self._loaded.config, self._loaded.root
+        self._store = await seal(plain, self._secrets, root, config.secrets, self._clock, self._chance, self._log)
+        made_of = (self._loaded, self._secrets, self._store, self._clock, self._chance)
+        self.recording = Recording(*made_of, self._redactor.text, self._log, self._holder)
+        await self.recording.start()
+        self._stack.push_async_callback(self.recording.close)
+        self._pepper = self._secrets.pepper(config.secrets.pepper, self._chance)
+        self._redactor.learn(self._pepper.decode(errors="replace"), *self._secrets.known())
+        self.recording.secret(config.secrets.pepper, self._pepper.hex())
+        return self._store
+
+    async def keep_secrets(self, registry: CollectorRegistry) -> None:
+        """Fetches what comes over the network, and follows it and what is revoked. Raises StoreUnavailable."""
+        self.secret_keeper = SecretKeeper(
+            self._secrets, self._store, self._clock, self._log, SecretMetrics(registry),
+            used=lambda: references(self._loaded.config), rotation=self._loaded.config.secrets.rotation,
+            learn=self._redactor.learn, cut=self.open_calls.cut,
+        )  # fmt: skip
+        await self.secret_keeper.start()
+        self._stack.push_async_callback(self.secret_keeper.close)
+
+    async def know_callers(self, registry: CollectorRegistry) -> None:
+        """Reads keys and what is revoked, and begins to follow both and the issuers of tokens.
+
+        Raises:
+            ConfigError: an issuer's section names a role that there is not. StoreUnavailable.
+        """
+        store, clock, chance, rolebook = self._store, self._clock, self._chance, self._rolebook
+        self.keyring = Keyring(store, self._pepper, clock, rolebook)
+        self.key_admin = KeyAdmin(store, self._pepper, clock, chance, self.keyring.learn, rolebook)
+        await self.keyring.start()
+        self._stack.push_async_callback(self.keyring.close)
+        around = (clock, chance, rolebook.get, registry, self._log)
+        self._signing_in = SigningIn(self._loaded.config, store, HttpTransport(), *around)
+        self._stack.push_async_callback(self._signing_in.close)
+        await self._signing_in.start()
+
+    # ---- as it runs --------------------------------------------------------------------------------------------------
+
+    def credentials(self) -> Credentials:
+        """Who knows callers by what they show."""
+        return Credentials(self.keyring, self._signing_in.authenticator)
+
+    def faces(self) -> tuple[Routed, ...]:
+        """What the door shows of all this."""
+        shown = SecretFaces(self.secret_keeper, self._loaded.config.server)
+        return self._signing_in.face, shown, self.recording.face
+
+    def resolve(self, reference: str) -> str:
+        """A secret's value, from now on hidden wherever text leaves the server. Raises as `Secrets.resolve`."""
+        value = self._secrets.resolve(reference)
+        self._redactor.learn(value)
+        self.recording.secret(reference, value)
+        return value
+
+    def adopt(self, loaded: Loaded) -> None:
+        """Takes edited settings over; who was known is looked at anew."""
+        self._loaded = loaded
+        self._rolebook.adopt(loaded.config.roles)
+        self.recording.note("config.reload", "config", "golive.toml")
+        self.keyring.reread()
+        self._signing_in.forget()
