@@ -59,7 +59,6 @@ def serve(
         front = Starting()
         http = HttpServer(front, listener)
         try:
-            warn_of_root(server.log.warning)
             for idle in loaded.idle:
                 server.log.warning(
                     "setting.without_effect", setting=idle.key, origin=idle.origin, message=idle.message,
@@ -72,6 +71,7 @@ def serve(
                 if fast is not None:  # only now: workers start as slowly as they are
                     fast.hurry()
                 server.log.info("server.started", url=http.url, agents=sorted(loaded.agents), pid=os.getpid())
+                warn_of_root(server.log.warning)
                 if announce == "json":
                     sys.stdout.write(msgspec.json.encode({"url": http.url, "pid": os.getpid()}).decode() + "\n")
                     sys.stdout.flush()
