@@ -26,6 +26,11 @@ async def killed(world: World) -> None:
 async def taken_over(world: World, **options: int) -> Runtime:
     """Another server, which has claimed what the killed one left."""
     await killed(world)
+    return await claimed(world, **options)
+
+
+async def claimed(world: World, **options: int) -> Runtime:
+    """Another server, which has claimed what the first one let go of."""
     await world.store.leave("test")
     other = world.another("other", **options)
     hold = holding(world, other, "other")

@@ -43,6 +43,19 @@ async def paying(tmp_path: Path) -> tuple[World, Bank, str]:
     return world, bank, run
 
 
+def no_sleep(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """From now on effects wait for nothing; how long they wanted to, seconds."""
+    slept: list[float] = []
+    real = asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        await real(0)
+
+    monkeypatch.setattr("golive.runtime.effects.asyncio.sleep", sleep)
+    return slept
+
+
 def tools_of(world: World) -> Tools:
     tools = world.agents.get("default", "helper").toolset
     assert isinstance(tools, Tools)
@@ -238,14 +251,7 @@ async def test_a_lost_call_is_not_asked_about_while_it_may_still_take_effect(
     tools.answers = {"pay": NotCarriedOut()}
     monkeypatch.setattr("golive.runtime.effects.SETTLE_S", 0.0)
     monkeypatch.setattr(world.store, "shared", True)
-    slept: list[float] = []
-    real = asyncio.sleep
-
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        await real(0)
-
-    monkeypatch.setattr("golive.runtime.effects.asyncio.sleep", sleep)
+    slept = no_sleep(monkeypatch)
     other = await taken_over(world)
     assert (await other.wait("default", run)).outcome == "completed"
     (waited,) = [seconds for seconds in slept if seconds]
@@ -265,14 +271,7 @@ async def test_how_long_a_lost_call_is_let_end_no_wall_clock_says(
     monkeypatch.setattr(world.store, "shared", True)
     now = world.clock.now
     monkeypatch.setattr(world.clock, "now", lambda: now() + ahead_s)
-    slept: list[float] = []
-    real = asyncio.sleep
-
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        await real(0)
-
-    monkeypatch.setattr("golive.runtime.effects.asyncio.sleep", sleep)
+    slept = no_sleep(monkeypatch)
     other = await taken_over(world)
     assert (await other.wait("default", run)).outcome == "completed"
     (waited,) = [seconds for seconds in slept if seconds]

@@ -12,7 +12,7 @@ from golive.core.events import AlarmRaised, ToolFinished
 from golive.runtime.api import RunResult
 from golive.runtime.service import Runtime
 from golive.tools.toolset import CarriedOut, EffectRules, NotCarriedOut, StatusAnswer, ToolInvocation, ToolOutcome
-from tests.unit.resume_kit import PAY, begun, hangs, killed, taken_over
+from tests.unit.resume_kit import PAY, begun, claimed, hangs, killed, taken_over
 from tests.unit.runtime_kit import ScriptedModel, Tools, World, answer, asks, holding
 
 DIED = ToolOutcome(False, "the worker died", "tool.worker_crashed")
@@ -235,11 +235,7 @@ async def test_a_server_that_ends_meanwhile_leaves_the_cancel_and_its_undo_to_th
     assert tools.refunded == []
     assert "run.finished" not in await world.kinds(run)
     await asyncio.wait([cancelling])
-    await world.store.leave("test")
-    other = world.another("other")
-    hold = holding(world, other, "other")
-    await hold.beat()
-    await hold.look()
+    other = await claimed(world)
     async with asyncio.timeout(5):
         result = await other.wait("default", run)
     assert (result.outcome, result.message, tools.refunded) == ("cancelled", "stop", [f"{run}//1"])
@@ -261,11 +257,7 @@ async def test_between_two_undos_a_run_can_be_handed_over(tmp_path: Path) -> Non
         await draining
     assert tools.refunded == [f"{run}//2"]
     await asyncio.wait([cancelling])
-    await world.store.leave("test")
-    other = world.another("other")
-    hold = holding(world, other, "other")
-    await hold.beat()
-    await hold.look()
+    other = await claimed(world)
     async with asyncio.timeout(5):
         result = await other.wait("default", run)
     assert (named(result), tools.refunded) == ([], [f"{run}//2", f"{run}//1"])

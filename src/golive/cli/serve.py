@@ -64,7 +64,6 @@ def serve(
         front = Starting()
         http, listener, edge = _listen(front, loaded, environ, server.log, clock)
         try:
-            warn_of_root(server.log.warning)
             for idle in loaded.idle:
                 server.log.warning(
                     "setting.without_effect", setting=idle.key, origin=idle.origin, message=idle.message,
@@ -78,6 +77,7 @@ def serve(
                 if fast is not None:  # only now: workers start as slowly as they are
                     fast.hurry()
                 server.log.info("server.started", url=http.url, agents=sorted(loaded.agents), pid=os.getpid())
+                warn_of_root(server.log.warning)
                 if announce == "json":
                     sys.stdout.write(msgspec.json.encode({"url": http.url, "pid": os.getpid()}).decode() + "\n")
                     sys.stdout.flush()
