@@ -29,3 +29,6 @@ class RoleConfig(Section):
     """The models `provider/model` it counts on, such as `["openai/*"]`; likewise."""
     tools: tuple[Pattern, ...] | None = None
     """The tools it counts on; likewise."""
+    own_runs: bool | None = None
+    """Whether people who log in with this role see and steer their own runs only, as those of role `user` do. As `like`
+    has it when absent, and without `like`: true. Keys see the runs of all their tenant's users."""

@@ -15,11 +15,16 @@ INSTALLATION = "default"
 there always is, so where there are no others, its administrators administer everything."""
 
 
+_USER = "user:"
+"""Begins the id of a person."""
+
+
 class Principal(Struct, frozen=True):
     """Who asks, and for whom. `id` is what journals, logs and the audit name: `key:ab12…`, `user:SUB`, `cli`.
 
     `grants` is what is left of the role after the credential's scopes; without any it may nothing. `across`: may act in
     other tenants. `home` is the tenant of the credential, `tenant` the one that is acted in. `role` is only shown.
+    `own_runs`: of the tenant's runs, those of its own `user` are all there are.
     """
 
     tenant: str
@@ -29,6 +34,7 @@ class Principal(Struct, frozen=True):
     across: bool = False
     home: str = ""
     expires_at: float | None = None
+    own_runs: bool = False
 
     def __post_init__(self) -> None:
         if not self.home:
@@ -38,6 +44,11 @@ class Principal(Struct, frozen=True):
     def limited(self) -> bool:
         """Whether anything it may counts on some agents, tools or models only."""
         return not all(grant.whole for grant in self.grants)
+
+    @property
+    def user(self) -> str | None:
+        """The person it is, of the tenant it acts in; None: a key, or somebody of another tenant."""
+        return self.id[len(_USER) :] if self.id.startswith(_USER) and self.home == self.tenant else None
 
     def acting_in(self, tenant: str) -> "Principal":
         """The same, acting in another tenant; whoever calls this has looked at `across`."""

@@ -44,7 +44,7 @@ class Rolebook:
             if not ready:
                 break  # a circle, which the configuration refuses
             for name in ready:
-                roles[name] = Role(name, _grants(own[name], roles))
+                roles[name] = Role(name, _grants(own[name], roles), own_runs=_own_runs(own[name], roles))
         self._roles = roles
 
     @property
@@ -164,6 +164,13 @@ def _grants(config: RoleConfig, roles: Mapping[str, Role]) -> tuple[Grant, ...]:
     base = roles[config.like].grants if config.like is not None else ()
     joined = tuple(Grant(grant.verbs | verbs, grant.agents, grant.tools, grant.models) for grant in base)
     return narrowed(joined or (Grant(verbs),), Limits(None, config.agents, config.tools, config.models))
+
+
+def _own_runs(config: RoleConfig, roles: Mapping[str, Role]) -> bool:
+    """Whether people of an own role see their own runs only: as it says, else as `like` does, else they do."""
+    if config.own_runs is not None:
+        return config.own_runs
+    return roles[config.like].own_runs if config.like is not None else True
 
 
 def _refused(message: str, remedy: str, scope: str) -> InvalidRequest:

@@ -38,11 +38,16 @@ class Grant(Struct, frozen=True):
 
 
 class Role(Struct, frozen=True):
-    """A name for grants. `across`: whoever has it may act in other tenants than their own, and is audited in both."""
+    """A name for grants. `across`: whoever has it may act in other tenants than their own, and is audited in both.
+
+    `own_runs`: a person who has it (a token's user) sees and steers the runs of that person only; a key never has a
+    person of its own, and sees all.
+    """
 
     name: str
     grants: tuple[Grant, ...]
     across: bool = False
+    own_runs: bool = False
 
     @property
     def verbs(self) -> frozenset[Verb]:
@@ -65,7 +70,7 @@ BUILT_IN: Mapping[str, Role] = {
     role.name: role
     for role in (
         Role("viewer", (Grant(_READ),)),
-        Role("user", (Grant(_USE),)),
+        Role("user", (Grant(_USE),), own_runs=True),
         Role("operator", (Grant(_READ | _OUTWARD | _WATCH | _OPERATE),)),
         Role("developer", (Grant(_USE | _OUTWARD | _WATCH),)),
         Role("admin", (Grant(frozenset(VERBS)),)),

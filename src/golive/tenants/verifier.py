@@ -200,6 +200,7 @@ class TokenVerifier:
         return Principal(
             who.tenant, f"user:{config.user_prefix}{who.user}", "+".join(who.roles), grants,
             across=any(role.across for role in roles), expires_at=who.expires_at,
+            own_runs=all(role.own_runs for role in roles),
         )  # fmt: skip
 
 
