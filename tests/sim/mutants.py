@@ -139,14 +139,24 @@ async def _intent_in_memory(self: Any, started: Any) -> None:
 
 def _fenced_by_seq_alone(take: Any) -> Any:
     def careless(connection: Any, firsts: Any, last: Any) -> bool:
+        leases = {key: job.lease for key, job in firsts.items()}
         for (tenant, run), job in firsts.items():
             row = connection.execute("SELECT epoch FROM leases WHERE tenant = ? AND run = ?", (tenant, run)).fetchone()
             if row is not None:
                 job.lease = replace(job.lease, epoch=row[0])
         stands: bool = take(connection, firsts, last)
+        for key, job in firsts.items():
+            job.lease = leases[key]  # who is refused is still told the truth; for the contrary see `_never_fenced`
         return stands
 
     return careless
+
+
+def _never_fenced(why_not: Any) -> Any:
+    def conflict(lease: Any, expected_seq: int, epoch: Any, seq: Any, holder: Any) -> Any:
+        return why_not(lease, expected_seq, epoch and lease.epoch, seq, holder)
+
+    return conflict
 
 
 def _row_skipped(tail: Any) -> Any:
@@ -260,6 +270,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("some runs end without their last event", ("ends",),
            _wrapped(RunJournal, "note", _never_ends)),
     Mutant("an epoch that is over fences nobody", ("fence",), _wrapped(group, "_take_guards", _fenced_by_seq_alone)),
+    Mutant("who is fenced off is told of a conflict, and so takes the run back", ("ends", "faults"),
+           _wrapped(group, "why_not", _never_fenced)),
     Mutant("a living server's runs are claimed", ("fence",),
            _sql("_ORPHANS", "AND coalesce(holders.until, leases.at) <= ?2\n", "\n")),
     Mutant("a takeover raises no epoch", ("fence", "journal", "effects", "streams", "ends", "faults", "text"),
