@@ -11,6 +11,8 @@ from prometheus_client import CollectorRegistry
 from golive.config.schema import GoliveConfig
 from golive.core.chance import Chance
 from golive.core.clock import Clock
+from golive.core.errors import StoreError
+from golive.core.tasks import Tasks
 from golive.gateway.fetching import fetching
 from golive.gateway.token_face import TokenFace
 from golive.models.transport import Transport
@@ -20,7 +22,7 @@ from golive.telemetry.series import Labels
 from golive.telemetry.tokens import TokenMetrics
 from golive.tenants.authentication import Authenticator
 from golive.tenants.issuer import IssuerState
-from golive.tenants.revoking import TokenAdmin
+from golive.tenants.revoking import TokenAdmin, prune_for_ever
 from golive.tenants.roles import Role
 from golive.tenants.verifier import Refusal, RevocationSource, TokenVerifier
 
@@ -67,6 +69,8 @@ class SigningIn:
         changed = None if self.verifier is None else self.verifier.refresh
         admin = TokenAdmin(store.revocations, issuers, clock, chance, changed)
         self.face = TokenFace(admin, self.states, config.server)
+        self._store = store.revocations
+        self._tasks = Tasks("signing in")
 
     @property
     def authenticator(self) -> Authenticator | None:
@@ -77,9 +81,11 @@ class SigningIn:
         """Reads what is revoked, and begins to read keys. Raises StoreUnavailable."""
         if self.verifier is not None:
             await self.verifier.start()
+        self._tasks.start(prune_for_ever(self._store, self._clock, self._not_pruned), "prune")
 
     async def close(self) -> None:
         """Stops following, and closes the transport."""
+        await self._tasks.close()
         if self.verifier is not None:
             await self.verifier.close()
         await self._transport.close()
@@ -92,6 +98,9 @@ class SigningIn:
     def states(self) -> list[IssuerState]:
         """Each issuer as it stands."""
         return [] if self.verifier is None else self.verifier.states()
+
+    def _not_pruned(self, error: StoreError) -> None:
+        self._log.warning("auth.revocations_not_pruned", message=error.message)
 
     def _ages(self) -> Mapping[Labels, float]:
         return {(state.name,): state.age_s for state in self.states() if state.age_s is not None}

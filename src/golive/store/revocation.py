@@ -44,6 +44,10 @@ class RevocationStore(Protocol):
         """
         ...
 
+    async def prune(self, before: float) -> int:
+        """Removes those of every tenant whose `until` is before that moment; how many there were."""
+        ...
+
 
 class KeepsRevocations(Protocol):
     """A store that keeps them."""

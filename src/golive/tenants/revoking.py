@@ -4,18 +4,32 @@ Tokens are the issuer's: golive cannot take one back there, it only stops taking
 `verifier.POLL_S`.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal
 
 from golive.config.auth import OidcConfig
 from golive.core.chance import Chance
 from golive.core.clock import Clock
-from golive.core.errors import InvalidRequest, NotFound
+from golive.core.errors import InvalidRequest, NotFound, StoreError
 from golive.store.revocation import RevocationStore, TokenRevocation
 from golive.tenants.tokens import MAX_USER_CHARS
 
 MARGIN_S = 60.0
 """A revocation is kept so much longer than any token that it means can be valid."""
+
+PRUNE_S = 3_600.0
+"""How often those are removed that mean no token any more."""
+
+
+async def prune_for_ever(store: RevocationStore, clock: Clock, failed: Callable[[StoreError], None]) -> None:
+    """Removes what no token that is still valid can be meant by; a store that cannot be written is tried again."""
+    while True:
+        try:
+            await store.prune(clock.now())
+        except StoreError as error:
+            failed(error)
+        await asyncio.sleep(PRUNE_S)
 
 
 class TokenAdmin:
@@ -28,17 +42,20 @@ class TokenAdmin:
         clock: Clock,
         chance: Chance,
         changed: Callable[[], Awaitable[None]] | None = None,
+        session_s: float = 0.0,
     ) -> None:
         """Takes the sections of [auth.oidc] by their names.
 
         Args:
             changed: awaited after each revocation: a server's own verifier, which then counts it at once.
+            session_s: how long a browser's session goes on that began with a token; 0: there are none.
         """
         self._store = store
         self._issuers = issuers
         self._clock = clock
         self._chance = chance
         self._changed = changed
+        self._session_s = session_s
 
     async def revoke(
         self,
@@ -89,7 +106,7 @@ class TokenAdmin:
             kind=kind,
             value=jti or user or "",
             before=0.0 if jti else now if before is None else before,
-            until=now + config.max_life_s + 2 * config.skew_s + MARGIN_S,
+            until=now + max(config.max_life_s, self._session_s) + 2 * config.skew_s + MARGIN_S,
             created_at=now,
             created_by=by,
         )

@@ -2,8 +2,8 @@
 
 from msgspec.structs import astuple
 
+from golive.store.postgres.asking import as_tenant
 from golive.store.postgres.pool import Pool
-from golive.store.postgres.tenant import as_tenant
 from golive.store.revocation import COLUMNS, RevocationStore, TokenRevocation
 
 # ruff: noqa: S608 - what is put into these statements are names of columns from our own struct, never a value
@@ -15,6 +15,9 @@ WITH added AS (
     ON CONFLICT DO NOTHING
 ), pruned AS (DELETE FROM tokens_revoked WHERE until < $8::double precision)
 UPDATE installation SET control_version = control_version + 1
+"""
+_PRUNE = """
+WITH pruned AS (DELETE FROM tokens_revoked WHERE until < $1::double precision RETURNING 1) SELECT count(*) FROM pruned
 """
 
 
@@ -36,3 +39,7 @@ class PostgresRevocations(RevocationStore):
     async def add(self, row: TokenRevocation) -> None:
         """See `RevocationStore.add`."""
         await self._server.fetch(_ADD, *astuple(row))
+
+    async def prune(self, before: float) -> int:
+        """See `RevocationStore.prune`."""
+        return int((await self._server.fetch(_PRUNE, before))[0][0])

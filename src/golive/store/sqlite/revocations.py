@@ -41,3 +41,7 @@ class SqliteRevocations(RevocationStore):
             connection.execute(_CHANGED)
 
         await self._store.call(add)
+
+    async def prune(self, before: float) -> int:
+        """See `RevocationStore.prune`."""
+        return await self._store.call(lambda connection: connection.execute(_PRUNE, (before,)).rowcount)
