@@ -215,7 +215,7 @@ class Server:
 
     def _new_outward(self) -> Outward:
         return Outward(
-            store=self.store, tenant=DEFAULT_TENANT, config=lambda: self.loaded.config, result=result_of,
+            store=self.store, config=lambda: self.loaded.config, result=result_of,
             start=lambda request, run: self.runtime.start(request, run),  # noqa: PLW0108 - made later
             transport=HttpTransport(), resolve=self.security.resolve, redact=self._redactor.text, clock=self._clock,
             chance=self._chance, ids=self.ids, metrics=self.metrics.outward, log=self.log,
@@ -331,7 +331,8 @@ class Server:
         agent = accepted.agent if accepted.source == "agent" else "relay"
         self.metrics.observe(state.tenant, agent, state.version_name, bodies)
         self.outward.observe(bodies)
-        self._run_log.observe(state.tenant, state.run, state.version, bodies, relayed=accepted.source == "relay")
+        relayed = accepted.source == "relay"
+        self._run_log.observe(state.tenant, state.run, state.version, bodies, relayed=relayed, user=accepted.user)
 
     def _fault(self, run: str, error: BaseException) -> None:
         self.log.error("run.fault", run=run, error=repr(error), exc_info=error)

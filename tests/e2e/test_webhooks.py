@@ -58,7 +58,7 @@ async def test_a_finished_run_is_told_signed_and_whole(tmp_path: Path) -> None:
         data = body["data"]
         assert (data["run"], data["outcome"], data["text"]) == (begun["run"], "completed", "Good day.")
         assert (data["metadata"], data["conversation"], data["agent"]) == ({"order": "7"}, "c", "talk")
-        assert data == await asked(served, f"/v1/runs/{begun['run']}")
+        assert data == await asked(served, f"/v1/runs/{begun['run']}") | {"tenant": "default"}
         (row,) = await until_state(served, "sent", run=begun["run"])
         assert (row["id"], row["attempts"], row["last_error"]) == (id_, 1, None)
 

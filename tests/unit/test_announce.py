@@ -32,17 +32,21 @@ def announcer(**webhooks: WebhookConfig) -> Announcer:
 
 
 def told(
-    announce: Announcer, *bodies: Body, agent: str = "helper", source: str = "agent"
+    announce: Announcer,
+    *bodies: Body,
+    agent: str = "helper",
+    source: str = "agent",
+    tenant: str = "default",
 ) -> list[tuple[str, dict[str, object]]]:
     """Webhook and body of what is told of the last event."""
-    state = RunState("default", "run_1", "sha256:v")
+    state = RunState(tenant, "run_1", "sha256:v")
     first = RunAccepted(agent, "1.0.0", source, (Message("user", "Hi"),), metadata={"order": "7"})  # type: ignore[arg-type]
     for seq, body in enumerate((first, *bodies), 1):
         state.apply(seq, 1, float(seq), body)
         found = announce(state, body)
         if seq <= len(bodies):
             assert found == (), "nothing is told of anything else"
-    assert all((one.tenant, one.run, one.version, one.epoch) == ("default", "run_1", "sha256:v", 1) for one in found)
+    assert all((one.tenant, one.run, one.version, one.epoch) == (tenant, "run_1", "sha256:v", 1) for one in found)
     assert all(one.after_s == 0 for one in found)
     return [(one.target, json.loads(one.body)) for one in found]
 
@@ -69,6 +73,20 @@ def test_an_end_is_told_to_who_asks_for_it() -> None:
     assert isinstance(bare, dict)
     assert data.keys() - bare.keys() == {"text", "output", "message", "decisions"}
     assert [name for name, _ in told(announce, RunFinished("partial", "deadline"))] == ["all", "bare", "mine", "fails"]
+
+
+def test_a_webhook_is_told_of_its_own_tenants_alone() -> None:
+    """Of the installation's where it names none; what is told says whose it is."""
+    announce = announcer(
+        home=webhook("home"), acme=webhook("acme", tenants=("acme",)), shops=webhook("shops", tenants=("shop-*",)),
+        both=webhook("both", tenants=("acme", "default")), all=webhook("all", tenants=("*",)),
+    )  # fmt: skip
+    by = {tenant: told(announce, DONE, tenant=tenant) for tenant in ("default", "acme", "shop-1", "umbrella")}
+    assert {tenant: [name for name, _ in found] for tenant, found in by.items()} == {
+        "default": ["home", "both", "all"], "acme": ["acme", "both", "all"], "shop-1": ["shops", "all"],
+        "umbrella": ["all"],
+    }  # fmt: skip
+    assert {body["data"]["tenant"] for _, body in by["acme"]} == {"acme"}  # type: ignore[index]
 
 
 def test_plain_calls_are_told_of_where_that_is_asked_for() -> None:

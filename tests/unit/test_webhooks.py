@@ -302,3 +302,36 @@ def test_a_webhook_that_is_removed_is_forgotten_after_a_day_and_one_that_comes_i
         await world.sender.close()
 
     simulate(main)
+
+
+def test_a_webhook_that_no_longer_names_the_tenant_is_sent_nothing_of_it() -> None:
+    """Not even what was made while it did: whoever took the name away may have had a reason."""
+
+    async def main(clock: VirtualClock) -> None:
+        world = World(clock, {"crm": webhook("crm", tenants=("acme",))}, crm=[200])
+        world.sender.start()
+        (id_,) = await world.put("crm")
+        found = await world.until(settled, id_)
+        assert (found.state, found.last_error) == ("dead", "webhooks.crm.tenants does not name its tenant any more")
+        assert world.receivers.got == []
+        await world.sender.close()
+
+    simulate(main)
+
+
+def test_messages_of_a_suspended_tenant_wait() -> None:
+    """Until it is not suspended any more."""
+
+    async def main(clock: VirtualClock) -> None:
+        world = World(clock, {"crm": webhook("crm")}, crm=[200])
+        world.paused.add("default")
+        world.sender.start()
+        (id_,) = await world.put("crm")
+        await asyncio.sleep(200)
+        found = await world.delivery(id_)
+        assert (found.state, found.last_error, world.receivers.got) == ("due", "its tenant is suspended", [])
+        world.paused.clear()
+        assert (await world.until(settled, id_)).state == "sent"
+        await world.sender.close()
+
+    simulate(main)

@@ -100,13 +100,14 @@ class World:
         self.lines = io.StringIO()
         self.log = configure("debug", "json", None, self.lines, clock=clock)
         self.runs = 0
+        self.paused: set[str] = set()
         self.sender = self.another_sender()
 
     def another_sender(self) -> Sender:
         post = Post(self.receivers, self.secrets.__getitem__, lambda text: text, self.clock)
         return Sender(
             store=self.store, post=post, webhooks=lambda: self.webhooks, clock=self.clock, chance=SeededChance(1),
-            metrics=self.metrics.outward, log=self.log,
+            metrics=self.metrics.outward, log=self.log, paused=lambda tenant: tenant in self.paused,
         )  # fmt: skip
 
     async def put(self, *targets: str) -> list[str]:

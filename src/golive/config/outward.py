@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from golive.config.section import ADDRESS, Name, Seconds, SecretRef, Section
+from golive.config.section import ADDRESS, TENANT_PATTERN, Name, Seconds, SecretRef, Section
 from golive.core.events import Outcome
 
 WAITS_S = (5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 36_000.0)
@@ -22,6 +22,9 @@ class WebhookConfig(Section):
     """Reference to the key before it: while receivers change over, messages carry a signature by each."""
     topics: Annotated[tuple[Literal["run.finished", "run.waiting"], ...], Field(min_length=1)] = ("run.finished",)
     """What it is told of: `run.finished`; `run.waiting`: a run waits for somebody to decide something."""
+    tenants: Annotated[tuple[Annotated[str, Field(pattern=TENANT_PATTERN)], ...], Field(min_length=1)] = ("default",)
+    """Of whose runs it is told: tenants by name or by the beginning of their names (`shop-*`); `*` for all of them.
+    What is told says whose it is (`data.tenant`)."""
     agents: tuple[Name, ...] = ()
     """Of agents' runs, only those of these agents; of all when empty."""
     outcomes: tuple[Outcome, ...] = ()
@@ -42,6 +45,8 @@ class ScheduleConfig(Section):
 
     agent: Name
     """Whose run it is."""
+    tenant: Name = "default"
+    """In which tenant the run is begun: what it says and costs is that tenant's. While that is suspended, none is."""
     cron: str
     """When: five fields (minute, hour, day of the month, month, day of the week), such as `0 7 * * MON-FRI`."""
     timezone: str = "UTC"

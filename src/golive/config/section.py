@@ -19,8 +19,10 @@ STORE_URL = r"^(sqlite:[^\x00-\x1f\x7f]+|postgres(ql)?://[^\x00-\x20\x7f]+)$"
 VERSION = r"^[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}$"
 ISSUER = r"^https?://[^\s/@?#]+(?:/[^\s?#]*)?$"
 CLAIM = r"^[!-~]{1,200}$"
+SCOPE = r"^[!#-\[\]-~]{1,200}$"
 FUNCTION = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
 ORIGIN = r"^https?://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?$"
+TENANT_PATTERN = r"^(\*|[a-z][a-z0-9_-]{0,61}\*|[a-z][a-z0-9_-]{0,62})$"
 HEADER = r"^[a-z0-9!#$%&'*+.^_`|~-]{1,64}$"
 
 PATTERN_WORDS = {
@@ -35,7 +37,9 @@ PATTERN_WORDS = {
     VERSION: "a version of letters, digits and `.+_-` (64 at most), such as `1.0.0` or `2026-11-21`",
     ISSUER: "an address such as https://login.example.com/realms/acme, without user, password or query",
     CLAIM: "the name of a claim, or a path such as `realm_access.roles`",
+    SCOPE: "a scope without spaces, such as `profile`",
     AGENT_PATTERN: "an agent's name, or the beginning of one with `*` behind it, such as `shop-*`",
+    TENANT_PATTERN: "a tenant's name, or the beginning of one with `*` behind it, such as `shop-*`, or `*` for all",
     PATTERN: "a name, or the beginning of one with `*` behind it, such as `openai/*`",
     FUNCTION: "the name of a function in tools.py",
     ORIGIN: "an exact origin such as https://app.example.com: scheme, host and port in lower case, and nothing more",

@@ -21,7 +21,7 @@ def outward_faces(
         clock=clock, ids=ids,
     )  # fmt: skip
     schedules = ScheduleFaces(
-        schedules=lambda: config().schedules, rows=outward.scheduler.rows, run_now=outward.scheduler.run_now,
+        schedules=outward.scheduler.of, rows=outward.scheduler.rows, run_now=outward.scheduler.run_now,
         result=runtime.result,
     )  # fmt: skip
     return webhooks, schedules

@@ -42,15 +42,15 @@ class ScheduleFaces:
     """Handlers of /v1/schedules."""
 
     def __init__(
-        self, *, schedules: Callable[[], Mapping[str, ScheduleConfig]],
-        rows: Callable[[], Awaitable[Mapping[str, ScheduleRow]]], run_now: Callable[[str, Principal], Awaitable[str]],
-        result: Callable[[str, str], Awaitable[RunResult]],
+        self, *, schedules: Callable[[str], Mapping[str, ScheduleConfig]],
+        rows: Callable[[str], Awaitable[Mapping[str, ScheduleRow]]],
+        run_now: Callable[[str, Principal], Awaitable[str]], result: Callable[[str, str], Awaitable[RunResult]],
     ) -> None:  # fmt: skip
         """Takes what it asks.
 
         Args:
-            schedules: those there are now, by name.
-            rows: how those that are enabled stand.
+            schedules: a tenant's, those there are now, by name.
+            rows: how those of a tenant that are enabled stand.
             run_now: begins a run of one; its id.
             result: a tenant's run as it stands.
         """
@@ -61,9 +61,10 @@ class ScheduleFaces:
 
     async def listing(self, exchange: Exchange) -> None:
         """GET /v1/schedules"""
-        rows, seen = await self._rows(), reach(exchange, "schedules.read", "schedule")
+        tenant = exchange.principal.tenant
+        rows, seen = await self._rows(tenant), reach(exchange, "schedules.read", "schedule")
         cards = []
-        for name, schedule in self._schedules().items():
+        for name, schedule in self._schedules(tenant).items():
             if not seen(schedule.agent):
                 continue
             row = rows.get(name)
@@ -80,7 +81,7 @@ class ScheduleFaces:
     async def run(self, exchange: Exchange) -> None:
         """POST /v1/schedules/{name}/run"""
         name = exchange.params["name"]
-        schedule = self._schedules().get(name)
+        schedule = self._schedules(exchange.principal.tenant).get(name)
         if schedule is None or not see(exchange, "schedules.run", "schedule", name, schedule.agent):
             raise NotFound(
                 f"There is no schedule {name[:120]!r}.",
@@ -94,7 +95,8 @@ class ScheduleFaces:
     def _seen(self, exchange: Exchange) -> list[str]:
         """The names that who asks may be told."""
         seen = reach(exchange, "schedules.run", "schedule")
-        return [name for name, schedule in self._schedules().items() if seen(schedule.agent)]
+        schedules = self._schedules(exchange.principal.tenant)
+        return [name for name, schedule in schedules.items() if seen(schedule.agent)]
 
     def routes(self) -> list[Route]:
         """All routes of this face."""

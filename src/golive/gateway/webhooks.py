@@ -20,7 +20,8 @@ from golive.gateway.routes import Answer, Param, Route
 from golive.runtime.announce import TEST, message
 from golive.runtime.post import Attempt
 from golive.store.ports import Delivery, Store
-from golive.tenants.roles import ALL, Verb, within
+from golive.tenants.authorize import INSTALLATION
+from golive.tenants.roles import ALL, Verb, covers, within
 
 PAGE = 200
 """Most deliveries of one page."""
@@ -120,12 +121,13 @@ class WebhookFaces:
     async def listing(self, exchange: Exchange) -> None:
         """GET /v1/webhooks"""
         seen = self._seen(exchange, "webhooks.read")
-        counted = await self._store.tenant(exchange.principal.tenant).delivery_counts()
+        tenant = exchange.principal.tenant
+        counted = await self._store.tenant(tenant).delivery_counts()
         counts = {(found.target, found.state): found.count for found in counted}
         oldest = {found.target: found.oldest_at for found in counted if found.state == "due"}
         cards = [
             WebhookCard(
-                name=name, url=webhook.url.partition("?")[0], topics=webhook.topics, agents=webhook.agents,
+                name=name, url=_shown(webhook, tenant), topics=webhook.topics, agents=webhook.agents,
                 outcomes=webhook.outcomes, relayed=webhook.relayed, content=webhook.content,
                 due=counts.get((name, "due"), 0), sent=counts.get((name, "sent"), 0),
                 dead=counts.get((name, "dead"), 0), oldest_due_at=oldest.get(name),
@@ -176,14 +178,15 @@ class WebhookFaces:
         return "" if view is None else view.agent
 
     def _seen(self, exchange: Exchange, verb: Verb) -> dict[str, WebhookConfig]:
-        """The webhooks that who asks may see: those that tell of no agents but theirs."""
+        """The webhooks that who asks may see: those of their tenant that tell of no agents but theirs."""
         reach(exchange, verb, "webhook")
         grants = [grant for grant in exchange.principal.grants if verb in grant.verbs]
         agents = [pattern for grant in grants for pattern in grant.agents]
         return {
             name: webhook
             for name, webhook in self._webhooks().items()
-            if all(within(pattern, agents) for pattern in webhook.agents or ALL)
+            if covers(webhook.tenants, exchange.principal.tenant)
+            and all(within(pattern, agents) for pattern in webhook.agents or ALL)
         }
 
     async def send(self, exchange: Exchange) -> None:
@@ -192,7 +195,8 @@ class WebhookFaces:
         found = await self._find(exchange.principal.tenant, id_)
         if not see(exchange, "webhooks.send", "delivery", id_, await self._agent(exchange, found)):
             raise _no_message(id_)
-        if found.target not in self._webhooks():
+        webhook = self._webhooks().get(found.target)
+        if webhook is None or not covers(webhook.tenants, found.tenant):
             raise InvalidRequest(
                 f"The message {id_} is to the webhook {found.target!r}, which is not configured any more.",
                 remedy=f"Add [webhooks.{found.target}] to golive.toml again.", field="id", value=id_,
@@ -243,6 +247,14 @@ class WebhookFaces:
 def _no_message(id_: str) -> NotFound:
     remedy = "List messages with `golive webhooks show NAME` (GET /v1/deliveries)."
     return NotFound(f"There is no message {id_[:120]!r}.", remedy=remedy, field="id", value=id_[:120])
+
+
+def _shown(webhook: WebhookConfig, tenant: str) -> str:
+    """Where it leads: to a tenant that shares it with others no more than the origin, for a path may be a secret."""
+    url = webhook.url.partition("?")[0]
+    if tenant == INSTALLATION or webhook.tenants == (tenant,):
+        return url
+    return "/".join(url.split("/")[:3])
 
 
 def card(row: Delivery) -> DeliveryCard:

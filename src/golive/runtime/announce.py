@@ -17,6 +17,7 @@ from golive.core.ids import Ids
 from golive.runtime.api import RunResult
 from golive.runtime.state import RunState
 from golive.store.ports import OutboxMessage
+from golive.tenants.roles import covers
 
 FINISHED, WAITING, TEST = "run.finished", "run.waiting", "golive.test"
 _CONTENT = ("text", "output", "message", "decisions")
@@ -54,7 +55,7 @@ class Announcer:
         topic = FINISHED if isinstance(body, RunFinished) else WAITING
         told: dict[bool, bytes] = {}
         for name, webhook in self._webhooks().items():
-            if not wants(webhook, state.accepted, topic, body):
+            if not wants(webhook, state.tenant, state.accepted, topic, body):
                 continue
             if webhook.content not in told:
                 told[webhook.content] = message(topic, now, self._data(state, body, webhook.content))
@@ -64,7 +65,7 @@ class Announcer:
             )  # fmt: skip
 
     def _data(self, state: RunState, body: RunFinished | DecisionRequested, content: bool) -> dict[str, Any]:
-        data: dict[str, Any] = msgspec.to_builtins(self._result(state))
+        data: dict[str, Any] = msgspec.to_builtins(self._result(state)) | {"tenant": state.tenant}
         if isinstance(body, DecisionRequested):
             data["decision"] = msgspec.to_builtins(body)
         if not content:
@@ -75,9 +76,9 @@ class Announcer:
         return data
 
 
-def wants(webhook: WebhookConfig, accepted: RunAccepted | None, topic: str, body: Body) -> bool:
-    """Whether the webhook asks to be told of this event of the run."""
-    if accepted is None or topic not in webhook.topics:
+def wants(webhook: WebhookConfig, tenant: str, accepted: RunAccepted | None, topic: str, body: Body) -> bool:
+    """Whether the webhook asks to be told of this event of the tenant's run."""
+    if accepted is None or topic not in webhook.topics or not covers(webhook.tenants, tenant):
         return False
     if accepted.source == "relay":
         if not webhook.relayed:

@@ -15,36 +15,44 @@ from golive.models.transport import Transport
 from golive.runtime.announce import Announcer
 from golive.runtime.api import RunResult
 from golive.runtime.post import Post, signing_key
-from golive.runtime.schedules import Scheduler, Start
+from golive.runtime.schedulers import Schedulers
+from golive.runtime.schedules import Start
 from golive.runtime.state import RunState
 from golive.runtime.webhooks import Sender
 from golive.store.ports import Store
 from golive.telemetry.logs import Log
 from golive.telemetry.outward import OutwardMetrics
+from golive.tenants.authorize import INSTALLATION
 
 COUNT_S = 15.0
 """How often the oldest message of each webhook is looked up, for the metric."""
+
+
+async def tenants_of(store: Store) -> list[str]:
+    """The tenants of which there may be rows. Raises StoreError."""
+    return sorted({INSTALLATION, *(row.tenant for row in await store.all_keys())})
 
 
 class Outward:
     """Of one server. `announce` goes into every journal."""
 
     def __init__(
-        self, *, store: Store, tenant: str, config: Callable[[], GoliveConfig], start: Start,
+        self, *, store: Store, config: Callable[[], GoliveConfig], start: Start,
         result: Callable[[RunState], RunResult], transport: Transport, resolve: Callable[[str], str],
         redact: Callable[[str], str], clock: Clock, chance: Chance, ids: Ids, metrics: OutwardMetrics, log: Log,
+        paused: Callable[[str], bool] = lambda tenant: False,
     ) -> None:  # fmt: skip
         """Takes what it uses; nothing is begun yet.
 
         Args:
-            tenant: whose schedules they are.
             config: the settings as they are now.
             start: begins a run under an id, once.
             transport: closed with this.
             resolve: the value of a reference to a secret; raises ConfigError.
             redact: takes credentials out of a text.
+            paused: whether nothing is begun and told of a tenant for now: it is suspended.
         """
-        self._store = store.tenant(tenant)
+        self._store = store
         self._config = config
         self._resolve = resolve
         self._transport = transport
@@ -57,11 +65,12 @@ class Outward:
         self.post = Post(transport, resolve, redact, clock)
         self.sender = Sender(
             store=store, post=self.post, webhooks=lambda: config().webhooks, clock=clock, chance=chance,
-            metrics=metrics, log=log,
+            metrics=metrics, log=log, paused=paused,
         )  # fmt: skip
-        self.scheduler = Scheduler(
-            store=self._store, start=start, schedules=lambda: config().schedules, clock=clock, metrics=metrics, log=log
-        )
+        self.scheduler = Schedulers(
+            store=store, start=start, schedules=lambda: config().schedules, clock=clock, metrics=metrics, log=log,
+            paused=paused,
+        )  # fmt: skip
 
     def check(self) -> None:
         """Looks whether messages can be signed. A secret that is missing is told, and may come later.
@@ -110,10 +119,18 @@ class Outward:
         await self._transport.close()
 
     async def _count(self) -> None:
+        looked = False
         while True:
             with suppress(StoreError):
-                found = await self._store.delivery_counts("due")
-                self._oldest = {counted.target: counted.oldest_at for counted in found}
+                tenants = await tenants_of(self._store)
+                if not looked:
+                    await self.scheduler.look_after(tenants)
+                    looked = True
+                oldest: dict[str, float] = {}
+                for tenant in tenants:
+                    for counted in await self._store.tenant(tenant).delivery_counts("due"):
+                        oldest[counted.target] = min(counted.oldest_at, oldest.get(counted.target, counted.oldest_at))
+                self._oldest = oldest
             await asyncio.sleep(COUNT_S)
 
     def _ages(self) -> Mapping[tuple[str, ...], float]:

@@ -42,15 +42,18 @@ class Scheduler:
     """All schedules of one tenant, in one server."""
 
     def __init__(
-        self, *, store: TenantStore, start: Start, schedules: Schedules, clock: Clock, metrics: OutwardMetrics, log: Log
-    ) -> None:
-        """`schedules`: those there are now, by name."""
+        self, *, store: TenantStore, start: Start, schedules: Schedules, clock: Clock, metrics: OutwardMetrics,
+        log: Log, paused: Callable[[str], bool] = lambda tenant: False,
+    ) -> None:  # fmt: skip
+        """`schedules`: the tenant's as they are now, by name. `paused`: whether a tenant's rest for now; what was
+        missed then is caught up with as if no server had run."""
         self._store = store
         self._start = start
         self._schedules = schedules
         self._clock = clock
         self._metrics = metrics
         self._log = log
+        self._paused = paused
         self._tasks = Tasks("schedules")
         self._changed = asyncio.Event()
         self._adopted: dict[str, str] = {}
@@ -135,6 +138,8 @@ class Scheduler:
             if row is None:
                 continue
             due_at = max(row.next_at, self._retry_at.get(name, 0.0))
+            if self._paused(self._store.tenant):
+                continue
             if due_at <= self._clock.now():
                 due_at = await self._begin(name, schedule, cron, row)
             next_at = min(next_at, due_at)

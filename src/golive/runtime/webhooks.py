@@ -19,6 +19,7 @@ from golive.runtime.post import GOOD_BYE_S, Attempt, Post
 from golive.store.ports import Delivery, Store
 from golive.telemetry.logs import Log
 from golive.telemetry.outward import OutwardMetrics
+from golive.tenants.roles import covers
 
 AT_ONCE = 8
 """Messages under way to one webhook."""
@@ -35,6 +36,8 @@ FORGET_S = 86_400.0
 CLOSE_S = 1.0
 """How long attempts under way may take when the server ends."""
 JITTER = 0.2
+PAUSED_S = 60.0
+"""How long messages of a tenant that is suspended rest before they are looked at again."""
 REST_S = 300.0
 """The longest that a whole line rests because of a Retry-After; the message that met it waits as long as it says."""
 
@@ -54,8 +57,9 @@ class Sender:
         chance: Chance,
         metrics: OutwardMetrics,
         log: Log,
+        paused: Callable[[str], bool] = lambda tenant: False,
     ) -> None:
-        """`webhooks`: those there are now, by name."""
+        """`webhooks`: those there are now, by name. `paused`: whether nothing of a tenant goes out for now."""
         self._store = store
         self._post = post
         self._webhooks = webhooks
@@ -63,6 +67,7 @@ class Sender:
         self._chance = chance
         self._metrics = metrics
         self._log = log
+        self._paused = paused
         self._store_fails = False
         """Whether that was told: once for all webhooks, until the store answers again."""
         self._lines: dict[str, _Line] = {}
@@ -139,6 +144,13 @@ class Sender:
 
         An attempt that is cancelled may have arrived: it is made again, at once, by whoever comes next.
         """
+        if not covers(webhook.tenants, found.tenant):  # it was, when the message was made: nothing goes there any more
+            attempt = Attempt("gone", error=f"webhooks.{found.target}.tenants does not name its tenant any more")
+            await self._settle(found, webhook, attempt)
+            return None
+        if self._paused(found.tenant):
+            await self._write(found, "due", "its tenant is suspended", PAUSED_S)
+            return None
         try:
             attempt = await self._post.deliver(found.target, webhook, found.id, found.body)
         except asyncio.CancelledError:
