@@ -59,6 +59,19 @@ class Forbidden(GoliveError):
     code = "auth.forbidden"
 
 
+class Suspended(Forbidden):
+    """Whoever asks, or their tenant, is not let in: suspended, erased, or nobody made it; `reason` says which."""
+
+    code = "auth.suspended"
+
+
+class TenantLimited(GoliveError):
+    """A limit of one tenant is reached; `limit` names it, `value` says how much it is."""
+
+    code = "tenant.limited"
+    retry_helps = True
+
+
 class ConversationBusy(GoliveError):
     """More runs wait on one conversation than its queue holds."""
 

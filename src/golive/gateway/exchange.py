@@ -37,7 +37,7 @@ class Exchange:
 
     __slots__ = (
         "_principal", "_send", "headers", "hook", "method", "params", "path", "receive", "recorded", "route", "run",
-        "scope", "settle", "status", "told", "undecided",
+        "scope", "settle", "status", "told", "undecided", "user",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, hook: Hook = unheard) -> None:
@@ -51,6 +51,8 @@ class Exchange:
         self.route: Route | None = None
         self.run: str | None = None
         """The run this request has begun, once there is one; errors name it as x-request-id."""
+        self.user: str | None = None
+        """The user whom what is asked for belongs to, once that is known (`whose.py`)."""
         self.status = 0
         self.hook = hook
         """Who hears of each decision about this request."""
@@ -112,6 +114,15 @@ class Exchange:
         await self._settled(200)
         self.status = 200
         await self._send({"type": "http.response.start", "status": 200, "headers": [*_EVENT_STREAM, *headers]})
+
+    async def begin_body(self, content_type: bytes, headers: Headers = ()) -> None:
+        """Begins an answer of another kind whose length is not known yet; `write` and `end` follow."""
+        if self.undecided:
+            raise UndecidedError(self.path)
+        await self._settled(200)
+        self.status = 200
+        start = [(b"content-type", content_type), *headers]
+        await self._send({"type": "http.response.start", "status": 200, "headers": start})
 
     async def write(self, data: bytes) -> None:
         """Sends a piece of the stream; returns when the client's connection takes more."""

@@ -42,6 +42,8 @@ TABLE: dict[str, tuple[int, str]] = {
     "method.not_allowed": (405, "Method not allowed"),
     "auth.required": (401, "Authentication required"),
     "auth.forbidden": (403, "Forbidden"),
+    "auth.suspended": (403, "Not let in"),
+    "tenant.limited": (429, "Tenant limit reached"),
     "conversation.busy": (409, "Conversation busy"),
     "server.overloaded": (503, "Server overloaded"),
     "server.shutting_down": (503, "Server shutting down"),
