@@ -39,6 +39,7 @@ from golive.telemetry.logs import configure
 from tests.sim.data_keys import LinkDataKeys
 from tests.sim.loop import VirtualClock
 from tests.sim.processes import Process, WorldLoop
+from tests.sim.tenancy import LinkRecords, LinkTenancy
 
 T = TypeVar("T")
 USUAL_S = 0.002
@@ -144,7 +145,7 @@ class Database:
             tell()
 
 
-class Link(Store):
+class Link(LinkTenancy, Store):
     """One replica's store."""
 
     shared = True
@@ -265,8 +266,10 @@ class Link(Store):
     ) -> None:
         await self.ask(lambda: self._store.settle_message(tenant, id_, state, error, after_s), writes=True)
 
-    async def prune(self, finished_before: float, limit: int) -> int:
-        return await self.ask(lambda: self._store.prune(finished_before, limit), writes=True)
+    async def prune(
+        self, finished_before: float, limit: int, tenant: str | None = None, but: Sequence[str] = ()
+    ) -> int:
+        return await self.ask(lambda: self._store.prune(finished_before, limit, tenant, but), writes=True)
 
     async def changed(self, tenant: str, run: str, after_seq: int, timeout_s: float) -> None:
         """A notification, unless it is lost; and a look every so often, as a listener on a real database has it."""
@@ -318,7 +321,7 @@ class Link(Store):
     async def close(self) -> None: ...
 
 
-class LinkTenant(TenantStore):
+class LinkTenant(LinkRecords, TenantStore):
     """A tenant's handle over a link."""
 
     def __init__(self, link: Link, store: TenantStore) -> None:

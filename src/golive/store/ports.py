@@ -12,15 +12,17 @@ from msgspec import Struct
 from golive.core.events import DecisionKind, Event, Outcome, State
 from golive.store.keeps import Keeps
 from golive.store.room import Room
+from golive.store.tenancy import TenantRecords
 
 
 class Lease(Struct, frozen=True):
-    """The right to write to one run, until a later epoch begins."""
+    """The right to write to one run, until a later epoch begins. `user`: in whose name the run was begun, if any."""
 
     tenant: str
     run: str
     epoch: int
     holder: str
+    user: str | None = None
 
 
 class DecisionRow(Struct, frozen=True, kw_only=True):
@@ -157,6 +159,7 @@ class RunView(Struct, frozen=True, kw_only=True, gc=False):
     cache_write_tokens: int = 0
     saved_microusd: int = 0
     """What the run would have cost more without any cache."""
+    user: str | None = None
 
 
 class VersionRow(Struct, frozen=True):
@@ -192,11 +195,12 @@ class RunFilter(Struct, frozen=True):
     outcome: Outcome | None = None
     conversation: str | None = None
     source: Literal["agent", "relay"] | None = None
+    user: str | None = None
     before: str | None = None
     limit: int = 50
 
 
-class TenantStore(Protocol):
+class TenantStore(TenantRecords, Protocol):
     """Everything one tenant may read or set; no method can reach another's rows."""
 
     tenant: str
@@ -301,7 +305,7 @@ class Store(Keeps, Protocol):
         """Adds events and all that follows from them, in one transaction, durable on return.
 
         Args:
-            lease: epoch 1 together with `expect_seq` 0 creates the run.
+            lease: epoch 1 together with `expect_seq` 0 creates the run, which is its `user`'s from then on.
             expect_seq: the run's last seq as the caller knows it; `events[0].seq` is one more.
             at_rest: nobody needs to carry the run on: it has finished, or waits for a decision.
             room: nothing is written unless the run's conversation has it.
@@ -363,13 +367,6 @@ class Store(Keeps, Protocol):
         self, tenant: str, id_: str, state: Literal["due", "sent", "dead"], error: str | None, after_s: float = 0.0
     ) -> None:
         """What came of an attempt: sent or given up now, or due again after so many seconds, by the store's clock."""
-        ...
-
-    async def prune(self, finished_before: float, limit: int) -> int:
-        """Removes runs of all tenants that finished before then, with all that belongs to them; returns how many.
-
-        The ledger stays, and so do runs of which a message is still due.
-        """
         ...
 
     async def changed(self, tenant: str, run: str, after_seq: int, timeout_s: float) -> None:

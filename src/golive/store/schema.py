@@ -15,12 +15,18 @@ from golive.core.errors import SchemaMismatch
 
 Kind = Literal["sqlite", "postgresql"]
 
-VERSION = 11
+VERSION = 12
 """The schema that this golive's servers know, and that an empty database gets."""
 OLDEST = 9
 """The oldest server schema that may run on it."""
-NAME = "tokens_revoked"
+NAME = "tenants"
 """What the newest step is called; recorded beside its number."""
+
+FIRST_TENANT = """
+INSERT INTO tenants (tenant, state, created_at, created_by, agents, limits, note, changed_at)
+VALUES (:tenant, 'active', :now, 'golive', '["*"]', '{}', '', 0)
+"""
+"""The row of a tenant that is there because it always was; `default` has one from the first start."""
 
 _FILES: dict[Kind, str] = {"sqlite": "sqlite.sql", "postgresql": "postgres.sql"}
 

@@ -30,7 +30,7 @@ CREATE TABLE holders (
 );
 
 -- Who may write to a run, and where it stands: the one row that decides whether an append is taken. At rest: finished, or
--- waiting for a decision.
+-- waiting for a decision. `user`: in whose name it was begun.
 CREATE TABLE leases (
     tenant TEXT COLLATE "C" NOT NULL,
     run TEXT COLLATE "C" NOT NULL,
@@ -41,8 +41,11 @@ CREATE TABLE leases (
     holder TEXT COLLATE "C" NOT NULL,
     at DOUBLE PRECISION NOT NULL,
     at_rest BOOLEAN DEFAULT false NOT NULL,
+    "user" TEXT COLLATE "C",
     PRIMARY KEY (tenant, run)
 );
+
+CREATE INDEX leases_by_user ON leases (tenant, "user", run) WHERE "user" IS NOT NULL;
 
 CREATE INDEX leases_open ON leases (holder, run) WHERE NOT at_rest;
 
@@ -167,10 +170,13 @@ CREATE TABLE runs (
     estimated BOOLEAN DEFAULT false NOT NULL,
     cache_write_tokens BIGINT DEFAULT 0 NOT NULL,
     saved_microusd BIGINT DEFAULT 0 NOT NULL,
+    "user" TEXT COLLATE "C",
     PRIMARY KEY (tenant, run)
 );
 
 CREATE INDEX runs_by_conversation ON runs (tenant, conversation, run) WHERE conversation IS NOT NULL;
+
+CREATE INDEX runs_by_user ON runs (tenant, "user", run) WHERE "user" IS NOT NULL;
 
 CREATE INDEX runs_finished ON runs (finished_at) WHERE finished_at IS NOT NULL;
 
@@ -294,4 +300,45 @@ CREATE TABLE tokens_revoked (
     created_at DOUBLE PRECISION NOT NULL,
     created_by TEXT COLLATE "C" NOT NULL,
     PRIMARY KEY (tenant, id)
+);
+
+-- Who may use the installation: a row that is not active lets nobody of its tenant in. `agents` (patterns) and `limits`
+-- are JSON. Rows of erased tenants stay, so that nobody takes their place.
+CREATE TABLE tenants (
+    tenant TEXT COLLATE "C" NOT NULL,
+    state TEXT COLLATE "C" NOT NULL,
+    created_at DOUBLE PRECISION NOT NULL,
+    created_by TEXT COLLATE "C" NOT NULL,
+    keep_days DOUBLE PRECISION,
+    agents TEXT COLLATE "C" NOT NULL,
+    limits TEXT COLLATE "C" NOT NULL,
+    note TEXT COLLATE "C" NOT NULL,
+    changed_at DOUBLE PRECISION NOT NULL,
+    erased_at DOUBLE PRECISION,
+    PRIMARY KEY (tenant)
+);
+
+-- In whose names a tenant's runs are begun, and who of them is not let in.
+CREATE TABLE tenant_users (
+    tenant TEXT COLLATE "C" NOT NULL,
+    id TEXT COLLATE "C" NOT NULL,
+    state TEXT COLLATE "C" NOT NULL,
+    created_at DOUBLE PRECISION NOT NULL,
+    created_by TEXT COLLATE "C" NOT NULL,
+    last_seen_at DOUBLE PRECISION,
+    note TEXT COLLATE "C" NOT NULL,
+    erased_at DOUBLE PRECISION,
+    PRIMARY KEY (tenant, id)
+);
+
+CREATE INDEX tenant_users_out ON tenant_users (tenant, id) WHERE state <> 'active';
+
+-- Where a tenant's own credentials for providers are found; never a value.
+CREATE TABLE tenant_credentials (
+    tenant TEXT COLLATE "C" NOT NULL,
+    provider TEXT COLLATE "C" NOT NULL,
+    reference TEXT COLLATE "C" NOT NULL,
+    created_at DOUBLE PRECISION NOT NULL,
+    created_by TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (tenant, provider)
 );

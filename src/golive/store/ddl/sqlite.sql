@@ -30,7 +30,7 @@ CREATE TABLE holders (
 ) WITHOUT ROWID, STRICT;
 
 -- Who may write to a run, and where it stands: the one row that decides whether an append is taken. At rest: finished, or
--- waiting for a decision.
+-- waiting for a decision. `user`: in whose name it was begun.
 CREATE TABLE leases (
     tenant TEXT NOT NULL,
     run TEXT NOT NULL,
@@ -41,8 +41,11 @@ CREATE TABLE leases (
     holder TEXT NOT NULL,
     at REAL NOT NULL,
     at_rest INTEGER DEFAULT 0 NOT NULL,
+    user TEXT,
     PRIMARY KEY (tenant, run)
 ) WITHOUT ROWID, STRICT;
+
+CREATE INDEX leases_by_user ON leases (tenant, user, run) WHERE "user" IS NOT NULL;
 
 CREATE INDEX leases_open ON leases (holder, run) WHERE at_rest = 0;
 
@@ -164,10 +167,13 @@ CREATE TABLE runs (
     estimated INTEGER DEFAULT 0 NOT NULL,
     cache_write_tokens INTEGER DEFAULT 0 NOT NULL,
     saved_microusd INTEGER DEFAULT 0 NOT NULL,
+    user TEXT,
     PRIMARY KEY (tenant, run)
 ) WITHOUT ROWID, STRICT;
 
 CREATE INDEX runs_by_conversation ON runs (tenant, conversation, run) WHERE conversation IS NOT NULL;
+
+CREATE INDEX runs_by_user ON runs (tenant, user, run) WHERE "user" IS NOT NULL;
 
 CREATE INDEX runs_finished ON runs (finished_at) WHERE finished_at IS NOT NULL;
 
@@ -312,4 +318,45 @@ CREATE TABLE tokens_revoked (
     created_at REAL NOT NULL,
     created_by TEXT NOT NULL,
     PRIMARY KEY (tenant, id)
+) WITHOUT ROWID, STRICT;
+
+-- Who may use the installation: a row that is not active lets nobody of its tenant in. `agents` (patterns) and `limits`
+-- are JSON. Rows of erased tenants stay, so that nobody takes their place.
+CREATE TABLE tenants (
+    tenant TEXT NOT NULL,
+    state TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    created_by TEXT NOT NULL,
+    keep_days REAL,
+    agents TEXT NOT NULL,
+    limits TEXT NOT NULL,
+    note TEXT NOT NULL,
+    changed_at REAL NOT NULL,
+    erased_at REAL,
+    PRIMARY KEY (tenant)
+) WITHOUT ROWID, STRICT;
+
+-- In whose names a tenant's runs are begun, and who of them is not let in.
+CREATE TABLE tenant_users (
+    tenant TEXT NOT NULL,
+    id TEXT NOT NULL,
+    state TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    created_by TEXT NOT NULL,
+    last_seen_at REAL,
+    note TEXT NOT NULL,
+    erased_at REAL,
+    PRIMARY KEY (tenant, id)
+) WITHOUT ROWID, STRICT;
+
+CREATE INDEX tenant_users_out ON tenant_users (tenant, id) WHERE state <> 'active';
+
+-- Where a tenant's own credentials for providers are found; never a value.
+CREATE TABLE tenant_credentials (
+    tenant TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    reference TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    created_by TEXT NOT NULL,
+    PRIMARY KEY (tenant, provider)
 ) WITHOUT ROWID, STRICT;

@@ -1,6 +1,6 @@
 """The one description of all tables, for SQLite and PostgreSQL: the newest schema.
 
-Column names and their order are those of the structs in core/events.py and store/ports.py. Rows that belong to a run
+Column names and their order are those of the structs in core/events.py and store/*.py. Rows that belong to a run
 carry tenant, run, branch, version (digest) and epoch; every table of a tenant's data leads with the tenant. The two
 databases differ in types, in how rows lie on disk, and in two columns by which PostgreSQL keeps the order of commits.
 """
@@ -153,6 +153,7 @@ def describe(kind: Kind) -> MetaData:
     _data_keys(tables)
     _fingerprints(tables)
     _tokens_revoked(tables)
+    _tenants(tables)
     return tables.metadata
 
 
@@ -179,13 +180,14 @@ other control state change, `pings` when somebody asks whether the store can be 
     )  # fmt: skip
     leases = to.add(
         "leases", *_run(), *_wholes("seq"), _must("holder", TEXT), _must("at", REAL),
-        _must("at_rest", FLAG, "0" if to.kind == "sqlite" else "false"),
+        _must("at_rest", FLAG, "0" if to.kind == "sqlite" else "false"), _may("user", TEXT),
         key=("tenant", "run"),
         why="""
 Who may write to a run, and where it stands: the one row that decides whether an append is taken. At rest: finished, or
-waiting for a decision.
+waiting for a decision. `user`: in whose name it was begun.
 """,
     )  # fmt: skip
+    to.index("leases_by_user", leases.c.tenant, leases.c.user, leases.c.run, where='"user" IS NOT NULL')
     where = "at_rest = 0" if to.kind == "sqlite" else "NOT at_rest"
     to.index("leases_open", leases.c.holder, leases.c.run, where=where)
 
@@ -249,7 +251,7 @@ def _runs(to: _Tables) -> None:
         _may("started_at", REAL), _may("finished_at", REAL), *_wholes("steps", "tool_calls", "input_tokens"),
         *_wholes("cached_input_tokens", "output_tokens", "reasoning_tokens", "cost_microusd"), _must("priced", FLAG),
         _must("estimated", FLAG, "0" if to.kind == "sqlite" else "false"), _must("cache_write_tokens", WHOLE, "0"),
-        _must("saved_microusd", WHOLE, "0"),
+        _must("saved_microusd", WHOLE, "0"), _may("user", TEXT),
         key=("tenant", "run"),
         why="""
 The rows that lists read. Run ids sort by time, so the primary key read backwards is "newest first". `estimated`: tokens
@@ -258,6 +260,7 @@ and cost hold what no provider reported, counted at its bound.
     )  # fmt: skip
     where = "conversation IS NOT NULL"
     to.index("runs_by_conversation", runs.c.tenant, runs.c.conversation, runs.c.run, where=where)
+    to.index("runs_by_user", runs.c.tenant, runs.c.user, runs.c.run, where='"user" IS NOT NULL')
     # Not over `state`: PostgreSQL would write every index anew whenever a run's state changes.
     to.index("runs_finished", runs.c.finished_at, where="finished_at IS NOT NULL")
 
@@ -337,4 +340,28 @@ def _tokens_revoked(to: _Tables) -> None:
 Tokens of OpenID Connect issuers that are not taken any more. Tenant `*`: in all tenants. Removed once every token that
 it means has expired (`until`).
 """,
+    )  # fmt: skip
+
+
+def _tenants(to: _Tables) -> None:
+    to.add(
+        "tenants", *_texts("tenant", "state"), _must("created_at", REAL), _must("created_by", TEXT),
+        _may("keep_days", REAL), *_texts("agents", "limits", "note"), _must("changed_at", REAL),
+        _may("erased_at", REAL),
+        key=("tenant",),
+        why="""
+Who may use the installation: a row that is not active lets nobody of its tenant in. `agents` (patterns) and `limits`
+are JSON. Rows of erased tenants stay, so that nobody takes their place.
+""",
+    )  # fmt: skip
+    users = to.add(
+        "tenant_users", *_texts("tenant", "id", "state"), _must("created_at", REAL), _must("created_by", TEXT),
+        _may("last_seen_at", REAL), _must("note", TEXT), _may("erased_at", REAL),
+        key=("tenant", "id"), why="In whose names a tenant's runs are begun, and who of them is not let in.",
+    )  # fmt: skip
+    to.index("tenant_users_out", users.c.tenant, users.c.id, where="state <> 'active'")
+    to.add(
+        "tenant_credentials", *_texts("tenant", "provider", "reference"), _must("created_at", REAL),
+        _must("created_by", TEXT),
+        key=("tenant", "provider"), why="Where a tenant's own credentials for providers are found; never a value.",
     )  # fmt: skip

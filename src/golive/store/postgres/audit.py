@@ -27,8 +27,8 @@ from golive.store.audit import (
     chained,
     micros,
 )
+from golive.store.postgres.asking import as_tenant
 from golive.store.postgres.pool import Pool
-from golive.store.postgres.tenant import as_tenant
 
 MOST_TRIES = 200
 """How often a group is hashed anew because others were faster, before it is given up for now."""

@@ -140,13 +140,14 @@ def _table(name: str, struct: type, tail: str = "", **counted: tuple[str, str]) 
 
 
 _NOW = "extract(epoch FROM clock_timestamp())"
-_VIEW_REPLACED = ", ".join(f"{name} = excluded.{name}" for name in RunView.__struct_fields__[2:])
+_STAYS = frozenset({"tenant", "run", "user"})
+_VIEW_REPLACED = ", ".join(f"{name} = excluded.{name}" for name in RunView.__struct_fields__ if name not in _STAYS)
 _DECIDED = ", ".join(f"{name} = excluded.{name}" for name in ("epoch", "choice", "decided_by", "decided_at"))
 _TABLES = {
     "created": Table(
-        "INSERT INTO leases (tenant, run, branch, version, epoch, seq, holder, at, at_rest)",
-        f"SELECT v1, v2, '', v3, 1, v4, v5, {_NOW}, v6",
-        ("text[]", "text[]", "text[]", "bigint[]", "text[]", "boolean[]"),
+        'INSERT INTO leases (tenant, run, branch, version, epoch, seq, holder, at, at_rest, "user")',
+        f"SELECT v1, v2, '', v3, 1, v4, v5, {_NOW}, v6, v7",
+        ("text[]", "text[]", "text[]", "bigint[]", "text[]", "boolean[]", "text[]"),
         "ON CONFLICT (tenant, run) DO NOTHING RETURNING 1",
     ),
     "events": _table("events", Event),
@@ -220,7 +221,8 @@ def statement(group: Group) -> tuple[str, list[Any]]:
         chain = group.chains[key]
         first, last = chain[0], chain[-1]
         if first.creates:
-            created.append((*key, first.events[0][5], last.last_seq, first.lease.holder, last.at_rest))
+            lease = first.lease
+            created.append((*key, first.events[0][5], last.last_seq, lease.holder, last.at_rest, lease.user))
         else:
             advanced.append((*key, first.lease.epoch, first.seq, last.last_seq, last.at_rest))
         for job in chain:

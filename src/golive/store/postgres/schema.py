@@ -61,8 +61,10 @@ async def _prepare(connection: Connection, address: Address, clock: Clock, chanc
         if await _checked(connection, address):
             return  # another server was faster
         await connection.execute(schema.ddl("postgresql"))
-        await connection.execute(roles())
         now = clock.now()
+        first = schema.FIRST_TENANT.replace(":tenant", "$1").replace(":now", "$2")
+        await connection.execute(first, "default", now)  # while nobody needs a role to see the table's rows
+        await connection.execute(roles())
         await connection.execute(
             "INSERT INTO schema_version (version, name, applied_at, oldest) VALUES ($1, $2, $3, $4)",
             schema.VERSION, schema.NAME, now, schema.OLDEST,

@@ -22,7 +22,7 @@ from golive.store.ports import (
     RunView,
     Store,
 )
-from golive.store.postgres import work
+from golive.store.postgres import tenancy, work
 from golive.store.postgres.audit import PostgresAudit
 from golive.store.postgres.connection import STATEMENT_S, Address, Link, execute, failure
 from golive.store.postgres.data_keys import PostgresDataKeys
@@ -30,11 +30,13 @@ from golive.store.postgres.fingerprints import PostgresFingerprints
 from golive.store.postgres.flusher import Flusher
 from golive.store.postgres.group import Append, Call
 from golive.store.postgres.pool import Pool
+from golive.store.postgres.removal import PostgresRemoval
 from golive.store.postgres.revocations import PostgresRevocations
 from golive.store.postgres.schema import prepare
 from golive.store.postgres.tenant import PostgresTenant
 from golive.store.postgres.waiting import Waiting
 from golive.store.room import LOOKED_AT, Room, no_room
+from golive.store.tenancy import CredentialRow, TenantRow
 
 READERS = 4
 """Connections for what tenants read."""
@@ -57,7 +59,7 @@ _CONTROL_VERSION = "SELECT control_version FROM installation"
 _PING = "UPDATE installation SET pings = pings + 1"
 
 
-class PostgresStore(Store):
+class PostgresStore(PostgresRemoval, Store):
     """Made by `open`."""
 
     shared = True
@@ -151,7 +153,7 @@ class PostgresStore(Store):
     async def acquire(self, tenant: str, run: str, holder: str) -> Lease | None:
         """Takes the run over: the epoch goes up by one and every earlier lease is fenced. None: no such run."""
         rows = await self._flusher.write(Call(work.ACQUIRE, tenant, run, holder))
-        return Lease(tenant, run, rows[0][0], holder) if rows else None
+        return Lease(tenant, run, rows[0][0], holder, rows[0][1]) if rows else None
 
     async def beat(self, holder: str, lease_s: float) -> bool:
         """See `Store.beat`. Not sent again when its answer is lost: the second would not see what the first saw."""
@@ -180,7 +182,7 @@ class PostgresStore(Store):
             if self._clock.monotonic() > self._marks[old] + _MARKED_S:
                 del self._marks[old]
         rows.sort(key=lambda row: (row[1], row[0]))
-        return [Lease(tenant, run, epoch, holder) for tenant, run, epoch in rows]
+        return [Lease(tenant, run, epoch, holder, user) for tenant, run, epoch, user in rows]
 
     async def held(self, holder: str) -> list[tuple[str, str]]:
         """See `Store.held`."""
@@ -203,10 +205,6 @@ class PostgresStore(Store):
         """See `Store.settle_message`."""
         await self._server.fetch(work.SETTLE, state, after_s, error, tenant, id_)
 
-    async def prune(self, finished_before: float, limit: int) -> int:
-        """See `Store.prune`."""
-        return int((await self._server.fetch(work.PRUNE, finished_before, max(0, limit)))[0][0])
-
     async def changed(self, tenant: str, run: str, after_seq: int, timeout_s: float) -> None:
         """See `Store.changed`: notified where possible, and by a poll within a quarter of a second otherwise."""
         await self._waiting.wait(tenant, run, after_seq, timeout_s)
@@ -222,6 +220,18 @@ class PostgresStore(Store):
     async def all_keys(self) -> list[KeyRow]:
         """Every key of every tenant."""
         return [KeyRow(*row) for row in await self._server.fetch(_ALL_KEYS)]
+
+    async def all_tenants(self) -> list[TenantRow]:
+        """See `KeepsTenants.all_tenants`."""
+        return await tenancy.all_tenants(self._server)
+
+    async def all_credentials(self) -> list[CredentialRow]:
+        """See `KeepsTenants.all_credentials`."""
+        return await tenancy.all_credentials(self._server)
+
+    async def suspended_users(self) -> list[tuple[str, str]]:
+        """See `KeepsTenants.suspended_users`."""
+        return await tenancy.suspended_users(self._server)
 
     async def control_version(self) -> int:
         """A number that grows whenever keys or other control state change, by any process."""

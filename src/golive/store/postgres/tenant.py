@@ -11,13 +11,15 @@ from msgspec.structs import astuple
 
 from golive.core.events import Event
 from golive.store.ports import DecisionRow, Delivery, DeliveryCount, KeyRow, RunFilter, RunView, ScheduleRow, VersionRow
+from golive.store.postgres.asking import as_tenant
 from golive.store.postgres.pool import Pool
+from golive.store.postgres.tenancy import CONTROL_CHANGED, PostgresTenancy
 from golive.store.postgres.work import DECISION_COLUMNS, DELIVERY_COLUMNS, NOW, decision, delivery
 from golive.store.reasons import version_taken
 
 
 def _columns(struct: Any) -> str:
-    return ", ".join(struct.__struct_fields__)
+    return ", ".join(f'"{name}"' for name in struct.__struct_fields__)
 
 
 def _values(struct: Any) -> str:
@@ -25,18 +27,6 @@ def _values(struct: Any) -> str:
 
 
 # ruff: noqa: S608 - what is put into these statements are names of columns from our own structs, never a value
-def as_tenant(query: str) -> str:
-    """`query`, which says `tenant = mine`, for the tenant $1, in a transaction that may see no other.
-
-    The tenant is set by the row that the query is evaluated for, and so before it: a subquery with an OFFSET is not
-    taken apart, and one that uses a column of another relation is evaluated once that relation's row is there.
-    """
-    return (
-        "WITH me AS MATERIALIZED (SELECT set_config('golive.tenant', $1, true) AS mine)"
-        f" SELECT found.* FROM me CROSS JOIN LATERAL ({query} OFFSET 0) AS found"
-    )
-
-
 _VIEWS = f"SELECT {_columns(RunView)} FROM runs WHERE tenant = mine"
 _EVENTS = as_tenant(
     f"SELECT {_columns(Event)} FROM events WHERE tenant = mine AND run = $2 AND seq > $3 ORDER BY seq LIMIT $4"
@@ -61,11 +51,10 @@ _TAIL = as_tenant(
 )
 """Stops before the oldest transaction that is still open: what that one commits comes behind what was read."""
 
-_CONTROL_CHANGED = "UPDATE installation SET control_version = control_version + 1"
 _REGISTER = f"""
 WITH added AS (
     INSERT INTO versions ({_columns(VersionRow)}) VALUES ({_values(VersionRow)}) ON CONFLICT DO NOTHING RETURNING 1
-), told AS ({_CONTROL_CHANGED} WHERE EXISTS (SELECT FROM added))
+), told AS ({CONTROL_CHANGED} WHERE EXISTS (SELECT FROM added))
 SELECT FROM added
 """
 _PUT_KEY = f"""
@@ -73,7 +62,7 @@ WITH put AS (
     INSERT INTO keys ({_columns(KeyRow)}) VALUES ({_values(KeyRow)}) ON CONFLICT (tenant, id) DO UPDATE SET
     {", ".join(f"{name} = excluded.{name}" for name in KeyRow.__struct_fields__[2:])}
 )
-{_CONTROL_CHANGED}
+{CONTROL_CHANGED}
 """
 _KEYS_USED = """
 UPDATE keys SET last_used_at = greatest(last_used_at, v.at)
@@ -91,10 +80,10 @@ WHERE tenant = $1 AND name = $2 AND digest = $7 AND next_at = $8
     AND last_at IS NOT DISTINCT FROM $9::double precision AND last_run IS NOT DISTINCT FROM $10::text RETURNING 1
 """
 _DROP_SCHEDULE = "DELETE FROM schedules WHERE tenant = $1 AND name = $2"
-_FILTERS = ("agent", "state", "outcome", "conversation", "source")
+_FILTERS = ("agent", "state", "outcome", "conversation", "source", "user")
 
 
-class PostgresTenant:
+class PostgresTenant(PostgresTenancy):
     """Keeps `store.ports.TenantStore`."""
 
     def __init__(self, tenant: str, reader: Pool, server: Pool) -> None:
@@ -118,7 +107,7 @@ class PostgresTenant:
             wanted = getattr(where, name)
             if wanted is not None:
                 values.append(wanted)
-                sql += f" AND {name} = ${len(values) + 1}"
+                sql += f' AND "{name}" = ${len(values) + 1}'
         if where.before is not None:
             values.append(where.before)
             sql += f" AND run < ${len(values) + 1}"
@@ -225,13 +214,6 @@ class PostgresTenant:
         rows = await self._rows(_TAIL, xid or "0", int(number or 0), max(0, limit))
         events = [Event(*tuple(row)[:-2]) for row in rows]
         return events, f"{rows[-1][-2]}.{rows[-1][-1]}" if rows else after
-
-    async def _rows(self, sql: str, *values: Any) -> list[Any]:
-        return await self._reader.fetch(sql, self.tenant, *values)
-
-    def _mine(self, tenant: str) -> None:
-        if tenant != self.tenant:
-            raise ValueError(f"a row of tenant {tenant!r} cannot be written through the handle of {self.tenant!r}")
 
 
 def view(row: Any) -> RunView:

@@ -14,7 +14,7 @@ DELIVERY_COLUMNS = ", ".join(Delivery.__struct_fields__)
 
 # ruff: noqa: S608 - what is put into these statements are names of columns from our own structs, never a value
 ACQUIRE = f"""
-UPDATE leases SET epoch = epoch + 1, holder = $3, at = ({NOW}) WHERE tenant = $1 AND run = $2 RETURNING epoch
+UPDATE leases SET epoch = epoch + 1, holder = $3, at = ({NOW}) WHERE tenant = $1 AND run = $2 RETURNING epoch, "user"
 """
 BEAT = f"""
 WITH now AS MATERIALIZED ({NOW}), said AS (
@@ -51,7 +51,8 @@ WITH now AS MATERIALIZED ({NOW}), orphans AS MATERIALIZED (
     WHERE NOT at_rest ORDER BY leases.run, leases.tenant LIMIT $4 FOR UPDATE OF leases SKIP LOCKED
 )
 UPDATE leases SET epoch = leases.epoch + 1, holder = $1, at = $5 FROM taken
-WHERE leases.tenant = taken.tenant AND leases.run = taken.run RETURNING leases.tenant, leases.run, leases.epoch
+WHERE leases.tenant = taken.tenant AND leases.run = taken.run
+RETURNING leases.tenant, leases.run, leases.epoch, leases."user"
 """
 """Who else claims at the same time is passed over: a row that is locked, and one whose epoch moved since it was found.
 
@@ -81,22 +82,6 @@ WITH now AS MATERIALIZED ({NOW})
 UPDATE outbox SET state = $1, due_at = CASE WHEN $1 = 'due' THEN t + $2::double precision ELSE due_at END,
     done_at = CASE WHEN $1 = 'due' THEN NULL ELSE t END, last_error = $3
 FROM now WHERE tenant = $4 AND id = $5 AND state = 'due'
-"""
-
-PRUNE = """
-WITH old AS MATERIALIZED (
-    SELECT tenant, run FROM runs WHERE state = 'finished' AND finished_at < $1
-        AND NOT EXISTS (
-            SELECT FROM outbox WHERE outbox.tenant = runs.tenant AND outbox.run = runs.run AND outbox.state = 'due'
-        )
-    LIMIT $2 FOR UPDATE SKIP LOCKED
-), e AS (DELETE FROM events USING old WHERE events.tenant = old.tenant AND events.run = old.run
-), o AS (DELETE FROM outbox USING old WHERE outbox.tenant = old.tenant AND outbox.run = old.run
-), d AS (DELETE FROM decisions USING old WHERE decisions.tenant = old.tenant AND decisions.run = old.run
-), l AS (DELETE FROM leases USING old WHERE leases.tenant = old.tenant AND leases.run = old.run
-), r AS (DELETE FROM runs USING old WHERE runs.tenant = old.tenant AND runs.run = old.run
-)
-SELECT count(*) FROM old
 """
 
 OTHERS = """

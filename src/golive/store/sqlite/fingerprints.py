@@ -5,7 +5,7 @@ import sqlite3
 from msgspec.structs import astuple, replace
 
 from golive.store.fingerprints import COLUMNS, CONTROL_CHANGED, ON_CONFLICT, SELECT, FingerprintRow
-from golive.store.sqlite.tenant import ReadWrite
+from golive.store.sqlite.asking import ReadWrite
 
 _PUT = f"INSERT INTO secret_fingerprints ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?) {ON_CONFLICT}"  # noqa: S608 - as above
 

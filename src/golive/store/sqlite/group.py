@@ -37,7 +37,8 @@ def _insert(table: str, struct: type, tail: str = "") -> Bulk:
     return Bulk(f"INSERT INTO {table} ({named})", len(columns), tail)
 
 
-_VIEW_REPLACED = ", ".join(f"{name} = excluded.{name}" for name in _columns(RunView) if name not in {"tenant", "run"})
+_STAYS = frozenset({"tenant", "run", "user"})
+_VIEW_REPLACED = ", ".join(f"{name} = excluded.{name}" for name in _columns(RunView) if name not in _STAYS)
 _DECIDED = ", ".join(f"{name} = excluded.{name}" for name in ("epoch", "choice", "decided_by", "decided_at"))
 _EVENTS = _insert("events", Event)
 _LEDGER = _insert("ledger", LedgerEntry)
@@ -45,8 +46,8 @@ _OUTBOX = _insert("outbox", OutboxMessage)
 _VIEWS = _insert("runs", RunView, f"ON CONFLICT (tenant, run) DO UPDATE SET {_VIEW_REPLACED}")
 _DECISIONS = _insert("decisions", DecisionRow, f"ON CONFLICT (tenant, id) DO UPDATE SET {_DECIDED}")
 _CREATE = Bulk(
-    "INSERT INTO leases (tenant, run, branch, version, epoch, seq, holder, at, at_rest)",
-    9,
+    'INSERT INTO leases (tenant, run, branch, version, epoch, seq, holder, at, at_rest, "user")',
+    10,
     "ON CONFLICT (tenant, run) DO NOTHING",
 )
 _ADVANCE = Bulk(
@@ -275,7 +276,10 @@ def _take_guards(
         lease, end = job.lease, last[key]
         if job.creates:
             assert job.first is not None
-            created += (*key, "", job.first.version, 1, end.last_seq, lease.holder, job.first.at, end.at_rest)
+            first = job.first
+            created += (
+                *key, "", first.version, 1, end.last_seq, lease.holder, first.at, end.at_rest, lease.user,
+            )  # fmt: skip
             creations += 1
         else:
             advanced += (*key, lease.epoch, job.seq, end.last_seq, end.at_rest)

@@ -5,7 +5,7 @@ import sqlite3
 from msgspec.structs import astuple
 
 from golive.store.revocation import COLUMNS, RevocationStore, TokenRevocation
-from golive.store.sqlite.tenant import ReadWrite
+from golive.store.sqlite.asking import ReadWrite
 
 # ruff: noqa: S608 - what is put into these statements are names of columns from our own struct, never a value
 _ALL = f"SELECT {COLUMNS} FROM tokens_revoked"

@@ -56,6 +56,7 @@ def _create(connection: sqlite3.Connection, path: str, clock: Clock, chance: Cha
             connection.execute(
                 "INSERT INTO installation VALUES (1, ?, 1, 1, ?, 0)", (Ids(clock, chance).new("inst"), now)
             )
+            connection.execute(schema.FIRST_TENANT, {"tenant": "default", "now": now})
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

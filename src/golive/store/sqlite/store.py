@@ -3,6 +3,7 @@
 Puts writer, readers and tenants together and keeps `store.ports.Store`. Several processes may open the same file.
 """
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from golive.core.errors import DeadlineExceeded, StoreUnavailable
 from golive.core.events import Event
 from golive.store.ports import DecisionRow, Delivery, KeyRow, Lease, LedgerEntry, OutboxMessage, RunView, Store
 from golive.store.room import Room
-from golive.store.sqlite import work
+from golive.store.sqlite import removal, tenancy, work
 from golive.store.sqlite.audit import SqliteAudit
 from golive.store.sqlite.connection import MEMORY, connect_writer, create_file, failure
 from golive.store.sqlite.data_keys import SqliteDataKeys
@@ -28,6 +29,7 @@ from golive.store.sqlite.schema import prepare
 from golive.store.sqlite.tenant import KEY_COLUMNS, SqliteTenant
 from golive.store.sqlite.waiters import Waiters
 from golive.store.sqlite.writer import InlineWriter, ThreadWriter, check_same_file
+from golive.store.tenancy import CredentialRow, TenantRow
 
 T = TypeVar("T")
 PING_S = 1.5
@@ -180,9 +182,32 @@ class SqliteStore(Store):
         at = self._clock.now() + (after_s if state == "due" else 0.0)
         await self.call(lambda connection: work.settle_message(connection, tenant, id_, state, at, error))
 
-    async def prune(self, finished_before: float, limit: int) -> int:
-        """See `Store.prune`."""
-        return await self.call(lambda connection: work.prune(connection, finished_before, limit))
+    async def prune(
+        self, finished_before: float, limit: int, tenant: str | None = None, but: Sequence[str] = ()
+    ) -> int:
+        """See `Removes.prune`."""
+        return await self.call(lambda connection: removal.prune(connection, finished_before, limit, tenant, but))
+
+    async def erase_runs(self, tenant: str, user: str | None, limit: int) -> int:
+        """See `Removes.erase_runs`."""
+        erased = await self.call(lambda connection: removal.erase_runs(connection, tenant, user, limit))
+        if erased < limit:
+            await self.wipe()
+        return erased
+
+    async def erase_tenant_rows(self, tenant: str) -> dict[str, int]:
+        """See `Removes.erase_tenant_rows`."""
+        removed = await self.call(lambda connection: removal.erase_tenant_rows(connection, tenant))
+        await self.wipe()
+        return removed
+
+    async def wipe(self) -> bool:
+        """See `Removes.wipe`."""
+        if self.path == MEMORY:
+            return True
+        if isinstance(self._writer, InlineWriter):
+            return removal.wipe(self.path)
+        return await asyncio.to_thread(removal.wipe, self.path)
 
     async def changed(self, tenant: str, run: str, after_seq: int, timeout_s: float) -> None:
         """See `Store.changed`: whatever changes, changes through this very object."""
@@ -204,6 +229,18 @@ class SqliteStore(Store):
     async def all_keys(self) -> list[KeyRow]:
         """Every key of every tenant."""
         return [KeyRow(*row) for row in await self.read(lambda connection: connection.execute(_ALL_KEYS).fetchall())]
+
+    async def all_tenants(self) -> list[TenantRow]:
+        """See `KeepsTenants.all_tenants`."""
+        return await self.read(tenancy.all_tenants)
+
+    async def all_credentials(self) -> list[CredentialRow]:
+        """See `KeepsTenants.all_credentials`."""
+        return await self.read(tenancy.all_credentials)
+
+    async def suspended_users(self) -> list[tuple[str, str]]:
+        """See `KeepsTenants.suspended_users`."""
+        return await self.read(tenancy.suspended_users)
 
     async def control_version(self) -> int:
         """A number that grows whenever keys or other control state change, by any process."""

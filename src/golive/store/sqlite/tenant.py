@@ -1,21 +1,20 @@
 """One tenant's view of the file. Every statement here names the tenant; that is the whole point of the class."""
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Literal, Protocol, TypeVar
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from msgspec.structs import astuple
 
 from golive.core.events import Event
 from golive.store.ports import DecisionRow, Delivery, DeliveryCount, KeyRow, RunFilter, RunView, ScheduleRow, VersionRow
 from golive.store.reasons import version_taken
+from golive.store.sqlite.asking import ReadWrite
+from golive.store.sqlite.tenancy import CONTROL_CHANGED, SqliteTenancy
 from golive.store.sqlite.work import DECISION_COLUMNS, DELIVERY_COLUMNS, decision, delivery
 
-T = TypeVar("T")
-Query = Callable[[sqlite3.Connection], T]
-
 _EVENT_COLUMNS = ", ".join(Event.__struct_fields__)
-VIEW_COLUMNS = ", ".join(RunView.__struct_fields__)
+VIEW_COLUMNS = ", ".join(f'"{name}"' for name in RunView.__struct_fields__)
 KEY_COLUMNS = ", ".join(KeyRow.__struct_fields__)
 _VERSION_COLUMNS = ", ".join(VersionRow.__struct_fields__)
 
@@ -27,7 +26,6 @@ _VERSIONS = f"SELECT {_VERSION_COLUMNS} FROM versions WHERE tenant = ?"
 _KEYS = f"SELECT {KEY_COLUMNS} FROM keys WHERE tenant = ? ORDER BY created_at, id"
 _PUT_KEY = f"INSERT OR REPLACE INTO keys ({KEY_COLUMNS}) VALUES ({','.join('?' * len(KeyRow.__struct_fields__))})"
 _KEY_USED = "UPDATE keys SET last_used_at = max(coalesce(last_used_at, ?), ?) WHERE tenant = ? AND id = ?"
-_CONTROL_CHANGED = "UPDATE installation SET control_version = control_version + 1"
 _SEND_AGAIN = "UPDATE outbox SET state = 'due', due_at = ?, done_at = NULL WHERE tenant = ? AND id = ?"
 _COUNTS = """
 SELECT target, state, count(*), min(at) FROM outbox WHERE tenant = ? AND (? IS NULL OR state = ?)
@@ -38,20 +36,10 @@ _SCHEDULES = f"SELECT {_SCHEDULE_COLUMNS} FROM schedules WHERE tenant = ? ORDER 
 _SCHEDULE = f"SELECT {_SCHEDULE_COLUMNS} FROM schedules WHERE tenant = ? AND name = ?"
 _PUT_SCHEDULE = f"INSERT OR REPLACE INTO schedules ({_SCHEDULE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"
 _TAIL = f"SELECT rowid, {_EVENT_COLUMNS} FROM events WHERE tenant = ? AND rowid > ? ORDER BY rowid LIMIT ?"
-_FILTERS = ("agent", "state", "outcome", "conversation", "source")
+_FILTERS = ("agent", "state", "outcome", "conversation", "source", "user")
 
 
-class ReadWrite(Protocol):
-    """What a tenant's handle needs of the store: reads beside the writer, and writes in its groups."""
-
-    async def read(self, query: Query[T]) -> T: ...
-
-    def call(self, work: Query[T]) -> Awaitable[T]: ...
-
-    def now(self) -> float: ...
-
-
-class SqliteTenant:
+class SqliteTenant(SqliteTenancy):
     """Keeps `store.ports.TenantStore`."""
 
     def __init__(self, store: ReadWrite, tenant: str) -> None:
@@ -75,7 +63,7 @@ class SqliteTenant:
         for name in _FILTERS:
             wanted = getattr(where, name)
             if wanted is not None:
-                sql += f" AND {name} = ?"
+                sql += f' AND "{name}" = ?'
                 values.append(wanted)
         if where.before is not None:
             sql += " AND run < ?"
@@ -187,14 +175,6 @@ class SqliteTenant:
         rows = await self._rows(_TAIL, int(after or 0), max(0, limit))
         return [Event(*row[1:]) for row in rows], str(rows[-1][0]) if rows else after
 
-    async def _rows(self, sql: str, *values: Any) -> list[Any]:
-        tenant = self.tenant
-        return await self._store.read(lambda connection: connection.execute(sql, (tenant, *values)).fetchall())
-
-    def _mine(self, tenant: str) -> None:
-        if tenant != self.tenant:
-            raise ValueError(f"a row of tenant {tenant!r} cannot be written through the handle of {self.tenant!r}")
-
 
 def view(row: tuple[Any, ...]) -> RunView:
     """A row of `VIEW_COLUMNS` as the struct."""
@@ -209,7 +189,7 @@ def _register(connection: sqlite3.Connection, row: VersionRow) -> VersionRow:
         (row.tenant, row.agent, row.name, row.digest, row.created_at),
     ).rowcount
     if added:
-        connection.execute(_CONTROL_CHANGED)
+        connection.execute(CONTROL_CHANGED)
         return row
     stands = VersionRow(
         *connection.execute(f"{_VERSIONS} AND agent = ? AND name = ?", (row.tenant, row.agent, row.name)).fetchone()
@@ -222,4 +202,4 @@ def _register(connection: sqlite3.Connection, row: VersionRow) -> VersionRow:
 def _put_key(connection: sqlite3.Connection, row: KeyRow) -> None:
     values = [getattr(row, name) for name in KeyRow.__struct_fields__]
     connection.execute(_PUT_KEY, values)
-    connection.execute(_CONTROL_CHANGED)
+    connection.execute(CONTROL_CHANGED)

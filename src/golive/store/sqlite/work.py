@@ -29,7 +29,7 @@ WHERE leases.at_rest = 0 AND leases.holder <> ?1 AND coalesce(holders.until, lea
     AND (leases.version IN (SELECT value FROM json_each(?3)) OR coalesce(holders.until, leases.at) <= ?2 - ?4)
 ORDER BY leases.run, leases.tenant LIMIT ?5
 """
-_TAKE = "UPDATE leases SET epoch = epoch + 1, holder = ?, at = ? WHERE tenant = ? AND run = ? RETURNING epoch"
+_TAKE = 'UPDATE leases SET epoch = epoch + 1, holder = ?, at = ? WHERE tenant = ? AND run = ? RETURNING epoch, "user"'
 _DUE_DECISIONS = f"""
 SELECT {DECISION_COLUMNS} FROM decisions WHERE choice IS NULL AND expires_at <= ?
 ORDER BY expires_at, tenant, id LIMIT ?
@@ -48,15 +48,6 @@ _SETTLE = """
 UPDATE outbox SET state = ?1, due_at = iif(?1 = 'due', ?2, due_at), done_at = iif(?1 = 'due', NULL, ?2), last_error = ?3
 WHERE tenant = ?4 AND id = ?5 AND state = 'due'
 """
-_OLD = """
-SELECT tenant, run FROM runs WHERE state = 'finished' AND finished_at < ?1
-    AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.tenant = runs.tenant AND outbox.run = runs.run AND state = 'due')
-    AND NOT EXISTS (SELECT 1 FROM events WHERE rowid = (SELECT max(rowid) FROM events)
-        AND events.tenant = runs.tenant AND events.run = runs.run)
-LIMIT ?2
-"""
-"""The newest event stays, with its run: SQLite would give its place in the tail to another one."""
-_BELONGING = ("events", "outbox", "decisions", "leases", "runs")
 
 
 def beat(connection: sqlite3.Connection, holder: str, now: float, lease_s: float) -> bool:
@@ -85,15 +76,15 @@ def claim(
     rows = connection.execute(_ORPHANS, (holder, now, served, patience_s, max(0, limit))).fetchall()
     leases = []
     for tenant, run in rows:
-        (epoch,) = connection.execute(_TAKE, (holder, now, tenant, run)).fetchone()
-        leases.append(Lease(tenant, run, epoch, holder))
+        epoch, user = connection.execute(_TAKE, (holder, now, tenant, run)).fetchone()
+        leases.append(Lease(tenant, run, epoch, holder, user))
     return leases
 
 
 def acquire(connection: sqlite3.Connection, tenant: str, run: str, holder: str, now: float) -> Lease | None:
     """See `Store.acquire`."""
     rows = connection.execute(_TAKE, (holder, now, tenant, run)).fetchall()
-    return Lease(tenant, run, rows[0][0], holder) if rows else None
+    return Lease(tenant, run, rows[0][0], holder, rows[0][1]) if rows else None
 
 
 def due_decisions(connection: sqlite3.Connection, now: float, limit: int) -> list[DecisionRow]:
@@ -115,14 +106,6 @@ def settle_message(
 ) -> None:
     """See `Store.settle_message`."""
     connection.execute(_SETTLE, (state, at, error, tenant, id_))
-
-
-def prune(connection: sqlite3.Connection, finished_before: float, limit: int) -> int:
-    """See `Store.prune`."""
-    rows = connection.execute(_OLD, (finished_before, max(0, limit))).fetchall()
-    for table in _BELONGING:
-        connection.executemany(f"DELETE FROM {table} WHERE tenant = ? AND run = ?", rows)
-    return len(rows)
 
 
 def decision(row: tuple[Any, ...]) -> DecisionRow:
