@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from golive.config.section import CLAIM, ISSUER, Name, Seconds, Section
+from golive.config.section import CLAIM, ISSUER, SCOPE, Name, Seconds, SecretRef, Section
 
 Algorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA",
@@ -66,6 +66,17 @@ class OidcConfig(Section):
     agents_claim: Claim | None = None
     """Claim that lists the agents the user may use (names, or patterns such as `shop-*`): it only narrows what the role
     allows, and leaves no models for plain calls. A token without it may use none."""
+    client_id: Annotated[str, Field(pattern=CLAIM)] | None = None
+    """With it people log in with this issuer in their browser (/login): what the issuer calls golive. Register
+    `PUBLIC_URL/login/callback/NAME` there as redirect URI. What the ID token says is mapped as above."""
+    client_secret: SecretRef | None = None
+    """Reference to the client's secret; absent for a public client, which proves itself by PKCE alone."""
+    client_auth: Literal["auto", "basic", "post"] = "auto"
+    """How the secret is shown to the issuer: in the header, or in the body. `auto`: as its discovery document says."""
+    scopes: Annotated[tuple[Annotated[str, Field(pattern=SCOPE)], ...], Field(max_length=32)] = ("openid",)
+    """What is asked for at a login, such as `["openid", "profile", "groups"]`; `openid` is always."""
+    title: Annotated[str, Field(min_length=1, max_length=60)] | None = None
+    """What the button of the login page says; the section's name when absent."""
 
 
 class AuthConfig(Section):

@@ -27,6 +27,13 @@ def auth_faults(config: GoliveConfig, origin_of: Origin) -> Iterator[Problem]:
         yield from _tenants(path, oidc, origin_of)
         yield from _roles(path, oidc, origin_of)
         yield from _same_users(config, name, origin_of)
+        yield from _login(config, path, oidc, origin_of)
+    public = config.server.public_url
+    if public is not None and not is_safe(public):
+        yield idle(
+            ("server", "public_url"), public, origin_of, "which is plain HTTP: browsers keep no session there.",
+            "Write https://…, and let golive or the proxy before it speak TLS.",
+        )  # fmt: skip
 
 
 def is_safe(url: str) -> bool:
@@ -50,6 +57,27 @@ def _plain_http(path: KeyPath, oidc: OidcConfig, origin_of: Origin) -> Iterator[
                 "which is plain HTTP on another machine: whoever stands in between could sign in as anybody.",
                 "Use https://; a test installation may set `insecure_http = true`.",
             )  # fmt: skip
+
+
+def _login(config: GoliveConfig, path: KeyPath, oidc: OidcConfig, origin_of: Origin) -> Iterator[Problem]:
+    """What is said of logging in by who cannot."""
+    if oidc.client_id is None:
+        if oidc.client_secret is not None:
+            yield _nothing(
+                (*path, "client_secret"), "is set, but without `client_id` nobody logs in with this issuer.",
+                "Set that, or remove it.", origin_of,
+            )  # fmt: skip
+        return
+    if not config.server.sessions.enabled:
+        yield idle(
+            (*path, "client_id"), oidc.client_id, origin_of, "but server.sessions.enabled is false: nobody logs in.",
+            "Keep one of the two.",
+        )  # fmt: skip
+    if oidc.client_auth != "auto" and oidc.client_secret is None:
+        yield idle(
+            (*path, "client_auth"), oidc.client_auth, origin_of, "but there is no `client_secret` to show.",
+            "Set that, or remove it.",
+        )  # fmt: skip
 
 
 def _tenants(path: KeyPath, oidc: OidcConfig, origin_of: Origin) -> Iterator[Problem]:

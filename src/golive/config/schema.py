@@ -15,6 +15,7 @@ from golive.config.secret_settings import AwsConfig, EnvironmentConfig, Rotation
 from golive.config.section import (
     BASE_URL,
     FUNCTION,
+    ORIGIN,
     STORE_URL,
     VERSION,
     Name,
@@ -35,6 +36,9 @@ class ServerConfig(Section):
     """Address to listen on; 0.0.0.0 for all interfaces."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
     """Port to listen on; 0 picks a free one and prints it."""
+    public_url: Annotated[str, Field(pattern=ORIGIN)] | None = None
+    """Where browsers find golive, such as https://agents.example.com, when a proxy stands before it: only pages of this
+    address count as its own, and issuers send people back there. The address asked for counts when absent."""
     max_body_bytes: Annotated[int, Field(ge=1_024, le=1_073_741_824)] = 4_194_304
     """Largest request body, bytes; more is answered 413."""
     heartbeat_s: Seconds = 15.0

@@ -43,3 +43,5 @@ def _all(config: GoliveConfig) -> Iterator[tuple[str, str | None]]:
     for name, webhook in config.webhooks.items():
         yield f"webhooks.{name}.secret", webhook.secret
         yield f"webhooks.{name}.old_secret", webhook.old_secret
+    for name, issuer in config.auth.oidc.items():
+        yield f"auth.oidc.{name}.client_secret", issuer.client_secret

@@ -49,6 +49,37 @@ Fetch = Callable[[str], Awaitable[Fetched]]
 """GETs an address, following no redirect and reading at most `MAX_BYTES`. Raises FetchFailed."""
 
 
+def discovery_url(config: OidcConfig) -> str:
+    """Where the issuer's discovery document is."""
+    return config.issuer.rstrip("/") + _WELL_KNOWN
+
+
+def document_of(fetched: Fetched, config: OidcConfig, *wanted: str) -> dict[str, Any]:
+    """The discovery document, with these members. Raises FetchFailed where it is none, or another issuer's."""
+    try:
+        document: Any = json.loads(fetched.body.decode())
+        issuer = document["issuer"]
+        lacking = [name for name in wanted if name not in document]
+    except (ValueError, RecursionError, TypeError, KeyError):
+        issuer, lacking = None, list(wanted)
+    if issuer is None or lacking:
+        raise FetchFailed(f"the discovery document names no issuer or no {' or '.join(wanted)}")
+    if issuer != config.issuer:
+        raise FetchFailed(f"the discovery document is that of {ascii(issuer)[:200]}: write `issuer` exactly so")
+    found: dict[str, Any] = document
+    return found
+
+
+def address_in(document: dict[str, Any], name: str, config: OidcConfig) -> str:
+    """An address of the discovery document. Raises FetchFailed where it leads nowhere, or somewhere unsafe."""
+    url = document[name]
+    if not isinstance(url, str) or not url.startswith(("https://", "http://")):
+        raise FetchFailed(f"its {name} {ascii(url)[:200]} is no address")
+    if not is_safe(url) and not config.insecure_http:
+        raise FetchFailed(f"its {name} {ascii(url)[:200]} is plain HTTP on another machine")
+    return url
+
+
 class IssuerState(Struct, frozen=True):
     """An issuer as it stands, for the operator. `age_s`: of the keys, None where there are none. `error`: of the last
     reading, "" when it went well."""
@@ -170,7 +201,7 @@ class Issuer:
         url = self.config.jwks_url
         if url is None:
             try:
-                url = self._jwks_url = self._discovered(await self._get(self.config.issuer.rstrip("/") + _WELL_KNOWN))
+                url = self._jwks_url = self._discovered(await self._get(discovery_url(self.config)))
             except FetchFailed:
                 if self._jwks_url is None:
                     raise
@@ -185,18 +216,7 @@ class Issuer:
 
     def _discovered(self, fetched: Fetched) -> str:
         """Where the key set is. Raises FetchFailed where the document is another's, or leads somewhere unsafe."""
-        try:
-            document: Any = json.loads(fetched.body.decode())
-            issuer, url = document["issuer"], document["jwks_uri"]
-        except (ValueError, RecursionError, TypeError, KeyError):
-            raise FetchFailed("the discovery document names no issuer or no jwks_uri") from None
-        if issuer != self.config.issuer:
-            raise FetchFailed(f"the discovery document is that of {ascii(issuer)[:200]}: write `issuer` exactly so")
-        if not isinstance(url, str) or not url.startswith(("https://", "http://")):
-            raise FetchFailed(f"its jwks_uri {ascii(url)[:200]} is no address")
-        if not is_safe(url) and not self.config.insecure_http:
-            raise FetchFailed(f"its jwks_uri {ascii(url)[:200]} is plain HTTP on another machine")
-        return url
+        return address_in(document_of(fetched, self.config, "jwks_uri"), "jwks_uri", self.config)
 
     def _take(self, fetched: Fetched) -> None:
         keys = read_key_set(fetched.body, self.config.algorithms)

@@ -122,8 +122,10 @@ class Keyring:
 
     def _entry(self, row: KeyRow) -> tuple[KeyRow, Principal]:
         held = self._rolebook.held(row.role)
-        id_ = f"key:{row.id}"
-        return row, Principal(row.tenant, id_, held.role, held.grants, held.across, expires_at=row.expires_at)
+        id_ = f"key:{row.id}" if held.user is None else f"user:{held.user}"
+        return row, Principal(
+            row.tenant, id_, held.role, held.grants, held.across, expires_at=row.expires_at, own_runs=held.own_runs
+        )
 
     async def learn(self, row: KeyRow) -> None:
         """Takes in a key that was just made or revoked here: it counts from the next request on."""

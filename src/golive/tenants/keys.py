@@ -29,6 +29,9 @@ MAX_OVERLAP_S = 90 * 86_400
 NAME_CHARS = 100
 """Longest name of a key."""
 
+SESSION = "browser session"
+"""What the keys of sessions are called."""
+
 _PREFIX = "gl_"
 _ID_CHARS = 8
 _SECRET_CHARS = 43
@@ -145,6 +148,19 @@ class KeyAdmin:
         if by is not None:
             self._check_covered(by, tenant, text, expires_at)
         return await self._make(tenant, name, text, created_by, now, expires_at)
+
+    async def begin_session(
+        self, tenant: str, roles: Sequence[str], user: str, agents: Sequence[str] | None, *, created_by: str,
+        expires_in_s: float,
+    ) -> NewKey:  # fmt: skip
+        """Makes the key of the session that a person began with an issuer: it is not known as a key, but as them.
+
+        Raises:
+            InvalidRequest: they may do nothing.
+        """
+        now = self._clock.now()
+        text = self._rolebook.person(roles, user, agents)
+        return await self._make(tenant, SESSION, text, created_by, now, now + expires_in_s)
 
     async def list(self, tenant: str, by: Principal | None = None) -> list[KeyRow]:
         """The tenant's keys, oldest first, revoked and expired ones included; those that `by` could have made."""

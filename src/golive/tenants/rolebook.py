@@ -1,11 +1,14 @@
 """All roles of an installation, built-in and its own, and what is left of one once scopes have narrowed it.
 
 A key's role is one text: the role's name, with its scopes behind it (`user runs.create agent:support`). So a server
-that knows nothing of scopes finds no such role, and lets the key do nothing rather than everything.
+that knows nothing of scopes finds no such role, and lets the key do nothing rather than everything. That of a session
+which a person began with an issuer says who that is, and may hold several roles (`user+desk as:alice agent:shop-*`);
+no key that is asked for can.
 """
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from urllib.parse import quote, unquote
 
 from msgspec import Struct
 
@@ -17,15 +20,20 @@ from golive.tenants.roles import BUILT_IN, Grant, Limits, Role, meet, narrowed
 
 MOST_SCOPES = 64
 """Most scopes of one key."""
+MOST_AGENTS = 200
+"""Most agents that a person's session is narrowed to; further ones it may not use."""
+_AS = "as:"
 _KINDS = {"agent": AGENT_PATTERN, "model": PATTERN, "tool": PATTERN}
 
 
 class Held(Struct, frozen=True):
-    """What a key of a role and scopes may."""
+    """What a key of a role and scopes may. `user`: the person whose session it is; `own_runs`: see `Role`."""
 
     role: str
     grants: tuple[Grant, ...]
     across: bool
+    user: str | None = None
+    own_runs: bool = False
 
 
 class Rolebook:
@@ -59,11 +67,37 @@ class Rolebook:
     def held(self, text: str) -> Held:
         """What a key may whose role and scopes are these; nothing where the role is gone or a scope is unknown."""
         name, *scopes = text.split(" ")
+        if scopes and scopes[0].startswith(_AS):
+            return self._of_person(name, unquote(scopes[0][len(_AS) :]), scopes[1:])
         role = self._roles.get(name)
         limits = _limits(scopes)
         if role is None or limits is None:
             return Held(name, (), False)
         return Held(name, narrowed(role.grants, limits) if scopes else role.grants, role.across)
+
+    def _of_person(self, names: str, user: str, scopes: Sequence[str]) -> Held:
+        roles = [self._roles.get(name) for name in names.split("+")]
+        limits = _limits(scopes)
+        if limits is None or None in roles:
+            return Held(names, (), False, user)
+        known = [role for role in roles if role is not None]
+        grants = tuple(grant for role in known for grant in role.grants)
+        return Held(
+            names, narrowed(grants, limits) if scopes else grants, any(role.across for role in known), user,
+            all(role.own_runs for role in known),
+        )  # fmt: skip
+
+    def person(self, roles: Sequence[str], user: str, agents: Sequence[str] | None) -> str:
+        """What the key of a person's session holds: all these roles, and of agents no more than these.
+
+        Raises:
+            InvalidRequest: nothing would be left.
+        """
+        scopes = [f"agent:{agent}" for agent in agents or () if re.fullmatch(AGENT_PATTERN, agent)][:MOST_AGENTS]
+        text = " ".join(["+".join(roles), f"{_AS}{quote(user, safe='')}", *dict.fromkeys(scopes)])
+        if not roles or (agents is not None and not scopes) or not self.held(text).grants:
+            raise _refused(f"Nothing is left of the roles {', '.join(roles) or '(none)'}.", "Give a role.", "")
+        return text
 
     def text(self, name: str, scopes: Sequence[str]) -> str:
         """Role and scopes as a key holds them.

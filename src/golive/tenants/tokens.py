@@ -28,7 +28,7 @@ MAX_ROLES = 1_000
 
 Reason = Literal[
     "malformed", "encrypted", "too_long", "header", "issuer", "algorithm", "key", "signature", "type", "audience",
-    "expired", "not_yet_valid", "claims", "tenant", "user", "role", "revoked",
+    "expired", "not_yet_valid", "claims", "tenant", "user", "role", "revoked", "nonce", "party", "at_hash",
 ]  # fmt: skip
 """Why a token is refused: for the log, the audit and the operator; never for whoever sent it."""
 

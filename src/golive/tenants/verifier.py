@@ -20,6 +20,7 @@ from golive.core.tasks import Tasks
 from golive.store.revocation import TokenRevocation
 from golive.tenants.authentication import unauthenticated
 from golive.tenants.authorize import Principal
+from golive.tenants.id_tokens import Expected
 from golive.tenants.issuer import Fetch, Issuer, IssuerState
 from golive.tenants.revoked import Revoked
 from golive.tenants.roles import Limits, Role, narrowed
@@ -141,6 +142,23 @@ class TokenVerifier:
         Raises:
             Refused: told to `refused` already.
         """
+        return await self._verified(text, None)
+
+    async def verify_id(self, text: str, expected: Expected) -> Verified:
+        """As `verify`, for the ID token of a login: it must be the answer to that very one.
+
+        Raises:
+            Refused: told to `refused` already.
+        """
+        return await self._verified(text, expected)
+
+    def revoked(self, issuer: str, who: Identity) -> bool:
+        """Whether what began with a token of the issuer's (its section's name) is over: the token is revoked, or the
+        section is gone."""
+        config = next((found.config for found in self.issuers.values() if found.name == issuer), None)
+        return config is None or self._revoked.covers(config.issuer, who)
+
+    async def _verified(self, text: str, expected: Expected | None) -> Verified:
         name = kid = user = ""
         try:
             token = parse(text)
@@ -149,9 +167,12 @@ class TokenVerifier:
             if issuer is None:
                 raise Refused("issuer", f"its issuer {ascii(token.issuer)[:200]} stands in no section of [auth.oidc]")
             name = issuer.name
-            check_header(token, issuer.config)
+            config = issuer.config if expected is None else expected.config_of(name, issuer.config)
+            check_header(token, config)
             await _check_signature(token, issuer)
-            check_claims(token, issuer.config, self._clock.now())
+            check_claims(token, config, self._clock.now())
+            if expected is not None:
+                expected.check(token, config.client_id or "")
             who = identity(token, issuer.config)
             user = who.user
             if self._revoked.covers(token.issuer, who):
