@@ -302,8 +302,8 @@ async def test_metrics_count_requests_by_route_template(server: Server) -> None:
         async with http.get("/metrics") as response:
             text = await response.text()
             assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
-    assert 'golive_http_requests_total{method="GET",route="/v1/runs/{run}",status="404"} 2.0' in text
-    assert 'golive_http_requests_total{method="any",route="unmatched",status="404"} 1.0' in text
+    assert 'golive_http_requests_total{method="GET",route="/v1/runs/{run}",status="404",tenant="default"} 2.0' in text
+    assert 'golive_http_requests_total{method="any",route="unmatched",status="404",tenant="default"} 1.0' in text
     assert "run_1" not in text
 
 

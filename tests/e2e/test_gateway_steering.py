@@ -148,8 +148,8 @@ async def test_what_a_kill_left_unknown_is_decided_over_http(till: Till) -> None
     assert "\ngolive_decisions_pending 0.0\n" in metrics
     assert till.book == [f"paid {run}//1"]
     assert till.sent()[-1]["messages"][-1]["content"] == "receipt 9"
-    assert 'golive_decisions_asked_total{about="unknown_effect",agent="pays"} 1.0' in metrics
-    assert 'golive_decisions_made_total{agent="pays",by="person",choice="done"} 1.0' in metrics
+    assert 'golive_decisions_asked_total{about="unknown_effect",agent="pays",tenant="default"} 1.0' in metrics
+    assert 'golive_decisions_made_total{agent="pays",by="person",choice="done",tenant="default"} 1.0' in metrics
     assert "golive_runs_taken_over_total 1.0" in metrics
     (line,) = [line for line in till.log() if line["event"] == "decision.requested"]
     assert line["remedy"] == f"golive runs decide {run} {asked['id']} done|again|skip"

@@ -35,12 +35,16 @@ def sample(metrics: Metrics, name: str, **labels: str) -> float | None:
     return metrics.registry.get_sample_value(name, labels)
 
 
+def of_tenant(metrics: Metrics, name: str, tenant: str = "t", **labels: str) -> float | None:
+    return sample(metrics, name, tenant=tenant, **labels)
+
+
 def test_a_run_is_counted_from_its_events() -> None:
     """Outcome, duration, tokens, cost, tool results and alarms appear under their labels, from event bodies alone."""
     metrics = Metrics()
     usage = Usage(input_tokens=100, cached_input_tokens=40, output_tokens=9, reasoning_tokens=4)
     metrics.observe(
-        "default",
+        "t",
         "support",
         "1.0",
         [
@@ -54,19 +58,19 @@ def test_a_run_is_counted_from_its_events() -> None:
         ],
     )
     run = {"agent": "support", "version": "1.0"}
-    assert sample(metrics, "golive_runs_accepted_total", **run) == 1
-    assert sample(metrics, "golive_runs_total", **run, outcome="completed") == 1
-    assert sample(metrics, "golive_run_seconds_sum", **run) == 1.5
-    assert sample(metrics, "golive_run_cost_usd_total", **run) == 0.25
-    assert sample(metrics, "golive_model_calls_total", target="a/x", result="model.unavailable") == 1
-    assert sample(metrics, "golive_model_calls_total", target="b/y", result="ok") == 1
-    assert sample(metrics, "golive_model_tokens_total", target="b/y", kind="cached_input") == 40
-    assert sample(metrics, "golive_model_tokens_total", target="b/y", kind="reasoning") == 4
-    assert sample(metrics, "golive_model_cost_usd_total", target="b/y") == 0.25
-    assert sample(metrics, "golive_model_first_token_seconds_bucket", target="b/y", le="0.4") == 1
-    assert sample(metrics, "golive_model_first_token_seconds_bucket", target="b/y", le="0.2") == 0
-    assert sample(metrics, "golive_tool_calls_total", agent="support", tool="refund", result="tool.timeout") == 1
-    assert sample(metrics, "golive_alarms_total", alarm="price.missing") == 1
+    assert of_tenant(metrics, "golive_runs_accepted_total", **run) == 1
+    assert of_tenant(metrics, "golive_runs_total", **run, outcome="completed") == 1
+    assert of_tenant(metrics, "golive_run_seconds_sum", **run) == 1.5
+    assert of_tenant(metrics, "golive_run_cost_usd_total", **run) == 0.25
+    assert of_tenant(metrics, "golive_model_calls_total", target="a/x", result="model.unavailable") == 1
+    assert of_tenant(metrics, "golive_model_calls_total", target="b/y", result="ok") == 1
+    assert of_tenant(metrics, "golive_model_tokens_total", target="b/y", kind="cached_input") == 40
+    assert of_tenant(metrics, "golive_model_tokens_total", target="b/y", kind="reasoning") == 4
+    assert of_tenant(metrics, "golive_model_cost_usd_total", target="b/y") == 0.25
+    assert of_tenant(metrics, "golive_model_first_token_seconds_bucket", target="b/y", le="0.4") == 1
+    assert of_tenant(metrics, "golive_model_first_token_seconds_bucket", target="b/y", le="0.2") == 0
+    assert of_tenant(metrics, "golive_tool_calls_total", agent="support", tool="refund", result="tool.timeout") == 1
+    assert of_tenant(metrics, "golive_alarms_total", alarm="price.missing") == 1
 
 
 def test_what_caches_did_is_told() -> None:
@@ -79,14 +83,14 @@ def test_what_caches_did_is_told() -> None:
         return ModelFinished(1, 1, "a/x", "m", "stop", usage, cost, True, cached=cached, saved_microusd=saved)
 
     metrics.observe("t", "a", "1", [finished(250_000), finished(-50_000), finished(500, cached=True)])
-    tokens = {kind: sample(metrics, "golive_model_tokens_total", target="a/x", kind=kind) for kind in (
+    tokens = {kind: of_tenant(metrics, "golive_model_tokens_total", target="a/x", kind=kind) for kind in (
         "input", "cached_input", "cache_write", "output")}  # fmt: skip
     assert tokens == {"input": 200, "cached_input": 80, "cache_write": 60, "output": 18}
-    assert sample(metrics, "golive_model_saved_usd_total", target="a/x") == 0.2505
-    assert sample(metrics, "golive_model_cache_surcharge_usd_total", target="a/x") == 0.05
-    assert sample(metrics, "golive_model_calls_total", target="a/x", result="ok") == 2
-    assert sample(metrics, "golive_model_calls_total", target="a/x", result="cached") == 1
-    assert sample(metrics, "golive_model_call_seconds_count", target="a/x") == 2
+    assert of_tenant(metrics, "golive_model_saved_usd_total", target="a/x") == 0.2505
+    assert of_tenant(metrics, "golive_model_cache_surcharge_usd_total", target="a/x") == 0.05
+    assert of_tenant(metrics, "golive_model_calls_total", target="a/x", result="ok") == 2
+    assert of_tenant(metrics, "golive_model_calls_total", target="a/x", result="cached") == 1
+    assert of_tenant(metrics, "golive_model_call_seconds_count", target="a/x") == 2
 
 
 def test_what_a_cheap_tier_did_besides_answering_is_told() -> None:
@@ -102,16 +106,16 @@ def test_what_a_cheap_tier_did_besides_answering_is_told() -> None:
         HistorySummarised(1, "", "run_1", 3, 900, "cut", **took | {"cached": True}),
     ]
     metrics.observe("t", "a", "1", bodies)
-    assert sample(metrics, "golive_routed_turns_total", agent="a", route="direct", reason="supervisor") == 1
-    assert sample(metrics, "golive_judged_answers_total", agent="a", accepted="yes", reason="judge") == 1
-    assert sample(metrics, "golive_judged_answers_total", agent="a", accepted="no", reason="long") == 1
-    assert sample(metrics, "golive_history_summaries_total", agent="a", result="ok") == 1
-    assert sample(metrics, "golive_history_summaries_total", agent="a", result="cut") == 1
-    assert sample(metrics, "golive_model_calls_total", target="a/x", result="ok") == 3
-    assert sample(metrics, "golive_model_calls_total", target="a/x", result="cached") == 1
-    assert sample(metrics, "golive_model_tokens_total", target="a/x", kind="input") == 300
-    assert sample(metrics, "golive_model_cost_usd_total", target="a/x") == 0.75
-    assert sample(metrics, "golive_model_saved_usd_total", target="a/x") == 2.0
+    assert of_tenant(metrics, "golive_routed_turns_total", agent="a", route="direct", reason="supervisor") == 1
+    assert of_tenant(metrics, "golive_judged_answers_total", agent="a", accepted="yes", reason="judge") == 1
+    assert of_tenant(metrics, "golive_judged_answers_total", agent="a", accepted="no", reason="long") == 1
+    assert of_tenant(metrics, "golive_history_summaries_total", agent="a", result="ok") == 1
+    assert of_tenant(metrics, "golive_history_summaries_total", agent="a", result="cut") == 1
+    assert of_tenant(metrics, "golive_model_calls_total", target="a/x", result="ok") == 3
+    assert of_tenant(metrics, "golive_model_calls_total", target="a/x", result="cached") == 1
+    assert of_tenant(metrics, "golive_model_tokens_total", target="a/x", kind="input") == 300
+    assert of_tenant(metrics, "golive_model_cost_usd_total", target="a/x") == 0.75
+    assert of_tenant(metrics, "golive_model_saved_usd_total", target="a/x") == 2.0
 
 
 ASKED = DecisionRequested(
@@ -130,10 +134,10 @@ def test_takeovers_and_decisions_are_counted() -> None:
         "t", "a", "1", [ASKED, *(DecisionMade(id="dec_1", choice=choice, at=3.0, by=by) for choice, by in made)]
     )
     assert sample(metrics, "golive_runs_taken_over_total") == 3
-    assert sample(metrics, "golive_decisions_asked_total", agent="a", about="unknown_effect") == 1
-    assert sample(metrics, "golive_decisions_made_total", agent="a", choice="done", by="person") == 1
-    assert sample(metrics, "golive_decisions_made_total", agent="a", choice="skip", by="time") == 1
-    assert sample(metrics, "golive_decisions_made_total", agent="a", choice="void", by="void") == 1
+    assert of_tenant(metrics, "golive_decisions_asked_total", agent="a", about="unknown_effect") == 1
+    assert of_tenant(metrics, "golive_decisions_made_total", agent="a", choice="done", by="person") == 1
+    assert of_tenant(metrics, "golive_decisions_made_total", agent="a", choice="skip", by="time") == 1
+    assert of_tenant(metrics, "golive_decisions_made_total", agent="a", choice="void", by="void") == 1
 
 
 def test_the_log_says_how_a_decision_is_made_and_no_content() -> None:
@@ -153,12 +157,26 @@ def test_the_log_says_how_a_decision_is_made_and_no_content() -> None:
 
 
 def test_labels_from_outside_cannot_grow_without_end() -> None:
-    """Past the maximum of series, further label sets are counted together under `other`."""
+    """Past the tenant's part of the maximum of series, further label sets are counted together under `other`."""
     metrics = Metrics()
     for number in range(metrics_module.MAX_SERIES + 5):
         metrics.observe("t", "a", "1", [AlarmRaised(f"alarm-{number}", "")])
-    assert sample(metrics, "golive_alarms_total", alarm="other") == 5
-    assert sample(metrics, "golive_alarms_total", alarm="alarm-0") == 1
+    most = metrics_module.MAX_SERIES // 4
+    assert of_tenant(metrics, "golive_alarms_total", alarm="other") == 3 * most + 5
+    metrics.observe("u", "a", "1", [AlarmRaised("alarm-0", "")])
+    assert of_tenant(metrics, "golive_alarms_total", "u", alarm="alarm-0") == 1, "one tenant takes no other's room"
+    assert of_tenant(metrics, "golive_alarms_total", alarm="alarm-0") == 1
+
+
+def test_too_many_tenants_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first ones keep their series; what the others did is counted as `other`, and as nobody's of them."""
+    monkeypatch.setattr(metrics_module, "MAX_TENANTS", 2)
+    metrics = Metrics()
+    for tenant in ("a", "b", "c", "d", "a"):
+        metrics.observe(tenant, "x", "1", [RunFinished("completed", "done", cost_microusd=1_000_000)])
+    told = [of_tenant(metrics, "golive_run_cost_usd_total", name, agent="x", version="1") for name in "abcd"]
+    assert told == [2, 1, None, None]
+    assert of_tenant(metrics, "golive_run_cost_usd_total", "other", agent="x", version="1") == 2
 
 
 def test_names_that_clients_invent_take_no_series_from_configured_targets() -> None:
@@ -172,9 +190,9 @@ def test_names_that_clients_invent_take_no_series_from_configured_targets() -> N
     fail("a/nup", "model.not_found")
     fail("a/nap", "model.not_found")
     fail("a/gone", "model.not_found")
-    assert sample(metrics, "golive_model_calls_total", target="other", result="model.not_found") == 2
-    assert sample(metrics, "golive_model_calls_total", target="a/nup", result="model.not_found") is None
-    assert sample(metrics, "golive_model_calls_total", target="a/gone", result="model.not_found") == 1
+    assert of_tenant(metrics, "golive_model_calls_total", target="other", result="model.not_found") == 2
+    assert of_tenant(metrics, "golive_model_calls_total", target="a/nup", result="model.not_found") is None
+    assert of_tenant(metrics, "golive_model_calls_total", target="a/gone", result="model.not_found") == 1
     for number in range(metrics_module.MAX_SERIES):
         fail(f"a/nup-{number}", "model.unreachable")
         metrics.breaker(f"a/nup-{number}", "open")
@@ -182,10 +200,13 @@ def test_names_that_clients_invent_take_no_series_from_configured_targets() -> N
     fail("a/late", "model.unreachable")
     metrics.breaker("a/x", "open")
     metrics.observe("t", "", "", [ModelFinished(1, 1, "a/x", "", "stop", Usage(1, 2), 5, True, first_token_ms=9.0)])
-    assert sample(metrics, "golive_model_calls_total", target="a/x", result="model.unreachable") == 1
-    assert sample(metrics, "golive_model_calls_total", target="a/x", result="ok") == 1
-    assert sample(metrics, "golive_model_calls_total", target="a/late", result="model.unreachable") is None
-    assert sample(metrics, "golive_model_calls_total", target="other", result="other") == 3
+    assert of_tenant(metrics, "golive_model_calls_total", target="a/x", result="model.unreachable") == 1
+    assert of_tenant(metrics, "golive_model_calls_total", target="a/x", result="ok") == 1
+    assert of_tenant(metrics, "golive_model_calls_total", target="a/late", result="model.unreachable") is None
+    assert (
+        of_tenant(metrics, "golive_model_calls_total", target="other", result="other")
+        == 3 * (metrics_module.MAX_SERIES // 4) + 3
+    )
     assert sample(metrics, "golive_breaker_changes_total", target="a/x", state="open") == 1
 
 
@@ -197,7 +218,7 @@ def test_a_configured_target_has_a_histogram_of_its_own(monkeypatch: pytest.Monk
     for target in ("a/first", "a/second", "a/x"):
         metrics.observe("t", "", "", [ModelFinished(1, 1, target, "", "stop", Usage(), 0, True, first_token_ms=9.0)])
     told = [
-        sample(metrics, "golive_model_first_token_seconds_count", target=target)
+        of_tenant(metrics, "golive_model_first_token_seconds_count", target=target)
         for target in ("a/first", "a/second", "a/x", "other")
     ]
     assert told == [1, None, 1, 1]
@@ -218,10 +239,14 @@ def test_a_histogram_cannot_grow_without_end() -> None:
     """Past the maximum of series, values of further label sets are observed together under `other`."""
     metrics = Metrics()
     for number in range(metrics_module.MAX_SERIES + 3):
-        metrics.http("GET", f"/{number}", "200", 0.002)
+        metrics.http("GET", f"/{number}", "200", 0.002, f"t{number % 5}")
     assert sample(metrics, "golive_http_request_seconds_count", route="other") == 3
     assert sample(metrics, "golive_http_request_seconds_sum", route="other") == 0.006
-    assert sample(metrics, "golive_http_requests_total", method="other", route="other", status="other") == 3
+    others = [
+        of_tenant(metrics, "golive_http_requests_total", f"t{n}", method="other", route="other", status="other")
+        for n in range(5)
+    ]
+    assert others == [1, 1, 1, None, None], "counted together, and still under whose they are"
 
 
 def test_open_runs_are_read_when_metrics_are() -> None:
@@ -233,7 +258,7 @@ def test_open_runs_are_read_when_metrics_are() -> None:
     open_runs[0] = 4
     text = metrics.render()
     assert b"golive_open_runs 4.0" in text
-    assert b'golive_http_requests_total{method="GET",route="/v1/runs/{run}",status="404"} 1.0' in text
+    assert b'golive_http_requests_total{method="GET",route="/v1/runs/{run}",status="404",tenant=""} 1.0' in text
 
 
 def test_pending_decisions_are_shown_as_they_were_told_last() -> None:

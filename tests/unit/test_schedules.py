@@ -112,7 +112,7 @@ def test_a_run_is_begun_at_each_time() -> None:
         assert row is not None
         assert (row.next_at, row.last_at, row.last_run) == (at + HOUR, at, run)
         assert all(line["late_s"] < 0.1 for line in world.logged("schedule.run_begun"))
-        assert b'golive_scheduled_runs_total{result="begun",schedule="job"} 3.0' in world.metrics.render()
+        assert b'golive_scheduled_runs_total{result="begun",schedule="job",tenant="default"} 3.0' in world.metrics.render()
 
     play(main, job=job(conversation_id="daily", deadline_s=90))
 
@@ -240,7 +240,7 @@ def test_a_run_that_cannot_be_begun_at_all_is_left_out(error: Exception) -> None
         await asyncio.sleep(2 * HOUR + 60)
         assert world.times() == [2 * HOUR]
         assert [line["level"] for line in world.logged("schedule.run_failed")] == ["error"]
-        assert b'golive_scheduled_runs_total{result="failed",schedule="job"} 1.0' in world.metrics.render()
+        assert b'golive_scheduled_runs_total{result="failed",schedule="job",tenant="default"} 1.0' in world.metrics.render()
 
     play(main)
 

@@ -77,6 +77,11 @@ class Exchange:
     def principal(self, principal: Principal) -> None:
         self._principal = principal
 
+    @property
+    def tenant(self) -> str:
+        """Whose request it is; "" until who asks is known."""
+        return self._principal.tenant if self._principal is not None else ""
+
     def header(self, name: bytes) -> str | None:
         """A header's value; `name` in lower case."""
         value = self.headers.get(name)

@@ -150,7 +150,8 @@ class Gateway:
             route = exchange.route
             path = route.path if route is not None else "unmatched"
             seconds = self._clock.monotonic() - began
-            self._metrics.http(exchange.method if route else "any", path, str(exchange.status), seconds)
+            method = exchange.method if route else "any"
+            self._metrics.http(method, path, str(exchange.status), seconds, exchange.tenant)
 
     async def _admit(self, exchange: Exchange) -> None:
         """The door: authenticate, then authorise, then the handler. An unknown path is not told to strangers."""

@@ -213,7 +213,7 @@ class Scheduler:
         late_s = round(self._clock.now() - at, 3)
         moved = replace(row, next_at=cron.after(at), last_at=at, last_run=run)
         if await self._store.put_schedule(moved, row):  # else another server has told of it
-            self._metrics.scheduled(name, "begun", late_s)
+            self._metrics.scheduled(self._store.tenant, name, "begun", late_s)
             self._log.info("schedule.run_begun", schedule=name, run=run, due_at=at, late_s=late_s)
         return moved.next_at
 
@@ -226,11 +226,11 @@ class Scheduler:
         return self._retry_at[name]
 
     def _missed(self, name: str, since: float, until: float) -> None:
-        self._metrics.scheduled(name, "missed")
+        self._metrics.scheduled(self._store.tenant, name, "missed")
         self._log.warning("schedule.missed", schedule=name, since=since, until=until)
 
     def _failed(self, name: str, at: float, error: GoliveError, how: str) -> None:
-        self._metrics.scheduled(name, how)
+        self._metrics.scheduled(self._store.tenant, name, how)
         self._log.error(f"schedule.run_{how}", schedule=name, due_at=at, code=error.code, message=str(error))
 
 

@@ -193,7 +193,7 @@ class Sender:
 
     def told(self, result: str, found: Delivery, attempt: Attempt, **more: Any) -> None:
         """Counts and logs what came of an attempt."""
-        self._metrics.delivery(found.target, result)
+        self._metrics.delivery(found.tenant, found.target, result)
         tell = {"sent": self._log.debug, "failed": self._log.warning}.get(result, self._log.error)
         tell(
             f"webhook.{result}", webhook=found.target, message_id=found.id, run=found.run, topic=found.topic,

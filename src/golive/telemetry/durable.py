@@ -3,7 +3,7 @@
 from prometheus_client import CollectorRegistry
 
 from golive.core.events import DecisionMade, DecisionRequested
-from golive.telemetry.series import Counters, Gauge
+from golive.telemetry.series import TENANT, Counters, Gauge
 
 MAX_SERIES = 2_000
 VOID = "void"
@@ -21,12 +21,15 @@ class DurableMetrics:
         )
         self._outages = Counters("golive_store_outages", "Times that the store could not be reached", (), MAX_SERIES)
         self._asked = Counters(
-            "golive_decisions_asked", "Decisions that runs wait for a person to make", ("agent", "about"), MAX_SERIES
+            "golive_decisions_asked",
+            "Decisions that runs wait for a person to make",
+            (TENANT, "agent", "about"),
+            MAX_SERIES,
         )
         self._made = Counters(
             "golive_decisions_made",
             "Decisions made, by whom (person; time: the default, as nobody did; void: the run ended before)",
-            ("agent", "choice", "by"), MAX_SERIES,
+            (TENANT, "agent", "choice", "by"), MAX_SERIES,
         )  # fmt: skip
         self._pending: int | None = None
         pending = Gauge(
@@ -56,11 +59,11 @@ class DurableMetrics:
         """So many decisions are pending now; None: the store cannot tell."""
         self._pending = decisions
 
-    def asked(self, body: DecisionRequested, agent: str) -> None:
+    def asked(self, body: DecisionRequested, tenant: str, agent: str) -> None:
         """A run of the agent waits."""
-        self._asked.add(1, (agent, body.about))
+        self._asked.add(1, (tenant, agent, body.about))
 
-    def made(self, body: DecisionMade, agent: str) -> None:
+    def made(self, body: DecisionMade, tenant: str, agent: str) -> None:
         """It waits for that no more."""
         by = "void" if body.choice == VOID else "person" if body.by else "time"
-        self._made.add(1, (agent, body.choice, by))
+        self._made.add(1, (tenant, agent, body.choice, by))

@@ -16,10 +16,16 @@ Labels = tuple[str, ...]
 S = TypeVar("S")
 
 
+TENANT = "tenant"
+"""The first label of what is told of a tenant."""
+
+
 class _Family(Collector, Generic[S]):
     """Series by their labels' values; past `most` of them, what is new is kept together under `other`.
 
-    `always` says which values of the first label get a series of their own all the same.
+    Where the first label is the tenant, that stays, so that what a tenant did is never counted as another's; and none
+    has more than a quarter of `most`, so that the names one brings along take no other's room. `always` says which
+    values of the label behind it (of the first one, where it is none) get a series of their own all the same.
     """
 
     def __init__(
@@ -30,14 +36,22 @@ class _Family(Collector, Generic[S]):
         self._labels = labels
         self._most = most
         self._always = always
+        self._lead = 1 if labels[:1] == (TENANT,) else 0
+        self._of: dict[Labels, int] = {}
+        """How many series each tenant has."""
         self._series: dict[Labels, S] = {}
 
     def _admitted(self, labels: Labels) -> Labels:
         """The labels under which a series that is not there yet is kept."""
         assert len(labels) == len(self._labels)
-        if len(self._series) < self._most or (self._always is not None and self._always(labels[0])):
-            return labels
-        return ("other",) * len(labels)
+        lead = self._lead
+        whose = labels[:lead]
+        room = len(self._series) < self._most and (not lead or self._of.get(whose, 0) < max(1, self._most // 4))
+        if not room and (self._always is None or not self._always(labels[lead])):
+            labels = whose + ("other",) * (len(labels) - lead)
+        if lead and labels not in self._series:
+            self._of[whose] = self._of.get(whose, 0) + 1
+        return labels
 
 
 class Counters(_Family[float]):
