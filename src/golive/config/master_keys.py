@@ -1,4 +1,7 @@
-"""The master keys that `[secrets]` names, as bytes. The first is made where nothing was ever sealed under another."""
+"""The master keys that `[secrets]` names: bytes, or who holds one elsewhere.
+
+The first is made where nothing was ever sealed under another. AWS KMS makes and holds its keys itself.
+"""
 
 import base64
 import binascii
@@ -7,6 +10,7 @@ import stat
 from pathlib import Path
 
 from golive.config.schema import SecretsConfig
+from golive.config.secret_backends.aws_kms import KIND, KmsKey
 from golive.config.secrets import Secrets
 from golive.core.chance import Chance
 from golive.core.errors import ConfigError, SecretMissing
@@ -15,12 +19,14 @@ KEY_BYTES = 32
 _REMEDY = "Make one with `openssl rand -hex 32`."
 
 
-def master_key(secrets: Secrets, reference: str) -> bytes:
-    """The 32 bytes that a reference stands for: 64 hexadecimal digits, or base64.
+def master_key(secrets: Secrets, reference: str) -> bytes | KmsKey:
+    """The 32 bytes that a reference stands for, as 64 hexadecimal digits or base64; or the key that KMS holds.
 
     Raises:
         ConfigError: there is no such secret, or it is no key; it is not quoted.
     """
+    if reference.startswith(KIND):
+        return KmsKey(reference, secrets.aws)
     text = secrets.resolve(reference)
     try:
         key = bytes.fromhex(text) if len(text) == 2 * KEY_BYTES else base64.b64decode(text, validate=True)
@@ -36,7 +42,7 @@ def master_key(secrets: Secrets, reference: str) -> bytes:
 
 def master_keys(
     secrets: Secrets, root: Path, config: SecretsConfig, chance: Chance, *, sealed: int
-) -> tuple[bytes, list[bytes]]:
+) -> tuple[bytes | KmsKey, list[bytes | KmsKey]]:
     """The present master key and the old ones that are still accepted.
 
     Args:

@@ -18,6 +18,7 @@ from golive.config.section import (
     ORIGIN,
     STORE_URL,
     VERSION,
+    MasterRef,
     Name,
     Seconds,
     SecretRef,
@@ -88,10 +89,11 @@ class SecretsConfig(Section):
     """Mixed into every API key's HMAC; at least 32 bytes. A `file:` that does not exist is created with mode 0600."""
     audit_key: SecretRef = "file:.golive/audit.key"
     """Signs the audit log; at least 32 bytes, and the same for all servers of a database. Created like the pepper."""
-    master_key: SecretRef = "file:.golive/master.key"
+    master_key: MasterRef = "file:.golive/master.key"
     """What the keys of stored content are wrapped under: 32 bytes in hexadecimal or base64. A `file:` that does not
-    exist is created with mode 0600, as long as nothing is sealed yet. Keep a copy: without it content is lost."""
-    old_master_keys: Annotated[tuple[SecretRef, ...], Field(max_length=8)] = ()
+    exist is created with mode 0600, as long as nothing is sealed yet. Keep a copy: without it content is lost.
+    `aws-kms:KEY` (a key's id, ARN or alias): a key that AWS KMS holds and never gives out."""
+    old_master_keys: Annotated[tuple[MasterRef, ...], Field(max_length=8)] = ()
     """Master keys that are accepted besides, while `golive secrets rotate-master` goes from one to another."""
     ttl_s: Annotated[float, Field(ge=1, le=86_400)] = 60.0
     """How long a value from `aws-sm:` or `vault:` is used; it is fetched again before that is over."""

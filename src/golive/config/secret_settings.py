@@ -10,14 +10,17 @@ LocalRef = Annotated[str, Field(pattern=LOCAL_REFERENCE)]
 
 
 class AwsConfig(Section):
-    """[secrets.aws]: how `aws-sm:` references are fetched. What is not set here boto3 finds as it always does."""
+    """[secrets.aws]: how `aws-sm:` references are fetched, and a master key in KMS (`aws-kms:`) is asked. What is not
+    set here boto3 finds as it always does."""
 
     region: str | None = None
     """Region, such as `eu-central-1`; AWS_REGION, the profile or the instance say it when absent."""
     profile: str | None = None
     """Profile of ~/.aws/config."""
     endpoint_url: Annotated[str, Field(pattern=BASE_URL)] | None = None
-    """Another address than AWS's own: a VPC endpoint, or a stand-in for tests."""
+    """Another address of Secrets Manager than AWS's own: a VPC endpoint, or a stand-in for tests."""
+    kms_endpoint_url: Annotated[str, Field(pattern=BASE_URL)] | None = None
+    """Likewise of KMS."""
     timeout_s: Annotated[float, Field(gt=0, le=60)] = 5.0
     """Longest wait for a connection, and for each answer."""
 

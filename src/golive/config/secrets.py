@@ -51,7 +51,7 @@ class Secrets:
         self._environ = environ
         self._warn = warn
         self._warned: set[str] = set()
-        self._aws, self._vault = aws or AwsConfig(), vault or VaultConfig()
+        self.aws, self._vault = aws or AwsConfig(), vault or VaultConfig()
         self._backends: dict[str, Backend] = {}
         self.ttl_s, self.stale_s = ttl_s, stale_s
         self._clock = clock or SystemClock()
@@ -292,7 +292,7 @@ class Secrets:
             if reference.kind == "aws-sm":
                 from golive.config.secret_backends.aws import AwsBackend
 
-                made = AwsBackend(self._aws)
+                made = AwsBackend(self.aws)
             else:
                 from golive.config.secret_backends.vault import VaultBackend
 

@@ -12,6 +12,7 @@ REFERENCE = (
     LOCAL_REFERENCE.removesuffix(")$")
     + r"|aws-sm:[^#\s]+(#[^@#]+)?(@[A-Za-z0-9_+=,.-]+)?|vault:[^#\s/]+(/[^#\s/]+)+#[^#]+)$"
 )
+MASTER_REFERENCE = REFERENCE.removesuffix(")$") + r"|aws-kms:[A-Za-z0-9:/_-]{1,2048})$"
 TARGET_REF = r"^[a-z][a-z0-9_-]*/.+$"
 BASE_URL = r"^https?://[^\s/@?#]+(/[^\s?#]*)?$"
 ADDRESS = r"^https?://[^\s/@?#]+(/[^\s?#]*)?(\?[^\s#]*)?$"
@@ -30,6 +31,8 @@ PATTERN_WORDS = {
     LOCAL_REFERENCE: "a reference to a secret of this machine: `env:NAME` or `file:PATH`",
     REFERENCE: "a reference to a secret: `env:NAME`, `file:PATH`, `aws-sm:NAME[#KEY][@STAGE]` or "
     "`vault:MOUNT/PATH#FIELD`",
+    MASTER_REFERENCE: "a reference to a key: `env:NAME`, `file:PATH`, `aws-sm:NAME[#KEY][@STAGE]`, "
+    "`vault:MOUNT/PATH#FIELD`, or `aws-kms:KEY` with a key's id, ARN or alias",
     TARGET_REF: "a target written `provider/model`, such as `openai/gpt-5-mini`",
     BASE_URL: "an address such as https://api.openai.com/v1, without user, password or query",
     ADDRESS: "an address such as https://example.com/golive, without user or password",
@@ -50,6 +53,7 @@ PATTERN_WORDS = {
 Name = Annotated[str, Field(pattern=NAME)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 SecretRef = Annotated[str, Field(pattern=REFERENCE)]
+MasterRef = Annotated[str, Field(pattern=MASTER_REFERENCE)]
 TargetRef = Annotated[str, Field(pattern=TARGET_REF)]
 
 
