@@ -5,8 +5,10 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
-from golive.store.data_keys import DataKeyRow
+from golive.core.errors import ContentErased
+from golive.store.data_keys import DataKeyCount, DataKeyRow
 from golive.store.ports import Store
+from golive.store.tenancy import TenantRow, UserRow
 from tests.contract.store_kit import IMPLEMENTATIONS, Opener
 
 PLAIN = [name for name in IMPLEMENTATIONS if "sealed" not in name]
@@ -47,9 +49,63 @@ async def test_users_and_tenants_have_keys_beside_each_other(store: Store) -> No
     for row in (data_key("dk_1"), ann, data_key("dk_3", scope="user", subject="ben"), data_key("dk_4", "beta")):
         assert await store.data_keys.add(row, None)
     assert await store.data_keys.erase("acme", "user", "ann", 5.5) == 1
-    assert [row for row in await store.data_keys.all() if row.erased_at is not None] == [
-        replace(ann, wrapped=b"", erased_at=5.5)
+    assert await store.data_keys.get("acme", "dk_2") == replace(ann, wrapped=b"", erased_at=5.5)
+    assert await store.data_keys.present("acme", "ann") is None
+    assert (await store.data_keys.present("acme", "ben") or ann).id == "dk_3"
+    assert await store.data_keys.present("beta", "ben") is None
+    assert [row.id for row in await store.data_keys.all()] == ["dk_1", "dk_4"]
+    places = [("acme", "dk_1"), ("acme", "dk_2"), ("beta", "dk_1"), ("acme", "dk_3")]
+    assert await store.data_keys.erased(places) == [("acme", "dk_2"), ("beta", "dk_1")]
+    assert await store.data_keys.erased([]) == []
+
+
+async def test_they_are_counted_and_wrapped_anew_a_few_at_once(store: Store) -> None:
+    """By tenant, scope, state and master key; the erased ones are left alone."""
+    rows = (
+        data_key("dk_1"), data_key("dk_2", scope="user", subject="ann", master="m2"),
+        data_key("dk_3", scope="user", subject="ben"), data_key("dk_4", "beta", scope="user", subject="ann"),
+    )  # fmt: skip
+    for row in rows:
+        assert await store.data_keys.add(row, None)
+    await store.data_keys.erase("beta", None, "", 5.5)
+    assert await store.data_keys.counts() == [
+        DataKeyCount("acme", "tenant", "present", "m1", 1),
+        DataKeyCount("acme", "user", "present", "m1", 1),
+        DataKeyCount("acme", "user", "present", "m2", 1),
+        DataKeyCount("beta", "user", "erased", "", 1),
     ]
+    assert [row.id for row in await store.data_keys.to_rewrap("m2", 1)] == ["dk_1"]
+    assert [row.id for row in await store.data_keys.to_rewrap("m2", 10)] == ["dk_1", "dk_3"]
+
+
+async def test_a_users_new_key_moves_no_control_version(store: Store) -> None:
+    """A tenant's does: others seal under it. A user's is looked for by who needs it; that it is destroyed is told."""
+    before = await store.control_version()
+    assert await store.data_keys.add(data_key("dk_2", scope="user", subject="ann"), None)
+    assert await store.control_version() == before
+    assert await store.data_keys.add(data_key("dk_3", scope="user", subject="ann"), "dk_2")
+    assert await store.control_version() == before
+    await store.data_keys.erase("acme", "user", "ann", 5.5)
+    assert await store.control_version() > before
+
+
+async def test_who_was_erased_gets_no_new_key(store: Store) -> None:
+    """Neither the user, nor anybody of an erased tenant; their neighbours do."""
+    await store.tenant("acme").put_tenant(TenantRow(tenant="acme", state="active", created_at=1.0, created_by="cli"))
+    gone = UserRow(tenant="acme", id="ann", state="erased", created_at=1.0, created_by="cli")
+    await store.tenant("acme").put_user(gone)
+    ann = data_key("dk_1", scope="user", subject="ann")
+    with pytest.raises(ContentErased, match="user ann of acme any more"):
+        await store.data_keys.add(ann, None)
+    with pytest.raises(ContentErased):
+        await store.data_keys.add(ann, "dk_0")
+    assert await store.data_keys.add(data_key("dk_2", scope="user", subject="ben"), None)
+    assert await store.data_keys.add(data_key("dk_3", "beta", scope="user", subject="ann"), None)
+    await store.tenant("acme").put_tenant(TenantRow(tenant="acme", state="erased", created_at=1.0, created_by="cli"))
+    for row in (data_key("dk_4"), data_key("dk_5", scope="user", subject="eve")):
+        with pytest.raises(ContentErased):
+            await store.data_keys.add(row, None)
+    assert await store.data_keys.add(data_key("dk_6", "beta"), None)
 
 
 async def test_no_more_values_are_reserved_than_a_key_may_seal(store: Store) -> None:
@@ -95,8 +151,9 @@ async def test_erasing_a_tenant_destroys_all_its_keys_and_no_others(store: Store
     assert await store.data_keys.erase("acme", None, "", 7.5) == 3
     assert await store.data_keys.erase("acme", None, "", 8.5) == 0
     assert [(row.id, row.wrapped, row.erased_at) for row in await store.data_keys.all()] == [
-        ("dk_1", b"", 7.5), ("dk_2", b"", 7.5), ("dk_3", b"", 7.5), ("dk_4", b"\x01\x00wrapped", None),
+        ("dk_1", b"", 7.5), ("dk_2", b"", 7.5), ("dk_4", b"\x01\x00wrapped", None),
     ]  # fmt: skip
+    assert await store.data_keys.present("acme", "ann") is None
     assert await store.control_version() > before
     assert await store.data_keys.add(data_key("dk_5"), None)
 

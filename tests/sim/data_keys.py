@@ -1,8 +1,9 @@
 """Data keys over a replica's link to the database: what is asked may be late, lost or carried out unheard."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from golive.store.data_keys import DataKeyRow, DataKeyStore, Scope
+from golive.store.data_keys import DataKeyCount, DataKeyRow, DataKeyStore, Scope
 
 if TYPE_CHECKING:
     from tests.sim.database import Link
@@ -20,6 +21,21 @@ class LinkDataKeys(DataKeyStore):
 
     async def all(self) -> list[DataKeyRow]:
         return await self._link.ask(self._keys.all)
+
+    async def get(self, tenant: str, id_: str) -> DataKeyRow | None:
+        return await self._link.ask(lambda: self._keys.get(tenant, id_))
+
+    async def present(self, tenant: str, user: str) -> DataKeyRow | None:
+        return await self._link.ask(lambda: self._keys.present(tenant, user))
+
+    async def erased(self, places: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        return await self._link.ask(lambda: self._keys.erased(places))
+
+    async def counts(self) -> list[DataKeyCount]:
+        return await self._link.ask(self._keys.counts)
+
+    async def to_rewrap(self, master: str, limit: int) -> list[DataKeyRow]:
+        return await self._link.ask(lambda: self._keys.to_rewrap(master, limit))
 
     async def add(self, row: DataKeyRow, replaces: str | None) -> bool:
         return await self._link.ask(lambda: self._keys.add(row, replaces), writes=True)

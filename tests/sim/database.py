@@ -341,6 +341,9 @@ class LinkTenant(LinkRecords, TenantStore):
     async def spent(self, run: str) -> int:
         return await self._link.ask(lambda: self._store.spent(run))
 
+    async def ledger(self, run: str) -> list[LedgerEntry]:
+        return await self._link.ask(lambda: self._store.ledger(run))
+
     async def register_version(self, row: VersionRow) -> VersionRow:
         return await self._link.ask(lambda: self._store.register_version(row), writes=True)
 

@@ -21,7 +21,7 @@ from golive.config.secrets import Secrets
 from golive.core.chance import SystemChance
 from golive.core.clock import SystemClock
 from golive.core.errors import NotFound
-from golive.store.data_keys import DataKeyRow
+from golive.store.data_keys import DataKeyCount, DataKeyRow
 from golive.store.opening import open_store
 from golive.store.ports import Store
 from golive.store.sealed.keys import DataKeys
@@ -32,7 +32,7 @@ from golive.telemetry.logs import configure
 
 _COLUMNS = (
     Column("TENANT"), Column("KEY"), Column("STATE"), Column("MASTER KEY"), Column("VALUES (AT MOST)", drop=2),
-    Column("CREATED (UTC)", drop=1), Column("OF", drop=3),
+    Column("CREATED (UTC)", drop=1),
 )  # fmt: skip
 
 
@@ -54,24 +54,25 @@ def add_to(app: typer.Typer) -> None:
 
 
 def list_keys(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """List the keys that content is sealed under, and which master key wraps each."""
+    """List the keys that content is sealed under, and which master key wraps each; those of users are counted."""
 
-    async def work() -> list[DataKeyRow]:
+    async def work() -> tuple[list[DataKeyRow], list[DataKeyCount]]:
         async with _opened(config) as here:
-            return await here.store.data_keys.all()
+            counted = await here.store.data_keys.counts()
+            return await here.store.data_keys.all(), [row for row in counted if row.scope == "user"]
 
-    rows = run(work())
+    rows, of_users = run(work())
     if as_json:
-        json_text({"data": [_card(row) for row in rows]})
+        json_text({"data": [_card(row) for row in rows], "users": of_users})
         return
     table(
         _COLUMNS,
-        [
-            (row.tenant, row.id, _state(row), row.master, row.reserved, moment(row.created_at), row.subject or "-")
-            for row in rows
-        ],
-        empty="There is no data key yet: the first content makes one.",
+        [(row.tenant, row.id, _state(row), row.master, row.reserved, moment(row.created_at)) for row in rows],
+        empty="There is no data key of a tenant yet: the first content makes one.",
     )
+    for row in of_users:
+        under = f", under the master key {row.master}" if row.master else ""
+        note(f"{row.tenant}: {count(row.count, 'key')} of users {row.state}{under}")
 
 
 def rotate_data(

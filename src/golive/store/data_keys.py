@@ -3,9 +3,12 @@
 Owns the rows and the contract. What is sealed under them, and how they are wrapped, belongs to `store/sealed`.
 """
 
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 from msgspec import Struct
+
+from golive.core.errors import ContentErased
 
 Scope = Literal["tenant", "user"]
 
@@ -30,22 +33,61 @@ class DataKeyRow(Struct, frozen=True):
     erased_at: float | None = None
 
 
+class DataKeyCount(Struct, frozen=True):
+    """How many keys of one scope of a tenant are in one state, under one master key ("" once erased)."""
+
+    tenant: str
+    scope: Scope
+    state: Literal["present", "retired", "erased"]
+    master: str
+    count: int
+
+
 class DataKeyStore(Protocol):
-    """The data keys of all tenants: what is sealed must be opened before anything else is known of it."""
+    """The data keys of all tenants: what is sealed must be opened before anything else is known of it.
+
+    Of tenants there are few, and all of their keys are read at once; of users there may be millions, and theirs are
+    read one by one.
+    """
 
     async def installation(self) -> str:
         """The id of the installation, which stays the same in its copies and backups."""
         ...
 
     async def all(self) -> list[DataKeyRow]:
-        """Every key, the retired and the erased ones too, by tenant and id."""
+        """Every key of scope "tenant", the retired and the erased ones too, by tenant and id."""
+        ...
+
+    async def get(self, tenant: str, id_: str) -> DataKeyRow | None:
+        """The key of that id, of whatever scope and state."""
+        ...
+
+    async def present(self, tenant: str, user: str) -> DataKeyRow | None:
+        """The key that new values of a user go under."""
+        ...
+
+    async def erased(self, places: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Which of these keys (tenant and id) are erased, or gone."""
+        ...
+
+    async def counts(self) -> list[DataKeyCount]:
+        """How many there are of each kind, by tenant, scope, state and master key."""
+        ...
+
+    async def to_rewrap(self, master: str, limit: int) -> list[DataKeyRow]:
+        """Keys of both scopes that are not erased and wrapped under another master key than that, by tenant and id."""
         ...
 
     async def add(self, row: DataKeyRow, replaces: str | None) -> bool:
-        """Adds the key, and retires the one of id `replaces` as of `row.created_at`; the control version grows.
+        """Adds the key, and retires the one of id `replaces` as of `row.created_at`.
+
+        The control version grows where it is a tenant's: a user's is looked for by whoever needs it.
 
         Returns False, and changes nothing, where another key than that is the subject's present one (None: any), or the
         id is taken.
+
+        Raises:
+            ContentErased: the tenant, or this user of it, was erased: nothing of theirs is sealed any more.
         """
         ...
 
@@ -64,6 +106,15 @@ class DataKeyStore(Protocol):
         What was sealed under them can be read by nobody any more; the control version grows.
         """
         ...
+
+
+def no_key_for(row: DataKeyRow) -> ContentErased:
+    """Why no data key is made."""
+    whose = f"the user {row.subject} of {row.tenant}" if row.scope == "user" else f"the tenant {row.tenant}"
+    return ContentErased(
+        f"Nothing is kept of {whose} any more: it was erased.",
+        remedy="An erased name is not used again; choose another one.", tenant=row.tenant, subject=row.subject,
+    )  # fmt: skip
 
 
 class KeepsDataKeys(Protocol):

@@ -217,6 +217,8 @@ class TenantStore(TenantRecords, Protocol):
         """Micro-dollars the ledger holds against the run."""
         ...
 
+    async def ledger(self, run: str) -> list[LedgerEntry]: ...
+
     async def register_version(self, row: VersionRow) -> VersionRow:
         """Binds (agent, name) to the digest; returns the row that stands.
 

@@ -26,6 +26,7 @@ from golive.store.postgres import tenancy, work
 from golive.store.postgres.audit import PostgresAudit
 from golive.store.postgres.connection import STATEMENT_S, Address, Link, execute, failure
 from golive.store.postgres.data_keys import PostgresDataKeys
+from golive.store.postgres.erasures import PostgresErasures
 from golive.store.postgres.fingerprints import PostgresFingerprints
 from golive.store.postgres.flusher import Flusher
 from golive.store.postgres.group import Append, Call
@@ -73,6 +74,7 @@ class PostgresStore(PostgresRemoval, Store):
         self._server = Pool(address, "golive_server", SERVERS, clock, chance)
         self.audit = PostgresAudit(self._reader, self._server, chance)
         self.data_keys = PostgresDataKeys(self._server)
+        self.erasures = PostgresErasures(self._server)
         self.fingerprints = PostgresFingerprints(self._server)
         self.revocations = PostgresRevocations(self._reader, self._server)
         self._turns = Pool(address, "golive_server", TURNS, clock, chance)

@@ -10,7 +10,17 @@ from typing import Any, Literal
 from msgspec.structs import astuple
 
 from golive.core.events import Event
-from golive.store.ports import DecisionRow, Delivery, DeliveryCount, KeyRow, RunFilter, RunView, ScheduleRow, VersionRow
+from golive.store.ports import (
+    DecisionRow,
+    Delivery,
+    DeliveryCount,
+    KeyRow,
+    LedgerEntry,
+    RunFilter,
+    RunView,
+    ScheduleRow,
+    VersionRow,
+)
 from golive.store.postgres.asking import as_tenant
 from golive.store.postgres.pool import Pool
 from golive.store.postgres.tenancy import CONTROL_CHANGED, PostgresTenancy
@@ -33,6 +43,7 @@ _EVENTS = as_tenant(
 )
 _RUN = as_tenant(f"{_VIEWS} AND run = $2")
 _SPENT = as_tenant("SELECT coalesce(sum(amount_microusd), 0)::bigint FROM ledger WHERE tenant = mine AND run = $2")
+_LEDGER = as_tenant(f"SELECT {_columns(LedgerEntry)} FROM ledger WHERE tenant = mine AND run = $2 ORDER BY seq, at")
 _VERSIONS = as_tenant(
     f"SELECT {_columns(VersionRow)} FROM versions WHERE tenant = mine AND ($2::text IS NULL OR agent = $2)"
     " ORDER BY created_at, agent, name"
@@ -117,6 +128,10 @@ class PostgresTenant(PostgresTenancy):
     async def spent(self, run: str) -> int:
         """Micro-dollars the ledger holds against the run; 0 when there is no such run."""
         return int((await self._rows(_SPENT, run))[0][0])
+
+    async def ledger(self, run: str) -> list[LedgerEntry]:
+        """The run's entries, in order."""
+        return [LedgerEntry(*row) for row in await self._rows(_LEDGER, run)]
 
     async def register_version(self, row: VersionRow) -> VersionRow:
         """Binds (agent, name) to the digest; returns the row that stands.

@@ -1,8 +1,9 @@
 """The data keys of all tenants, unwrapped, in memory: which one new values go under, and which one opens an old value.
 
-Learns of keys that others made, retired or destroyed from the store's control version, and of one it does not know when
-a value names it. Reserves in the store, block by block, how many values it may seal: no key ever seals more than
-`MOST_VALUES`, however many servers use it and however often they are killed.
+What is said in a user's name goes under that user's key (`user_keys.py`), everything else under the tenant's. Learns of
+keys that others made, retired or destroyed from the store's control version, and of one it does not know when a value
+names it. Reserves in the store, block by block, how many values it may seal: no key ever seals more than `MOST_VALUES`,
+however many servers use it and however often they are killed.
 """
 
 import asyncio
@@ -11,11 +12,12 @@ from typing import Any, Protocol
 
 from golive.core.chance import Chance
 from golive.core.clock import Clock
-from golive.core.errors import ContentErased, ContentSealed, StoreError
+from golive.core.errors import ContentSealed, StoreError
 from golive.core.ids import Ids
 from golive.core.sealing import MOST_VALUES
 from golive.store.data_keys import DataKeyRow, DataKeyStore
 from golive.store.sealed.master import Masters
+from golive.store.sealed.user_keys import UserKeys, erased, no_such_key
 from golive.store.sealed.values import Key
 
 BLOCK = 65_536
@@ -50,19 +52,19 @@ class Unwrapped:
         A key that was unwrapped before stays, also when it is wrapped now under a master key that we do not have.
         """
         before, self._keys, self._refused, self.present = self._keys, {}, {}, {}
-        erased: list[tuple[str, str]] = []
+        destroyed: list[tuple[str, str]] = []
         for row in rows:
             place = (row.tenant, row.id)
             if row.erased_at is not None:
-                erased.append(place)
+                destroyed.append(place)
                 continue
             try:
                 self._keys[place] = before.get(place) or Key(row.tenant, row.id, self._masters.unwrap(row))
             except ContentSealed as error:
                 self._refused[place] = error
-            if row.retired_at is None and row.scope == "tenant":
+            if row.retired_at is None:
                 self.present[row.tenant] = row
-        self._erased = frozenset(erased)
+        self._erased = frozenset(destroyed)
         return list(self._refused.values())
 
     def get(self, tenant: str, id_: str) -> Key | None:
@@ -84,19 +86,13 @@ class Unwrapped:
         if found is not None:
             return found
         if (tenant, id_) in self._erased:
-            raise ContentErased(
-                f"The content of {what} was erased: the key that it was sealed under was destroyed.",
-                remedy="Nobody can read it any more, golive included.", tenant=tenant, key_id=id_,
-            )  # fmt: skip
+            raise erased(tenant, id_, what)
         refused = self._refused.get((tenant, id_))
         if refused is not None:
             raise ContentSealed(
                 f"The content of {what} cannot be opened. {refused.message}", remedy=refused.remedy, **refused.fields
             )
-        raise ContentSealed(
-            f"The content of {what} cannot be opened: there is no data key {id_} of {tenant}.",
-            remedy="Restore the table data_keys from a backup.", tenant=tenant, key_id=id_,
-        )  # fmt: skip
+        raise no_such_key(tenant, id_, what)
 
 
 class DataKeys:
@@ -110,13 +106,14 @@ class DataKeys:
         self._ids = Ids(clock, chance)
         self._notice = notice
         self._unwrapped = Unwrapped(masters)
+        self._of_users = UserKeys(store, masters, clock, chance)
         self._told: set[str] = set()
         self._version = -1
         self._refreshing = asyncio.Lock()
         self._renewing = asyncio.Lock()
 
     async def start(self) -> None:
-        """Unwraps all keys there are.
+        """Unwraps all keys of tenants that there are.
 
         Raises:
             ContentSealed: one cannot be unwrapped: the master key is another than that of the database.
@@ -133,8 +130,9 @@ class DataKeys:
             self._version = version
 
     async def refresh(self) -> None:
-        """Reads all keys anew. Raises StoreUnavailable."""
+        """Reads all keys of tenants anew, and forgets those of users that were destroyed. Raises StoreUnavailable."""
         async with self._refreshing:
+            await self._of_users.refresh()
             for error in self._unwrapped.take(await self._store.all()):
                 if error.fields["key_id"] not in self._told:
                     self._told.add(error.fields["key_id"])
@@ -144,7 +142,7 @@ class DataKeys:
 
     def known(self, tenant: str, id_: str) -> Key | None:
         """The key, if it is in memory."""
-        return self._unwrapped.get(tenant, id_)
+        return self._unwrapped.get(tenant, id_) or self._of_users.known(tenant, id_)
 
     async def opening(self, tenant: str, id_: str, what: str) -> Key:
         """The key that `what` names, looked up where it is not in memory.
@@ -154,8 +152,17 @@ class DataKeys:
             StoreUnavailable: it cannot be looked up.
         """
         if not self._unwrapped.knows(tenant, id_):
+            of_user = await self._of_users.opening(tenant, id_, what)
+            if of_user is not None:
+                return of_user
             await self.refresh()
         return self._unwrapped.must(tenant, id_, what)
+
+    async def user_of(self, tenant: str, id_: str) -> str | None:
+        """Whose key it is; None: the tenant's own. Raises ContentErased, StoreUnavailable."""
+        if self._unwrapped.knows(tenant, id_):
+            return None
+        return await self._of_users.whose(tenant, id_)
 
     # ---- sealing
 
@@ -163,8 +170,10 @@ class DataKeys:
         """Whether the tenant has a key that new values go under."""
         return tenant in self._unwrapped.present
 
-    def at_hand(self, tenant: str, count: int) -> Key | None:
-        """The tenant's present key with room for `count` more values, which are taken; None: ask `renewed`."""
+    def at_hand(self, tenant: str, count: int, user: str | None = None) -> Key | None:
+        """The present key with room for `count` more values, which are taken; None: ask `renewed`."""
+        if user is not None:
+            return self._of_users.at_hand(tenant, user, count)
         row = self._unwrapped.present.get(tenant)
         key = None if row is None else self._unwrapped.get(tenant, row.id)
         if key is None or key.left < count:
@@ -172,13 +181,16 @@ class DataKeys:
         key.left -= count
         return key
 
-    async def renewed(self, tenant: str, count: int) -> Key:
+    async def renewed(self, tenant: str, count: int, user: str | None = None) -> Key:
         """As `at_hand`, after reserving more, or making a new key where there is none or the present one is used up.
 
         Raises:
+            ContentErased: the tenant, or the user, was erased.
             ContentSealed: the present key is wrapped under a master key that we do not have.
             StoreUnavailable: nothing can be reserved or made.
         """
+        if user is not None:
+            return await self._of_users.renewed(tenant, user, count)
         async with self._renewing:
             for _ in range(_TRIES):
                 key = self.at_hand(tenant, count)

@@ -1,6 +1,5 @@
 """From a store and a configuration to a store in which content is sealed; or a clear refusal, and nothing changed."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from golive.config.master_keys import master_keys
@@ -8,7 +7,6 @@ from golive.config.schema import SecretsConfig
 from golive.config.secrets import Secrets
 from golive.core.chance import Chance
 from golive.core.clock import Clock
-from golive.store.data_keys import DataKeyRow
 from golive.store.ports import Store
 from golive.store.sealed.keys import DataKeys, Notice
 from golive.store.sealed.master import Masters
@@ -36,18 +34,16 @@ async def data_keys(
     store: Store, secrets: Secrets, root: Path, config: SecretsConfig, clock: Clock, chance: Chance, notice: Notice
 ) -> DataKeys:
     """The data keys of a store, unwrapped. Raises as `seal`."""
-    masters = masters_of(
-        await store.data_keys.installation(), await store.data_keys.all(), secrets, root, config, chance
-    )
+    sealing = sum(row.count for row in await store.data_keys.counts() if row.state != "erased")
+    masters = masters_of(await store.data_keys.installation(), sealing, secrets, root, config, chance)
     keys = DataKeys(store.data_keys, masters, clock, chance, notice)
     await keys.start()
     return keys
 
 
 def masters_of(
-    installation: str, rows: Sequence[DataKeyRow], secrets: Secrets, root: Path, config: SecretsConfig, chance: Chance
+    installation: str, sealing: int, secrets: Secrets, root: Path, config: SecretsConfig, chance: Chance
 ) -> Masters:
-    """The master keys of an installation with these data keys. Raises ConfigError."""
-    under = sum(row.erased_at is None for row in rows)
-    present, old = master_keys(secrets, root, config, chance, sealed=under)
+    """The master keys of an installation with so many data keys that are not erased. Raises ConfigError."""
+    present, old = master_keys(secrets, root, config, chance, sealed=sealing)
     return Masters(installation, present, old)

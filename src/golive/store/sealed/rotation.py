@@ -6,6 +6,8 @@ from golive.core.chance import Chance
 from golive.store.data_keys import DataKeyStore
 from golive.store.sealed.master import Masters
 
+AT_ONCE = 500
+"""Keys that are read at once: users have millions."""
 _PASSES = 10
 
 
@@ -24,13 +26,13 @@ async def rewrap(store: DataKeyStore, masters: Masters, chance: Chance) -> Rewra
         ContentSealed: one is under a master key that was not given; those before it are wrapped, and it may go on.
         StoreUnavailable: likewise.
     """
-    wrapped = already = 0
-    for _ in range(_PASSES):
-        rows = [row for row in await store.all() if row.erased_at is None]
-        left = [row for row in rows if row.master != masters.present]
-        already = len(rows) - len(left) - wrapped if wrapped == 0 else already
-        if not left:
-            break
-        for row in left:
-            wrapped += await store.rewrap(row, masters.rewrapped(row, chance), masters.present)
+    counted = [row for row in await store.counts() if row.state != "erased"]
+    already = sum(row.count for row in counted if row.master == masters.present)
+    wrapped = missed = 0
+    while (rows := await store.to_rewrap(masters.present, AT_ONCE)) and missed < _PASSES:
+        done = 0
+        for row in rows:
+            done += await store.rewrap(row, masters.rewrapped(row, chance), masters.present)
+        wrapped += done
+        missed = 0 if done else missed + 1  # others wrap the same ones at the same time
     return Rewrapped(masters.present, wrapped, already)

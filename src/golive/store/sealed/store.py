@@ -1,10 +1,12 @@
 """A store that wraps a store: what goes in is sealed, what comes out is opened, and the rest passes through.
 
-Sealed are the bodies of events and messages, and the words in which receivers refused a message. It is done in the
+Sealed are the bodies of events and messages, and the words in which receivers refused a message: under the key of the
+user in whose name the run was begun, or the tenant's where there is none. It is done in the
 caller's own step, before the write joins its group: no thread and no await lie between, but when a block of values must
 be reserved. Whatever the wrapped store has besides is handed out as it is.
 """
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, Literal, cast
 
@@ -28,6 +30,8 @@ from golive.store.sealed.values import (
     sealed_message,
 )
 
+MOST_CLAIMED = 10_000
+"""Messages of which it is known under which key they came; the oldest is forgotten first."""
 LATER_S = 300.0
 """After how long a message that cannot be opened is looked at again: its key may be wrapped otherwise by then."""
 _NOT_KEPT = "an attempt failed; why is not kept, for the tenant's content was erased"
@@ -46,9 +50,21 @@ class SealedStore:
         self._keys = keys
         self._chance = chance
         self._notice = notice
+        self._claimed: OrderedDict[tuple[str, str], str] = OrderedDict()
+        """By tenant and id, the key of each message that was given out to be sent: its receiver may quote it."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
+
+    @property
+    def as_kept(self) -> Store:
+        """The store beneath, whose content is ciphertext: for whoever proves that nothing opens it."""
+        return self._store
+
+    @property
+    def data_keys_in_use(self) -> DataKeys:
+        """What seals and opens here."""
+        return self._keys
 
     def tenant(self, tenant: str) -> TenantStore:
         """The handle through which everything of one tenant is read and set."""
@@ -58,10 +74,14 @@ class SealedStore:
         self, lease: Lease, expect_seq: int, events: Sequence[Event], *, outbox: Sequence[OutboxMessage] = (),
         **further: Any,
     ) -> None:  # fmt: skip
-        """See `Store.append`. Raises ContentSealed besides: the tenant's key cannot be used; nothing was written."""
+        """See `Store.append`. Nothing was written either where it raises besides:
+
+        ContentErased: the tenant or the user was erased. ContentSealed: the key cannot be used.
+        """
         count = len(events) + len(outbox)
         if count:
-            key = self._keys.at_hand(lease.tenant, count) or await self._keys.renewed(lease.tenant, count)
+            asked = (lease.tenant, count, lease.user)
+            key = self._keys.at_hand(*asked) or await self._keys.renewed(*asked)
             nonces = self._chance.token(NONCE_BYTES * count)
             drawn = [nonces[at : at + NONCE_BYTES] for at in range(0, len(nonces), NONCE_BYTES)]
             events = [sealed_event(event, key, nonce) for event, nonce in zip(events, drawn, strict=False)]
@@ -77,6 +97,7 @@ class SealedStore:
         for message in await self._store.claim_messages(for_s, limit, **further):
             try:
                 found.append(await opened(message, self._keys))
+                self._remember(message)
             except ContentErased as error:
                 await self._store.settle_message(message.tenant, message.id, "dead", error.message)
             except ContentSealed as error:
@@ -84,17 +105,32 @@ class SealedStore:
                 await self._store.settle_message(message.tenant, message.id, "due", error.message, LATER_S)
         return found
 
+    def _remember(self, message: Delivery) -> None:
+        if (key_id := key_of_message(message.body)) is not None:
+            self._claimed[message.tenant, message.id] = key_id
+            while len(self._claimed) > MOST_CLAIMED:
+                self._claimed.popitem(last=False)
+
     async def settle_message(
         self, tenant: str, id_: str, state: Literal["due", "sent", "dead"], error: str | None, after_s: float = 0.0
     ) -> None:
         """See `Store.settle_message`."""
+        key_id = self._claimed.pop((tenant, id_), None)
         if error:
-            if self._keys.writes(tenant):
-                key = self._keys.at_hand(tenant, 1) or await self._keys.renewed(tenant, 1)
-                error = sealed_error(tenant, id_, error, key, self._chance.token(NONCE_BYTES))
-            else:
-                error = _NOT_KEPT
+            key = await self._key_for_error(tenant, key_id)
+            nonce = self._chance.token(NONCE_BYTES)
+            error = _NOT_KEPT if key is None else sealed_error(tenant, id_, error, key, nonce)
         await self._store.settle_message(tenant, id_, state, error, after_s)
+
+    async def _key_for_error(self, tenant: str, of_message: str | None) -> Key | None:
+        """The key for the words in which a message was refused: its user's. None: there is none any more."""
+        try:
+            user = None if of_message is None else await self._keys.user_of(tenant, of_message)
+            if user is None and not self._keys.writes(tenant):
+                return None
+            return self._keys.at_hand(tenant, 1, user) or await self._keys.renewed(tenant, 1, user)
+        except ContentErased:
+            return None
 
     async def control_version(self) -> int:
         """See `Store.control_version`: whoever polls it has the keys follow."""

@@ -1,19 +1,41 @@
 """Data keys in a SQLite file."""
 
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
+from msgspec import json
 from msgspec.structs import astuple
 
-from golive.store.data_keys import DataKeyRow, DataKeyStore, Scope
+from golive.store.data_keys import DataKeyCount, DataKeyRow, DataKeyStore, Scope, no_key_for
 
 T = TypeVar("T")
 
 # ruff: noqa: S608 - what is put into these statements are names of columns from our own structs, never a value
 _NAMES = ", ".join(DataKeyRow.__struct_fields__)
 _INSTALLATION = "SELECT id FROM installation"
-_ALL = f"SELECT {_NAMES} FROM data_keys ORDER BY tenant, id"
+_ALL = f"SELECT {_NAMES} FROM data_keys WHERE scope = 'tenant' ORDER BY tenant, id"
+_GET = f"SELECT {_NAMES} FROM data_keys WHERE tenant = ? AND id = ?"
+_PRESENT_ROW = f"""
+SELECT {_NAMES} FROM data_keys
+WHERE tenant = ? AND scope = 'user' AND subject = ? AND retired_at IS NULL AND erased_at IS NULL
+"""
+_USABLE = """
+SELECT data_keys.tenant, data_keys.id FROM json_each(?1) AS asked JOIN data_keys
+    ON data_keys.tenant = asked.value ->> 0 AND data_keys.id = asked.value ->> 1 AND erased_at IS NULL
+"""
+_COUNTS = """
+SELECT tenant, scope, iif(erased_at IS NOT NULL, 'erased', iif(retired_at IS NULL, 'present', 'retired')) AS state,
+    iif(erased_at IS NULL, master, '') AS under, count(*)
+FROM data_keys GROUP BY tenant, scope, state, under ORDER BY tenant, scope, state, under
+"""
+_TO_REWRAP = f"""
+SELECT {_NAMES} FROM data_keys WHERE erased_at IS NULL AND master <> ? ORDER BY tenant, id LIMIT ?
+"""
+_GONE = """
+SELECT 1 FROM tenants WHERE tenant = ?1 AND state = 'erased'
+UNION ALL SELECT 1 FROM tenant_users WHERE ?2 = 'user' AND tenant = ?1 AND id = ?3 AND state = 'erased' LIMIT 1
+"""
 _ADD = f"INSERT OR IGNORE INTO data_keys ({_NAMES}) VALUES ({', '.join('?' * len(DataKeyRow.__struct_fields__))})"
 _PRESENT = """
 SELECT id FROM data_keys WHERE tenant = ? AND scope = ? AND subject = ? AND retired_at IS NULL AND erased_at IS NULL
@@ -55,6 +77,34 @@ class SqliteDataKeys(DataKeyStore):
         """See `DataKeyStore.all`."""
         return [DataKeyRow(*row) for row in await self._store.read(lambda found: found.execute(_ALL).fetchall())]
 
+    async def get(self, tenant: str, id_: str) -> DataKeyRow | None:
+        """See `DataKeyStore.get`."""
+        return await self._one(_GET, tenant, id_)
+
+    async def present(self, tenant: str, user: str) -> DataKeyRow | None:
+        """See `DataKeyStore.present`."""
+        return await self._one(_PRESENT_ROW, tenant, user)
+
+    async def _one(self, sql: str, *values: str) -> DataKeyRow | None:
+        row = await self._store.read(lambda found: found.execute(sql, values).fetchone())
+        return None if row is None else DataKeyRow(*row)
+
+    async def erased(self, places: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """See `DataKeyStore.erased`."""
+        asked = json.encode(places).decode()
+        usable = set(await self._store.read(lambda found: found.execute(_USABLE, (asked,)).fetchall()))
+        return [place for place in places if place not in usable]
+
+    async def counts(self) -> list[DataKeyCount]:
+        """See `DataKeyStore.counts`."""
+        return [DataKeyCount(*row) for row in await self._store.read(lambda found: found.execute(_COUNTS).fetchall())]
+
+    async def to_rewrap(self, master: str, limit: int) -> list[DataKeyRow]:
+        """See `DataKeyStore.to_rewrap`."""
+        values = (master, limit)
+        rows = await self._store.read(lambda found: found.execute(_TO_REWRAP, values).fetchall())
+        return [DataKeyRow(*row) for row in rows]
+
     async def add(self, row: DataKeyRow, replaces: str | None) -> bool:
         """See `DataKeyStore.add`."""
         return await self._store.call(lambda connection: _add(connection, row, replaces))
@@ -76,6 +126,8 @@ class SqliteDataKeys(DataKeyStore):
 
 
 def _add(connection: sqlite3.Connection, row: DataKeyRow, replaces: str | None) -> bool:
+    if connection.execute(_GONE, (row.tenant, row.scope, row.subject)).fetchone():
+        raise no_key_for(row)
     present = connection.execute(_PRESENT, (row.tenant, row.scope, row.subject)).fetchone()
     if (present[0] if present else None) != replaces:
         return False
@@ -84,7 +136,8 @@ def _add(connection: sqlite3.Connection, row: DataKeyRow, replaces: str | None) 
     if replaces is not None:
         connection.execute(_RETIRE, (row.created_at, row.tenant, replaces))
     connection.execute(_ADD, astuple(row))
-    connection.execute(_CHANGED)
+    if row.scope == "tenant":
+        connection.execute(_CHANGED)
     return True
 
 

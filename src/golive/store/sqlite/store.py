@@ -21,6 +21,7 @@ from golive.store.sqlite import removal, tenancy, work
 from golive.store.sqlite.audit import SqliteAudit
 from golive.store.sqlite.connection import MEMORY, connect_writer, create_file, failure
 from golive.store.sqlite.data_keys import SqliteDataKeys
+from golive.store.sqlite.erasures import SqliteErasures
 from golive.store.sqlite.fingerprints import SqliteFingerprints
 from golive.store.sqlite.group import Append, Call
 from golive.store.sqlite.readers import InlineReaders, ReaderPool
@@ -63,6 +64,7 @@ class SqliteStore(Store):
         self._waiters = Waiters()
         self.audit = SqliteAudit(self)
         self.data_keys = SqliteDataKeys(self)
+        self.erasures = SqliteErasures(self, path)
         self.fingerprints = SqliteFingerprints(self)
         self.revocations = SqliteRevocations(self)
 

@@ -7,7 +7,17 @@ from typing import Any, Literal
 from msgspec.structs import astuple
 
 from golive.core.events import Event
-from golive.store.ports import DecisionRow, Delivery, DeliveryCount, KeyRow, RunFilter, RunView, ScheduleRow, VersionRow
+from golive.store.ports import (
+    DecisionRow,
+    Delivery,
+    DeliveryCount,
+    KeyRow,
+    LedgerEntry,
+    RunFilter,
+    RunView,
+    ScheduleRow,
+    VersionRow,
+)
 from golive.store.reasons import version_taken
 from golive.store.sqlite.asking import ReadWrite
 from golive.store.sqlite.tenancy import CONTROL_CHANGED, SqliteTenancy
@@ -22,6 +32,7 @@ _VERSION_COLUMNS = ", ".join(VersionRow.__struct_fields__)
 _EVENTS = f"SELECT {_EVENT_COLUMNS} FROM events WHERE tenant = ? AND run = ? AND seq > ? ORDER BY seq LIMIT ?"
 _RUN = f"SELECT {VIEW_COLUMNS} FROM runs WHERE tenant = ? AND run = ?"
 _SPENT = "SELECT coalesce(sum(amount_microusd), 0) FROM ledger WHERE tenant = ? AND run = ?"
+_LEDGER = f"SELECT {', '.join(LedgerEntry.__struct_fields__)} FROM ledger WHERE tenant = ? AND run = ? ORDER BY seq, at"
 _VERSIONS = f"SELECT {_VERSION_COLUMNS} FROM versions WHERE tenant = ?"
 _KEYS = f"SELECT {KEY_COLUMNS} FROM keys WHERE tenant = ? ORDER BY created_at, id"
 _PUT_KEY = f"INSERT OR REPLACE INTO keys ({KEY_COLUMNS}) VALUES ({','.join('?' * len(KeyRow.__struct_fields__))})"
@@ -75,6 +86,10 @@ class SqliteTenant(SqliteTenancy):
         """Micro-dollars the ledger holds against the run; 0 when there is no such run."""
         rows = await self._rows(_SPENT, run)
         return int(rows[0][0])
+
+    async def ledger(self, run: str) -> list[LedgerEntry]:
+        """The run's entries, in order."""
+        return [LedgerEntry(*row) for row in await self._rows(_LEDGER, run)]
 
     async def register_version(self, row: VersionRow) -> VersionRow:
         """Binds (agent, name) to the digest; returns the row that stands.
