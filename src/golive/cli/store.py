@@ -171,17 +171,25 @@ def backup(
 def restore(
     file: Annotated[Path, typer.Argument(help="What `golive store backup` wrote.")],
     force: Annotated[bool, typer.Option("--force", help="Replace what the store holds now.")] = False,
+    erasures: Annotated[
+        Path | None, typer.Option(help="What `golive tenants erasures` wrote: it is erased again.")
+    ] = None,
     config: ConfigOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Put a backup in the store's place. No server may run; whoever wrote to the store before no longer can."""
+    """Put a backup in the store's place. No server may run; whoever wrote to the store before no longer can.
+
+    What was erased since, as far as the store that is replaced knows, is erased again.
+    """
+    from golive.store.upkeep.erased import read
     from golive.store.upkeep.restore import restore
 
-    target = _database(config, store)
+    target, since = _database(config, store), read(erasures) if erasures is not None else []
     with _progress(as_json) as progress:
-        done = _carried_out(lambda: restore(file, target, SystemClock(), progress, force=force), target)
-    _record(config, store, "restore", {"of": str(file), "generation": str(done.generation)})
+        done = _carried_out(lambda: restore(file, target, SystemClock(), progress, force=force, erasures=since), target)
+    detail = {"of": str(file), "generation": str(done.generation), "erased_again": str(done.erased.subjects)}
+    _record(config, store, "restore", detail)
     if as_json:
         json_text(done)
         return
@@ -191,6 +199,12 @@ def restore(
         note(f"The damaged file is kept as {done.aside}.")
     if done.replaced:
         note(f"What was there before ({count(done.replaced, 'run')}) is gone.")
+    if done.erased.subjects:
+        gone = f"{count(done.erased.subjects, 'erasure')}, {count(done.erased.runs, 'run')}"
+        note(f"What had been erased was erased again ({gone}).")
+    elif done.replaced is None and erasures is None:
+        note("Nothing was there that knew what was erased since the backup: if anything was, restore it again with")
+        note("--erasures FILE (golive tenants erasures).")
     note(f"{count(done.open_runs, 'run')} to be carried on by the next server; those with effects ask a person first.")
     note("Keys are those of the backup: revoke again what was revoked since (golive keys list).")
 

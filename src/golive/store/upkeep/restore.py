@@ -1,13 +1,14 @@
 """`golive store restore`: a backup in the place of a store, such that nobody who lived before can write to it.
 
 The backup is first prepared beside: brought up to the schema, its generation raised, every lease's epoch moved out of
-the reach of whoever holds one, every holder ended. Then it takes the store's place in one transaction.
+the reach of whoever holds one, every holder ended, what was erased since erased again. Then it takes the store's place
+in one transaction.
 """
 
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -17,11 +18,13 @@ from sqlalchemy import Connection, text
 from golive.core.clock import Clock
 from golive.core.errors import SchemaMismatch, StoreError, StoreUnavailable
 from golive.store import schema
+from golive.store.erasures import Erasure
 from golive.store.sqlite.connection import connect, connect_writer, create_file, failure
 from golive.store.sqlite.exclusive import ServerLock
 from golive.store.upkeep.backup import Backup, duplicate, inspected
 from golive.store.upkeep.copying import Progress, make_empty, pour, tables
 from golive.store.upkeep.database import Database
+from golive.store.upkeep.erased import Again, apply, known
 from golive.store.upkeep.migrate import bring_up
 
 _LEAST_STEP = 1_000_000
@@ -39,6 +42,8 @@ class Restored(Struct, frozen=True):
     open_runs: int
     replaced: int | None
     aside: str = ""
+    erased: Again = Again()
+    """What had been erased, and was erased again."""
 
 
 class _Before(Struct, frozen=True):
@@ -49,13 +54,18 @@ class _Before(Struct, frozen=True):
     runs: int | None = None
     aside: str = ""
     place: int = 0
+    erasures: tuple[Erasure, ...] = ()
 
 
-def restore(path: Path, target: Database, clock: Clock, progress: Progress, *, force: bool = False) -> Restored:
+def restore(
+    path: Path, target: Database, clock: Clock, progress: Progress, *, force: bool = False,
+    erasures: Sequence[Erasure] = (),
+) -> Restored:  # fmt: skip
     """Puts the backup in the target's place: all of it, or nothing.
 
     Args:
         force: also where the target holds runs, keys or anything else; they are gone then.
+        erasures: what was erased, besides what the target knows of: it does not come back with the backup.
 
     Raises:
         SchemaMismatch: the file is no backup or of a newer golive; or the target is not empty, or another program's.
@@ -69,12 +79,12 @@ def restore(path: Path, target: Database, clock: Clock, progress: Progress, *, f
             ready = Database("sqlite", str(Path(folder) / "ready.db"))
             with _told_of(target, ready):
                 _duplicate(str(path), ready.where, progress)
-                open_runs, generation = _prepare(ready, backup, before, clock.now())
+                open_runs, generation, erased = _prepare(ready, backup, before, clock.now(), erasures)
             if connection is None:
                 _replace_file(ready, target, progress)
             else:
                 _replace_rows(ready, target, connection, progress)
-    return Restored(target.name, backup, schema.VERSION, generation, open_runs, before.runs, before.aside)
+    return Restored(target.name, backup, schema.VERSION, generation, open_runs, before.runs, before.aside, erased)
 
 
 def _examined(path: Path) -> Backup:
@@ -147,7 +157,8 @@ def _before(target: Database, connection: Connection | None, force: bool) -> _Be
 
 
 def _looked(target: Database, connection: Connection, force: bool) -> _Before:
-    if target.version(connection) is None:
+    found = target.version(connection)
+    if found is None:
         return _Before()
     runs = int(connection.execute(text("SELECT count(*) FROM leases")).scalar_one())
     keys = int(connection.execute(text("SELECT count(*) FROM keys")).scalar_one())
@@ -162,7 +173,7 @@ def _looked(target: Database, connection: Connection, force: bool) -> _Before:
     place = 0
     if target.kind == "sqlite":
         place = int(connection.execute(text("SELECT coalesce(max(rowid), 0) FROM events")).scalar_one())
-    return _Before(int(row[0]), int(row[1]), runs, place=place)
+    return _Before(int(row[0]), int(row[1]), runs, place=place, erasures=tuple(known(connection, found[0])))
 
 
 def _damaged(path: str, error: StoreError) -> StoreError:
@@ -175,13 +186,16 @@ def _damaged(path: str, error: StoreError) -> StoreError:
     )  # fmt: skip
 
 
-def _prepare(ready: Database, backup: Backup, before: _Before, now: float) -> tuple[int, int]:
-    """Fences everybody; how many runs are to be carried on, and the new generation."""
+def _prepare(
+    ready: Database, backup: Backup, before: _Before, now: float, erasures: Sequence[Erasure]
+) -> tuple[int, int, Again]:
+    """Fences everybody; how many runs are to be carried on, the new generation, and what was erased again."""
     generation = max(backup.generation, before.generation) + 1
     with ready.connected() as connection:
         ready.begin(connection, "EXCLUSIVE")
         if backup.schema < schema.VERSION:
             bring_up(connection, backup.schema, now)
+        erased = apply(connection, dict.fromkeys((*before.erasures, *erasures)), now)
         connection.execute(
             text("UPDATE installation SET generation = :g, control_version = max(control_version, :c) + 1"),
             {"g": generation, "c": before.control_version},
@@ -196,7 +210,7 @@ def _prepare(ready: Database, backup: Backup, before: _Before, now: float) -> tu
         connection.execute(text(f"UPDATE events SET rowid = :place + 1 WHERE {last}"), {"place": before.place})  # noqa: S608
         open_runs = connection.execute(text("SELECT count(*) FROM leases WHERE at_rest = 0")).scalar_one()
         connection.commit()
-    return int(open_runs), generation
+    return int(open_runs), generation, erased
 
 
 def _duplicate(path: str, into: str, progress: Progress) -> None:
