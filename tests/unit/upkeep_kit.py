@@ -30,6 +30,7 @@ from golive.store.fingerprints import FingerprintRow
 from golive.store.ports import KeyRow, Lease, LedgerEntry, OutboxMessage, ScheduleRow, Store, VersionRow
 from golive.store.revocation import TokenRevocation
 from golive.store.sqlite import SqliteStore
+from golive.store.tenancy import CredentialRow, TenantRow, UserRow
 from golive.store.upkeep.database import Database, work
 from tests.unit import postgres_kit
 
@@ -80,6 +81,11 @@ async def fill(store: Store, runs: int, state: str = "finished") -> None:
         await own.register_version(VersionRow(tenant, "support", "1.0.0", "digest", 1.5))
         await own.put_key(KeyRow(tenant, "key_1", "ci", "admin", b"\x00\xff" * 16, 7.25, "cli", expires_at=2e9))
         await own.put_schedule(ScheduleRow(tenant, "daily", "d", 99.5), None)
+        await own.put_tenant(TenantRow(tenant=tenant, state="active", created_at=1.5, created_by="cli", keep_days=30.5))
+        await own.put_user(
+            UserRow(tenant=tenant, id="né", state="suspended", created_at=1.5, created_by="cli", last_seen_at=2.5)
+        )
+        await own.put_credential(CredentialRow(tenant, "openai", "env:KEY", 1.5, "cli"))
         await store.data_keys.add(
             DataKeyRow(tenant, f"dk_{tenant}", "tenant", "", b"\x01\x00wrapped", "master", 65_536, 1.5), None
         )

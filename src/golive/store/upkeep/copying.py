@@ -10,17 +10,20 @@ from itertools import islice
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, MetaData, Select, Table, func, insert, select, text
+from sqlalchemy import ColumnElement, Connection, MetaData, Select, Table, and_, func, insert, not_, select, text
 from sqlalchemy.exc import DBAPIError
 
 from golive.core.errors import InvalidRequest, SchemaMismatch, StoreError, StoreUnavailable
 from golive.store import schema
 from golive.store.migrations.tables import describe
+from golive.store.tenancy import BY_GOLIVE
 from golive.store.upkeep.database import Database
 
 _BATCH = 500
 SNAPSHOT = "REPEATABLE READ"
 _NOT_COPIED = frozenset({"schema_version"})
+_MADE_WITH_IT = ("installation", "holders")
+"""Tables in which a database has rows before anybody used it; but for these, `default` in the table of tenants."""
 _ORDER = {"sqlite": ("rowid",), "postgresql": ("xid", "number")}
 """By what the journal's rows lie in the order in which they became durable."""
 
@@ -111,9 +114,12 @@ def make_empty(target: Database, connection: Connection) -> None:
     if found[0] != schema.VERSION:
         raise schema.mismatch(target.name, found[0], schema.VERSION, "Give an empty database as the target.")
     for table in tables(target):
-        if table.name in {"installation", "holders"}:
+        if table.name in _MADE_WITH_IT:
             continue
-        rows = connection.execute(select(func.count()).select_from(table)).scalar_one()
+        counted = select(func.count()).select_from(table)
+        if table.name == "tenants":
+            counted = counted.where(changed_by_somebody(table))
+        rows = connection.execute(counted).scalar_one()
         if rows:
             raise SchemaMismatch(
                 f"{target.name} is not empty: {table.name} has {rows} rows.",
@@ -122,8 +128,14 @@ def make_empty(target: Database, connection: Connection) -> None:
                 table=table.name,
                 rows=rows,
             )
-    for name in ("installation", "holders"):
-        connection.execute(text(f"DELETE FROM {name}"))  # noqa: S608 - two names of ours
+    for name in (*_MADE_WITH_IT, "tenants"):
+        connection.execute(text(f"DELETE FROM {name}"))  # noqa: S608 - names of ours
+
+
+def changed_by_somebody(tenants: Table) -> ColumnElement[bool]:
+    """Which tenants are more than the row of `default` that each database is made with."""
+    made = and_(tenants.c.tenant == "default", tenants.c.created_by == BY_GOLIVE, tenants.c.changed_at == 0.0)
+    return not_(made)
 
 
 def pour(source: Database, reading: Connection, target: Database, writing: Connection, progress: Progress) -> list[Sum]:
@@ -231,7 +243,7 @@ def _hold_still(source: Database, connection: Connection) -> None:
     if source.kind == "sqlite":
         source.begin(connection, "IMMEDIATE")
         return
-    connection.execute(text("LOCK TABLE leases, events, keys IN SHARE MODE"))
+    connection.execute(text("LOCK TABLE leases, events, keys, tenants, tenant_users, tenant_credentials IN SHARE MODE"))
     living = source.living(connection)
     if living:
         raise StoreUnavailable(
