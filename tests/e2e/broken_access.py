@@ -33,10 +33,10 @@ def forgotten_run() -> None:
     """What a path names as a run is not looked up: of which agent it is, nobody asks."""
     from golive.runtime.service import Runtime
 
-    async def agent_of(self: Any, tenant: str, run: str) -> str:
-        return ""
+    async def owner_of(self: Any, tenant: str, run: str) -> tuple[str, None]:
+        return "", None
 
-    Runtime.agent_of = agent_of  # type: ignore[method-assign]
+    Runtime.owner_of = owner_of  # type: ignore[method-assign]
 
 
 def generous() -> None:

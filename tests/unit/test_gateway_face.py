@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from golive.config.schema import ServerConfig
 from golive.core.clock import SystemClock
@@ -17,6 +18,7 @@ from golive.gateway.openai_chat import ChatAsked
 from golive.gateway.watch import CONNECTION
 from golive.models.call import Finished, Opened, TextDelta
 from golive.runtime.service import Runtime
+from golive.tenants.roles import BUILT_IN
 from tests.unit.runtime_kit import PRINCIPAL, TARGET, ScriptedModel
 from tests.unit.test_runtime_relay import Place
 
@@ -42,7 +44,7 @@ async def ask(path: Path, shape: Callable[[bytes], Asked], model: ScriptedModel,
         sent.append(message)
 
     exchange = Exchange({"method": "POST", "path": "/", "headers": [], CONNECTION: _Still()}, receive, send)
-    exchange.principal = PRINCIPAL
+    exchange.principal = structs.replace(PRINCIPAL, grants=BUILT_IN["user"].grants)
     body = {"model": TARGET, "max_tokens": 5, "stream": stream, "messages": [{"role": "user", "content": "hi"}]}
     face = Face(cast(Runtime, None), Place(path, model).relay, SystemClock(), ServerConfig(), lambda ref: None)
     await face.answer(exchange, shape(msgspec.json.encode(body)))

@@ -67,7 +67,7 @@ async def test_two_processes_begin_it_at_once(tmp_path: Path, conversation: str 
     assert two.runtime.open_runs() == 0
     assert (await one.runtime.wait("default", RUN)).text == "one"
     assert (late.requests, two.faults) == ([], [])
-    assert two.runtime._carrier.conversations.agent("default", "c") is None, "its place is given back"
+    assert two.runtime._carrier.conversations.speaks("default", "c") is None, "its place is given back"
 
 
 async def test_a_start_that_the_store_refuses_can_be_made_again(tmp_path: Path) -> None:

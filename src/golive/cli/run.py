@@ -28,6 +28,7 @@ def run(
     on_disconnect: Annotated[
         Literal["continue", "cancel"] | None, typer.Option(help="What becomes of the run when this command is ended.")
     ] = None,
+    user: Annotated[str | None, typer.Option(help="The user of the tenant whom it is for.")] = None,
     background: Annotated[
         bool, typer.Option("--background", help="Do not wait: print the run's id (see `golive runs tail`).")
     ] = False,
@@ -56,7 +57,7 @@ def run(
             f"{agent} is a plain model: it has no conversation, no limits and no background of golive's.",
             remedy="Leave these options out, or name an agent.",
         )
-    body = {"input": _text(agent, text)} | chosen
+    body = {"input": _text(agent, text)} | chosen | ({"user": user} if user is not None else {})
 
     async def send() -> RunPrinter:
         printer = RunPrinter(quiet=as_json)
@@ -91,6 +92,8 @@ async def _ask_agent(client: Client, agent: str, body: dict[str, object], printe
 async def _ask_model(client: Client, model: str, body: dict[str, object], printer: RunPrinter) -> None:
     """Through the OpenAI face; what it took is asked afterwards."""
     sent = {"model": model, "messages": [{"role": "user", "content": body["input"]}], "stream": True}
+    if "user" in body:
+        sent["user"] = body["user"]
 
     def opened(headers: Mapping[str, str]) -> None:
         printer.run = headers["x-request-id"]

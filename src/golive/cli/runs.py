@@ -37,6 +37,7 @@ def list_runs(
     source: Annotated[
         Literal["agent", "relay"] | None, typer.Option(help="Only agents' runs, or only relayed model calls.")
     ] = None,
+    user: Annotated[str | None, typer.Option(help="Only those for this user of the tenant.")] = None,
     limit: Annotated[int, typer.Option(help="How many.", min=1)] = 20,
     config: ConfigOption = None,
     url: UrlOption = None,
@@ -44,7 +45,10 @@ def list_runs(
     as_json: JsonOption = False,
 ) -> None:
     """List runs, newest first."""
-    where = {"agent": agent, "state": state, "outcome": outcome, "conversation": conversation, "source": source}
+    where = {
+        "agent": agent, "state": state, "outcome": outcome, "conversation": conversation, "source": source,
+        "user": user,
+    }  # fmt: skip
     wanted = {name: str(value) for name, value in where.items() if value is not None}
 
     async def ask() -> tuple[list[dict[str, Any]], str]:

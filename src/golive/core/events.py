@@ -61,7 +61,7 @@ class RunAccepted(Body, frozen=True):
     """The run exists: from here on it is never lost.
 
     `source` is "agent" or, for a plain gateway call, "relay": such a call begins at once, so nothing says it apart.
-    `generation` is the installation's: a restored backup has a higher one.
+    `generation` is the installation's: a restored backup has a higher one. `user` is whom it is for; "": nobody.
     """
 
     kind = "run.accepted"
@@ -85,6 +85,7 @@ class RunAccepted(Body, frozen=True):
     forked_from: str = ""
     """The run whose messages up to one of its steps this one begins with; `retry_of`: whose input it was given."""
     generation: int = 1
+    user: str = ""
 
 
 class RunStarted(Body, frozen=True):

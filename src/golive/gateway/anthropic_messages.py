@@ -21,6 +21,7 @@ from golive.gateway.exchange import Exchange
 from golive.gateway.face import Face, demand_for
 from golive.gateway.problems import Headers
 from golive.gateway.routes import Answer, Param, Route
+from golive.gateway.whose import USER_PARAM
 from golive.models.call import ModelRequest, Opened
 from golive.models.estimate import input_bound
 from golive.runtime.api import RunResult
@@ -55,6 +56,10 @@ class MessagesAsked:
     def metadata(self) -> dict[str, str]:
         said = self._asked.metadata
         return {} if said is None else {name: value for name, value in msgspec.structs.asdict(said).items() if value}
+
+    def named_user(self) -> tuple[str | None, str]:
+        said = self._asked.metadata
+        return None if said is None else said.user_id, "metadata.user_id"
 
     def streamed(self, run: str, opened: Opened, now: float) -> MessageStream:
         return MessageStream(run, opened, self.model)
@@ -108,7 +113,7 @@ class MessagesFace:
                 "Message, in Anthropic's shape", kind="model", tag="Anthropic", face="anthropic", body=MessagesBody,
                 narrows=True, params=(
                     Param("x-conversation-id", "header", "Agents: the conversation to continue."), CACHE_PARAM,
-                    beta_param("anthropic"),
+                    USER_PARAM, beta_param("anthropic"),
                 ),
                 answers=(
                     Answer(200, "Anthropic's message,", dict[str, Any]),

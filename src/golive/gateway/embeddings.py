@@ -19,6 +19,7 @@ from golive.gateway.other_names import explain
 from golive.gateway.permit import demand
 from golive.gateway.routes import Answer, Route
 from golive.gateway.watch import Watch
+from golive.gateway.whose import USER_PARAM, whose
 from golive.models.call import CallContext, ModelEvent
 from golive.models.embedding_wire import EmbeddingRequest
 from golive.models.embeddings import Embed, EmbeddingAnswer
@@ -36,6 +37,7 @@ class EmbeddingsBody(Struct, frozen=True, kw_only=True):
     input: str | list[str | TokenId | list[TokenId]]
     dimensions: Annotated[int, Meta(ge=1)] | None = None
     encoding_format: Literal["float", "base64"] | None = None
+    user: str | None = None
 
 
 _reader = Reader(EmbeddingsBody)
@@ -101,7 +103,8 @@ class EmbeddingsFace:
         demand(exchange, "models.call", "model", asked.model)
         request = embedding_request(asked, body, self._dialect(asked.model))
         asking = Asking(self._embeddings(asked.model, cache_ttl_s(exchange)), request)
-        call = await self._relay.open_stream(exchange.principal, asked.model, asking.stream)
+        user = whose(exchange, asked.user)
+        call = await self._relay.open_stream(exchange.principal, asked.model, asking.stream, user)
         exchange.run = call.run
         try:
             async with Watch(exchange):
@@ -122,7 +125,7 @@ class EmbeddingsFace:
         return [
             Route(
                 "POST", "/v1/embeddings", "models.call", self.create, "Embeddings, in OpenAI's shape", kind="model",
-                narrows=True, tag="OpenAI", face="openai", body=EmbeddingsBody, params=(CACHE_PARAM,),
+                narrows=True, tag="OpenAI", face="openai", body=EmbeddingsBody, params=(CACHE_PARAM, USER_PARAM),
                 answers=(Answer(200, "OpenAI's list of embeddings, in the order of the inputs.", dict[str, Any]),),
                 description="`model` is `provider/model`. `encoding_format` is `float` unless said otherwise.",
             )

@@ -25,9 +25,11 @@ from golive.gateway.permit import demand
 from golive.gateway.problems import Headers, retry_headers
 from golive.gateway.runs import sim_headers
 from golive.gateway.watch import Watch
+from golive.gateway.whose import whose
 from golive.models.call import Metered, ModelEvent, ModelRequest, Opened, TextDelta, UsageReported
 from golive.runtime.api import RunRequest, RunResult
-from golive.runtime.relay import Relay, RelayCall
+from golive.runtime.relay import Relay
+from golive.runtime.relay_call import RelayCall
 from golive.runtime.service import Runtime
 from golive.runtime.subscription import Subscription
 
@@ -121,6 +123,10 @@ class Asked(Protocol):
         """What the client notes with an agent's run; `conversation_id` and `language` in it are golive's, too."""
         ...
 
+    def named_user(self) -> tuple[str | None, str]:
+        """The user whom the body names, None: nobody; and in which field."""
+        ...
+
     def streamed(self, run: str, opened: Opened, now: float) -> Streamed:
         """Begins a streamed answer."""
         ...
@@ -197,7 +203,8 @@ class Face:
 
     async def _relayed(self, exchange: Exchange, asked: Asked) -> None:
         request = with_betas(exchange, asked.model_request(sim_headers(exchange)))
-        call = await self._relay.open(exchange.principal, asked.model, request, cache_ttl_s(exchange))
+        user = whose(exchange, *asked.named_user())
+        call = await self._relay.open(exchange.principal, asked.model, request, cache_ttl_s(exchange), user)
         exchange.run = call.run
         try:
             async with Watch(exchange):
@@ -254,6 +261,7 @@ class Face:
                 agent=asked.model,
                 input=asked.agent_input(),
                 principal=principal,
+                user=whose(exchange, *asked.named_user()),
                 conversation=_conversation(exchange, metadata.pop("conversation_id", None)),
                 metadata=metadata,
                 headers=sim_headers(exchange),

@@ -21,6 +21,7 @@ from golive.gateway.openai_request import ChatBody, agent_messages, model_reques
 from golive.gateway.problems import Headers
 from golive.gateway.routes import Answer, Param, Route
 from golive.gateway.sse import HEARTBEAT
+from golive.gateway.whose import USER_PARAM, openai_user
 from golive.models.call import ModelRequest, Opened
 from golive.runtime.api import RunResult
 
@@ -85,6 +86,9 @@ class ChatAsked:
     def metadata(self) -> dict[str, str]:
         return dict(self._chat.metadata or {})
 
+    def named_user(self) -> tuple[str | None, str]:
+        return openai_user(self._chat.user, self._chat.safety_identifier)
+
     def streamed(self, run: str, opened: Opened, now: float) -> ChatStream:
         return ChatStream(self._chat, run, opened, now)
 
@@ -124,7 +128,7 @@ class ChatFace:
                 body=ChatBody,
                 params=(
                     Param("x-conversation-id", "header", "Agents: the conversation to continue."), CACHE_PARAM,
-                    beta_param("openai-chat"),
+                    USER_PARAM, beta_param("openai-chat"),
                 ),
                 answers=(
                     Answer(200, "OpenAI's chat.completion,", dict[str, Any]),

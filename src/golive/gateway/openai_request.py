@@ -82,6 +82,8 @@ class ChatBody(Struct, frozen=True, kw_only=True):
     max_completion_tokens: int | None = None
     max_tokens: int | None = None
     metadata: dict[str, str] | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
 
     @property
     def with_usage(self) -> bool:

@@ -33,6 +33,7 @@ from golive.gateway.responses_request import (
     read_responses,
 )
 from golive.gateway.routes import Answer, Param, Route
+from golive.gateway.whose import USER_PARAM, confined, openai_user, whose
 from golive.models.call import Finished, ModelEvent, ModelRequest, Opened
 from golive.runtime.api import RunResult
 from golive.runtime.service import Runtime
@@ -93,6 +94,9 @@ class ResponsesAsked:
     def metadata(self) -> dict[str, str]:
         named = {} if self.conversation is None else {"conversation_id": self.conversation}
         return {**(self.asked.metadata or {}), **named}
+
+    def named_user(self) -> tuple[str | None, str]:
+        return openai_user(self.asked.user, self.asked.safety_identifier)
 
     def streamed(self, run: str, opened: Opened, now: float) -> ResponseStream:
         response_id = opened.response_id if self._dialect == NATIVE and opened.response_id else f"resp_{run}"
@@ -170,7 +174,8 @@ class ResponsesFace:
                 field="stream", value=True,
             )  # fmt: skip
         result = await self._run_of(exchange, response_id)
-        if result is None:
+        only = confined(exchange)
+        if result is None or only not in (None, result.user):
             raise NotFound(
                 f"Response with id {response_id[:100]!r} not found.",
                 remedy="Responses of agents can be asked for here; of relayed calls golive keeps no content.",
@@ -204,7 +209,8 @@ class ResponsesFace:
                 field="previous_response_id", value=previous[:100],
             )  # fmt: skip
         result = await self._run_of(exchange, previous)
-        if result is None or result.conversation is None:
+        user = whose(exchange, *openai_user(asked.user, asked.safety_identifier))
+        if result is None or result.conversation is None or result.user != user:
             raise InvalidRequest(
                 f"Previous response with id {previous[:100]!r} not found.",
                 remedy="An agent goes on from its own responses, as they were made here, and from no others.",
@@ -220,7 +226,7 @@ class ResponsesFace:
                 kind="model", narrows=True, tag="OpenAI", face="openai", body=ResponsesBody,
                 params=(
                     Param("x-conversation-id", "header", "Agents: the conversation to continue."), CACHE_PARAM,
-                    beta_param("openai-responses"),
+                    USER_PARAM, beta_param("openai-responses"),
                 ),
                 answers=(
                     Answer(200, "OpenAI's response object,", dict[str, Any]),

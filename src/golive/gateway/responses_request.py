@@ -62,6 +62,8 @@ class ResponsesBody(Struct, frozen=True, kw_only=True):
     top_p: float | None = None
     include: list[str] | None = None
     metadata: dict[str, str] | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
     store: bool | None = None
     background: bool | None = None
     previous_response_id: str | None = None

@@ -4,6 +4,7 @@ from collections.abc import Awaitable
 from typing import Annotated, Literal
 
 from msgspec import Meta, Raw, Struct
+from msgspec.structs import replace
 
 from golive.config.schema import ServerConfig
 from golive.core.errors import InvalidRequest
@@ -19,6 +20,7 @@ from golive.gateway.permit import reach
 from golive.gateway.routes import Answer, Param, Route
 from golive.gateway.sse import send_frames
 from golive.gateway.watch import Watch
+from golive.gateway.whose import USER, USER_PARAM, confined, whose
 from golive.runtime.api import RunRequest, RunResult
 from golive.runtime.service import Runtime
 from golive.store.ports import RunFilter, RunView
@@ -62,7 +64,10 @@ NOT_EMPTY = {"minLength": 1, "minItems": 1}
 
 
 class RunBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A run asked for: `input` is a text, or messages. `language` (`de`, `pt-BR`): in which to say what is missing."""
+    """A run asked for: `input` is a text, or messages. `language` (`de`, `pt-BR`): in which to say what is missing.
+
+    `user`: of a key, the user of the tenant whom it is for.
+    """
 
     input: Annotated[str | tuple[InputMessage, ...], Meta(extra_json_schema=NOT_EMPTY)]
     stream: bool = False
@@ -73,6 +78,7 @@ class RunBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_steps: Annotated[int, Meta(ge=1, le=1_000)] | None = None
     metadata: dict[str, str] = {}
     language: Annotated[str, Meta(pattern=LANGUAGE)] | None = None
+    user: Annotated[str, Meta(pattern=USER)] | None = None
 
     def messages(self) -> tuple[Message, ...]:
         """The input as messages."""
@@ -87,6 +93,7 @@ class RunsQuery(Struct, frozen=True, forbid_unknown_fields=True):
     outcome: Outcome | None = None
     conversation: str | None = None
     source: Literal["agent", "relay"] | None = None
+    user: str | None = None
     before: Annotated[str, Meta(pattern=r"^run_[0-9a-z]{1,60}$")] | None = None
     limit: Annotated[int, Meta(ge=1, le=PAGE)] = 50
 
@@ -157,6 +164,7 @@ class RunFaces:
                 agent=exchange.params["agent"],
                 input=body.messages(),
                 principal=principal,
+                user=whose(exchange, body.user),
                 conversation=body.conversation_id,
                 on_disconnect=body.on_disconnect,
                 background=body.background,
@@ -183,10 +191,17 @@ class RunFaces:
         """GET /v1/runs"""
         query = self._runs_query.query(exchange.scope["query_string"])
         tenant, seen = exchange.principal.tenant, reach(exchange, "runs.read", "run")
+        only = confined(exchange)
+        if only is not None and query.user not in (None, only):
+            await exchange.json(RunsPage([], None))
+            return
+        where = RunFilter(
+            agent=query.agent, state=query.state, outcome=query.outcome, conversation=query.conversation,
+            source=query.source, user=only or query.user,
+        )  # fmt: skip
 
         def rows(before: str | None, limit: int) -> Awaitable[list[RunView]]:
-            where = (query.agent, query.state, query.outcome, query.conversation, query.source, before, limit)
-            return self._runtime.runs(tenant, RunFilter(*where))
+            return self._runtime.runs(tenant, replace(where, before=before, limit=limit))
 
         data, after = await page(rows, lambda row: row.run, lambda row: seen(row.agent), query.before, query.limit)
         await exchange.json(RunsPage(data, after))
@@ -215,7 +230,8 @@ class RunFaces:
         return [
             Route(
                 "POST", "/v1/agents/{agent}/runs", "runs.create", self.begin, "Start a run", kind="agent", tag="Runs",
-                params=(Param("agent", "path", "The agent's name."), LANGUAGE_PARAM), body=RunBody,
+                params=(Param("agent", "path", "The agent's name."), LANGUAGE_PARAM, USER_PARAM),
+                body=RunBody,
                 answers=(
                     Answer(200, "The finished run; look at `outcome`.", RunResult),
                     Answer(200, f"With `stream`: {stream[:1].lower()}{stream[1:]}", media="text/event-stream"),
@@ -227,7 +243,7 @@ class RunFaces:
             ),
             Route(
                 "GET", "/v1/runs", "runs.read", self.listing, "List runs", kind="run", narrows=True, tag="Runs",
-                params=query_params(RunsQuery), answers=(Answer(200, "A page of runs.", RunsPage),),
+                params=(*query_params(RunsQuery), USER_PARAM), answers=(Answer(200, "A page of runs.", RunsPage),),
             ),
             Route(
                 "GET", "/v1/runs/{run}", "runs.read", self.show, "Show a run", kind="run", tag="Runs", params=(run,),

@@ -37,6 +37,7 @@ from golive.gateway.routes import Route, Router, Shape
 from golive.gateway.runs import RunFaces
 from golive.gateway.steering import SteeringFaces
 from golive.gateway.watch import ClientGone
+from golive.gateway.whose import confined
 from golive.models.embeddings import Embed
 from golive.models.gate import GateState
 from golive.models.listing import ModelInfo
@@ -94,7 +95,7 @@ class Gateway:
         self._credentials = credentials
         self._hook = hook if trail is None else trail.hear
         self._trail = trail
-        self._agent_of = runtime.agent_of
+        self._owner_of = runtime.owner_of
         self._metrics = metrics
         self._log = log
         self._clock = clock
@@ -216,10 +217,14 @@ class Gateway:
         else:
             verb = route.verbs[0]
             decision = authorize(principal, verb, resource)
-        if (
-            run is not None and decision.allowed and principal.limited
-        ):  # for others it decides nothing, and costs a read
-            resource = resource_of(owner, route.kind, run, await self._agent_of(principal.tenant, run))
+        only = confined(exchange)
+        if run is not None and decision.allowed and (principal.limited or only is not None):
+            # For others it decides nothing, and costs a read.
+            agent, user = await self._owner_of(principal.tenant, run)
+            resource = resource_of(owner, route.kind, run, agent)
+            if only not in (None, user):
+                hand_on(exchange, verb, resource, Decision(False, "it is another user's"))
+                raise no_run(run)
             decision = authorize(principal, verb, resource)
         if not decision.allowed:
             hand_on(exchange, verb, resource, decision)

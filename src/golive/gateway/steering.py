@@ -1,6 +1,5 @@
 """What people do to runs over HTTP: cancel, resume, decide, begin again, fork; and what runs wait for."""
 
-from collections.abc import Awaitable
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -14,6 +13,7 @@ from golive.gateway.pages import page
 from golive.gateway.permit import reach
 from golive.gateway.routes import Answer, Param, Route
 from golive.gateway.runs import query_params, sim_headers
+from golive.gateway.whose import USER_PARAM, confined
 from golive.runtime.api import RunRequest, RunResult
 from golive.runtime.service import Runtime
 from golive.store.ports import DecisionRow
@@ -113,10 +113,19 @@ class SteeringFaces:
         query = self._decisions_query.query(exchange.scope["query_string"])
         tenant, seen = exchange.principal.tenant, reach(exchange, "runs.read", "decision")
 
-        def rows(before: str | None, limit: int) -> Awaitable[list[DecisionRow]]:
-            return self._runtime.decisions(tenant, query.run, query.pending, before, limit)
+        only = confined(exchange)
+        users: dict[str, str | None] = {}
 
-        data, after = await page(rows, lambda row: row.id, lambda row: seen(row.agent), query.before, query.limit)
+        async def rows(before: str | None, limit: int) -> list[DecisionRow]:
+            found = await self._runtime.decisions(tenant, query.run, query.pending, before, limit)
+            if only is not None:
+                users.update({row.run: (await self._runtime.owner_of(tenant, row.run))[1] for row in found})
+            return found
+
+        def shown(row: DecisionRow) -> bool:
+            return seen(row.agent) and only in (None, users.get(row.run))
+
+        data, after = await page(rows, lambda row: row.id, shown, query.before, query.limit)
         await exchange.json(DecisionsPage(data, after))
 
     async def decide(self, exchange: Exchange) -> None:
@@ -183,7 +192,7 @@ class SteeringFaces:
             Route(
                 "GET", "/v1/decisions", "runs.read", self.decisions, "List what runs wait for", kind="run",
                 narrows=True, tag="Runs",
-                params=query_params(DecisionsQuery),
+                params=(*query_params(DecisionsQuery), USER_PARAM),
                 answers=(Answer(200, "A page of decisions, made and pending.", DecisionsPage),),
             ),
             Route(

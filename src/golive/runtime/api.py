@@ -17,6 +17,8 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     agent: str
     input: tuple[Message, ...]
     principal: Principal
+    user: str | None = None
+    """The tenant's user whom it is for; None: nobody in particular."""
     conversation: str | None = None
     on_disconnect: OnDisconnect | None = None
     background: bool = False
@@ -73,6 +75,8 @@ class RunResult(Struct, frozen=True, kw_only=True):
     """The schedule that began the run, where one did."""
     retry_of: str | None = None
     forked_from: str | None = None
+    user: str | None = None
+    """The tenant's user whom the run is for, where one was named."""
     decisions: tuple[DecisionRequested, ...] = ()
     """What the run waits for a person to decide (`state` is then "waiting")."""
 

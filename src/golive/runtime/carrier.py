@@ -166,7 +166,9 @@ class Carrier:
         turn = None
         if accepted.conversation is not None:
             begun, who = state.started_at is not None, accepted.agent
-            turn = self.conversations.come_back(lease.tenant, accepted.conversation, who, lease.run, begun=begun)
+            turn = self.conversations.come_back(
+                lease.tenant, accepted.conversation, who, lease.run, begun=begun, user=accepted.user or None
+            )
         self.carry(live, loop, deadline, turn)
         live.look_for_readers()
 
@@ -355,7 +357,8 @@ class Carrier:
                         continue
                     turn.speaks = await live.interruptible.wait(self.conversations.take(turn, live.journal.take_turn))
                 live.journal.in_line = False
-            return await past(self._store.tenant(tenant), conversation, live.run, summarised=summarised), None
+            store = self._store.tenant(tenant)
+            return await past(store, conversation, live.run, summarised=summarised, user=turn.user), None
         except Interrupted as interrupted:
             finish = ended_by(interrupted.reason, live.journal.state)
             return None if finish is None else (Past(), finish)

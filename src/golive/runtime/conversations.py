@@ -18,10 +18,11 @@ LOOK_S = 0.25
 class Turn:
     """A place in one conversation's queue. `ready` is set when it is this run's turn, `speaks` once it has taken it."""
 
-    def __init__(self, key: tuple[str, str], agent: str, run: str) -> None:
+    def __init__(self, key: tuple[str, str], agent: str, run: str, user: str | None) -> None:
         self.key = key
         self.agent = agent
         self.run = run
+        self.user = user
         self.speaks = False
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -37,12 +38,12 @@ class Conversations:
         """What a further run of the conversation needs, among all servers."""
         return Room(conversation, self._queue, ("queued", "running"))
 
-    def agent(self, tenant: str, conversation: str) -> str | None:
+    def speaks(self, tenant: str, conversation: str) -> Turn | None:
         """Whose turn it is now; None: the conversation rests."""
         turns = self._turns.get((tenant, conversation))
-        return turns[0].agent if turns else None
+        return turns[0] if turns else None
 
-    def enter(self, tenant: str, conversation: str, agent: str, run: str) -> Turn:
+    def enter(self, tenant: str, conversation: str, agent: str, run: str, user: str | None = None) -> Turn:
         """Takes the next place.
 
         Raises:
@@ -51,17 +52,19 @@ class Conversations:
         turns = self._turns.setdefault((tenant, conversation), deque())
         if len(turns) > self._queue:
             raise no_room(conversation, len(turns))
-        turn = Turn((tenant, conversation), agent, run)
+        turn = Turn((tenant, conversation), agent, run, user)
         turns.append(turn)
         if len(turns) == 1:
             turn.ready.set_result(None)
         return turn
 
-    def come_back(self, tenant: str, conversation: str, agent: str, run: str, *, begun: bool) -> Turn:
+    def come_back(
+        self, tenant: str, conversation: str, agent: str, run: str, *, begun: bool, user: str | None = None
+    ) -> Turn:
         """Takes a place for a run that was accepted before: ahead of later ones, and once it has `begun` of all others,
         but for those that speak."""
         turns = self._turns.setdefault((tenant, conversation), deque())
-        turn = Turn((tenant, conversation), agent, run)
+        turn = Turn((tenant, conversation), agent, run, user)
         ahead = (
             place for place, other in enumerate(turns) if not other.speaks and (begun or other.run >= run)
         )  # its own former turn, too, is let go of
@@ -116,10 +119,12 @@ class Conversations:
             turns[0].ready.set_result(None)
 
 
-async def past(store: TenantStore, conversation: str, but: str, *, summarised: bool) -> Past:
+async def past(store: TenantStore, conversation: str, but: str, *, summarised: bool, user: str | None = None) -> Past:
     """What the conversation's finished runs said, `but` left out: the newest whole runs that fit, none behind a gap.
 
     Args:
+        user: whose conversation it is. Two servers that began it at once for two users, before either could know, both
+            go on; neither user's words reach the other.
         summarised: the newest summary stands for the runs that it condensed.
 
     Raises:
@@ -128,7 +133,7 @@ async def past(store: TenantStore, conversation: str, but: str, *, summarised: b
     runs: list[EarlierRun] = []
     chars, summary, through = 0, "", ""
     for view in await store.runs(RunFilter(conversation=conversation, state="finished", limit=HISTORY_RUNS)):
-        if view.run == but:
+        if view.run == but or view.user != user:
             continue
         if view.run == through:
             break

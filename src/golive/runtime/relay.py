@@ -98,19 +98,23 @@ class Relay:
         return run in self._settling or any(call.run == run for call in self._open)
 
     async def open(
-        self, principal: Principal, target: str, request: ModelRequest, cache_ttl_s: float | None = None
-    ) -> "RelayCall":
+        self, principal: Principal, target: str, request: ModelRequest, cache_ttl_s: float | None = None,
+        user: str | None = None,
+    ) -> "RelayCall":  # fmt: skip
         """Accepts the call, durably, before the provider is asked.
 
         Args:
             cache_ttl_s: how long the answer is kept, seconds; 0: not at all; None: as the configuration says.
+            user: the tenant's user whom it is for.
 
         Raises:
             NotFound: the provider is unknown. ShuttingDown, StoreUnavailable: not accepted.
         """
-        return await self.open_stream(principal, target, partial(self._target(target, cache_ttl_s), request))
+        return await self.open_stream(principal, target, partial(self._target(target, cache_ttl_s), request), user)
 
-    async def open_stream(self, principal: Principal, target: str, stream: Stream) -> "RelayCall":
+    async def open_stream(
+        self, principal: Principal, target: str, stream: Stream, user: str | None = None
+    ) -> "RelayCall":
         """The same for a call of another kind: `stream` makes it, and ends with what it cost (`Metered`)."""
         if self._draining:
             raise ShuttingDown("This server is shutting down.", remedy="Send the request again; another one answers.")
@@ -119,7 +123,7 @@ class Relay:
         state.epoch = 1
         journal = RunJournal(
             store=self._store,
-            lease=Lease(principal.tenant, run, 1, self._holder),
+            lease=Lease(principal.tenant, run, 1, self._holder, user),
             state=state,
             log=None,
             clock=self._clock,
@@ -128,7 +132,9 @@ class Relay:
             announce=self._announce,
         )
         await journal.accept_unseen(
-            RunAccepted(target, "", "relay", principal=principal.id, deadline_s=RELAY_DEADLINE_S, max_steps=1)
+            RunAccepted(
+                target, "", "relay", principal=principal.id, deadline_s=RELAY_DEADLINE_S, max_steps=1, user=user or ""
+            )
         )
         deadline = Deadline.after(self._clock, RELAY_DEADLINE_S, "the relay's limit")
         opened = RelayCall(journal, stream, deadline, target, self._clock, self._closed, self._settle_in_time)

@@ -8,6 +8,7 @@ from golive.core.errors import (
     Conflict,
     Fenced,
     InvalidRequest,
+    NotFound,
     Overloaded,
     ShuttingDown,
     StoreUnavailable,
@@ -84,11 +85,11 @@ class Runtime:
         self._admit(request)
         limits = _limits(version, request)
         given, run = run, run or self._ids.new("run")
-        turn = await self._turn(tenant, version.name, request.conversation, run)
+        turn = await self._turn(tenant, version.name, request, run)
         policy = request.on_disconnect or ("continue" if request.background else version.on_disconnect)
         state = RunState(tenant, run, version.digest)
         state.epoch = 1
-        lease = Lease(tenant, run, 1, self._settings.holder)
+        lease = Lease(tenant, run, 1, self._settings.holder, request.user)
         live, loop, deadline = self._carrier.prepare(
             lease, state, policy, version, limits, limits.deadline_s, request.headers
         )
@@ -112,6 +113,7 @@ class Runtime:
                 request.retry_of,
                 request.forked_from,
                 self._carrier.place.generation,
+                request.user or "",
             )
         )
         if given and not await self._accepted_now(live, turn):
@@ -149,12 +151,24 @@ class Runtime:
                 "input is empty.", remedy="Send a text or at least one message.", field="input", value=[]
             )
 
-    async def _turn(self, tenant: str, agent: str, conversation: str | None, run: str) -> Turn | None:
+    async def _turn(self, tenant: str, agent: str, request: RunRequest, run: str) -> Turn | None:
+        conversation = request.conversation
         if conversation is None:
             return None
         before = await self._store.tenant(tenant).runs(RunFilter(conversation=conversation, limit=1))
         # Of a conversation that has just begun the store may know nothing yet.
-        owner = self._carrier.conversations.agent(tenant, conversation) or (before[0].agent if before else agent)
+        speaks = self._carrier.conversations.speaks(tenant, conversation)
+        owner, user = agent, request.user
+        if speaks is not None:
+            owner, user = speaks.agent, speaks.user
+        elif before:
+            owner, user = before[0].agent, before[0].user
+        if user != request.user:
+            raise NotFound(
+                f"There is no conversation {conversation!r}.",
+                remedy="A conversation belongs to the user it began with; use another conversation_id for each.",
+                field="conversation_id", value=conversation,
+            )  # fmt: skip
         if owner != agent:
             raise InvalidRequest(
                 f"conversation {conversation!r} belongs to agent {owner!r}.",
@@ -162,7 +176,7 @@ class Runtime:
                 field="conversation_id",
                 value=conversation,
             )
-        return self._carrier.conversations.enter(tenant, conversation, agent, run)
+        return self._carrier.conversations.enter(tenant, conversation, agent, run, request.user)
 
     async def subscribe(self, tenant: str, run: str, cursor: Cursor = BEGINNING) -> Subscription:
         """The run's frames behind `cursor`, to its end, wherever it is carried.
@@ -212,15 +226,18 @@ class Runtime:
         live = await self.carried(tenant, run)
         return live.journal.result() if live is not None else result_of(await self.state(tenant, run))
 
-    async def agent_of(self, tenant: str, run: str) -> str:
-        """The agent, or `provider/model`, that a run is of.
+    async def owner_of(self, tenant: str, run: str) -> tuple[str, str | None]:
+        """The agent, or `provider/model`, that a run is of, and the user whom it is for.
 
         Raises:
             NotFound: the tenant has no such run.
         """
         live = self._carrier.live.get((tenant, run))
         accepted = live.journal.state.accepted if live is not None else None
-        return accepted.agent if accepted is not None else (await self._view(tenant, run)).agent
+        if accepted is not None:
+            return accepted.agent, accepted.user or None
+        view = await self._view(tenant, run)
+        return view.agent, view.user
 
     async def carried(self, tenant: str, run: str, *, surely: bool = False) -> LiveRun | None:
         """The run as it is carried here; None: it is not, or another server has shown that it has it now.

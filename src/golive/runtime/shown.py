@@ -26,6 +26,7 @@ def view_of(state: RunState) -> RunView:
         source=accepted.source,
         conversation=accepted.conversation,
         principal=accepted.principal,
+        user=accepted.user or None,
         state=state.stands,
         outcome=done.outcome if done else None,
         reason=done.reason if done else None,
@@ -78,6 +79,7 @@ def result_of(state: RunState) -> RunResult:
         schedule=accepted.schedule or None,
         retry_of=accepted.retry_of or None,
         forked_from=accepted.forked_from or None,
+        user=accepted.user or None,
         decisions=tuple(state.undecided.values()),
     )
 

@@ -192,7 +192,7 @@ class Steering:
         return await self._runs.start(
             replace(
                 request, agent=accepted.agent, input=accepted.input, conversation=accepted.conversation,
-                metadata=accepted.metadata | request.metadata, retry_of=run,
+                metadata=accepted.metadata | request.metadata, user=accepted.user or None, retry_of=run,
             )
         )  # fmt: skip
 
@@ -212,7 +212,7 @@ class Steering:
         return await self._runs.start(
             replace(
                 request, agent=accepted.agent, input=tuple(messages), metadata=accepted.metadata | request.metadata,
-                forked_from=run,
+                user=accepted.user or None, forked_from=run,
             )
         )  # fmt: skip
 

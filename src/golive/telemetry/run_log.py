@@ -16,38 +16,45 @@ class RunLog:
         """A model's answer ended with a word of the vendor's that is not known; it was kept, as cut short."""
         self._log.warning("model.finish_unrecognised", target=target, request_id=request_id, finish_reason=word)
 
-    def observe(self, tenant: str, run: str, version: str, bodies: Sequence[Body], *, relayed: bool) -> None:
-        """Takes the events of one run. `relayed` calls that went well are not worth a line each."""
+    def observe(
+        self, tenant: str, run: str, version: str, bodies: Sequence[Body], *, relayed: bool, user: str = ""
+    ) -> None:
+        """Takes the events of one run. `relayed` calls that went well are not worth a line each.
+
+        Args:
+            user: whom the run is for; "": nobody in particular.
+        """
+        of = {"tenant": tenant, "run": run, "version": version}
+        if user:
+            of["user"] = user
         for body in bodies:
             match body:
                 case RunFinished():
                     if relayed and body.outcome == "completed":
                         continue
                     self._log.info(
-                        "run.finished", tenant=tenant, run=run, version=version, outcome=body.outcome,
+                        "run.finished", **of, outcome=body.outcome,
                         reason=body.reason, steps=body.steps, cost_microusd=body.cost_microusd,
                         estimated=body.usage_estimated, duration_ms=body.duration_ms,
                     )  # fmt: skip
                 case ModelFailed():
                     self._log.warning(
-                        "model.failed", tenant=tenant, run=run, version=version, target=body.target, code=body.code,
+                        "model.failed", **of, target=body.target, code=body.code,
                         status=body.status, vendor_message=body.vendor_message, request_id=body.request_id,
                         message=body.message if body.vendor_message is None else None,
                     )  # fmt: skip
                 case AlarmRaised():
-                    self._log.error(
-                        "alarm.raised", tenant=tenant, run=run, version=version, alarm=body.alarm, message=body.message
-                    )
+                    self._log.error("alarm.raised", **of, alarm=body.alarm, message=body.message)
                 case DecisionRequested():
                     self._log.warning(
-                        "decision.requested", tenant=tenant, run=run, version=version, decision=body.id,
+                        "decision.requested", **of, decision=body.id,
                         about=body.about, subject=body.subject or None, key=body.key or None, default=body.default,
                         expires_at=body.expires_at,
                         remedy=f"golive runs decide {run} {body.id} {'|'.join(body.choices)}",
                     )  # fmt: skip
                 case DecisionMade():
                     self._log.info(
-                        "decision.made", tenant=tenant, run=run, version=version, decision=body.id, choice=body.choice,
+                        "decision.made", **of, decision=body.id, choice=body.choice,
                         by=body.by,
                     )  # fmt: skip
                 case _:
