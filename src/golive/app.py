@@ -137,6 +137,7 @@ class Server:
         self._stack.push_async_callback(self.served.close)
         await self.served.put_all()
         await self._assemble()
+        self.security.erase_with(self.runtime.steering.cancel, self.metrics.registry)
         await self.security.know_callers(self.metrics.registry)
         self.gateway = self._new_gateway()
         await self.security.recording.audit.flush()
@@ -195,8 +196,10 @@ class Server:
     def _warm_up(self) -> None:
         """What would otherwise stall requests: reading the price list, the collector's walks over what stays."""
         self._tasks.start(self.holding.keep(), "holding")
-        if (days := self.loaded.config.store.keep_days) is not None and not self._errand:
-            self._tasks.start(retention.keep(self.store, self._clock, days, self._fault), "retention")
+        if not self._errand:
+            days, pruned = self.loaded.config.store.keep_days, self.security.erasing.metrics.pruned
+            self._tasks.start(retention.keep(self.store, self._clock, days, self._fault, pruned), "retention")
+            self._tasks.start(self.security.erasing.eraser.keep(), "erasures")
         self._tasks.start(self._sweep(), "sweep")
         if not self._errand:
             self.outward.start()

@@ -5,8 +5,9 @@ Its steps are called in the order in which they stand here, as a server starts; 
 own stack.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry
 
@@ -15,6 +16,7 @@ from golive.config.secret_use import references
 from golive.config.secrets import Secrets
 from golive.core.chance import Chance
 from golive.core.clock import Clock
+from golive.gateway.browsers import Browsers
 from golive.gateway.recording import Recording
 from golive.gateway.secrets import SecretFaces
 from golive.gateway.server import Routed
@@ -25,12 +27,22 @@ from golive.models.credentials import OpenCalls
 from golive.models.transport_http import HttpTransport
 from golive.store.ports import Store
 from golive.store.sealed.opening import seal
+from golive.telemetry.erasure import ErasureMetrics
 from golive.telemetry.logs import Log
 from golive.telemetry.secrets import SecretMetrics
 from golive.tenants.authentication import Credentials
+from golive.tenants.erasure import Cancel, Eraser, ErasureReport
+from golive.tenants.exporting import exported
 from golive.tenants.keyring import Keyring
 from golive.tenants.keys import KeyAdmin
 from golive.tenants.rolebook import Rolebook
+
+
+class Erasing(NamedTuple):
+    """What erases, and what is counted of it."""
+
+    eraser: Eraser
+    metrics: ErasureMetrics
 
 
 class Security:
@@ -63,6 +75,7 @@ class Security:
         self.keyring: Keyring
         self.key_admin: KeyAdmin
         self._signing_in: SigningIn
+        self.erasing: Erasing
 
     # ---- the steps of a start ----------------------------------------------------------------------------------------
 
@@ -105,20 +118,43 @@ class Security:
         await self.keyring.start()
         self._stack.push_async_callback(self.keyring.close)
         around = (clock, chance, rolebook.get, registry, self._log)
-        self._signing_in = SigningIn(self._loaded.config, store, HttpTransport(), *around)
+        self._signing_in = SigningIn(self._loaded.config, store, HttpTransport(), *around, self.resolve)
         self._stack.push_async_callback(self._signing_in.close)
         await self._signing_in.start()
+        if self._loaded.config.server.sessions.enabled:
+            self.browsers = Browsers(
+                self._loaded.config.server, self._pepper, self.key_admin, store.revocations, self.recording.audit,
+                lambda: self._signing_in.flow, registry, clock, chance, self._log,
+            )  # fmt: skip
+
+    def erase_with(self, cancel: Cancel, registry: CollectorRegistry) -> None:
+        """From now on users and tenants can be erased; `cancel` ends a run, wherever it is carried."""
+        metrics = ErasureMetrics(registry)
+
+        def counted(report: ErasureReport) -> None:
+            metrics.erased("tenant" if report.user is None else "user", report.proved)
+
+        def unfinished(count: int) -> None:
+            metrics.unfinished = count
+
+        around = (self.recording.audit.record, self._log, cancel, counted, unfinished)
+        self.erasing = Erasing(Eraser(self._store, self._clock, *around), metrics)
 
     # ---- as it runs --------------------------------------------------------------------------------------------------
 
     def credentials(self) -> Credentials:
         """Who knows callers by what they show."""
-        return Credentials(self.keyring, self._signing_in.authenticator)
+        return Credentials(self.keyring, self._signing_in)
 
     def faces(self) -> tuple[Routed, ...]:
         """What the door shows of all this."""
         shown = SecretFaces(self.secret_keeper, self._loaded.config.server)
-        return self._signing_in.face, shown, self.recording.face
+        pages = () if self.browsers is None else self.browsers.faces
+        return self._signing_in.face, shown, self.recording.face, *pages
+
+    def exported(self, tenant: str, user: str | None) -> AsyncIterator[bytes]:
+        """All that is kept of a tenant, or of one user of it, as JSON lines; see `tenants/exporting.py`."""
+        return exported(self._store, tenant, user, self._clock)
 
     def resolve(self, reference: str) -> str:
         """A secret's value, from now on hidden wherever text leaves the server. Raises as `Secrets.resolve`."""
@@ -133,4 +169,4 @@ class Security:
         self._rolebook.adopt(loaded.config.roles)
         self.recording.note("config.reload", "config", "golive.toml")
         self.keyring.reread()
-        self._signing_in.forget()
+        self._signing_in.adopt(loaded.config.auth.oidc)

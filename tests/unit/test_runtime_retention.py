@@ -1,10 +1,14 @@
 """Finished runs go after their time, and the ledger stays."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from golive.core.errors import StoreUnavailable
 from golive.runtime import retention
 from golive.store.ports import RunFilter
+from golive.store.sqlite import SqliteStore
+from golive.store.tenancy import TenantRow
+from tests.contract.store_kit import events, lease, view
 from tests.sim.loop import VirtualClock, simulate
 from tests.unit.runtime_kit import ScriptedModel, World, answer
 
@@ -17,7 +21,12 @@ class Pruned:
         self.asked: list[tuple[float, float]] = []
         self._clock = clock
 
-    async def prune(self, finished_before: float, limit: int) -> int:
+    async def all_tenants(self) -> list[TenantRow]:
+        return []
+
+    async def prune(
+        self, finished_before: float, limit: int, tenant: str | None = None, but: Sequence[str] = ()
+    ) -> int:
         self.asked.append((self._clock.monotonic(), finished_before - self._clock.now()))
         if len(self.asked) == 2:
             raise StoreUnavailable("the disk is full")
@@ -56,3 +65,32 @@ async def test_a_removed_run_is_gone_and_its_cost_is_not(tmp_path: Path) -> None
     assert [view.run for view in await world.runtime.runs("default", RunFilter())] == [new]
     assert await world.store.tenant("default").events(old) == []
     assert await world.store.tenant("default").spent(old) == 30
+
+
+def test_a_tenant_may_keep_its_runs_for_longer_or_not_as_long() -> None:
+    """Days of its own where its row says so; the installation's for the others, or for ever."""
+    runs = [("acme", 20.0), ("acme", 2.0), ("beta", 20.0), ("beta", 2.0), ("default", 20.0), ("default", 2.0)]
+
+    async def main(clock: VirtualClock) -> tuple[list[int], list[list[str]]]:
+        store, day = SqliteStore.open(":memory:", clock=clock, inline=True), retention.DAY_S
+        for tenant, days in (("acme", 10.0), ("beta", 100.0)):
+            row = TenantRow(tenant=tenant, state="active", created_at=1.0, created_by="cli", keep_days=days)
+            await store.tenant(tenant).put_tenant(row)
+        for number, (tenant, age) in enumerate((*runs, ("other", 0.0))):
+            of, at = lease(f"run_{number}", tenant=tenant), clock.now() - age * day
+            ended = view(of, state="finished", outcome="completed", finished_at=at)
+            await store.append(of, 0, events(range(1, 2), of), views=[ended])
+        removed: list[int] = []
+        left = []
+        for days in (None, 5.0):
+            await retention.look(store, clock, days, removed.append)
+            found = [
+                [view.run for view in await store.tenant(tenant).runs(RunFilter())]
+                for tenant in ("acme", "beta", "default")
+            ]
+            left.append([run for runs in found for run in runs])
+        return removed, left
+
+    removed, left = simulate(main)
+    assert left == [["run_1", "run_3", "run_2", "run_5", "run_4"], ["run_1", "run_3", "run_2", "run_5"]]
+    assert sum(removed) == 2

@@ -15,13 +15,14 @@ from msgspec.structs import replace
 
 from golive.audit.acting import own
 from golive.core.clock import Clock
-from golive.core.errors import Conflict, GoliveError, NotFound
+from golive.core.errors import GoliveError
 from golive.core.tasks import Tasks
-from golive.store.audit import INSTALLATION, AuditEntry
+from golive.store.audit import AuditEntry
 from golive.store.data_keys import Scope
 from golive.store.ports import RunFilter, Store
 from golive.store.sealed.samples import Sample, still_open, taken
 from golive.store.tenancy import TenantRow, UserRow
+from golive.tenants.directory import no_tenant, untouchable
 
 REASON = "erased"
 """Of runs that were ended for it."""
@@ -35,7 +36,7 @@ WIPE_S = 10.0
 """How long readers of an older state are waited for, so that the log ahead of the database can be emptied."""
 EVERY_S = 30.0
 """How often it is looked for erasures that somebody left unfinished."""
-LEFT_TO_OTHERS = 20
+AT_A_LOOK = 20
 """Unfinished ones that are taken up in one look."""
 _POLL_S = 0.25
 
@@ -86,12 +87,14 @@ class Eraser:
         record: the audit log.
         cancel: ends a run, wherever it is carried; None: runs under way lose their rows, and so their servers let go.
         counted: told of each report (metrics).
+        unfinished: told at each look how many there are to be finished.
         settle_s: see `SETTLE_S`.
     """
 
     def __init__(
         self, store: Store, clock: Clock, record: Record, told: Told, cancel: Cancel | None = None,
-        counted: Callable[[ErasureReport], None] = lambda _: None, settle_s: float = SETTLE_S,
+        counted: Callable[[ErasureReport], None] = lambda _: None, unfinished: Callable[[int], None] = lambda _: None,
+        settle_s: float = SETTLE_S,
     ) -> None:  # fmt: skip
         self._store = store
         self._clock = clock
@@ -99,6 +102,7 @@ class Eraser:
         self._told = told
         self._cancel = cancel
         self._counted = counted
+        self._unfinished = unfinished
         self._settle_s = settle_s
         self._under_way: set[tuple[str, str | None]] = set()
 
@@ -109,15 +113,12 @@ class Eraser:
             by: a principal's id.
 
         Raises:
-            NotFound: there is no such tenant. Conflict: it is the installation's own.
+            NotFound: there is no such tenant. Forbidden: it is the installation's own.
             AuditUnavailable: it could not be recorded, and was not begun.
             StoreUnavailable: it was begun, and is finished by whichever server can.
         """
-        if user is None and tenant == INSTALLATION:
-            raise Conflict(
-                f"The tenant {tenant} is the installation's own, and cannot be erased.",
-                remedy="Erase its users one by one, or remove the database.", tenant=tenant, state="active",
-            )  # fmt: skip
+        if user is None:
+            untouchable(tenant)
         await self._record(self._entry(tenant, user, by, "allowed", {}))
         await self._shut(tenant, user, by)
         self._told.info("erasure.begun", tenant=tenant, user=user, by=by)
@@ -134,12 +135,15 @@ class Eraser:
 
     async def finish_all(self, by: str = "golive") -> list[ErasureReport]:
         """Finishes erasures that were begun, here or elsewhere, and are not proved. Raises StoreError."""
-        found = await self._store.erasures.unfinished(LEFT_TO_OTHERS)
-        return [
+        found = await self._store.erasures.unfinished(AT_A_LOOK)
+        self._unfinished(len(found))
+        reports = [
             await self._finish(one.tenant, one.user, by)
             for one in found
             if (one.tenant, one.user) not in self._under_way
         ]
+        self._unfinished(len(found) - sum(report.proved for report in reports))
+        return reports
 
     # ---- the steps ---------------------------------------------------------------------------------------------------
 
@@ -148,10 +152,7 @@ class Eraser:
         mine, now = self._store.tenant(tenant), self._clock.now()
         row = await mine.tenant_row()
         if row is None:
-            raise NotFound(
-                f"There is no tenant {tenant!r}.", remedy="`golive tenants list` shows those there are.",
-                field="tenant", value=tenant,
-            )  # fmt: skip
+            raise no_tenant(tenant)
         if user is None:
             if row.state != "erased":
                 await mine.put_tenant(_erased_tenant(row, now))

@@ -14,6 +14,7 @@ from golive.core.clock import Clock
 from golive.core.errors import NotFound
 from golive.core.events import Event
 from golive.store.ports import Delivery, RunFilter, Store, TenantStore
+from golive.tenants.directory import no_tenant
 
 FORMAT = "golive export"
 VERSION = 1
@@ -36,7 +37,7 @@ async def exported(store: Store, tenant: str, user: str | None, clock: Clock) ->
     mine, count = store.tenant(tenant), _Counted()
     row = await mine.tenant_row()
     if row is None:
-        raise _none("tenant", tenant)
+        raise no_tenant(tenant)
     yield count.line("export", {
         "format": FORMAT, "version": VERSION, "tenant": tenant, "user": user, "at": clock.now(),
     })  # fmt: skip
@@ -47,7 +48,10 @@ async def exported(store: Store, tenant: str, user: str | None, clock: Clock) ->
     elif (found := await mine.user(user)) is not None:
         yield count.line("user", found)
     elif not await mine.runs(RunFilter(user=user, limit=1)):
-        raise _none("user", user)
+        raise NotFound(
+            f"There is no user {user!r}.", remedy="`golive users list` shows those there are.",
+            field="user", value=user,
+        )  # fmt: skip
     before: str | None = None
     while views := await mine.runs(RunFilter(user=user, before=before, limit=PAGE)):
         for view in views:
@@ -122,10 +126,3 @@ def _message(message: Delivery) -> dict[str, Any]:
         return told | {"body": msgspec.Raw(message.body)}
     except (msgspec.DecodeError, UnicodeDecodeError):
         return told | {"body": body}
-
-
-def _none(field: str, value: str) -> NotFound:
-    return NotFound(
-        f"There is no {field} {value!r}.", remedy=f"`golive {field}s list` shows those there are.",
-        field=field, value=value,
-    )  # fmt: skip
