@@ -216,9 +216,23 @@ async def test_what_can_be_read_in_two_ways_is_refused_and_the_connection_ends(s
     assert b"application/problem+json" in answer
 
 
-@pytest.mark.parametrize("method", [b"CONNECT x:443", b"TRACE /", b"CONNECT /", b"TRACE *"])
-async def test_connect_and_trace_are_not_served(server: Server, method: bytes) -> None:
-    """501 and the end: golive is no tunnel, and echoes nothing."""
+@pytest.mark.parametrize("target", [b"/", b"/health", b"*"])
+async def test_trace_echoes_nothing(server: Server, target: bytes) -> None:
+    """As any method that a path does not have: 401 to a stranger, 405 to others, and no header comes back."""
+    head = b"TRACE " + target + b" HTTP/1.1\r\nHost: x\r\nCookie: secret\r\nConnection: close\r\n"
+    answer = await said(server, head + b"\r\n")
+    assert statuses(answer)[0] in (400, 401)
+    assert b"secret" not in answer
+    head = b"TRACE /health/live HTTP/1.1\r\nHost: x\r\nCookie: secret\r\nConnection: close\r\n"
+    answer = await said(server, head + b"Authorization: Bearer " + server.admin.encode() + b"\r\n\r\n")
+    assert statuses(answer) == [405]
+    assert b"\r\nallow: GET\r\n" in answer
+    assert b"secret" not in answer
+
+
+@pytest.mark.parametrize("method", [b"CONNECT x:443", b"CONNECT /"])
+async def test_connect_is_not_served(server: Server, method: bytes) -> None:
+    """501 and the end: golive is no tunnel."""
     answer = await said(server, method + b" HTTP/1.1\r\nHost: x\r\nCookie: secret\r\n\r\n" + SMUGGLED)
     assert statuses(answer) in ([501], [400])
     assert b"secret" not in answer

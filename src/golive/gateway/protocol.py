@@ -20,7 +20,8 @@ ONCE = (
     b"x-golive-tenant",
 )  # fmt: skip
 """Headers of which a second one is refused: whoever reads the first and whoever reads the last would differ."""
-_NOT_SERVED = (b"CONNECT", b"TRACE")
+_TUNNEL = b"CONNECT"
+"""Names no path, so that no route can refuse it. TRACE, like every other method, is refused by the path it is for."""
 _VERSIONS = ("1.1", "1.0")
 """The parser takes others, too, such as 0.9."""
 
@@ -154,7 +155,7 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_message_complete()
 
     def _objection(self) -> Early | None:
-        if self.parser.get_method() in _NOT_SERVED:
+        if self.parser.get_method() == _TUNNEL:
             return early_answers.METHOD
         names = [name for name, _ in self.headers]
         if len(set(names)) != len(names) and any(names.count(name) > 1 for name in ONCE):
