@@ -69,6 +69,11 @@ def master_keys(
     ]
 
 
+def is_remote(reference: str) -> bool:
+    """Whether the network is asked for it."""
+    return reference.partition(":")[0] not in ("env", "file")
+
+
 def path_of(reference: str, root: Path) -> Path | None:
     """The file that a reference means; None: it means none."""
     kind, _, name = reference.partition(":")

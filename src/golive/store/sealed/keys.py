@@ -7,17 +7,18 @@ however many servers use it and however often they are killed.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from golive.core.chance import Chance
 from golive.core.clock import Clock
-from golive.core.errors import ContentSealed, StoreError
+from golive.core.errors import ConfigError, ContentSealed, GoliveError, StoreError, StoreUnavailable
 from golive.core.ids import Ids
 from golive.core.sealing import MOST_VALUES
 from golive.store.data_keys import DataKeyRow, DataKeyStore
 from golive.store.sealed.master import Masters
-from golive.store.sealed.user_keys import UserKeys, erased, no_such_key
+from golive.store.sealed.user_keys import Place, UserKeys, erased, no_such_key
 from golive.store.sealed.values import Key
 
 BLOCK = 65_536
@@ -40,16 +41,23 @@ class Unwrapped:
 
     def __init__(self, masters: Masters) -> None:
         self._masters = masters
-        self._keys: dict[tuple[str, str], Key] = {}
-        self._erased: frozenset[tuple[str, str]] = frozenset()
-        self._refused: dict[tuple[str, str], ContentSealed] = {}
+        self._keys: dict[Place, Key] = {}
+        self._erased: frozenset[Place] = frozenset()
+        self._refused: dict[Place, GoliveError] = {}
         self.present: dict[str, DataKeyRow] = {}
         """By tenant, the key that its new values go under."""
 
-    def take(self, rows: Iterable[DataKeyRow]) -> list[ContentSealed]:
+    def unknown(self, rows: Iterable[DataKeyRow]) -> list[DataKeyRow]:
+        """Those whose keys are not unwrapped yet, and could be."""
+        return [row for row in rows if row.erased_at is None and (row.tenant, row.id) not in self._keys]
+
+    def take(
+        self, rows: Iterable[DataKeyRow], asked: Mapping[Place, bytes | GoliveError] = MappingProxyType({})
+    ) -> list[GoliveError]:
         """Puts these in place of those known so far; tells of those that cannot be unwrapped.
 
-        A key that was unwrapped before stays, also when it is wrapped now under a master key that we do not have.
+        A key that was unwrapped before stays, also when it is wrapped now under a master key that we do not have, or
+        cannot ask. `asked`: what the holder of a master key said of some; the others are unwrapped here.
         """
         before, self._keys, self._refused, self.present = self._keys, {}, {}, {}
         destroyed: list[tuple[str, str]] = []
@@ -59,28 +67,37 @@ class Unwrapped:
                 destroyed.append(place)
                 continue
             try:
-                self._keys[place] = before.get(place) or Key(row.tenant, row.id, self._masters.unwrap(row))
-            except ContentSealed as error:
+                self._keys[place] = before.get(place) or Key(row.tenant, row.id, self._secret(row, asked))
+            except (ContentSealed, StoreUnavailable, ConfigError) as error:
                 self._refused[place] = error
             if row.retired_at is None:
                 self.present[row.tenant] = row
         self._erased = frozenset(destroyed)
         return list(self._refused.values())
 
+    def _secret(self, row: DataKeyRow, asked: Mapping[Place, bytes | GoliveError]) -> bytes:
+        found = asked.get((row.tenant, row.id))
+        if found is None:
+            return self._masters.unwrap(row)
+        if isinstance(found, GoliveError):
+            raise found
+        return found
+
     def get(self, tenant: str, id_: str) -> Key | None:
         """The key, if there is one that opens."""
         return self._keys.get((tenant, id_))
 
     def knows(self, tenant: str, id_: str) -> bool:
-        """Whether there is such a row, whatever became of its key."""
+        """Whether there is such a row, whatever became of its key, as far as that will stay so."""
         place = (tenant, id_)
-        return place in self._keys or place in self._erased or place in self._refused
+        return place in self._keys or place in self._erased or isinstance(self._refused.get(place), ContentSealed)
 
     def must(self, tenant: str, id_: str, what: str) -> Key:
         """The key that `what` names.
 
         Raises:
             ContentErased: it was destroyed. ContentSealed: there is none, or it cannot be unwrapped.
+            StoreUnavailable: who holds the master key cannot be asked to unwrap it.
         """
         found = self._keys.get((tenant, id_))
         if found is not None:
@@ -88,6 +105,8 @@ class Unwrapped:
         if (tenant, id_) in self._erased:
             raise erased(tenant, id_, what)
         refused = self._refused.get((tenant, id_))
+        if isinstance(refused, StoreUnavailable):
+            raise StoreUnavailable(refused.message, remedy=refused.remedy, **refused.fields)
         if refused is not None:
             raise ContentSealed(
                 f"The content of {what} cannot be opened. {refused.message}", remedy=refused.remedy, **refused.fields
@@ -117,11 +136,16 @@ class DataKeys:
 
         Raises:
             ContentSealed: one cannot be unwrapped: the master key is another than that of the database.
-            StoreUnavailable: the store cannot be read.
+            StoreUnavailable: the store cannot be read, or who holds the master key cannot be asked.
+            ConfigError: who holds it refuses us.
         """
-        refused = self._unwrapped.take(await self._store.all())
+        refused = await self._take()
         if refused:
             raise refused[0]
+
+    async def _take(self) -> list[GoliveError]:
+        rows = await self._store.all()
+        return self._unwrapped.take(rows, await self.masters.all_unwrapped(self._unwrapped.unknown(rows)))
 
     async def follow(self, version: int) -> None:
         """Reads all keys anew if `version`, the store's control version, is another than the last one."""
@@ -133,10 +157,11 @@ class DataKeys:
         """Reads all keys of tenants anew, and forgets those of users that were destroyed. Raises StoreUnavailable."""
         async with self._refreshing:
             await self._of_users.refresh()
-            for error in self._unwrapped.take(await self._store.all()):
-                if error.fields["key_id"] not in self._told:
-                    self._told.add(error.fields["key_id"])
+            refused = {str(error.fields.get("key_id", error.message)): error for error in await self._take()}
+            for about, error in refused.items():
+                if about not in self._told:
                     self._notice.error("data_key.not_unwrapped", message=error.message, remedy=error.remedy)
+            self._told = set(refused)
 
     # ---- opening
 
@@ -222,7 +247,7 @@ class DataKeys:
 
     async def _make(self, tenant: str, replaces: str | None) -> None:
         """A new present key, unless somebody else was quicker."""
-        row = self.masters.new(tenant, self._ids.new("dk"), self._clock.now(), self._chance)
+        row = await self.masters.made(tenant, self._ids.new("dk"), self._clock.now(), self._chance)
         if await self._store.add(row, replaces):
             self._notice.info("data_key.created", tenant=tenant, key_id=row.id, replaces=replaces)
         await self.refresh()

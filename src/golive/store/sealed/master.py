@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 from msgspec.structs import replace
 
 from golive.core.chance import Chance
-from golive.core.errors import ConfigError, ContentSealed, StoreUnavailable
+from golive.core.errors import ConfigError, ContentSealed, GoliveError, StoreUnavailable
 from golive.core.sealing import KEY_BYTES, NONCE_BYTES, NotAuthentic, SealingKey, fingerprint, place
 from golive.core.tasks import Tasks
 from golive.store.data_keys import DataKeyRow, Scope
@@ -99,12 +99,12 @@ class Masters:
             return self._wrap(row, key, chance)
         return await self._asked(self.present, lambda: self._wrap(row, key, chance))
 
-    async def all_unwrapped(self, rows: Iterable[DataKeyRow]) -> dict[tuple[str, str], bytes | Exception]:
+    async def all_unwrapped(self, rows: Iterable[DataKeyRow]) -> dict[tuple[str, str], bytes | GoliveError]:
         """By tenant and id, each key that a holder must be asked for, or why it could not be unwrapped.
 
         Those of master keys at hand are left out: they cost nothing where they are needed.
         """
-        found: dict[tuple[str, str], bytes | Exception] = {}
+        found: dict[tuple[str, str], bytes | GoliveError] = {}
 
         async def ask(row: DataKeyRow) -> None:
             try:

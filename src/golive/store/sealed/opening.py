@@ -1,8 +1,9 @@
 """From a store and a configuration to a store in which content is sealed; or a clear refusal, and nothing changed."""
 
+import asyncio
 from pathlib import Path
 
-from golive.config.master_keys import master_keys
+from golive.config.master_keys import is_remote, master_keys
 from golive.config.schema import SecretsConfig
 from golive.config.secrets import Secrets
 from golive.core.chance import Chance
@@ -35,7 +36,11 @@ async def data_keys(
 ) -> DataKeys:
     """The data keys of a store, unwrapped. Raises as `seal`."""
     sealing = sum(row.count for row in await store.data_keys.counts() if row.state != "erased")
-    masters = masters_of(await store.data_keys.installation(), sealing, secrets, root, config, chance)
+    installation = await store.data_keys.installation()
+    if any(is_remote(reference) for reference in (config.master_key, *config.old_master_keys)):
+        masters = await asyncio.to_thread(masters_of, installation, sealing, secrets, root, config, chance)
+    else:
+        masters = masters_of(installation, sealing, secrets, root, config, chance)
     keys = DataKeys(store.data_keys, masters, clock, chance, notice)
     await keys.start()
     return keys
@@ -44,6 +49,9 @@ async def data_keys(
 def masters_of(
     installation: str, sealing: int, secrets: Secrets, root: Path, config: SecretsConfig, chance: Chance
 ) -> Masters:
-    """The master keys of an installation with so many data keys that are not erased. Raises ConfigError."""
+    """The master keys of an installation with so many data keys that are not erased.
+
+    Blocks where one comes over the network. Raises ConfigError, and StoreUnavailable where who holds it is away.
+    """
     present, old = master_keys(secrets, root, config, chance, sealed=sealing)
     return Masters(installation, present, old)

@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 from msgspec.structs import replace
 
 from golive.core.chance import Chance
-from golive.core.errors import ContentErased, ContentSealed
+from golive.core.errors import ContentErased, ContentSealed, StoreUnavailable
 from golive.core.events import Event
 from golive.core.sealing import NONCE_BYTES
 from golive.store.ports import Delivery, Lease, OutboxMessage, Store, TenantStore
@@ -100,7 +100,7 @@ class SealedStore:
                 self._remember(message)
             except ContentErased as error:
                 await self._store.settle_message(message.tenant, message.id, "dead", error.message)
-            except ContentSealed as error:
+            except (ContentSealed, StoreUnavailable) as error:
                 self._notice.error("content.not_opened", tenant=message.tenant, message=str(error))
                 await self._store.settle_message(message.tenant, message.id, "due", error.message, LATER_S)
         return found

@@ -70,8 +70,9 @@ class UserKeys:
                 return None
             if row.erased_at is not None:
                 raise erased(tenant, id_, what)
+            secret = await self._masters.unwrapped(row)
             if looks == self._looks:
-                return self._put(row)
+                return self._put(row, secret)
         return key
 
     async def whose(self, tenant: str, id_: str) -> str | None:
@@ -97,7 +98,7 @@ class UserKeys:
         Raises:
             ContentErased: the user, or the tenant, was erased.
             ContentSealed: the present key is wrapped under a master key that we do not have.
-            StoreUnavailable: nothing can be looked up, reserved or made.
+            StoreUnavailable: nothing can be looked up, reserved or made, or who holds the master key cannot be asked.
         """
         block = max(BLOCK, count)
         for _ in range(_TRIES):
@@ -107,8 +108,9 @@ class UserKeys:
             looks = self._looks
             row = await self._store.present(tenant, user)
             if row is not None and await self._store.reserve(tenant, row.id, block, MOST_VALUES):
+                secret = None if (tenant, row.id) in self._keys else await self._masters.unwrapped(row)
                 if looks == self._looks:
-                    self._put(row, user).left += block
+                    self._put(row, secret, user).left += block
                 continue
             await self._make(tenant, user, None if row is None else row.id, block)
         raise StoreError(
@@ -119,17 +121,22 @@ class UserKeys:
     async def _make(self, tenant: str, user: str, replaces: str | None, block: int) -> None:
         """A new present key, unless somebody else was quicker; its first values are reserved with it."""
         looks, now = self._looks, self._clock.now()
-        row = self._masters.new(tenant, self._ids.new("dk"), now, self._chance, "user", user)
+        row = await self._masters.made(tenant, self._ids.new("dk"), now, self._chance, "user", user)
+        secret = await self._masters.unwrapped(row)
         if await self._store.add(replace(row, reserved=block), replaces) and looks == self._looks:
-            self._put(row, user).left += block
+            self._put(row, secret, user).left += block
 
     # ---- what is in memory
 
-    def _put(self, row: DataKeyRow, present_of: str | None = None) -> Key:
-        """The key of the row, in memory from now on. Raises ContentSealed."""
+    def _put(self, row: DataKeyRow, secret: bytes | None, present_of: str | None = None) -> Key:
+        """The key of the row, in memory from now on. `secret`: itself, unwrapped; None: it is in memory already."""
         place = (row.tenant, row.id)
         found = self._keys.get(place)
-        key = found[0] if found is not None else Key(row.tenant, row.id, self._masters.unwrap(row))
+        if found is not None:
+            key = found[0]
+        else:
+            assert secret is not None, "it has just left memory, and nobody looked"
+            key = Key(row.tenant, row.id, secret)
         self._keys[place] = key, row.subject
         self._keys.move_to_end(place)
         if present_of is not None:
