@@ -41,6 +41,7 @@ from golive.telemetry.hold_log import HoldLog
 from golive.telemetry.logs import Log, configure
 from golive.telemetry.metrics import Metrics
 from golive.telemetry.run_log import RunLog
+from golive.tenancy import Tenancy
 from golive.workers.pool import HOME_PREFIX, WorkerToolset
 from golive.workers.scratch import sweep
 
@@ -82,7 +83,7 @@ class Server:
         self._run_log = RunLog(self.log)
         self._tasks = Tasks("server")
         self._stack = AsyncExitStack()
-        self.agents = Agents()
+        self.agents = Agents(lambda *named: self.tenancy.directory.may_use(*named))  # noqa: PLW0108 - made later
         self._replica = "" if errand else loaded.config.server.replica or ""
         self.holder = f"{self._replica}/{self.ids.new('srv')}" if self._replica else self.ids.new("srv")
         around = (self._redactor, self._clock, self._chance, self.log, self.holder)
@@ -96,6 +97,7 @@ class Server:
         self.relay: Relay
         self.gateway: Gateway
         self.metrics: Metrics
+        self.tenancy: Tenancy
 
     async def start(self, missed: Missed | None = None) -> None:
         """Opens the store, settles what the last process left open, starts the workers.
@@ -126,6 +128,9 @@ class Server:
         self.security.recording.measured(self.metrics.registry)
         self.metrics.follow_targets(lambda ref: self.plane.configured(ref))  # noqa: PLW0108 - likewise
         self.metrics.follow_breakers(lambda: self.plane.open_breakers())  # noqa: PLW0108 - it may be another by then
+        around = (self._clock, self.log, self.metrics.registry)
+        self.tenancy = Tenancy(self.store, lambda: self.loaded.config, *around)
+        await self.tenancy.start(self._stack)
         self.outward = self._new_outward()
         self._stack.push_async_callback(self.outward.close)
         self.outward.check()
@@ -148,7 +153,7 @@ class Server:
         return Holding(
             store=self.store, clock=self._clock, holder=self.holder, replica=self._replica,
             lease_s=self.loaded.config.server.lease_s,
-            versions=lambda: [RELAY_VERSION, *(version.digest for version in self.agents.all(DEFAULT_TENANT))],
+            versions=lambda: [RELAY_VERSION, *(version.digest for version in self.agents.served())],
             take_over=lambda lease: self.runtime.steering.take_over(lease),  # noqa: PLW0108 - made later
             room=lambda: self.runtime.room(),  # noqa: PLW0108 - likewise
             expire=lambda row: self.runtime.steering.expire(row),  # noqa: PLW0108 - likewise
@@ -181,6 +186,7 @@ class Server:
             begin_by=self.holding.begin_by,
             lapses=self.holding.lapses,
             generation=await self.store.generation(),
+            admits=self.tenancy.admits,
         )
         self.relay = Relay(
             store=self.store,
@@ -190,8 +196,10 @@ class Server:
             holder=self.holder,
             observer=self._observe,
             announce=self.outward.announce,
+            admits=self.tenancy.admits,
         )
         self._stack.push_async_callback(self.relay.close)
+        self.tenancy.watch(self.runtime, self.relay, self._stack)
 
     def _warm_up(self) -> None:
         """What would otherwise stall requests: reading the price list, the collector's walks over what stays."""
@@ -222,13 +230,14 @@ class Server:
             start=lambda request, run: self.runtime.start(request, run),  # noqa: PLW0108 - made later
             transport=HttpTransport(), resolve=self.security.resolve, redact=self._redactor.text, clock=self._clock,
             chance=self._chance, ids=self.ids, metrics=self.metrics.outward, log=self.log,
+            paused=self.tenancy.directory.paused,
         )  # fmt: skip
 
     def _new_gateway(self) -> Gateway:
         return Gateway(
             runtime=self.runtime, relay=self.relay, key_admin=self.security.key_admin,
             credentials=self.security.credentials(),
-            models=lambda: self.plane.models(self.agents.targets(DEFAULT_TENANT)),
+            models=lambda tenant: self.plane.models(self.agents.targets(tenant)),
             dialect=lambda ref: self.plane.dialect(ref),  # noqa: PLW0108 - the plane may be another by then
             embeddings=lambda ref, ttl_s: self.plane.embeddings(ref, ttl_s),  # noqa: PLW0108 - likewise
             breakers=lambda: self.plane.breakers(),  # noqa: PLW0108 - likewise
@@ -246,8 +255,10 @@ class Server:
                     self.outward, self.runtime, self.store, lambda: self.loaded.config, self._clock, self.ids
                 ),
                 StoreFace(self.store), *self.security.faces(),
+                *self.tenancy.faces(self.security.erasing.eraser, self.security.exported),
             ),
             trail=self.security.recording.trail,
+            doorkeeper=self.tenancy.directory,
         )  # fmt: skip
 
     def _new_plane(self) -> ModelPlane:
@@ -323,7 +334,7 @@ class Server:
             store = Dependency("store", "store", "down", None, str(error))
         workers = [
             version.toolset.health()
-            for version in self.agents.all(DEFAULT_TENANT)
+            for version in self.agents.served()
             if isinstance(version.toolset, WorkerToolset)
         ]
         return [store, *await self.plane.health(), *workers]

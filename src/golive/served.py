@@ -32,7 +32,7 @@ _WARNINGS = frozenset(
 
 
 class Served:
-    """The agents of one tenant.
+    """The agents of one installation; their versions are registered in its own tenant.
 
     Args:
         agents: where versions that answer are put.
@@ -70,14 +70,14 @@ class Served:
         """
         await unbound(self._store, map(self._named, self._loaded.agents.values()))
         for agent in self._loaded.agents.values():
-            self._agents.put(self._store.tenant, await self._version(agent))
+            self._agents.put(await self._version(agent))
 
     def adopt(self, loaded: Loaded) -> None:
         """Takes edited settings over; agents that are gone end."""
         self._loaded = loaded
-        for version in self._agents.all(self._store.tenant):
+        for version in self._agents.served():
             if version.name not in loaded.agents:
-                self._agents.drop(self._store.tenant, version.name)
+                self._agents.drop(version.name)
                 self._retire(version)
 
     async def put(self, name: str) -> None:
@@ -87,14 +87,14 @@ class Served:
             GoliveError: it cannot be served; what was served goes on.
         """
         version = await self._version(self._loaded.agents[name])
-        before = self._agents.put(self._store.tenant, version)
+        before = self._agents.put(version)
         self._log.info("agent.loaded", agent=name, version=version.version_name)
         if before:
             self._retire(before)
 
     def uses(self, plane: ModelPlane) -> bool:
         """Whether an agent in service calls through the plane."""
-        return any(self._planes[version.name] is plane for version in self._agents.all(self._store.tenant))
+        return any(self._planes[version.name] is plane for version in self._agents.served())
 
     def retire(self, idle: Callable[[], bool], close: Callable[[], Awaitable[Any]], what: str) -> None:
         """Closes something as soon as nobody needs it any more."""
@@ -102,7 +102,7 @@ class Served:
 
     async def close(self) -> None:
         """Ends all tools."""
-        for version in self._agents.all(self._store.tenant):
+        for version in self._agents.served():
             await version.toolset.close()
 
     def _retire(self, version: AgentVersion) -> None:

@@ -122,9 +122,7 @@ class Server:
     def put_agent(self, name: str, target: str, tier: TierConfig | None = None, **limits: Any) -> None:
         """Serves an agent over one target, or as `tier` says."""
         call = self.plane.chain(tier or TierConfig(chain=(target,), retries=0))
-        self.agents.put(
-            "default",
-            AgentVersion(
+        self.agents.put(AgentVersion(
                 name=name, version_name="1.0.0", digest="sha256:test", description="Answers.", prompt="Be brief.",
                 tiers={"default": Tier(call=call, targets=(target,))}, toolset=self.toolset,
                 limits=Limits(limits.get("max_steps", 15), limits.get("deadline_s", 30.0), 16), on_disconnect="cancel",

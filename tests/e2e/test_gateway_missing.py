@@ -19,7 +19,7 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
     async with serving(tmp_path) as running:
         running.put_agent("brief", "sim/sim-text")
         version = running.agents.get("default", "brief")
-        running.agents.put("default", msgspec.structs.replace(version, messages=MESSAGES))
+        running.agents.put(msgspec.structs.replace(version, messages=MESSAGES))
         running.script("sim-text", refuse=True)
         yield running
 

@@ -128,7 +128,7 @@ class Replica:
         tools = WorldTools(process, world.loop, self.clock, world.beyond, chance)
         agents = Agents()
         for name in CHAINS:
-            agents.put(TENANT, self._version(name, tools))
+            agents.put(self._version(name, tools))
         replica = self.name if world.plan.named else ""
         holder = f"{replica}/{ids.new('srv')}" if replica else ids.new("srv")
         log = configure("error", "json", None, io.StringIO(), clock=self.clock)
@@ -138,7 +138,7 @@ class Replica:
         store = sealed(self.link, keys, chance, log)
         self.holding = Holding(
             store=store, clock=self.clock, holder=holder, replica=replica, lease_s=LEASE_S,
-            versions=lambda: [version.digest for version in agents.all(TENANT)],
+            versions=lambda: [version.digest for version in agents.served()],
             take_over=lambda lease: self.runtime.steering.take_over(lease),  # noqa: PLW0108 - made later
             room=lambda: self.runtime.room(),  # noqa: PLW0108 - likewise
             expire=lambda row: self.runtime.steering.expire(row),  # noqa: PLW0108 - likewise

@@ -31,7 +31,7 @@ class Routed:
         version = self.world.agents.get("default", "helper")
         tiers = {**version.tiers, "cheap": Tier(call=self.cheap, targets=("sim/small",), aside=self.cheap)}
         routed = msgspec.structs.replace(version, tiers=tiers, routing=policy)
-        self.world.agents.put("default", routed)
+        self.world.agents.put(routed)
 
     async def result(self, text: str = "Hello", **fields: object) -> RunResult:
         self.run = await self.world.start(text, **fields)

@@ -141,7 +141,6 @@ class World:
         self.model = model
         limits = Limits(int(options.get("max_steps", 15)), float(options.get("deadline_s", 30.0)), 4)  # type: ignore[call-overload, arg-type]
         self.agents.put(
-            "default",
             AgentVersion(
                 name="helper",
                 version_name="1.0.0",

@@ -192,7 +192,7 @@ async def test_what_nobody_sees_can_be_begun_anew(tmp_path: Path, policy: Routin
             yield batch
 
     tiers = {**version.tiers, "cheap": Tier(call=watched, targets=("sim/small",), aside=watched)}
-    routed.world.agents.put("default", msgspec.structs.replace(version, tiers=tiers))
+    routed.world.agents.put(msgspec.structs.replace(version, tiers=tiers))
     assert (await routed.result(unbroken=True)).text == "Hi."
     assert asked[:2] == ["all", retracts]
 

@@ -142,7 +142,7 @@ async def test_health_names_the_workers_of_agents_that_who_asks_may_see() -> Non
 
     faces = HealthFaces(
         dependencies=dependencies, ping=ping, draining=lambda: False, open_runs=lambda: 0, decisions_pending=pending,
-        metrics=Metrics(lambda: 0), clock=SystemClock(),
+        metrics=Metrics(lambda: 0), clock=SystemClock(), agents=lambda tenant: ["support", "shop"],
     )  # fmt: skip
     for agents, names in ((("support",), ["store", "support"]), (("*",), ["store", "support", "shop"])):
         grant = Grant(frozenset({"health.read", "agents.read"}), agents)

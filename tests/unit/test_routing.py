@@ -94,7 +94,7 @@ async def test_its_word_is_waited_for_briefly(
     version = routed.world.agents.get("default", "helper")
     aside, whole = Watched(routed.cheap), Watched(routed.cheap)
     tier = msgspec.structs.replace(version.tiers["cheap"], aside=aside, call=whole)
-    routed.world.agents.put("default", msgspec.structs.replace(version, tiers={**version.tiers, "cheap": tier}))
+    routed.world.agents.put(msgspec.structs.replace(version, tiers={**version.tiers, "cheap": tier}))
     assert (await routed.result()).text == "Hi."
     ((limit, seconds),) = aside.waits
     assert limit == "routing.wait_s"

@@ -22,7 +22,8 @@ from golive.core.events import Body, ModelFailed, RunFinished
 from golive.core.ids import Ids
 from golive.core.messages import Message
 from golive.models.call import Metered, ModelRequest, TextDelta
-from golive.runtime.relay import Relay, RelayCall
+from golive.runtime.relay import Relay
+from golive.runtime.relay_call import RelayCall
 from golive.runtime.shown import result_of
 from golive.runtime.state import RunState
 from golive.store.ports import RunFilter, RunView

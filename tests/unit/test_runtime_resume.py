@@ -103,7 +103,7 @@ async def test_a_run_stays_on_its_version(tmp_path: Path) -> None:
 
     world = World(tmp_path, ScriptedModel([TextDelta("Old"), hangs()], answer(" and new.")))
     run = await begun(world, "text.block")
-    world.agents.put("default", replace(world.agents.get("default", "helper"), digest="sha256:new",
+    world.agents.put(replace(world.agents.get("default", "helper"), digest="sha256:new",
                                          version_name="2.0.0"))  # fmt: skip
     await killed(world)
     await world.store.leave("test")
@@ -319,14 +319,14 @@ async def test_a_cancel_with_undo_is_left_to_who_can_undo(tmp_path: Path) -> Non
         await asyncio.sleep(0.001)
     await killed(world)
     old = world.agents.get("default", "helper")
-    world.agents.put("default", replace(old, digest="sha256:new"))
+    world.agents.put(replace(old, digest="sha256:new"))
     newer = world.another("newer")
     cancelling = asyncio.ensure_future(newer.steering.cancel("default", run, "key_1", "stop", undo=True))
     while (await world.kinds(run))[-1] != "run.cancel_requested":
         await asyncio.sleep(0.001)
     await asyncio.sleep(0.01)
     assert tools.undone == []
-    world.agents.put("default", old)
+    world.agents.put(old)
     older = world.another("older")
     hold = holding(world, older, "older")
     await hold.beat()
@@ -344,7 +344,7 @@ async def test_where_nobody_can_undo_that_is_said(tmp_path: Path) -> None:
     while len(world.model.requests) < 2:
         await asyncio.sleep(0.001)
     await killed(world)
-    world.agents.put("default", replace(world.agents.get("default", "helper"), digest="sha256:new"))
+    world.agents.put(replace(world.agents.get("default", "helper"), digest="sha256:new"))
     newer = world.another("newer")
     cancelling = asyncio.ensure_future(newer.steering.cancel("default", run, "key_1", "stop", undo=True))
     while (await world.kinds(run))[-1] != "run.cancel_requested":

@@ -92,7 +92,7 @@ async def test_runs_of_one_conversation_take_turns_and_see_each_other(tmp_path: 
     texts = [turn.content for turn in model.requests[1].messages]
     assert texts == ["Be brief.", "Who are you?", "I am Ada", "What did I ask?"]
     other = world.agents.get("default", "helper")
-    world.agents.put("default", msgspec.structs.replace(other, name="other"))
+    world.agents.put(msgspec.structs.replace(other, name="other"))
     with pytest.raises(InvalidRequest, match="belongs to agent 'helper'"):
         await world.runtime.start(
             RunRequest(agent="other", input=(Message("user", "x"),), principal=PRINCIPAL, conversation="c1")
@@ -103,7 +103,7 @@ async def test_a_conversation_belongs_to_the_agent_that_began_it(tmp_path: Path)
     """Another agent is refused, also while the first run of the conversation is being accepted."""
     world = World(tmp_path, ScriptedModel(answer("one")))
     helper = world.agents.get("default", "helper")
-    world.agents.put("default", replace(helper, name="other"))
+    world.agents.put(replace(helper, name="other"))
     begun = asyncio.ensure_future(world.start(conversation="c"))
     while not world.runtime.open_runs():
         await asyncio.sleep(0)

@@ -136,6 +136,6 @@ async def test_a_person_has_the_agents_time_to_decide(tmp_path: Path) -> None:
     tools.effects = {"pay": EffectRules(on_unknown="ask")}
     world = World(tmp_path, ScriptedModel(asks(PAY)), tools)
     version = world.agents.get("default", "helper")
-    world.agents.put("default", replace(version, limits=replace(version.limits, decide_s=60.0)))
+    world.agents.put(replace(version, limits=replace(version.limits, decide_s=60.0)))
     (asked,) = (await world.runtime.wait("default", await world.start(background=True))).decisions
     assert asked.expires_at - asked.asked_at == pytest.approx(60.0, abs=0.001)

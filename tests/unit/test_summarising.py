@@ -148,7 +148,7 @@ async def test_without_the_policy_the_turns_themselves_count(tmp_path: Path) -> 
     await routed.result("and three?", conversation="c")
     version = routed.world.agents.get("default", "helper")
     plain = msgspec.structs.replace(version, routing=Routing("cheap", "default"))
-    routed.world.agents.put("default", plain)
+    routed.world.agents.put(plain)
     await routed.result("and four?", conversation="c")
     assert shown_to(routed)[:2] == ["one" * 50, "A" * 900]
 

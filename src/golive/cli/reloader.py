@@ -12,7 +12,7 @@ from types import TracebackType
 
 import typer
 
-from golive.app import DEFAULT_TENANT, Server
+from golive.app import Server
 from golive.cli.idle import tell_idle
 from golive.cli.main import tell
 from golive.config.load import CONFIG_FILE, Loaded, load_around
@@ -126,7 +126,7 @@ class Reloader:
         typer.secho(f"{name} not reloaded: what was served last goes on" if served else f"{name} not loaded")
 
     def _served(self) -> dict[str, str]:
-        return {version.name: version.digest for version in self._server.agents.all(DEFAULT_TENANT)}
+        return {version.name: version.digest for version in self._server.agents.served()}
 
 
 def _by_agent(paths: list[str], loaded: Loaded) -> dict[str, list[str]]:

@@ -41,8 +41,8 @@ class ModelList(Struct, frozen=True):
 class Catalogue:
     """Handlers of /v1/agents and /v1/models."""
 
-    def __init__(self, runtime: Runtime, models: Callable[[], Sequence[ModelInfo]]) -> None:
-        """`models` gives the providers' models that are configured."""
+    def __init__(self, runtime: Runtime, models: Callable[[str], Sequence[ModelInfo]]) -> None:
+        """`models` gives the providers' models that are configured, for a tenant."""
         self._runtime = runtime
         self._models = models
 
@@ -89,8 +89,9 @@ class Catalogue:
     def _all(self, exchange: Exchange) -> list[Model]:
         """Agents and models that who asks may see."""
         seen = reach(exchange, "models.read", "model")
-        agents = [Model(id=info.name, owned_by="golive") for info in self._runtime.agents(exchange.principal.tenant)]
-        return [model for model in agents + [_model(info) for info in self._models()] if seen(model.id)]
+        tenant = exchange.principal.tenant
+        agents = [Model(id=info.name, owned_by="golive") for info in self._runtime.agents(tenant)]
+        return [model for model in agents + [_model(info) for info in self._models(tenant)] if seen(model.id)]
 
     def routes(self) -> list[Route]:
         """All routes of this face."""

@@ -28,7 +28,8 @@ from golive.gateway.watch import Watch
 from golive.gateway.whose import whose
 from golive.models.call import Metered, ModelEvent, ModelRequest, Opened, TextDelta, UsageReported
 from golive.runtime.api import RunRequest, RunResult
-from golive.runtime.relay import Relay, RelayCall
+from golive.runtime.relay import Relay
+from golive.runtime.relay_call import RelayCall
 from golive.runtime.service import Runtime
 from golive.runtime.subscription import Subscription
 

@@ -51,9 +51,10 @@ class HealthFaces:
         decisions_pending: Callable[[str, int], Awaitable[int]],
         metrics: Metrics,
         clock: Clock,
+        agents: Callable[[str], Sequence[str]],
     ) -> None:
         """`ping` raises unless the store can be read and written; it is all that readiness asks besides draining.
-        `decisions_pending` counts a tenant's, up to a number."""
+        `decisions_pending` counts a tenant's, up to a number; `agents` names those that a tenant is given."""
         self._dependencies = dependencies
         self._ping = ping
         self._draining = draining
@@ -61,6 +62,7 @@ class HealthFaces:
         self._decisions_pending = decisions_pending
         self._metrics = metrics
         self._clock = clock
+        self._agents = agents
         self._asked_at = float("-inf")
         self._unready: GoliveError | None = None
         self._asking = asyncio.Lock()
@@ -71,8 +73,9 @@ class HealthFaces:
         down = any(dependency.state == "down" for dependency in dependencies)
         status: Literal["up", "degraded", "draining"] = "draining" if self._draining() else "degraded" if down else "up"
         pending = await self._pending(exchange.principal.tenant)
-        seen = reach_of(exchange.principal, "agents.read")
-        shown = [each for each in dependencies if each.kind != "worker" or seen(each.name.partition(" ")[0])]
+        seen, served = reach_of(exchange.principal, "agents.read"), self._agents(exchange.principal.tenant)
+        agents = [name for name in served if seen(name)]
+        shown = [each for each in dependencies if each.kind != "worker" or each.name.partition(" ")[0] in agents]
         body = Health(status, __version__, self._open_runs(), pending, shown)
         await exchange.json(body, 200 if status == "up" else 503, [(b"cache-control", b"no-store")])
 

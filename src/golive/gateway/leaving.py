@@ -33,9 +33,11 @@ async def send_lines(exchange: Exchange, lines: AsyncIterator[bytes]) -> None:
     """Answers with JSON lines as they come; where they cannot be read to their end, the connection breaks off.
 
     Raises:
-        ClientGone: nobody reads on.
+        GoliveError: there is not even a first line. ClientGone: nobody reads on.
     """
+    first = await anext(lines)
     await exchange.begin_body(LINES, [(b"cache-control", b"no-store")])
+    await exchange.write(first)
     async with Watch(exchange):
         async for line in lines:
             await exchange.write(line)

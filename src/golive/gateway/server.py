@@ -10,6 +10,8 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
+from msgspec import structs
+
 from golive.config.schema import ServerConfig
 from golive.config.section import NAME
 from golive.core.clock import Clock
@@ -48,6 +50,7 @@ from golive.telemetry.logs import Log
 from golive.telemetry.metrics import Metrics
 from golive.tenants.authentication import Authenticator
 from golive.tenants.authorize import INSTALLATION, Decision, Principal, Resource, authorize
+from golive.tenants.directory import TENANT_UNKNOWN
 from golive.tenants.judged import Hook, Judged, unheard
 from golive.tenants.keys import KeyAdmin
 
@@ -65,22 +68,29 @@ class Routed(Protocol):
     def routes(self) -> list[Route]: ...
 
 
+class Doorkeeper(Protocol):
+    """Knows which tenants and users are let in: `tenants/directory.py`."""
+
+    async def admit(self, principal: Principal, *, changes: bool = True) -> None: ...
+
+
 class Gateway:
     """`await gateway(scope, receive, send)`; built by `app.py`, run by `listen.py`."""
 
     def __init__(
         self, *, runtime: Runtime, relay: Relay, credentials: Authenticator, key_admin: KeyAdmin,
-        models: Callable[[], Sequence[ModelInfo]], dialect: Callable[[str], str | None],
+        models: Callable[[str], Sequence[ModelInfo]], dialect: Callable[[str], str | None],
         embeddings: Callable[[str, float | None], Embed],
         breakers: Callable[[], Sequence[GateState]], reset_breakers: Callable[[str | None], int],
         health: Callable[[], Awaitable[Sequence[Dependency]]], ping: Callable[[], Awaitable[None]],
         config_rows: Callable[[], Sequence[Any]], metrics: Metrics, server: ServerConfig, log: Log, clock: Clock,
         ids: Ids, further: Sequence[Routed] = (), hook: Hook = unheard, trail: Trail | None = None,
+        doorkeeper: Doorkeeper | None = None,
     ) -> None:  # fmt: skip
         """Takes everything it speaks to.
 
         Args:
-            models: the providers' models to list in /v1/models.
+            models: the providers' models to list in /v1/models for a tenant.
             dialect: that of `provider/model`; None where there is no such provider.
             embeddings: the call for embeddings of `provider/model`; raises NotFound.
             breakers, reset_breakers: circuit breakers as they stand, and closing those of a target, or all.
@@ -90,11 +100,13 @@ class Gateway:
             further: faces beside its own.
             hook: told of each decision, once it is made; `trail`'s own, where there is one.
             trail: records what is done.
+            doorkeeper: raises for whom is not let in, whatever credential they have; None: all are.
             config_rows: settings with value, origin and default, for /v1/config.
         """
         self._credentials = credentials
         self._hook = hook if trail is None else trail.hear
         self._trail = trail
+        self._doorkeeper = doorkeeper
         self._owner_of = runtime.owner_of
         self._metrics = metrics
         self._log = log
@@ -122,6 +134,7 @@ class Gateway:
                 decisions_pending=runtime.decisions_pending,
                 metrics=metrics,
                 clock=clock,
+                agents=lambda tenant: [info.name for info in runtime.agents(tenant)],
             ),
             self._docs,
             *further,
@@ -162,6 +175,8 @@ class Gateway:
             await route.handler(exchange)
             return
         exchange.principal = await self._authenticate(exchange, route)
+        if self._doorkeeper is not None:
+            await self._let_in(self._doorkeeper, exchange, route)
         if route is None:
             raise self.router.refusal(exchange.method, exchange.path, allow)
         if self._open > self._most:
@@ -199,6 +214,19 @@ class Gateway:
         denied = Decision(False, told.message)
         hand_on(exchange, verb, Resource(tenant[:60], "tenant", tenant[:60]), denied)
         raise told
+
+    async def _let_in(self, doorkeeper: Doorkeeper, exchange: Exchange, route: Route | None) -> None:
+        """Raises Suspended, or NotFound for a tenant that there is not; either way it is handed on."""
+        principal = exchange.principal
+        try:
+            await doorkeeper.admit(principal, changes=exchange.method not in ("GET", "HEAD"))
+        except GoliveError as error:
+            unknown = error.fields.get("reason") == TENANT_UNKNOWN  # and what there is not keeps no log either
+            exchange.principal = structs.replace(principal, tenant=INSTALLATION if unknown else principal.home,
+                                                 home=INSTALLATION if unknown else principal.home)  # fmt: skip
+            resource = Resource(principal.tenant[:63], "tenant", principal.tenant[:63])
+            hand_on(exchange, route.verbs[0] if route is not None else "", resource, Decision(False, error.message))
+            raise
 
     async def _authorize(self, exchange: Exchange, route: Route) -> None:
         """Raises Forbidden unless one of the route's verbs is granted, on what its path names.

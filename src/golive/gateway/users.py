@@ -137,10 +137,8 @@ class UserFaces:
 
     async def export(self, exchange: Exchange) -> None:
         """GET /v1/users/{user}/export"""
-        tenant = exchange.principal.tenant
-        row = await self._users.get(tenant, _named(exchange))
         exchange.tell(did="export")
-        await send_lines(exchange, self._exported(tenant, row.id))
+        await send_lines(exchange, self._exported(exchange.principal.tenant, _named(exchange)))
 
     def routes(self) -> list[Route]:
         """All routes of this face."""

@@ -1,5 +1,7 @@
 """One version of an agent, ready to run: prompt, tiers of callable models, toolset, limits. Built by `app.py`."""
 
+from collections.abc import Callable
+
 from msgspec import Raw, Struct
 
 from golive.core.errors import NotFound
@@ -88,20 +90,30 @@ def _effects(rules: EffectRules | None) -> ToolEffects:
 
 
 class Agents:
-    """The versions that answer now, by tenant and agent. A run keeps the version that it began with."""
+    """The versions that answer now, by agent. A run keeps the version that it began with.
 
-    def __init__(self) -> None:
-        self._current: dict[tuple[str, str], AgentVersion] = {}
+    They belong to the installation, and a tenant uses those that its row in the directory gives it: of others it does
+    not learn that there are any.
+    """
 
-    def put(self, tenant: str, version: AgentVersion) -> AgentVersion | None:
+    def __init__(self, may_use: Callable[[str, str], bool] = lambda tenant, agent: True) -> None:
+        """`may_use`: whether a tenant is given an agent."""
+        self._may_use = may_use
+        self._current: dict[str, AgentVersion] = {}
+
+    def put(self, version: AgentVersion) -> AgentVersion | None:
         """Makes the version the one that answers; returns the one it replaces."""
-        before = self._current.get((tenant, version.name))
-        self._current[tenant, version.name] = version
+        before = self._current.get(version.name)
+        self._current[version.name] = version
         return before
 
-    def drop(self, tenant: str, name: str) -> AgentVersion | None:
+    def drop(self, name: str) -> AgentVersion | None:
         """Takes the agent out of service; returns its version."""
-        return self._current.pop((tenant, name), None)
+        return self._current.pop(name, None)
+
+    def served(self) -> list[AgentVersion]:
+        """All that the installation serves, by name, whichever tenant they are for."""
+        return [self._current[name] for name in sorted(self._current)]
 
     def get(self, tenant: str, name: str) -> AgentVersion:
         """The version that answers.
@@ -109,25 +121,27 @@ class Agents:
         Raises:
             NotFound: the tenant has no agent of that name.
         """
-        version = self._current.get((tenant, name))
+        version = self.of_name(tenant, name)
         if version is None:
-            known = ", ".join(sorted(agent for owner, agent in self._current if owner == tenant)) or "none"
+            known = ", ".join(each.name for each in self.all(tenant)) or "none"
             raise NotFound(
                 f"There is no agent {name!r}.", remedy=f"Agents served here: {known}.", field="agent", value=name
             )
         return version
 
-    def of_digest(self, tenant: str, digest: str) -> AgentVersion | None:
-        """The version of that content, where it answers."""
-        return next((version for version in self.all(tenant) if version.digest == digest), None)
+    def of_digest(self, digest: str) -> AgentVersion | None:
+        """The version of that content, where it answers; for a run that began with it, whatever its tenant is given
+        meanwhile."""
+        return next((version for version in self.served() if version.digest == digest), None)
 
     def of_name(self, tenant: str, name: str) -> AgentVersion | None:
         """As `get`; None where there is none."""
-        return self._current.get((tenant, name))
+        version = self._current.get(name)
+        return version if version is not None and self._may_use(tenant, name) else None
 
     def all(self, tenant: str) -> list[AgentVersion]:
         """The tenant's agents, by name."""
-        return [self._current[key] for key in sorted(self._current) if key[0] == tenant]
+        return [version for version in self.served() if self._may_use(tenant, version.name)]
 
     def targets(self, tenant: str) -> list[str]:
         """Every target `provider/model` in the chains of the tenant's agents, each once."""

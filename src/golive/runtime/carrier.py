@@ -12,6 +12,7 @@ from golive.core.clock import Clock
 from golive.core.deadline import Deadline
 from golive.core.errors import (
     Conflict,
+    ContentErased,
     ConversationBusy,
     DeadlineExceeded,
     Fenced,
@@ -37,11 +38,11 @@ from golive.runtime.conversations import Conversations, Turn, past
 from golive.runtime.ending import MAX_EVENTS, Ender
 from golive.runtime.interrupt import HANDED_OVER, Interrupted
 from golive.runtime.journal import Announce, Observer, RunJournal
-from golive.runtime.live import LiveRun
+from golive.runtime.live import LiveRun, LiveRuns
 from golive.runtime.loop import CUT_OFF, RunLoop, ended_by, left_behind
 from golive.runtime.place import Place, RuntimeSettings
 from golive.runtime.state import RunState
-from golive.runtime.step import Finish, after_error
+from golive.runtime.step import Finish, after_error, cancellation
 from golive.runtime.words import Messages
 from golive.store.ports import Lease, Store
 
@@ -63,7 +64,7 @@ class Carrier:
         self, *, store: Store, agents: Agents, clock: Clock, place: Place, settings: RuntimeSettings,
         observer: Observer, announce: Announce,
     ) -> None:  # fmt: skip
-        self.live: dict[tuple[str, str], LiveRun] = {}
+        self.live = LiveRuns()
         self.lost: list[str] = []
         self.conversations = Conversations(settings.conversation_queue)
         self.place = place
@@ -174,7 +175,7 @@ class Carrier:
 
     def _version(self, state: RunState, first: Sequence[Body]) -> AgentVersion | None:
         """The version to go on with: the run's own, or the one that answers now where that was decided."""
-        own = self._agents.of_digest(state.tenant, state.version)
+        own = self._agents.of_digest(state.version)
         if own is not None:
             return own
         made = [*state.decided.values(), *(body for body in first if isinstance(body, DecisionMade))]
@@ -229,7 +230,7 @@ class Carrier:
             await journal.flush()
             await self._store.acquire(lease.tenant, lease.run, NOBODY)
             return
-        end = Finish("cancelled", "cancelled", "cancelled", message=cancelled.reason)
+        end = cancellation(cancelled)
         told = [*first, AlarmRaised("undo.impossible", _NOT_UNDONE)] if undo else first
         await self._ender.end_held(lease, lambda _: end, CUT_OFF, first=told, messages=words)
 
@@ -251,7 +252,7 @@ class Carrier:
             if not live.accepted.done() and isinstance(error, ConversationBusy):
                 live.close(error)
             elif not (isinstance(error, Conflict) and await self._goes_on_behind(live, error)):
-                if not isinstance(error, Fenced):
+                if not isinstance(error, Fenced | ContentErased):
                     self.place.faults(state.run, error)
                 await self._end_anew(live, error)
         finally:
@@ -305,7 +306,7 @@ class Carrier:
         if not live.accepted.done():  # there is no run
             live.close(told)
             return
-        if isinstance(error, Fenced):
+        if isinstance(error, Fenced | ContentErased):  # who erased it removes what stands
             live.let_go()
             return
         try:

@@ -1,6 +1,7 @@
 """A run while this process carries it: its journal, its stream, its way to be stopped."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 
 from golive.core.errors import GoliveError, StoreError
@@ -8,6 +9,29 @@ from golive.core.events import OnDisconnect
 from golive.runtime.interrupt import HANDED_OVER, Interruptible
 from golive.runtime.journal import RunJournal
 from golive.runtime.stream import FrameLog
+
+
+class LiveRuns(dict[tuple[str, str], "LiveRun"]):
+    """The runs that are carried here, by tenant and id, counted by tenant. Set and deleted by key alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._counts: Counter[str] = Counter()
+
+    def of(self, tenant: str) -> int:
+        """How many are the tenant's."""
+        return self._counts[tenant]
+
+    def __setitem__(self, key: tuple[str, str], live: "LiveRun") -> None:
+        if key not in self:
+            self._counts[key[0]] += 1
+        super().__setitem__(key, live)
+
+    def __delitem__(self, key: tuple[str, str]) -> None:
+        super().__delitem__(key)
+        self._counts[key[0]] -= 1
+        if not self._counts[key[0]]:
+            del self._counts[key[0]]
 
 
 class LiveRun:

@@ -23,7 +23,7 @@ from golive.runtime.place import Place
 from golive.runtime.restored import question
 from golive.runtime.shown import void_decisions
 from golive.runtime.state import RunState
-from golive.runtime.step import CallModel, CallTools, Finish, JudgeAnswer, Wait, after_error, step
+from golive.runtime.step import CallModel, CallTools, Finish, JudgeAnswer, Wait, after_error, cancellation, step
 from golive.runtime.supervisor import Supervisor, tools_of
 from golive.runtime.undoing import Undoing
 
@@ -260,7 +260,7 @@ def ended_by(reason: str, state: RunState) -> Finish | None:
         return None
     if reason == "disconnected":
         return Finish("cancelled", "disconnected", "disconnected")
-    return Finish("cancelled", "cancelled", "cancelled", message=state.cancel.reason if state.cancel else "")
+    return cancellation(state.cancel)
 
 
 def left_behind(_: RunState) -> Finish:

@@ -9,6 +9,14 @@ FaultLog = Callable[[str, BaseException], None]
 """Takes (run, exception) for faults of golive's own, which users are not shown."""
 
 
+Admits = Callable[[str, str | None], None]
+"""Takes the tenant and the user of what is about to begin; raises Suspended or TenantLimited where it may not."""
+
+
+def admits_all(tenant: str, user: str | None) -> None:
+    """Where there is no directory of tenants."""
+
+
 class Place(NamedTuple):
     """`generation` is the installation's; `begin_by` tells until when, on the clock's monotonic scale, this server
     surely holds its runs: nothing that has an effect is begun later. `alone`: there is no other server, so that whoever

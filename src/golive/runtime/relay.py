@@ -1,46 +1,23 @@
 """Plain gateway calls: one model call for an outsider, journalled and priced like a run, its content not kept."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
 from golive.core.clock import Clock
 from golive.core.deadline import Deadline
-from golive.core.errors import (
-    DeadlineExceeded,
-    Fenced,
-    GoliveError,
-    ShuttingDown,
-    StoreError,
-    StoreUnavailable,
-)
-from golive.core.events import (
-    ModelFinished,
-    Outcome,
-    RunAccepted,
-    RunFinished,
-)
+from golive.core.errors import DeadlineExceeded, Fenced, ShuttingDown, StoreError, StoreUnavailable
+from golive.core.events import RunAccepted
 from golive.core.ids import Ids
-from golive.core.messages import Usage
-from golive.core.tasks import Tasks, uncancelled
-from golive.models.call import (
-    AttemptFailed,
-    AttemptStarted,
-    CallContext,
-    Finished,
-    Metered,
-    ModelCall,
-    ModelEvent,
-    ModelRequest,
-    Opened,
-    TextDelta,
-)
+from golive.core.tasks import Tasks
+from golive.models.call import ModelCall, ModelRequest
 from golive.runtime.ending import Ender
 from golive.runtime.journal import Announce, Observer, RunJournal, unannounced
-from golive.runtime.model_failure import failed_attempt, price_alarm
+from golive.runtime.place import Admits, admits_all
+from golive.runtime.relay_call import RelayCall, Stream
 from golive.runtime.state import RunState
-from golive.runtime.step import retry_after_s
 from golive.store.ports import Lease, Store
 from golive.tenants.authorize import Principal
 
@@ -53,9 +30,6 @@ SEEN_AFTER_S = 1.0
 is written once costs half: a fifteenth of a relayed call's CPU."""
 RELAY_VERSION = "relay"
 """Stands where an agent's digest stands: a relayed call belongs to no version."""
-
-Stream = Callable[[CallContext], AsyncGenerator[list[ModelEvent], None]]
-"""A call that is ready to be made."""
 
 
 class Relay:
@@ -71,6 +45,7 @@ class Relay:
         holder: str,
         observer: Observer,
         announce: Announce = unannounced,
+        admits: Admits = admits_all,
     ) -> None:
         self._store = store
         self._target = target
@@ -81,7 +56,10 @@ class Relay:
         self._announce = announce
         self._ender = Ender(store, clock, holder, observer, announce)
         self._tasks = Tasks("relays")
+        self._admits = admits
         self._open: dict[RelayCall, None] = {}
+        self._of: Counter[str] = Counter()
+        """How many of them are each tenant's."""
         self._settling: set[str] = set()
         """Runs whose end the store has not taken yet."""
         self._idle = asyncio.Event()
@@ -93,6 +71,19 @@ class Relay:
     def open_calls(self) -> int:
         return len(self._open)
 
+    def open_of(self, tenant: str) -> int:
+        """How many open calls are the tenant's."""
+        return self._of[tenant]
+
+    def bar(self, barred: Callable[[str, str | None], str | None]) -> list[RelayCall]:
+        """Ends the open calls of those of whom `barred` says why they may not go on; returns them."""
+        ended = []
+        for call in list(self._open):
+            if not call.barred and (why := barred(call.tenant, call.user)) is not None:
+                call.bar(why)
+                ended.append(call)
+        return ended
+
     def carries(self, run: str) -> bool:
         """Whether the run of this id is a call that is under way here, or whose end is still to be written."""
         return run in self._settling or any(call.run == run for call in self._open)
@@ -100,7 +91,7 @@ class Relay:
     async def open(
         self, principal: Principal, target: str, request: ModelRequest, cache_ttl_s: float | None = None,
         user: str | None = None,
-    ) -> "RelayCall":  # fmt: skip
+    ) -> RelayCall:  # fmt: skip
         """Accepts the call, durably, before the provider is asked.
 
         Args:
@@ -108,16 +99,17 @@ class Relay:
             user: the tenant's user whom it is for.
 
         Raises:
-            NotFound: the provider is unknown. ShuttingDown, StoreUnavailable: not accepted.
+            NotFound: the provider is unknown. ShuttingDown, StoreUnavailable, Suspended, TenantLimited: not accepted.
         """
         return await self.open_stream(principal, target, partial(self._target(target, cache_ttl_s), request), user)
 
     async def open_stream(
         self, principal: Principal, target: str, stream: Stream, user: str | None = None
-    ) -> "RelayCall":
+    ) -> RelayCall:
         """The same for a call of another kind: `stream` makes it, and ends with what it cost (`Metered`)."""
         if self._draining:
             raise ShuttingDown("This server is shutting down.", remedy="Send the request again; another one answers.")
+        self._admits(principal.tenant, user)
         run = self._ids.new("run")
         state = RunState(principal.tenant, run, RELAY_VERSION)
         state.epoch = 1
@@ -137,8 +129,9 @@ class Relay:
             )
         )
         deadline = Deadline.after(self._clock, RELAY_DEADLINE_S, "the relay's limit")
-        opened = RelayCall(journal, stream, deadline, target, self._clock, self._closed, self._settle_in_time)
+        opened = RelayCall(journal, stream, deadline, target, self._clock, self._closed, self._settle_in_time, user)
         self._open[opened] = None
+        self._of[opened.tenant] += 1
         self._idle.clear()
         if not self._showing:
             self._showing = True
@@ -160,8 +153,12 @@ class Relay:
         finally:
             self._showing = False
 
-    def _closed(self, call: "RelayCall") -> None:
-        self._open.pop(call, None)
+    def _closed(self, call: RelayCall) -> None:
+        if call in self._open:
+            del self._open[call]
+            self._of[call.tenant] -= 1
+            if not self._of[call.tenant]:
+                del self._of[call.tenant]
         if not self._open:
             self._idle.set()
 
@@ -209,180 +206,3 @@ class Relay:
         self._draining = True
         for call in list(self._open):
             call.interrupt()
-
-
-class RelayCall:
-    """One relayed call under way: iterate for its batches; close it when the client goes."""
-
-    def __init__(
-        self,
-        journal: RunJournal,
-        stream: Stream,
-        deadline: Deadline,
-        target: str,
-        clock: Clock,
-        closed: Callable[["RelayCall"], None],
-        settle_in_time: Callable[[RunJournal, StoreError], None],
-    ) -> None:
-        self.run = journal.state.run
-        self._journal = journal
-        # Not kept: it leads back here, and what holds itself waits for the collector.
-        self._stream = stream(CallContext(deadline, self.run, journal.state.tenant, self._on_abandoned))
-        self._target = target
-        self._clock = clock
-        self._closed = closed
-        self._settle_in_time = settle_in_time
-        self._metered: Metered | None = None
-        self._attempt = 1
-        self._told = False
-        """The attempt's failure is noted, and no other has begun."""
-        self._opened: Opened | None = None
-        self._finish_reason = "stop"
-        self._settled = False
-        self._interrupted = False
-        self._waiting: asyncio.Task[object] | None = None
-        """Who waits for the provider now, and may be interrupted there; never in the middle of a journal write."""
-
-    async def __aiter__(self) -> AsyncIterator[list[ModelEvent]]:
-        """Batches of the answer; what it cost is durable before the iteration ends.
-
-        Raises:
-            ModelError, DeadlineExceeded: no answer, or one that broke off; journalled.
-            ShuttingDown: likewise, since the server stops.
-            StoreUnavailable: its end cannot be made durable now; it will be once the store is back.
-        """
-        task = self._waiting = asyncio.current_task()
-        whole = False
-        try:
-            async for batch in self._stream:
-                self._waiting = None
-                if self._take(batch):
-                    yield batch
-                if self._interrupted and self._metered is None:
-                    break
-                self._waiting = task
-            else:
-                whole = True
-            self._waiting = None
-        except GoliveError as error:
-            self._waiting = None
-            await self._settle(error)
-            raise
-        except asyncio.CancelledError:
-            waiting, self._waiting = self._waiting, None
-            if waiting is None or not self._interrupted or waiting.uncancel():
-                raise
-        if not whole:
-            await self._stream.aclose()
-            stopped = ShuttingDown("The server stopped before the call was over.", remedy="Send the request again.")
-            await self._settle(stopped)
-            raise stopped
-        if not self._settled:
-            await self._settle(None)
-
-    def _take(self, batch: list[ModelEvent]) -> bool:
-        """Notes what the journal is to say; False where nothing in it is for the reader."""
-        told = False
-        for event in batch:
-            if type(event) is TextDelta:
-                told = True
-                continue
-            if isinstance(event, AttemptStarted):
-                self._attempt, self._told = event.attempt, False
-                continue
-            if isinstance(event, AttemptFailed):
-                self._note_failed(event.error, wait_s=event.wait_s)
-                self._told = True
-                continue
-            told = True
-            if isinstance(event, Finished):
-                self._finish_reason = event.reason
-            elif isinstance(event, Opened):
-                self._opened = event
-            elif isinstance(event, Metered):
-                self._metered = event
-        return told
-
-    async def show(self) -> None:
-        """Lists the call while it is under way.
-
-        Raises:
-            StoreError: it could not be written.
-        """
-        if not self._settled:
-            await self._journal.show()
-
-    def interrupt(self) -> None:
-        """Ends the call as failed (interrupted): where it waits for the provider, or with its next batch."""
-        self._interrupted = True
-        if self._waiting is not None:
-            self._waiting.cancel()
-
-    async def aclose(self) -> None:
-        """Gives the call up if it still runs: the provider's connection is closed, what it cost is settled."""
-        try:
-            await self._stream.aclose()
-            if not self._settled:
-                with suppress(StoreUnavailable):  # nobody is left to be told
-                    await uncancelled(self._settle(None, abandoned=True))
-        finally:
-            self._closed(self)
-
-    def _on_abandoned(self, metered: Metered) -> None:
-        self._metered = metered
-
-    def _note_failed(self, error: BaseException | None, *, code: str = "", wait_s: float = 0.0) -> None:
-        metered, self._metered = self._metered, None
-        failed, *alarms = failed_attempt(1, self._attempt, self._target, error, metered, code=code, wait_s=wait_s)
-        self._journal.note(failed, metered)
-        for alarm in alarms:
-            self._journal.note(alarm)
-
-    async def _settle(self, error: GoliveError | None, *, abandoned: bool = False) -> None:
-        self._settled = True
-        metered, opened = self._metered, self._opened
-        outcome: Outcome = "completed"
-        reason = "done"
-        if error is not None or abandoned:
-            reason = error.code if error else "disconnected"
-            if isinstance(error, ShuttingDown):
-                reason = "interrupted"
-            outcome = "cancelled" if abandoned else "failed"
-            if not self._told or self._metered is not None:
-                self._note_failed(error, code=reason)
-        else:
-            self._journal.note(
-                ModelFinished(
-                    step=1,
-                    attempt=self._attempt,
-                    target=self._target,
-                    item="",
-                    finish_reason=self._finish_reason,
-                    usage=metered.usage if metered else Usage(),
-                    cost_microusd=metered.cost_microusd if metered else 0,
-                    priced=metered.priced if metered else False,
-                    response_model=opened.response_model if opened else "",
-                    request_id=opened.request_id if opened else None,
-                    first_token_ms=metered.first_token_ms if metered else None,
-                    latency_ms=metered.latency_ms if metered else 0.0,
-                    usage_estimated=metered.estimated if metered else False,
-                    cached=metered.cached if metered else False,
-                    saved_microusd=metered.saved_microusd if metered else 0,
-                ),
-                metered,
-            )
-            if (alarm := price_alarm(metered)) is not None:
-                self._journal.note(alarm)
-        state = self._journal.state
-        duration_ms = round((self._clock.now() - state.created_at) * 1000, 3)
-        self._journal.note(
-            RunFinished(
-                outcome, reason, "", None, state.usage, state.cost_microusd, 1, duration_ms, state.estimated,
-                retry_after_s=None if error is None else retry_after_s(error),
-            )
-        )  # fmt: skip
-        try:
-            await self._journal.flush()
-        except StoreError as refused:
-            self._settle_in_time(self._journal, refused)
-            raise

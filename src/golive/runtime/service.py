@@ -23,7 +23,7 @@ from golive.runtime.conversations import Turn
 from golive.runtime.ending import MAX_EVENTS
 from golive.runtime.journal import Announce, Observer, unannounced
 from golive.runtime.live import LiveRun
-from golive.runtime.place import FaultLog, Place, RuntimeSettings
+from golive.runtime.place import Admits, FaultLog, Place, RuntimeSettings, admits_all
 from golive.runtime.shown import result_of
 from golive.runtime.state import RunState
 from golive.runtime.steering import Steering, no_run
@@ -53,13 +53,16 @@ class Runtime:
         begin_by: Callable[[], float] = lambda: float("inf"),
         lapses: Callable[[], int] = lambda: 0,
         generation: int = 1,
+        admits: Admits = admits_all,
     ) -> None:
-        """`begin_by`, `lapses`: this server's hold on its runs (`Place`); `generation`: the installation's."""
+        """`begin_by`, `lapses`: this server's hold on its runs (`Place`); `generation`: the installation's; `admits`:
+        whether anything of a tenant, or in the name of its user, is begun."""
         self._store = store
         self._agents = agents
         self._clock = clock
         self._ids = ids
         self._settings = settings
+        self._admits = admits
         place = Place(settings.holder, generation, ids, faults, begin_by, not store.shared, lapses)
         self._carrier = Carrier(
             store=store, agents=agents, clock=clock, place=place, settings=settings, observer=observer,
@@ -76,7 +79,8 @@ class Runtime:
             run: its id, where it is not to be a new one: a run of that id that there is already counts as accepted.
 
         Raises:
-            NotFound, InvalidRequest, ConversationBusy, Overloaded, ShuttingDown, StoreUnavailable: there is no run.
+            NotFound, InvalidRequest, ConversationBusy, Overloaded, ShuttingDown, StoreUnavailable, Suspended,
+            TenantLimited: there is no run.
         """
         tenant = request.principal.tenant
         if run and await self._store.tenant(tenant).run(run) is not None:
@@ -137,6 +141,7 @@ class Runtime:
     def _admit(self, request: RunRequest) -> None:
         if self._draining:
             raise ShuttingDown("This server is shutting down.", remedy="Send the request again; another one answers.")
+        self._admits(request.principal.tenant, request.user)
         if self.open_runs() >= self._settings.max_open_runs:
             raise Overloaded(
                 f"{self.open_runs()} runs are open, the most this server carries.",
@@ -315,6 +320,10 @@ class Runtime:
     def open_runs(self) -> int:
         """How many are carried here."""
         return len(self._carrier.live)
+
+    def open_of(self, tenant: str) -> int:
+        """How many of them are the tenant's."""
+        return self._carrier.live.of(tenant)
 
     def room(self) -> int:
         """How many more may be."""

@@ -16,7 +16,7 @@ from golive.core.errors import (
     ModelIncapable,
     ModelNotFound,
 )
-from golive.core.events import Outcome
+from golive.core.events import CancelRequested, Outcome
 from golive.core.messages import ToolCall
 from golive.runtime.agent import Limits
 from golive.runtime.state import RunState
@@ -55,13 +55,24 @@ class Finish(Struct, frozen=True):
     retry_after_s: float | None = None
 
 
+BY_GOLIVE = "golive"
+"""Who ends runs that nobody may go on with: then the reason is a code, and not somebody's words."""
+
+
+def cancellation(asked: CancelRequested | None) -> Finish:
+    """How a run ends that somebody wished to end; None: it is not known who."""
+    if asked is not None and asked.by == BY_GOLIVE:
+        return Finish("cancelled", asked.reason, "cancelled")
+    return Finish("cancelled", "cancelled", "cancelled", message=asked.reason if asked is not None else "")
+
+
 Action = CallModel | CallTools | JudgeAnswer | Wait | Finish
 
 
 def step(state: RunState, limits: Limits) -> Action:
     """The next action; never anything but Finish once a cancel is recorded or a limit is reached."""
     if state.cancel is not None:
-        return Finish("cancelled", "cancelled", "cancelled", message=state.cancel.reason)
+        return cancellation(state.cancel)
     if state.undecided:
         return Wait()
     for about in ("version_gone", "restored"):
