@@ -1,7 +1,9 @@
 """A real OpenID Connect provider for tests (`oidc-provider-mock`), on this machine: login, code, tokens, keys."""
 
+import base64
+import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -10,14 +12,18 @@ import aiohttp
 import flask
 import oidc_provider_mock
 import werkzeug.serving
-from authlib.jose import RSAKey
+from authlib.jose import JsonWebSignature, RSAKey
 
 CLIENT = "golive"
 REDIRECT = "http://localhost:9/callback"
 
 
 class Provider:
-    """One provider. `asked`: the paths that were asked of it, in order."""
+    """One provider. `asked`: the paths that were asked of it, in order; `forms`: what came to its token endpoint.
+
+    `alter`: what becomes of the claims of its ID tokens before they are signed; `forge`: they are signed by another key
+    of the same id; `answer`: what its token endpoint answers instead.
+    """
 
     def __init__(self) -> None:
         self._app = oidc_provider_mock.app()
@@ -25,7 +31,12 @@ class Provider:
         self._storage: Any = None
         self._new_key: Any = None
         self.asked: list[str] = []
+        self.forms: list[dict[str, str]] = []
+        self.alter: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+        self.forge = False
+        self.answer: dict[str, Any] | None = None
         self._app.before_request(self._before)
+        self._app.after_request(self._after)
         self._server: werkzeug.serving.BaseWSGIServer | None = None
         self.port = 0
         self.start()
@@ -56,6 +67,22 @@ class Provider:
         self.asked.append(flask.request.path)
         if self._new_key is not None:
             flask.g.oidc_provider_mock_storage.jwk, self._new_key = self._new_key, None
+
+    def _after(self, response: flask.Response) -> flask.Response:
+        if flask.request.path != "/oauth2/token" or response.status_code != 200:
+            return response
+        self.forms.append(dict(flask.request.form))
+        told = response.get_json()
+        if self.alter is not None or self.forge:
+            own = flask.g.oidc_provider_mock_storage.jwk
+            header, claims = (
+                json.loads(base64.urlsafe_b64decode(part + "==")) for part in told["id_token"].split(".")[:2]
+            )
+            key = RSAKey.generate_key(is_private=True) if self.forge else own
+            claims = claims if self.alter is None else self.alter(claims)
+            told["id_token"] = JsonWebSignature().serialize_compact(header, json.dumps(claims).encode(), key).decode()
+        response.set_data(json.dumps(told if self.answer is None else self.answer))
+        return response
 
     async def user(self, sub: str, **claims: Any) -> None:
         """Sets what tokens say of the user."""

@@ -11,11 +11,13 @@ import aiohttp
 import msgspec
 import pytest
 
+from golive.config.schema import ServerConfig
 from golive.config.transport import SessionsConfig
 from golive.core.chance import SystemChance
+from golive.gateway.browsers import Browsers
+from golive.gateway.cookies import COOKIE, LOCAL_COOKIE
 from golive.gateway.listen import HttpServer, bind
 from golive.gateway.login_page import PAGE
-from golive.gateway.sessions import COOKIE, LOCAL_COOKIE, Sessions
 from golive.tenants.keyring import POLL_S
 from golive.tenants.sealed_slips import Link, Session, Slips
 from tests.e2e.gateway_kit import PEPPER, Server, serving
@@ -41,16 +43,11 @@ class Watched:
 class Place:
     """A gateway with sessions before it, and what a browser would send."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, browsers: Browsers, clock: Watched) -> None:
         self.server = server
-        self.clock = Watched(server.clock.now())
-        self.http = HttpServer(self.layer(), bind("127.0.0.1", 0))
-
-    def layer(self) -> Sessions:
-        return Sessions(
-            self.server.gateway, CONFIG, slips=SLIPS, keys=self.server.keys, used=self.server.store.revocations,
-            clock=self.clock, chance=SystemChance(), log=self.server.log,
-        )  # fmt: skip
+        self.browsers = browsers
+        self.clock = clock
+        self.http = HttpServer(browsers.before(server.gateway), bind("127.0.0.1", 0))
 
     @property
     def origin(self) -> str:
@@ -83,8 +80,20 @@ class Place:
 
 @pytest.fixture
 async def here(tmp_path: Path) -> AsyncIterator[Place]:
-    async with serving(tmp_path) as server:
-        place = Place(server)
+    made: list[Browsers] = []
+    clock = Watched(0.0)
+
+    def faces(server: Server) -> dict[str, Any]:
+        clock.at = server.clock.now()
+        browsers = Browsers(
+            ServerConfig(sessions=CONFIG), PEPPER, server.keys, server.store.revocations, None, lambda: None,
+            server.metrics.registry, clock, SystemChance(), server.log,
+        )  # fmt: skip
+        made.append(browsers)
+        return {"further": browsers.faces}
+
+    async with serving(tmp_path, gateway=faces) as server:
+        place = Place(server, made[0], clock)
         await place.http.start()
         try:
             yield place
@@ -121,8 +130,7 @@ async def test_over_https_the_cookie_is_secure_and_bound_to_the_host(here: Place
 async def test_a_link_works_once_on_however_many_servers(here: Place) -> None:
     """Twenty browsers open it at once, at two servers over one store: one is let in."""
     link = here.link()
-    other = Place(here.server)
-    other.clock = here.clock
+    other = Place(here.server, here.browsers, here.clock)
     await other.http.start()
     try:
         answers = await asyncio.gather(
@@ -269,8 +277,9 @@ async def test_the_login_page_does_what_it_says_and_nothing_else(here: Place) ->
 
 
 async def test_damaged_logins_are_told_as_such(here: Place) -> None:
-    for body in ([], {"link": 5}, {}, "x", {"link": "a" * 5_000}):
+    for body in ([], {"link": 5}, {}, "x"):
         assert (await here.ask("POST", "/login", json=body))[0] == 400
+    assert (await here.ask("POST", "/login", json={"link": "a" * 5_000}))[0] == 413
 
 
 async def test_the_command_makes_a_link_that_the_server_takes(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ async def serving(
     server = Server(loaded, environ, inline=inline, dev=dev, errand=errand)
     try:
         await server.start()
-        http = HttpServer(application(server, loaded, environ, SystemClock()), listener, loaded.config.server)
+        http = HttpServer(application(server), listener, loaded.config.server)
         await http.start()
     except BaseException:
         listener.close()

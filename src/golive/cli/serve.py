@@ -71,7 +71,7 @@ def serve(
                 )  # fmt: skip
             await server.start(partial(_wait, front, http, server.log))
             edge.join(server.metrics.registry)
-            front.hand_over(application(server, loaded, environ, clock))
+            front.hand_over(application(server))
 
             def ready() -> None:
                 if fast is not None:  # only now: workers start as slowly as they are

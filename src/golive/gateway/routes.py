@@ -30,7 +30,9 @@ UNNARROWED = WHOLE | {"health.read", "docs.read"}
 """Verbs on nothing that is an agent's or a model's."""
 PUBLIC: Final = _Public()
 PUBLIC_PATHS = frozenset({"/health/live", "/health/ready"})
-"""All that may be public: what load balancers ask."""
+"""What load balancers ask, without a key."""
+BROWSER_PATHS = frozenset({"/login", "/login/start/{issuer}", "/login/callback/{issuer}", "/logout"})
+"""Where browsers get a session and end it. What they bring (a link, an issuer's answer, a cookie) is judged there."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,8 @@ class Route:
 
     def __post_init__(self) -> None:
         if isinstance(self.verb, _Public):
-            if self.path not in PUBLIC_PATHS:
-                raise ValueError(f"{self.method} {self.path} cannot be public; only {sorted(PUBLIC_PATHS)} are")
+            if self.path not in (public := PUBLIC_PATHS | BROWSER_PATHS):
+                raise ValueError(f"{self.method} {self.path} cannot be public; only {sorted(public)} are")
             object.__setattr__(self, "verbs", ())
             return
         verbs = self.verb if isinstance(self.verb, tuple) else (self.verb,)

@@ -73,7 +73,7 @@ def document_of(fetched: Fetched, config: OidcConfig, *wanted: str) -> dict[str,
 def address_in(document: dict[str, Any], name: str, config: OidcConfig) -> str:
     """An address of the discovery document. Raises FetchFailed where it leads nowhere, or somewhere unsafe."""
     url = document[name]
-    if not isinstance(url, str) or not url.startswith(("https://", "http://")):
+    if not isinstance(url, str) or not url.startswith(("https://", "http://")) or not all("!" <= c <= "~" for c in url):
         raise FetchFailed(f"its {name} {ascii(url)[:200]} is no address")
     if not is_safe(url) and not config.insecure_http:
         raise FetchFailed(f"its {name} {ascii(url)[:200]} is plain HTTP on another machine")

@@ -117,6 +117,11 @@ class TokenVerifier:
         for issuer in self.issuers.values():
             await issuer.close()
 
+    @property
+    def started(self) -> bool:
+        """Whether it knows what is revoked."""
+        return self._version >= 0
+
     async def authenticate(self, credential: str) -> Principal:
         """Who holds the token.
 
@@ -156,7 +161,7 @@ class TokenVerifier:
         """Whether what began with a token of the issuer's (its section's name) is over: the token is revoked, or the
         section is gone."""
         config = next((found.config for found in self.issuers.values() if found.name == issuer), None)
-        return config is None or self._revoked.covers(config.issuer, who)
+        return config is None or not self.started or self._revoked.covers(config.issuer, who)
 
     async def _verified(self, text: str, expected: Expected | None) -> Verified:
         name = kid = user = ""
