@@ -62,10 +62,19 @@ async def acting(
     loaded: Loaded, secrets: Secrets, store: AuditStore, clock: Clock, chance: Chance
 ) -> AsyncIterator[Acts]:
     """The log for a command, for the time of the block."""
+    async with writing(loaded, secrets, store, clock, chance) as audit:
+        yield Acts(audit, clock)
+
+
+@asynccontextmanager
+async def writing(
+    loaded: Loaded, secrets: Secrets, store: AuditStore, clock: Clock, chance: Chance
+) -> AsyncIterator[Audit]:
+    """What writes the log for a command, for the time of the block."""
     key = audit_key(loaded.config.secrets.audit_key, loaded.root, secrets.resolve, chance)
     audit = Audit(store, key, clock)
     await audit.start()
     try:
-        yield Acts(audit, clock)
+        yield audit
     finally:
         await audit.close()
