@@ -38,6 +38,12 @@ async def exported(store: Store, tenant: str, user: str | None, clock: Clock) ->
     row = await mine.tenant_row()
     if row is None:
         raise no_tenant(tenant)
+    found = None if user is None else await mine.user(user)
+    if user is not None and found is None and not await mine.runs(RunFilter(user=user, limit=1)):
+        raise NotFound(  # before there is a line: afterwards an answer can only break off
+            f"There is no user {user!r}.", remedy="`golive users list` shows those there are.",
+            field="user", value=user,
+        )  # fmt: skip
     yield count.line("export", {
         "format": FORMAT, "version": VERSION, "tenant": tenant, "user": user, "at": clock.now(),
     })  # fmt: skip
@@ -45,13 +51,8 @@ async def exported(store: Store, tenant: str, user: str | None, clock: Clock) ->
         yield count.line("tenant", row)
         async for line in _of_tenant(mine, count):
             yield line
-    elif (found := await mine.user(user)) is not None:
+    elif found is not None:
         yield count.line("user", found)
-    elif not await mine.runs(RunFilter(user=user, limit=1)):
-        raise NotFound(
-            f"There is no user {user!r}.", remedy="`golive users list` shows those there are.",
-            field="user", value=user,
-        )  # fmt: skip
     before: str | None = None
     while views := await mine.runs(RunFilter(user=user, before=before, limit=PAGE)):
         for view in views:
