@@ -10,7 +10,7 @@ from golive.core.chance import Chance
 from golive.core.clock import Clock
 from golive.gateway.cookies import Cookies
 from golive.gateway.login_face import LoginFace
-from golive.gateway.logins import Logins
+from golive.gateway.logins import Admit, Logins, everybody
 from golive.gateway.oidc_login import OidcLogin
 from golive.gateway.own_origin import OwnOrigin
 from golive.gateway.secure_headers import Application
@@ -29,13 +29,18 @@ class Browsers:
     def __init__(
         self, server: ServerConfig, pepper: bytes, keys: KeyAdmin, used: RevocationStore, audit: Audit | None,
         flow: Callable[[], CodeFlow | None], registry: CollectorRegistry, clock: Clock, chance: Chance, log: Log,
+        admit: Admit = everybody,
     ) -> None:  # fmt: skip
-        """`flow`: the issuers that people log in with, as they are configured now."""
+        """
+        Args:
+            flow: the issuers that people log in with, as they are configured now.
+            admit: raises unless a tenant, or a user, is let in.
+        """
         self._flow = flow
         self._clock = clock
         self._log = log
         self.cookies = Cookies(server.sessions, Slips(pepper), OwnOrigin(server.public_url), clock, chance)
-        logins = Logins(audit, used, clock, chance, log, LoginMetrics(registry))
+        logins = Logins(audit, used, clock, chance, log, LoginMetrics(registry), admit)
         self.faces = (
             LoginFace(self.cookies, keys, logins, clock, self._offered),
             OidcLogin(self.cookies, keys, logins, clock, flow),

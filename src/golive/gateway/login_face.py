@@ -19,6 +19,7 @@ from golive.gateway.login_page import HTML, LEAVE_HEADERS, LEAVE_PAGE, PAGE_HEAD
 from golive.gateway.logins import Logins
 from golive.gateway.routes import PUBLIC, Answer, Param, Route
 from golive.gateway.sessions import foreign
+from golive.tenants.authorize import Principal
 from golive.tenants.keys import SESSION, KeyAdmin
 from golive.tenants.sealed_slips import Session
 
@@ -95,6 +96,7 @@ class LoginFace:
             raise Unauthenticated(
                 "This link does not work, or not any more.", remedy="Ask for a new one: golive login-link."
             )
+        await self._logins.admit(exchange, "link", Principal(link.tenant, f"link:{link.id}"))
         absolute_s = self._cookies.config.absolute_s
         made = await self._keys.create(
             link.tenant, SESSION, link.role, created_by=f"link:{link.id}", expires_in_s=absolute_s

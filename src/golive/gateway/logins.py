@@ -3,18 +3,30 @@
 Owns the words of these entries, and that no session begins or ends unrecorded.
 """
 
+from collections.abc import Awaitable, Callable
+
 from golive.audit.log import Audit
 from golive.core.chance import Chance
 from golive.core.clock import Clock
+from golive.core.errors import GoliveError
 from golive.gateway.exchange import Exchange
 from golive.store.audit import INSTALLATION, AuditEntry, Outcome
 from golive.store.revocation import RevocationStore, TokenRevocation
 from golive.telemetry.logins import LoginMetrics
 from golive.telemetry.logs import Log
+from golive.tenants.authorize import Principal
 from golive.tenants.judged import Judged
 
 BEGIN, END = "sessions.begin", "sessions.end"
 MAKE_LINK = "sessions.link"
+
+
+Admit = Callable[[Principal], Awaitable[None]]
+"""Raises unless whoever showed who they are is let in."""
+
+
+async def everybody(_: Principal) -> None:
+    """Lets in whoever showed who they are."""
 
 
 class Logins:
@@ -23,17 +35,20 @@ class Logins:
     Args:
         audit: None where nothing is recorded.
         used: where what works once is noted, for all servers.
+        admit: raises unless a tenant, or a user, is let in.
     """
 
     def __init__(
-        self, audit: Audit | None, used: RevocationStore, clock: Clock, chance: Chance, log: Log, metrics: LoginMetrics
-    ) -> None:
+        self, audit: Audit | None, used: RevocationStore, clock: Clock, chance: Chance, log: Log, metrics: LoginMetrics,
+        admit: Admit = everybody,
+    ) -> None:  # fmt: skip
         self._audit = audit
         self._used = used
         self._clock = clock
         self._chance = chance
         self._log = log
         self._metrics = metrics
+        self._admit = admit
 
     async def take(self, issuer: str, tenant: str, id_: str, until: float) -> bool:
         """Uses up what works once; False where somebody was faster. Of two that add an entry, one finds its own there.
@@ -75,6 +90,15 @@ class Logins:
         if stranger:
             source, route = _source(exchange), _route(exchange)
             exchange.hook(Judged("refused", "", "", "", "", "", "", "", "", "", reason, source, route))
+
+    async def admit(self, exchange: Exchange, via: str, principal: Principal) -> None:
+        """Raises GoliveError, recorded, unless they are let in."""
+        try:
+            await self._admit(principal)
+        except GoliveError as error:
+            detail = {"via": via, "reason": error.message, "tenant": principal.tenant}
+            await self._record(exchange, BEGIN, INSTALLATION, principal.id, "", "denied", detail)
+            raise
 
     async def denied(self, exchange: Exchange, via: str, tenant: str, actor: str, reason: str) -> None:
         """Somebody known logged in who may do nothing here. Raises as `begun`."""

@@ -22,7 +22,7 @@ from golive.gateway.routes import PUBLIC, Answer, Param, Route
 from golive.store.audit import INSTALLATION
 from golive.tenants.code_flow import CodeFlow, NotLoggedIn, not_begun
 from golive.tenants.keys import KeyAdmin, NewKey
-from golive.tenants.sealed_slips import Pending, Session
+from golive.tenants.sealed_slips import Session
 from golive.tenants.verifier import Verified
 
 ISSUER = "golive:login"
@@ -103,7 +103,7 @@ class OidcLogin:
             if not await self._logins.take(ISSUER, INSTALLATION, pending.state, pending.expires_at):
                 raise not_begun("used")
             verified = await flow.finish(pending, answer)
-            session = await self._begin(exchange, flow, verified, pending)
+            session = await self._begin(exchange, flow, verified)
         except NotLoggedIn as error:
             known = error.reason == NO_ROLE
             self._logins.refused(exchange, self._via(name), error.reason, error.detail, stranger=not known)
@@ -115,10 +115,16 @@ class OidcLogin:
             cookie = self._cookies.of_session(session, self._local(exchange))
             await exchange.answer(200, going_on(pending.then), HTML, [*TOLD_HEADERS, *ours, cookie])
 
-    async def _begin(self, exchange: Exchange, flow: CodeFlow, verified: Verified, pending: Pending) -> Session:
+    async def _begin(self, exchange: Exchange, flow: CodeFlow, verified: Verified) -> Session:
         """The session, recorded. Raises NotLoggedIn, AuditUnavailable, StoreError."""
         who, principal, now = verified.who, verified.principal, self._clock.now()
         absolute_s = self._cookies.config.absolute_s
+        try:
+            await self._logins.admit(exchange, verified.issuer, principal)
+        except GoliveError as error:
+            raise NotLoggedIn(
+                problems.status_of(error), error.message, error.remedy, reason=NO_ROLE, detail=error.code
+            ) from None
         try:
             made: NewKey = await self._keys.begin_session(
                 who.tenant, who.roles, principal.id.removeprefix("user:"), who.agents,
