@@ -7,7 +7,7 @@ own stack.
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from prometheus_client import CollectorRegistry
 
@@ -17,6 +17,7 @@ from golive.config.secrets import Secrets
 from golive.core.chance import Chance
 from golive.core.clock import Clock
 from golive.gateway.browsers import Browsers
+from golive.gateway.data_keys import DataKeyFaces
 from golive.gateway.recording import Recording
 from golive.gateway.secrets import SecretFaces
 from golive.gateway.server import Routed
@@ -26,7 +27,10 @@ from golive.guards.secret_keeper import SecretKeeper
 from golive.models.credentials import OpenCalls
 from golive.models.transport_http import HttpTransport
 from golive.store.ports import Store
+from golive.store.sealed.keys import DataKeys
 from golive.store.sealed.opening import seal
+from golive.store.sealed.store import SealedStore
+from golive.telemetry.data_keys import DataKeyMetrics
 from golive.telemetry.erasure import ErasureMetrics
 from golive.telemetry.logs import Log
 from golive.telemetry.secrets import SecretMetrics
@@ -70,6 +74,7 @@ class Security:
         self.open_calls = OpenCalls()
         self._pepper: bytes
         self._store: Store
+        self._data_keys: DataKeys
         self.recording: Recording
         self.secret_keeper: SecretKeeper
         self.keyring: Keyring
@@ -87,6 +92,7 @@ class Security:
         """
         config, root = self._loaded.config, self._loaded.root
         self._store = await seal(plain, self._secrets, root, config.secrets, self._clock, self._chance, self._log)
+        self._data_keys = cast(SealedStore, self._store).data_keys_in_use
         made_of = (self._loaded, self._secrets, self._store, self._clock, self._chance)
         self.recording = Recording(*made_of, self._redactor.text, self._log, self._holder)
         await self.recording.start()
@@ -98,6 +104,9 @@ class Security:
 
     async def keep_secrets(self, registry: CollectorRegistry) -> None:
         """Fetches what comes over the network, and follows it and what is revoked. Raises StoreUnavailable."""
+        metrics = DataKeyMetrics(registry, self._store.data_keys, self._data_keys)
+        await metrics.start()
+        self._stack.push_async_callback(metrics.close)
         self.secret_keeper = SecretKeeper(
             self._secrets, self._store, self._clock, self._log, SecretMetrics(registry),
             used=lambda: references(self._loaded.config), rotation=self._loaded.config.secrets.rotation,
@@ -150,7 +159,8 @@ class Security:
         """What the door shows of all this."""
         shown = SecretFaces(self.secret_keeper, self._loaded.config.server)
         pages = () if self.browsers is None else self.browsers.faces
-        return self._signing_in.face, shown, self.recording.face, *pages
+        keys = DataKeyFaces(self._store.data_keys, self._data_keys, self._chance)
+        return self._signing_in.face, shown, keys, self.recording.face, *pages
 
     def exported(self, tenant: str, user: str | None) -> AsyncIterator[bytes]:
         """All that is kept of a tenant, or of one user of it, as JSON lines; see `tenants/exporting.py`."""

@@ -7,6 +7,7 @@ however many servers use it and however often they are killed.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -126,6 +127,8 @@ class DataKeys:
         self._notice = notice
         self._unwrapped = Unwrapped(masters)
         self._of_users = UserKeys(store, masters, clock, chance)
+        self.not_opened = Counter[str]()
+        """By tenant, how many values were not what had been sealed there, or under a key that is not had."""
         self._told: set[str] = set()
         self._version = -1
         self._refreshing = asyncio.Lock()

@@ -172,11 +172,17 @@ class SealedTenant:
     async def _opened(self, event: Event) -> Event:
         if event.key_id is None:
             return event
-        key = self._keys.known(event.tenant, event.key_id)
-        if key is None:
-            what = f"event {event.seq} of the run {event.run}"
-            key = await self._keys.opening(event.tenant, event.key_id, what)
-        return opened_event(event, key)
+        try:
+            key = self._keys.known(event.tenant, event.key_id)
+            if key is None:
+                what = f"event {event.seq} of the run {event.run}"
+                key = await self._keys.opening(event.tenant, event.key_id, what)
+            return opened_event(event, key)
+        except ContentErased:
+            raise
+        except ContentSealed:
+            self._keys.not_opened[event.tenant] += 1
+            raise
 
     async def deliveries(self, **asked: Any) -> list[Delivery]:
         """See `TenantStore.deliveries`. Messages that were erased come with an empty body."""
@@ -195,8 +201,14 @@ async def opened(message: Delivery, keys: DataKeys) -> Delivery:
     async def key(id_: str) -> Key:
         return await keys.opening(message.tenant, id_, f"the message {message.id}")
 
-    if (of_error := key_of_error(message.last_error)) is not None:
-        message = opened_error(message, await key(of_error))
-    if (of_body := key_of_message(message.body)) is not None:
-        message = opened_message(message, await key(of_body))
+    try:
+        if (of_error := key_of_error(message.last_error)) is not None:
+            message = opened_error(message, await key(of_error))
+        if (of_body := key_of_message(message.body)) is not None:
+            message = opened_message(message, await key(of_body))
+    except ContentErased:
+        raise
+    except ContentSealed:
+        keys.not_opened[message.tenant] += 1
+        raise
     return message
