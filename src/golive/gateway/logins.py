@@ -18,7 +18,9 @@ from golive.tenants.authorize import Principal
 from golive.tenants.judged import Judged
 
 BEGIN, END = "sessions.begin", "sessions.end"
-MAKE_LINK = "sessions.link"
+MOST_TOLD = 20
+TOLD_S = 10.0
+"""So many refusals in this time are told one by one."""
 
 
 Admit = Callable[[Principal], Awaitable[None]]
@@ -49,6 +51,9 @@ class Logins:
         self._log = log
         self._metrics = metrics
         self._admit = admit
+        self._told_since = float("-inf")
+        self._told = 0
+        self._untold = 0
 
     async def take(self, issuer: str, tenant: str, id_: str, until: float) -> bool:
         """Uses up what works once; False where somebody was faster. Of two that add an entry, one finds its own there.
@@ -85,11 +90,26 @@ class Logins:
     ) -> None:
         """A login came to nothing. `stranger`: nobody knows whose; `link`: the id of the link that was tried."""
         self._metrics.add(via, "refused")
-        which = {"link": link} if link else {}
-        self._log.warning("session.refused", via=via, reason=reason, detail=detail, source=_source(exchange), **which)
+        if not stranger or self._may_tell():
+            which = {"link": link} if link else {}
+            source = _source(exchange)
+            self._log.warning("session.refused", via=via, reason=reason, detail=detail, source=source, **which)
         if stranger:
             source, route = _source(exchange), _route(exchange)
             exchange.hook(Judged("refused", "", "", "", "", "", "", "", "", "", reason, source, route))
+
+    def _may_tell(self) -> bool:
+        """Whether one more refusal of a stranger's may stand in the log: a flood of them is only counted."""
+        now = self._clock.monotonic()
+        if now - self._told_since > TOLD_S:
+            if self._untold:
+                self._log.warning("sessions.refused", count=self._untold)
+            self._told_since, self._told, self._untold = now, 0, 0
+        if self._told >= MOST_TOLD:
+            self._untold += 1
+            return False
+        self._told += 1
+        return True
 
     async def admit(self, exchange: Exchange, via: str, principal: Principal) -> None:
         """Raises GoliveError, recorded, unless they are let in."""

@@ -57,6 +57,9 @@ class OidcLogin:
             await exchange.answer(error.status, told(error.words, error.remedy), HTML, TOLD_HEADERS)
 
     async def _start(self, exchange: Exchange, name: str) -> None:
+        flow = self._flow()
+        if flow is None:
+            raise NotLoggedIn(404, "Nobody logs in here by that name.", "Begin at /login.", reason="no_issuer")
         if exchange.headers.get(b"sec-fetch-site") in ELSEWHERE:
             raise NotLoggedIn(
                 403, "Another website sent you here to log in.", "Log in from here, if that is what you want.",
@@ -76,9 +79,6 @@ class OidcLogin:
                 "Its operator sets server.public_url, where a proxy speaks TLS for golive, or server.tls.cert.",
                 reason="no_https",
             )  # fmt: skip
-        flow = self._flow()
-        if flow is None:
-            raise NotLoggedIn(404, "Nobody logs in here by that name.", "Begin at /login.", reason="no_issuer")
         url, pending = await flow.begin(name, f"{origin}/login/callback/{name}", then)
         headers = [
             (b"location", url.encode("ascii", "replace")),

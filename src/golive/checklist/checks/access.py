@@ -18,7 +18,8 @@ from golive.tenants.authorize import INSTALLATION, Principal, Resource, authoriz
 from golive.tenants.rolebook import Rolebook
 from golive.tenants.roles import Verb
 
-PUBLIC = frozenset({"/health/live", "/health/ready"})
+LOGIN = ("/login", "/login/start/{issuer}", "/login/callback/{issuer}", "/logout")
+PUBLIC = frozenset({"/health/live", "/health/ready", *LOGIN})
 AT_ONCE = 8
 MOST_TOLD = 6
 REFUSED = (401, 403)

@@ -10,8 +10,9 @@ from golive.checklist.results import Evidence, Finding, Result
 from golive.checklist.target import KEY_SHOWN, Target
 from golive.core.tasks import Tasks
 
-PUBLIC = frozenset({"/health/live", "/health/ready"})
-"""What load balancers ask, and all that may answer without a key."""
+LOGIN = ("/login", "/login/start/{issuer}", "/login/callback/{issuer}", "/logout")
+PUBLIC = frozenset({"/health/live", "/health/ready", *LOGIN})
+"""What load balancers ask, and where browsers log in (see `logins.py`): all that may answer without a key."""
 AT_ONCE = 8
 MOST_TOLD = 5
 """Endpoints named in words; the evidence and the count cover all."""
