@@ -14,6 +14,7 @@ TENANT_TABLES = {"leases", "events", "ledger", "outbox", "decisions", "runs", "v
 AUDIT = {"audit", "audit_heads", "audit_checkpoints"}
 REVOKED = {"tokens_revoked"}
 SEALED = {"data_keys"}
+TENANCY = {"tenants", "tenant_users", "tenant_credentials"}
 PRINTS = {"secret_fingerprints"}
 LOGIN = (
     "DO $$ BEGIN CREATE ROLE golive_app LOGIN NOINHERIT; EXCEPTION WHEN duplicate_object THEN NULL; END $$",
@@ -40,13 +41,16 @@ def test_the_rights_of_each_role_are_those_of_the_documents(database: Database) 
     )
     found = {(role, right): set(tables) for role, right, tables in rows}
     everything = TENANT_TABLES | {"installation", "holders"}
-    secured = AUDIT | REVOKED | SEALED | PRINTS
+    secured = AUDIT | REVOKED | SEALED | PRINTS | TENANCY
     assert found == {
-        ("golive_reader", "SELECT"): TENANT_TABLES | AUDIT | REVOKED | {"schema_version"},
-        ("golive_server", "DELETE"): everything - {"ledger"} | AUDIT - {"audit_heads"} | REVOKED,
+        ("golive_reader", "SELECT"): TENANT_TABLES | AUDIT | REVOKED | TENANCY | {"schema_version"},
+        ("golive_server", "DELETE"): everything - {"ledger"}
+        | AUDIT - {"audit_heads"}
+        | REVOKED
+        | TENANCY - {"tenants"},
         ("golive_server", "INSERT"): everything | secured,
         ("golive_server", "SELECT"): everything | secured | {"schema_version"},
-        ("golive_server", "UPDATE"): everything - {"events", "ledger"} | {"audit_heads"} | SEALED | PRINTS,
+        ("golive_server", "UPDATE"): everything - {"events", "ledger"} | {"audit_heads"} | SEALED | PRINTS | TENANCY,
         ("golive_writer", "INSERT"): {"events", "ledger", "outbox", "leases", "runs", "decisions"},
         ("golive_writer", "SELECT"): {"leases", "runs", "decisions", "schema_version"},
         ("golive_writer", "UPDATE"): {"leases", "runs", "decisions"},
@@ -59,7 +63,7 @@ def test_each_table_of_tenants_is_guarded_and_only_the_reader_is_held_to_its_ten
         database.name,
         "SELECT relname::text FROM pg_class WHERE relrowsecurity AND relforcerowsecurity AND relkind = 'r'",
     )
-    assert {name for (name,) in guarded} == TENANT_TABLES | AUDIT | REVOKED | SEALED
+    assert {name for (name,) in guarded} == TENANT_TABLES | AUDIT | REVOKED | SEALED | TENANCY
     policies = database.server.psql(
         database.name, "SELECT tablename::text, policyname::text, roles::text, qual FROM pg_policies"
     )
@@ -71,7 +75,9 @@ def test_each_table_of_tenants_is_guarded_and_only_the_reader_is_held_to_its_ten
         for table in TENANT_TABLES
         for policy in ("reader", "server", "writer")
         if policy != "writer" or table not in {"versions", "keys", "schedules"}
-    } | {(table, policy) for table in AUDIT | REVOKED for policy in ("reader", "server")} | {("data_keys", "server")}
+    } | {(table, policy) for table in AUDIT | REVOKED | TENANCY for policy in ("reader", "server")} | {
+        ("data_keys", "server")
+    }
 
 
 async def test_servers_that_log_in_without_inheriting_get_nothing_of_their_own_accord(database: Database) -> None:
@@ -84,7 +90,7 @@ async def test_servers_that_log_in_without_inheriting_get_nothing_of_their_own_a
     await store.close()
     connection = await asyncpg.connect(database.server.url(database.name, "golive_app"))
     try:
-        for table in sorted(TENANT_TABLES):
+        for table in sorted(TENANT_TABLES | TENANCY):
             for sql in (f"SELECT count(*) FROM {table}", f"DELETE FROM {table}", f"TRUNCATE {table}"):
                 with pytest.raises(asyncpg.InsufficientPrivilegeError):
                     await connection.execute(sql)

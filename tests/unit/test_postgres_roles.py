@@ -12,8 +12,11 @@ from golive.store.audit import AuditCheckpoint
 from golive.store.postgres import PostgresStore
 from golive.store.postgres.connection import Address, connect
 from golive.store.revocation import TokenRevocation
+from golive.store.tenancy import CredentialRow
 from tests.contract.store_kit import entry, events, key, lease, message, view
 from tests.contract.test_store_audit import entry as audited
+from tests.contract.test_store_tenancy import tenant as a_tenant
+from tests.contract.test_store_tenancy import user as a_user
 from tests.postgres_kit import Database, postgres_server
 
 
@@ -33,6 +36,9 @@ async def store(database: Database) -> AsyncIterator[PostgresStore]:
             of, 0, events(range(1, 3), of), ledger=[entry(of, 1, 7)], outbox=[message(of, "m1")], views=[view(of)]
         )
         await opened.tenant(tenant).put_key(key(tenant=tenant))
+        await opened.tenant(tenant).put_tenant(a_tenant(tenant))
+        await opened.tenant(tenant).put_user(a_user("ann", tenant))
+        await opened.tenant(tenant).put_credential(CredentialRow(tenant, "openai", "env:KEY", 1.5, "cli"))
         await opened.revocations.add(TokenRevocation(tenant, "rev_1", "https://i", "jti", "t", 0.0, 9e9, 1.5, "cli"))
         await opened.audit.append([audited(tenant=tenant)])
         head = await opened.audit.tenant(tenant).head()
@@ -108,7 +114,7 @@ async def test_the_writer_cannot_read_what_was_said(store: PostgresStore) -> Non
 
 TENANTS = (
     "events", "ledger", "outbox", "runs", "leases", "keys", "audit", "audit_heads", "audit_checkpoints",
-    "tokens_revoked",
+    "tokens_revoked", "tenants", "tenant_users", "tenant_credentials",
 )  # fmt: skip
 
 

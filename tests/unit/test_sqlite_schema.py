@@ -28,6 +28,7 @@ from golive.store.ports import (
 )
 from golive.store.revocation import TokenRevocation
 from golive.store.sqlite import SqliteStore
+from golive.store.tenancy import CredentialRow, TenantRow, UserRow
 
 
 def opened_and_closed(path: Path) -> None:
@@ -63,6 +64,9 @@ def run(path: Path, sql: str) -> list[tuple[object, ...]]:
         ("data_keys", DataKeyRow),
         ("secret_fingerprints", FingerprintRow),
         ("tokens_revoked", TokenRevocation),
+        ("tenants", TenantRow),
+        ("tenant_users", UserRow),
+        ("tenant_credentials", CredentialRow),
         ("audit", AuditRow),
         ("audit_heads", AuditHead),
         ("audit_checkpoints", AuditCheckpoint),
@@ -107,11 +111,14 @@ def test_rows_of_a_run_carry_tenant_first_then_version_epoch_and_branch(tmp_path
         "data_keys",
         "secret_fingerprints",
         "tokens_revoked",
+        "tenants",
+        "tenant_users",
+        "tenant_credentials",
     }
     for table in tables - {"schema_version", "installation", "holders", "secret_fingerprints"}:
         assert columns(path, table)[0] == "tenant"
         alone = {"versions", "keys", "schedules", "data_keys", "tokens_revoked"}
-        if table not in alone and not table.startswith("audit"):
+        if table not in alone and not table.startswith(("audit", "tenant")):
             assert {"run", "branch", "version", "epoch"} <= set(columns(path, table))
 
 

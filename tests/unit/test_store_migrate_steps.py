@@ -1,10 +1,15 @@
 """Each step of the schema since there is PostgreSQL comes and goes by itself, in both databases, with data."""
 
+from pathlib import Path
+
 import pytest
 
 from golive.core.errors import StoreError
 from golive.store.migrations import steps
+from golive.store.upkeep.copying import copy
+from tests.unit import postgres_kit
 from tests.unit.test_store_migrate import migrated, place, rows, version
+from tests.unit.upkeep_kit import at, done, filled, silent
 
 __all__ = ["place"]
 
@@ -30,14 +35,15 @@ def test_the_audit_log_comes_and_goes_with_its_step(place: str) -> None:
     assert rows(place, "SELECT tenant, seq FROM audit ORDER BY 1, 2") == [
         ("acme", 1), ("acme", 2), ("beta", 1), ("beta", 2),
     ]  # fmt: skip
-    before = rows(place, "SELECT * FROM runs ORDER BY tenant, run")
+    kept = "SELECT tenant, run, state, cost_microusd, saved_microusd FROM runs ORDER BY tenant, run"
+    before = rows(place, kept)
     down = migrated(place, 7)
     assert down.steps[-1].loses == "the audit log"
     with pytest.raises(Exception, match="audit"):
         rows(place, "SELECT * FROM audit")
     assert migrated(place, 8, dry=True).beside
     migrated(place)
-    assert rows(place, "SELECT * FROM runs ORDER BY tenant, run") == before
+    assert rows(place, kept) == before
     rows(place, "INSERT INTO audit_heads (tenant, seq, hash) VALUES ('acme', 5, '')".replace("''", BLANK[place[:6]]))
     with pytest.raises(Exception, match="only added to"):
         rows(place, "UPDATE audit_heads SET seq = 4")
@@ -82,6 +88,41 @@ def test_revocations_of_tokens_come_and_go_with_their_step(place: str) -> None:
     assert migrated(place, 11, dry=True).beside
     migrated(place, 11)
     assert rows(place, "SELECT count(*) FROM tokens_revoked") == [(0,)]
+
+
+def test_tenants_and_users_come_and_go_with_their_step(place: str) -> None:
+    """0012, in both databases, beside servers of the schema before: each tenant that there is gets its row, active."""
+    mine = "SELECT tenant, state, keep_days, created_by FROM tenants ORDER BY tenant"
+    assert rows(place, mine) == [
+        ("acme", "active", 30.5, "cli"), ("beta", "active", 30.5, "cli"), ("default", "active", None, "golive"),
+    ]  # fmt: skip
+    whose = 'SELECT DISTINCT run, "user" FROM {} ORDER BY run'
+    assert rows(place, whose.format("runs")) == [("run_1", "né"), ("run_2", None), ("run_3", None)]
+    assert rows(place, whose.format("leases")) == rows(place, whose.format("runs"))
+    down = migrated(place, 11)
+    assert "those suspended or erased are let in again" in down.steps[-1].loses
+    for gone in ("tenants", "tenant_users", "tenant_credentials"):
+        with pytest.raises(Exception, match=gone):
+            rows(place, f"SELECT * FROM {gone}")
+    rows(place, "UPDATE keys SET tenant = 'by a key' WHERE tenant = 'beta'")
+    rows(place, "UPDATE runs SET tenant = 'by a run' WHERE tenant = 'beta'")
+    assert migrated(place, 12, dry=True).beside
+    migrated(place, 12)
+    every = ("acme", "beta", "by a key", "by a run", "default")
+    assert rows(place, mine) == [(name, "active", None, "golive") for name in every]
+    assert rows(place, "SELECT DISTINCT agents, limits, note, changed_at FROM tenants") == [('["*"]', "{}", "", 0.0)]
+    assert rows(place, "SELECT count(*) FROM tenant_users") == [(0,)]
+    assert rows(place, whose.format("leases")) == [("run_1", None), ("run_2", None), ("run_3", None)]
+
+
+def test_row_level_security_is_forced_again_after_the_step_that_looks_past_it(tmp_path: Path) -> None:
+    """0012 reads the tenants' names as the tables' owner; afterwards it is held like everybody."""
+    made, url = filled(tmp_path / "golive.db", 3), postgres_kit.fresh("app")
+    done(lambda: copy(at(made), at(url), silent))
+    migrated(url, 11)
+    migrated(url)
+    guarded = "SELECT count(*) FROM pg_class WHERE relname IN ('keys', 'runs', 'leases', 'data_keys', 'tenants')"
+    assert rows(url, f"{guarded} AND relrowsecurity AND relforcerowsecurity") == [(5,)]
 
 
 BLANK = {"sqlite": "x''", "postgr": "''::bytea"}

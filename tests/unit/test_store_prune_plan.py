@@ -9,9 +9,9 @@ import asyncpg
 import pytest
 
 from golive.core.clock import SystemClock
-from golive.store.postgres import work as postgres_work
+from golive.store.postgres import removal as postgres_removal
 from golive.store.sqlite import SqliteStore
-from golive.store.sqlite import work as sqlite_work
+from golive.store.sqlite import removal as sqlite_removal
 from tests.postgres_kit import Database
 
 INDEX = "runs_finished"
@@ -37,10 +37,21 @@ def test_sqlite_finds_old_runs_by_the_index(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "golive.db")) as connection:
         numbers = f"WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {MANY}) "
         connection.execute(numbers + ROW.format(true="1") + " FROM s")
-        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sqlite_work._OLD}", (50.0, 500))]
+        of_all = plan(connection, sqlite_removal._OLD_OF_ALL, (50.0, 500, "[]"))
+        of_one = plan(connection, sqlite_removal._OLD_OF_ONE, (50.0, 500, "t"))
+        users = plan(connection, sqlite_removal._OF_USER, ("t", 500, "ann"))
     del store
-    assert f"SEARCH runs USING INDEX {INDEX} (finished_at<?)" in plan
-    assert not [line for line in plan if line.startswith("SCAN runs")]
+    assert f"SEARCH runs USING INDEX {INDEX} (finished_at<?)" in of_all
+    assert "SEARCH runs USING PRIMARY KEY (tenant=?)" in of_one
+    assert [line.split(" (")[0] for line in users if line.startswith(("SEARCH", "SCAN"))] == [
+        "SEARCH leases USING COVERING INDEX leases_by_user", "SEARCH runs USING COVERING INDEX runs_by_user",
+    ]  # fmt: skip
+
+
+def plan(connection: sqlite3.Connection, sql: str, values: tuple[object, ...]) -> list[str]:
+    found = [str(row[3]) for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+    assert not [line for line in found if line.startswith("SCAN runs")]
+    return found
 
 
 async def test_postgresql_finds_old_runs_by_the_index(database: Database) -> None:
@@ -49,7 +60,8 @@ async def test_postgresql_finds_old_runs_by_the_index(database: Database) -> Non
     connection = await asyncpg.connect(database.url)
     await connection.execute(ROW.format(true="true") + f" FROM generate_series(1, {MANY}) AS s (n)")
     await connection.execute("ANALYZE runs")
-    sql = postgres_work.PRUNE.replace("$1", "50.0").replace("$2", "500")
+    sql = postgres_removal._PRUNE.replace("$1", "50.0").replace("$2", "500")
+    sql = sql.replace("$3", "NULL").replace("$4", "'{}'")
     plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {sql}"))
     await connection.close()
     await store.close()

@@ -56,6 +56,7 @@ def test_open_runs_agree(tmp_path: Path, state: str) -> None:
         ("UPDATE runs SET outcome = NULL WHERE run = 'run_2'", "view", "outcome is None and should be 'completed'"),
         ("DELETE FROM runs WHERE run = 'run_2'", "view", "no row in the list"),
         ("DELETE FROM leases WHERE run = 'run_2'", "lease", "There are events of the run, and no lease."),
+        ("UPDATE leases SET \"user\" = 'ben' WHERE run = 'run_2'", "lease", "of the user ben, the journal of None"),
     ],
 )
 def test_each_disagreement_is_told_with_its_run(place: str, damage: str, check: str, said: str) -> None:

@@ -111,8 +111,10 @@ async def record(store: Store) -> None:
 async def add_run(store: Store, tenant: str, run: str, state: str) -> None:
     """One run: `finished`, `running`, or `waiting` for a decision."""
     folded = RunState(tenant, run, "digest")
-    lease = Lease(tenant, run, 1, "srv_1")
-    accepted = RunAccepted("support", "1.0.0", input=(Message("user", "hé \N{SNOWMAN}"),), principal="key_1")
+    user = "né" if run == "run_1" else None
+    lease = Lease(tenant, run, 1, "srv_1", user)
+    said = (Message("user", "hé \N{SNOWMAN}"),)
+    accepted = RunAccepted("support", "1.0.0", input=said, principal="key_1", user=user or "")
     await write(store, lease, folded, [accepted, RunStarted("srv_1"), StepStarted(1, "main")])
     usage = Usage(100, 40, 7)
     bodies: list[Body] = [

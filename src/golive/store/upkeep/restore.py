@@ -13,21 +13,24 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from msgspec import Struct
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, func, select, text
 
 from golive.core.clock import Clock
 from golive.core.errors import SchemaMismatch, StoreError, StoreUnavailable
 from golive.store import schema
 from golive.store.erasures import Erasure
+from golive.store.migrations.tables import describe
 from golive.store.sqlite.connection import connect, connect_writer, create_file, failure
 from golive.store.sqlite.exclusive import ServerLock
 from golive.store.upkeep.backup import Backup, duplicate, inspected
-from golive.store.upkeep.copying import Progress, make_empty, pour, tables
+from golive.store.upkeep.copying import Progress, changed_by_somebody, make_empty, pour, tables
 from golive.store.upkeep.database import Database
 from golive.store.upkeep.erased import Again, apply, known
 from golive.store.upkeep.migrate import bring_up
 
 _LEAST_STEP = 1_000_000
+_TENANTS_FROM = 12
+"""The first schema with rows of tenants."""
 _DAMAGED = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB"})
 
 
@@ -162,9 +165,10 @@ def _looked(target: Database, connection: Connection, force: bool) -> _Before:
         return _Before()
     runs = int(connection.execute(text("SELECT count(*) FROM leases")).scalar_one())
     keys = int(connection.execute(text("SELECT count(*) FROM keys")).scalar_one())
-    if (runs or keys) and not force:
+    tenants = _tenants(target, connection) if found[0] >= _TENANTS_FROM else 0
+    if (runs or keys or tenants) and not force:
         raise SchemaMismatch(
-            f"{target.name} holds {runs} runs and {keys} keys.",
+            f"{target.name} holds {runs} runs, {keys} keys and {tenants} tenants or users.",
             remedy="Back it up (`golive store backup FILE`); then --force puts the backup in its place.",
             path=target.name,
             runs=runs,
@@ -174,6 +178,15 @@ def _looked(target: Database, connection: Connection, force: bool) -> _Before:
     if target.kind == "sqlite":
         place = int(connection.execute(text("SELECT coalesce(max(rowid), 0) FROM events")).scalar_one())
     return _Before(int(row[0]), int(row[1]), runs, place=place, erasures=tuple(known(connection, found[0])))
+
+
+def _tenants(target: Database, connection: Connection) -> int:
+    """How many tenants and users somebody made or changed."""
+    known_tables = describe(target.kind).tables
+    tenants, users = known_tables["tenants"], known_tables["tenant_users"]
+    counted = select(func.count()).select_from(tenants).where(changed_by_somebody(tenants))
+    each = (counted, select(func.count()).select_from(users))
+    return sum(int(connection.execute(one).scalar_one()) for one in each)
 
 
 def _damaged(path: str, error: StoreError) -> StoreError:

@@ -60,6 +60,7 @@ class _Run(Struct):
     epoch: int
     seq: int
     at_rest: bool
+    user: str | None
     events: Sequence[Event] = ()
     view: RunView | None = None
     ledger: int = 0
@@ -130,7 +131,7 @@ class _Looking:
         )
         asked = self._sorted(select(decisions.tenant, decisions.run).where(decisions.choice.is_(None)), decisions)
         journal = self._sorted(select(*(events[name] for name in Event.__struct_fields__)), events, events.seq)
-        columns = (leases.tenant, leases.run, leases.epoch, leases.seq, leases.at_rest)
+        columns = (leases.tenant, leases.run, leases.epoch, leases.seq, leases.at_rest, leases.user)
         for row in self._stream(select(*columns).order_by(leases.tenant, leases.run)):
             run = _Run(*row)
             key = (run.tenant, run.run)
@@ -212,13 +213,21 @@ def check(run: _Run, fold: Fold) -> Iterator[Discrepancy]:
     view, differences = folded
     if differences:
         yield told("view", differences)
+    for name, message in _follows(run, view):
+        yield told(name, message)
+
+
+def _follows(run: _Run, view: RunView) -> Iterator[tuple[str, str]]:
+    """In what ledger and lease depart from the journal's view: the check, and what is told."""
     if run.ledger != view.cost_microusd:
-        yield told("ledger", f"The ledger holds {run.ledger} microusd, the journal {view.cost_microusd}.")
+        yield "ledger", f"The ledger holds {run.ledger} microusd, the journal {view.cost_microusd}."
+    if run.user != view.user:
+        yield "lease", f"The lease says that the run is of the user {run.user}, the journal of {view.user}."
     finished = view.state == "finished"
     if finished and not run.at_rest:
-        yield told("lease", "The run has finished, and its lease is not at rest.")
+        yield "lease", "The run has finished, and its lease is not at rest."
     if run.at_rest and not finished and not run.pending:
-        yield told("lease", "The lease is at rest, and the run has neither finished nor waits for a decision.")
+        yield "lease", "The lease is at rest, and the run has neither finished nor waits for a decision."
 
 
 def _folded(run: _Run, fold: Fold) -> tuple[RunView, str] | None:
