@@ -13,6 +13,7 @@ from golive.config.load import load
 from golive.core.clock import SystemClock
 from golive.gateway.watch import CONNECTION
 from golive.sim.server import Simulator
+from golive.tenants.administration import Settings, TenantAdmin
 
 GOLIVE = """
 [providers.sim]
@@ -75,7 +76,16 @@ class Asked:
     def __init__(self, server: Server) -> None:
         self.server = server
 
+    async def tenant(self, name: str, **settings: Any) -> None:
+        """Makes the tenant, where there is none of that name; this server knows it at once."""
+        store, directory = self.server.store, self.server.tenancy.directory
+        if await store.tenant(name).tenant_row() is None:
+            made = TenantAdmin(store, SystemClock(), directory.refresh)
+            await made.create(name, Settings(**settings), by="tests")
+
     async def key(self, role: str, *scopes: str, tenant: str = "default", **options: Any) -> str:
+        """A key of the tenant, which is made where there is none."""
+        await self.tenant(tenant)
         made = await self.server.security.key_admin.create(
             tenant, "test", role, created_by="tests", scopes=scopes, **options
         )

@@ -22,6 +22,7 @@ OUTWARD = HANDLE | {"developer"}
 WATCH = frozenset({"operator", "developer", "admin", "platform"})
 ADMIN = frozenset({"admin", "platform"})
 TEND = ADMIN | {"operator"}
+ACROSS = frozenset({"platform"})
 
 MAY: Mapping[str, frozenset[str]] = {
     "GET /v1/agents": ALL,
@@ -60,6 +61,24 @@ MAY: Mapping[str, frozenset[str]] = {
     "POST /v1/auth/revocations": ADMIN,
     "GET /v1/audit": TEND,
     "GET /v1/audit/verify": TEND,
+    "GET /v1/tenants": TEND,
+    "POST /v1/tenants": ACROSS,
+    "GET /v1/tenants/{tenant}": TEND,
+    "POST /v1/tenants/{tenant}": ACROSS,
+    "POST /v1/tenants/{tenant}/suspend": ACROSS,
+    "POST /v1/tenants/{tenant}/resume": ACROSS,
+    "POST /v1/tenants/{tenant}/erase": ACROSS,
+    "GET /v1/tenants/{tenant}/export": ADMIN,
+    "GET /v1/users": TEND,
+    "POST /v1/users": ADMIN,
+    "GET /v1/users/{user}": TEND,
+    "POST /v1/users/{user}/suspend": ADMIN,
+    "POST /v1/users/{user}/resume": ADMIN,
+    "POST /v1/users/{user}/erase": ADMIN,
+    "GET /v1/users/{user}/export": ADMIN,
+    "GET /v1/credentials": TEND,
+    "POST /v1/credentials/{provider}": ADMIN,
+    "DELETE /v1/credentials/{provider}": ADMIN,
     "GET /health": ALL,
     "GET /metrics": WATCH,
     "GET /openapi.json": ALL,
@@ -73,7 +92,12 @@ MAY: Mapping[str, frozenset[str]] = {
 }  # fmt: skip
 """Who may ask for what of the agent `support`, in their own tenant; `desk` is an own role that knows no other agent."""
 
-PUBLIC = {"GET /health/live", "GET /health/ready"}
+LOGIN: Mapping[str, int] = {
+    "GET /login": 200, "POST /login": 403, "GET /login/start/{issuer}": 404, "GET /login/callback/{issuer}": 400,
+    "GET /logout": 200, "POST /logout": 401,
+}  # fmt: skip
+"""What whoever brings neither a link, an issuer's answer nor a cookie is told there, whatever key they have."""
+PUBLIC = {"GET /health/live", "GET /health/ready", *LOGIN}
 BODIES: Mapping[str, Any] = {
     "POST /v1/agents/{agent}/runs": {"input": "Hello."},
     "POST /v1/runs/{run}/fork": {"step": 1},
@@ -83,6 +107,12 @@ BODIES: Mapping[str, Any] = {
     "POST /v1/embeddings": {"model": "sim/sim-embed", "input": "Hello."},
     "POST /v1/messages": {"model": "support", "max_tokens": 9, "messages": [{"role": "user", "content": "Hello."}]},
     "POST /v1/messages/count_tokens": {"model": "support", "messages": [{"role": "user", "content": "Hello."}]},
+    "POST /v1/tenants": {"tenant": "acme"},
+    "POST /v1/tenants/{tenant}": {"note": "x"},
+    "POST /v1/tenants/{tenant}/erase": {"confirm": "another"},
+    "POST /v1/users": {"id": "bob"},
+    "POST /v1/users/{user}/erase": {"confirm": "another"},
+    "POST /v1/credentials/{provider}": {"reference": "env:NOT_ALLOWED"},
     "POST /v1/keys": {"name": "x", "role": "viewer", "scopes": ["agent:support"]},
 }  # fmt: skip
 
@@ -100,7 +130,8 @@ def name_of(route: Route) -> str:
 def path_of(route: Route, run: str, agent: str, key_id: str) -> str:
     """The route's path with things in it that there are."""
     names = {
-        "{agent}": agent, "{run}": run, "{model...}": agent, "{decision}": "dec_1", "{name}": f"for-{agent}",
+        "{agent}": agent, "{run}": run, "{model...}": agent, "{decision}": "dec_1", "{tenant}": "default",
+        "{user}": "ada", "{provider}": "sim", "{name}": f"for-{agent}",
         "{id}": f"resp_{run}" if "responses" in route.path else key_id if "keys" in route.path else "msg_1",
     }  # fmt: skip
     path = route.path.replace("{name}", agent) if "webhooks" in route.path else route.path
@@ -134,6 +165,20 @@ async def test_every_route_opens_to_exactly_the_roles_that_may(server: Asked) ->
             if let_in is not (role in MAY[name_of(route)]) or (let_in and not declared):
                 wrong.append((role, name_of(route), found.status, declared))
     assert wrong == []
+
+
+async def test_a_key_opens_no_login_and_ends_no_session(server: Asked) -> None:
+    """Where browsers log in and out no role counts: every one of them is told what a stranger is."""
+    before = len(await server.server.security.key_admin.list("default"))
+    keys = [("", ""), *[(role, await server.key(role)) for role in ROLES]]
+    told = {}
+    for route in server.server.gateway.router.routes:
+        if name_of(route) in LOGIN:
+            found = [await server.ask(key, route.method, route.path, {"link": "x"}) for _, key in keys]
+            told[name_of(route)] = {answer.status for answer in found}
+            assert not any("set-cookie" in answer.headers for answer in found if answer.status < 400)
+    assert told == {name: {status} for name, status in LOGIN.items()}
+    assert len(await server.server.security.key_admin.list("default")) == before + len(ROLES)
 
 
 async def test_with_one_agent_nothing_of_another_is_reached_on_any_route(server: Asked) -> None:
@@ -183,6 +228,9 @@ async def test_in_another_tenant_acts_only_who_acts_across_and_both_are_told(tmp
         ]
         assert {(answer.status, answer.body) for answer in told} == {(403, told[0].body)}
         assert [(found.outcome, found.owner) for found in heard][:2] == [("denied", "acme"), ("denied", "nothing")]
+        missing = await server.ask(across, "GET", "/v1/keys", headers={"x-golive-tenant": "acme"})
+        assert (missing.status, missing.json["field"]) == (404, "tenant"), "who acts across is told"
+        await server.tenant("acme")
         heard.clear()
         made = await server.ask(across, "POST", "/v1/keys", {"name": "x"}, {"x-golive-tenant": "acme"})
         assert made.status == 201

@@ -41,6 +41,9 @@ def test_a_key_with_scopes_is_made_rotated_and_revoked(project: Project) -> None
 
 def test_keys_of_another_tenant_stand_by_themselves(project: Project) -> None:
     """With --tenant, on the machine itself."""
+    refused = project.golive("keys", "create", "--name", "theirs", "--tenant", "acme")
+    assert (refused.code, "There is no tenant 'acme'" in refused.err) == (1, True)
+    project.ok("tenants", "create", "acme")
     project.ok("keys", "create", "--name", "theirs", "--tenant", "acme")
     assert listed(project) == []
     assert [row["name"] for row in listed(project, "--tenant", "acme")] == ["theirs"]

@@ -91,6 +91,25 @@ class Client:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise self._unreachable(error) from error
 
+    async def download(self, path: str) -> AsyncIterator[bytes]:
+        """A long answer, piece by piece.
+
+        Raises:
+            ServerRefused, ServerUnreachable: as `call`. StreamBroken: the connection was lost before its end.
+        """
+        no_limit, began = aiohttp.ClientTimeout(total=None), False
+        try:
+            async with self._session.get(self.url + path, headers=self._headers, timeout=no_limit) as answer:
+                if answer.status >= 300:
+                    raise refused(answer.status, await answer.read())
+                began = True
+                async for piece in answer.content.iter_any():
+                    yield piece
+        except (aiohttp.ClientError, TimeoutError) as error:
+            if began:
+                raise StreamBroken(f"the connection to {self.url} was lost ({_words(error)}).") from error
+            raise self._unreachable(error) from error
+
     async def stream(
         self,
         method: str,

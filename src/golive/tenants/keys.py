@@ -16,7 +16,9 @@ from golive.core.chance import Chance
 from golive.core.clock import Clock
 from golive.core.errors import ConfigError, Forbidden, InvalidRequest, NotFound
 from golive.store.ports import KeyRow, Store
+from golive.store.tenancy import erased_for_good
 from golive.tenants.authorize import Principal
+from golive.tenants.directory import no_tenant
 from golive.tenants.rolebook import Rolebook, split
 from golive.tenants.roles import exceeding
 
@@ -140,6 +142,7 @@ class KeyAdmin:
         Raises:
             InvalidRequest: name, role, scope or expiry cannot be used.
             Forbidden: `by` would give more than they have.
+            NotFound: there is no such tenant. Conflict: it is erased.
         """
         _check_new(name, expires_in_s)
         text = self._rolebook.text(role, scopes)
@@ -147,6 +150,7 @@ class KeyAdmin:
         expires_at = None if expires_in_s is None else now + expires_in_s
         if by is not None:
             self._check_covered(by, tenant, text, expires_at)
+        await self._check_tenant(tenant)
         return await self._make(tenant, name, text, created_by, now, expires_at)
 
     async def begin_session(
@@ -262,6 +266,14 @@ class KeyAdmin:
                 "The new key would work for longer than yours.",
                 remedy="Give it an earlier end, or use a key that ends later.", role=by.role,
             )  # fmt: skip
+
+    async def _check_tenant(self, tenant: str) -> None:
+        """Raises NotFound or Conflict where nobody of the tenant could be let in, ever."""
+        row = await self._store.tenant(tenant).tenant_row()
+        if row is None:
+            raise no_tenant(tenant)
+        if row.state == "erased":
+            raise erased_for_good(row)
 
     async def _tell(self, row: KeyRow) -> None:
         if self._changed is not None:
