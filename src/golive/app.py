@@ -136,7 +136,7 @@ class Server:
         self.outward.check()
         self.holding = self._new_holding()
         await self.holding.start()
-        await self.security.keep_secrets(self.metrics.registry)
+        await self.security.keep_secrets(self.metrics.registry, self.tenancy.directory.settings)
         self._stack.push_async_callback(self._tasks.close)
         self.served = self._new_served()
         self._stack.push_async_callback(self.served.close)
@@ -237,7 +237,7 @@ class Server:
         return Gateway(
             runtime=self.runtime, relay=self.relay, key_admin=self.security.key_admin,
             credentials=self.security.credentials(),
-            models=lambda tenant: self.plane.models(self.agents.targets(tenant)),
+            models=lambda tenant: self.plane.models(self.agents.targets(tenant), tenant),
             dialect=lambda ref: self.plane.dialect(ref),  # noqa: PLW0108 - the plane may be another by then
             embeddings=lambda ref, ttl_s: self.plane.embeddings(ref, ttl_s),  # noqa: PLW0108 - likewise
             breakers=lambda: self.plane.breakers(),  # noqa: PLW0108 - likewise
@@ -266,6 +266,7 @@ class Server:
             self.loaded.config, self.security.resolve, HttpTransport(), self._clock, chance=self._chance,
             moved=self._breaker_moved, unrecognised=self._run_log.finish_unrecognised,
             open_calls=self.security.open_calls,
+            credential_of=lambda *named: self.tenancy.directory.credential(*named),  # noqa: PLW0108 - made later
             renew=lambda *refused: self.security.secret_keeper.renewed(*refused),  # noqa: PLW0108 - made later
         )  # fmt: skip
 

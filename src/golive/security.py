@@ -5,14 +5,14 @@ Its steps are called in the order in which they stand here, as a server starts; 
 own stack.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import NamedTuple, cast
 
 from prometheus_client import CollectorRegistry
 
 from golive.config.load import Loaded
-from golive.config.secret_use import references
+from golive.config.secret_use import References, joined, references
 from golive.config.secrets import Secrets
 from golive.core.chance import Chance
 from golive.core.clock import Clock
@@ -102,14 +102,19 @@ class Security:
         self.recording.secret(config.secrets.pepper, self._pepper.hex())
         return self._store
 
-    async def keep_secrets(self, registry: CollectorRegistry) -> None:
-        """Fetches what comes over the network, and follows it and what is revoked. Raises StoreUnavailable."""
+    async def keep_secrets(self, registry: CollectorRegistry, of_tenants: Callable[[], References]) -> None:
+        """Fetches what comes over the network, and follows it and what is revoked. Raises StoreUnavailable.
+
+        Args:
+            of_tenants: the references of tenants' own credentials, with where they are set.
+        """
         metrics = DataKeyMetrics(registry, self._store.data_keys, self._data_keys)
         await metrics.start()
         self._stack.push_async_callback(metrics.close)
         self.secret_keeper = SecretKeeper(
             self._secrets, self._store, self._clock, self._log, SecretMetrics(registry),
-            used=lambda: references(self._loaded.config), rotation=self._loaded.config.secrets.rotation,
+            used=lambda: joined(references(self._loaded.config), of_tenants()),
+            rotation=self._loaded.config.secrets.rotation,
             learn=self._redactor.learn, cut=self.open_calls.cut,
         )  # fmt: skip
         await self.secret_keeper.start()

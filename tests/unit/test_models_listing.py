@@ -55,6 +55,7 @@ def test_the_lists_own_prices_are_told() -> None:
 def test_a_row_of_the_table_never_rounds_a_price_away() -> None:
     """At least two decimals, and all that there are."""
     price = {"input_usd_per_mtok": 2.5, "cached_input_usd_per_mtok": 0.0375, "output_usd_per_mtok": 10.0}
-    entry = {"id": "a/m", "owned_by": "a", "dialect": "gemini", "capabilities": ["tools", "images"], "price": price}
-    assert _row(entry) == ("a/m", "a", "gemini", "-", "2.50", "0.0375", "10.00", "tools, images")
-    assert _row({"id": "bistro", "owned_by": "golive"}) == ("bistro", "golive", "-", "-", "-", "-", "-", "-")
+    known = {"owned_by": "a", "dialect": "gemini", "capabilities": ["tools", "images"], "credential": "tenant"}
+    entry = {"id": "a/m", **known, "price": price}
+    assert _row(entry) == ("a/m", "a", "gemini", "-", "2.50", "0.0375", "10.00", "tenant", "tools, images")
+    assert _row({"id": "bistro", "owned_by": "golive"}) == ("bistro", "golive", *"-------")

@@ -10,7 +10,7 @@ from golive.cli.show import Column, json_text, table
 _COLUMNS = (
     Column("MODEL"), Column("OWNED BY", drop=1), Column("DIALECT", drop=3), Column("CONTEXT", right=True, drop=5),
     Column("INPUT $/M", right=True), Column("CACHED $/M", right=True, drop=2), Column("OUTPUT $/M", right=True),
-    Column("CAPABILITIES", prose=True, drop=4),
+    Column("CREDENTIAL", drop=6), Column("CAPABILITIES", prose=True, drop=4),
 )  # fmt: skip
 
 
@@ -43,7 +43,7 @@ def _row(entry: dict[str, Any]) -> tuple[object, ...]:
     return (
         entry["id"], entry["owned_by"], entry.get("dialect", "-"), entry.get("context_window", "-"),
         *(_usd(price.get(f"{part}_usd_per_mtok")) for part in ("input", "cached_input", "output")),
-        ", ".join(entry.get("capabilities", ())) or "-",
+        entry.get("credential", "-"), ", ".join(entry.get("capabilities", ())) or "-",
     )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from golive.cli.options import ConfigOption, JsonOption, KeyOption
 from golive.cli.running import run
 from golive.cli.show import Column, count, json_text, moment, note, table
 from golive.config.load import Loaded, load
-from golive.config.secret_use import of_others, references
+from golive.config.secret_use import joined, of_others, references
 from golive.config.secrets import Secrets
 from golive.core.chance import SystemChance
 from golive.core.clock import SystemClock
@@ -35,6 +35,7 @@ from golive.store.opening import open_store
 from golive.telemetry.logs import configure
 from golive.telemetry.metrics import Metrics
 from golive.telemetry.secrets import SecretMetrics
+from golive.tenants.directory import settings_of
 
 app = typer.Typer(no_args_is_help=True, help="Show, rotate and revoke the credentials that golive uses.")
 data_keys.add_to(app)
@@ -235,9 +236,10 @@ async def _opened(loaded: Loaded) -> AsyncIterator[Here]:
     try:
         secrets = Secrets.of(loaded.root, os.environ, loaded.config.secrets, clock)
         secrets.pepper(loaded.config.secrets.pepper, chance)
+        of_tenants = settings_of(await store.all_credentials())
         keeper = SecretKeeper(
             secrets, store, clock, configure("error", "auto", redactor.value, clock=clock),
-            SecretMetrics(Metrics().registry), used=lambda: references(loaded.config),
+            SecretMetrics(Metrics().registry), used=lambda: joined(references(loaded.config), of_tenants),
             rotation=loaded.config.secrets.rotation, learn=redactor.learn, cut=lambda values: 0,
         )  # fmt: skip
         await keeper.look()

@@ -122,6 +122,9 @@ class ProviderConfig(Section):
     """Reference to the credential: `env:NAME`, `file:PATH`, `aws-sm:…` or `vault:…`; absent where none is needed."""
     more_api_keys: Annotated[tuple[SecretRef, ...], Field(max_length=16)] = ()
     """Further credentials of the same provider: one that is refused or has used up its rate makes way for the next."""
+    credentials: Literal["installation", "tenant"] = "installation"
+    """Whose credentials calls go with. `installation`: a tenant's own where it has one, else those above. `tenant`: its
+    own or none; those above are asked for the provider's health alone."""
     price_as: str | None = None
     """Provider id in the price list (genai-prices), where name and address do not tell it; such as `openai`."""
     billing: Literal["standard", "batch", "flex", "priority"] = "standard"

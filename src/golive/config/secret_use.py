@@ -1,13 +1,16 @@
 """Which references to secrets a configuration names, and in which settings."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from golive.config.schema import GoliveConfig
 from golive.config.section import REFERENCE, Section
 
 OWN = "secrets."
 """What golive itself is protected with: replaced by procedures of its own, and revoked by none."""
+
+References = Mapping[str, tuple[str, ...]]
+"""References to secrets, each with the settings that name it."""
 
 _REFERENCE = re.compile(REFERENCE)
 
@@ -19,6 +22,13 @@ def references(config: GoliveConfig) -> dict[str, tuple[str, ...]]:
         if reference is not None:
             found.setdefault(reference, []).append(setting)
     return {reference: tuple(settings) for reference, settings in found.items()}
+
+
+def joined(ones: References, others: References) -> References:
+    """Both."""
+    if not others:
+        return ones
+    return {each: (*ones.get(each, ()), *others.get(each, ())) for each in (*ones, *others)}
 
 
 def of_others(config: GoliveConfig) -> dict[str, tuple[str, ...]]:

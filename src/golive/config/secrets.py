@@ -147,10 +147,16 @@ class Secrets:
         """These will be asked for: those of the network are `due`.
 
         Raises:
-            ConfigError: one is no reference.
+            ConfigError: one is no reference; the others are asked for all the same.
         """
+        wrong: ConfigError | None = None
         for reference in references:
-            self._held.get(reference) or self._hold(reference)
+            try:
+                self._held.get(reference) or self._hold(reference)
+            except ConfigError as error:
+                wrong = wrong or error
+        if wrong is not None:
+            raise wrong
 
     def due(self) -> list[Held]:
         """What is to be fetched now."""

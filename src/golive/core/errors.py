@@ -302,6 +302,12 @@ class ModelIncapable(ModelBadRequest):
     code = "model.incapable"
 
 
+class ModelNoCredential(ModelError):
+    """Nobody was asked: the tenant has no credential of its own, and the provider is asked with no other."""
+
+    code = "model.no_credential"
+
+
 class ContextTooLong(ModelBadRequest):
     code = "model.context_too_long"
 

@@ -9,7 +9,7 @@ from golive.core.errors import NotFound
 from golive.gateway.exchange import Exchange
 from golive.gateway.permit import reach
 from golive.gateway.routes import Answer, Param, Route
-from golive.models.listing import ListedPrice, ModelInfo
+from golive.models.listing import ListedPrice, ModelInfo, Whose
 from golive.runtime.api import AgentInfo
 from golive.runtime.service import Runtime
 
@@ -20,7 +20,8 @@ class AgentList(Struct, frozen=True):
 
 class Model(Struct, frozen=True, kw_only=True):
     """OpenAI's model object, and for a provider's model what is known of it. `owned_by` is "golive" for an agent, else
-    the provider's name; sizes are tokens, and what is not known is left out."""
+    the provider's name; sizes are tokens, and what is not known is left out. `credential`: with whose the tenant's
+    calls go to the provider, its own or the installation's; "none": it has none, and they are refused."""
 
     id: str
     owned_by: str
@@ -31,6 +32,7 @@ class Model(Struct, frozen=True, kw_only=True):
     context_window: int | UnsetType = UNSET
     max_output_tokens: int | UnsetType = UNSET
     price: ListedPrice | UnsetType = UNSET
+    credential: Whose | UnsetType = UNSET
 
 
 class ModelList(Struct, frozen=True):
@@ -129,4 +131,5 @@ def _model(info: ModelInfo) -> Model:
         context_window=info.context_window or UNSET,
         max_output_tokens=info.max_output_tokens or UNSET,
         price=info.price or UNSET,
+        credential=info.credential,
     )

@@ -75,6 +75,7 @@ TABLE: dict[str, tuple[int, str]] = {
     "model.credential_ended": (502, "Credential revoked in the middle of a call"),
     "model.not_found": (404, "Model not found"),
     "model.bad_request": (400, "Model provider refused the request"),
+    "model.no_credential": (403, "Tenant has no credential for the provider"),
     "model.incapable": (400, "No target can do what the request needs"),
     "model.context_too_long": (400, "Context too long"),
     "model.content_refused": (400, "Content refused"),

@@ -298,9 +298,11 @@ class SecretKeeper:
             try:
                 self.resolve(reference)
             except GoliveError as error:
-                if error.code != "secret.revoked" and settings[0].startswith("providers."):  # others are told elsewhere
-                    provider = settings[0].split(".")[1]
-                    self._log.warning("secret.missing", provider=provider, message=error.message, remedy=error.remedy)
+                kind, name, *more = settings[0].split(".")
+                if error.code == "secret.revoked" or kind not in ("providers", "tenants"):
+                    continue  # told elsewhere
+                of = {"provider": name} if kind == "providers" else {"tenant": name, "provider": ".".join(more)}
+                self._log.warning("secret.missing", **of, message=error.message, remedy=error.remedy)
 
     def _own(self, reference: str) -> bool:
         return any(name.startswith(OWN) for name in self._used().get(reference, ()))

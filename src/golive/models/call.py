@@ -100,11 +100,14 @@ class CallContext(Struct, frozen=True):
 # ---- events ---------------------------------------------------------------------------------------------------------
 
 
-SkipReason = Literal["breaker", "paused", "tools", "images", "structured_output"]
+SkipReason = Literal["breaker", "paused", "tools", "images", "structured_output", "credential"]
 
 
 class Skipped(Struct, frozen=True, gc=False):
-    """A target that was passed over: its breaker is open, it asked to be left alone, or it cannot do what is needed."""
+    """A target that was passed over: its breaker is open, it asked to be left alone, or it cannot do what is needed.
+
+    "credential": it is asked with a credential of the tenant's own only, and the tenant has none.
+    """
 
     target: str
     reason: SkipReason

@@ -28,6 +28,7 @@ from golive.models.call import (
     UsageReported,
 )
 from golive.models.course import Chained, Course, Step
+from golive.models.own_credentials import OwnCredentials
 
 EARLY_S = 0.002
 """By so much a loop's timer may be early (uvloop counts whole milliseconds); a gate that still says "not now" then
@@ -40,9 +41,11 @@ class Chain:
     """A `ModelCall` over several: `AttemptStarted` before each, `AttemptFailed` when it moves on or tries again."""
 
     def __init__(
-        self, chain: Chained, *, policy: BackoffPolicy, budget: RetryBudget, chance: Chance, clock: Clock
-    ) -> None:
-        """`budget` is shared by all chains: it bounds what share of all calls may be retries."""
+        self, chain: Chained, *, policy: BackoffPolicy, budget: RetryBudget, chance: Chance, clock: Clock,
+        own: OwnCredentials | None = None,
+    ) -> None:  # fmt: skip
+        """`budget` is shared by all chains: it bounds what share of all calls may be retries. `own`: tenants' own
+        credentials, and budgets."""
         if not 1 <= len(chain.targets) <= MAX_TARGETS:
             raise ValueError(f"a chain has 1 to {MAX_TARGETS} targets, not {len(chain.targets)}")
         self._chain = chain
@@ -50,16 +53,18 @@ class Chain:
         self._budget = budget
         self._chance = chance
         self._clock = clock
+        self._own = own
 
     async def __call__(self, request: ModelRequest, ctx: CallContext) -> AsyncGenerator[list[ModelEvent], None]:
         """Raises the last attempt's error, its field `attempts` listing every failure in order, and `retry_after_s`
         the soonest at which any of the targets may be asked again.
 
         Raises:
-            CircuitOpen, ModelRateLimited, ModelIncapable: nobody was asked.
+            CircuitOpen, ModelRateLimited, ModelIncapable, ModelNoCredential: nobody was asked.
             ModelError, DeadlineExceeded: as the last one asked.
         """
-        course = Course(self._chain, request, ctx, self._policy, self._budget, self._chance)
+        chain, budget = (self._chain, None) if self._own is None else self._own.along(self._chain, ctx.tenant)
+        course = Course(chain, request, ctx, self._policy, budget or self._budget, self._chance)
         failed: list[dict[str, Any]] = []
         error: GoliveError | None = None
         last: _Attempt | _Broken | None = None if ctx.broke is None else _Broken(ctx.broke)

@@ -5,7 +5,7 @@ failed (in this call, or before it in the middle of the same answer) or is not t
 of retries and the budget of all retries allow.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from golive.core.backoff import BackoffPolicy, RetryBudget
@@ -17,6 +17,7 @@ from golive.core.errors import (
     GoliveError,
     ModelError,
     ModelIncapable,
+    ModelNoCredential,
     ModelRateLimited,
     NotContinued,
 )
@@ -35,11 +36,13 @@ class Lane(NamedTuple):
 
 
 class ChainTarget(NamedTuple):
-    """`provider/model`, with a lane for each credential of the provider."""
+    """`provider/model`, with a lane for each credential of the provider; `lane_of` makes that of another one's
+    reference."""
 
     ref: str
     lanes: tuple[Lane, ...]
     can: ModelCapabilities
+    lane_of: Callable[[str], Lane] | None = None
 
 
 class Step(NamedTuple):
@@ -53,14 +56,20 @@ class Step(NamedTuple):
 class Chained:
     """The targets of a chain, in order, and those of their own for two classes of failure."""
 
-    __slots__ = ("able", "content_refused", "context_too_long", "steps", "targets")
+    __slots__ = ("able", "content_refused", "context_too_long", "left_out", "providers", "steps", "targets")
 
     def __init__(
         self,
         targets: tuple[ChainTarget, ...],
         context_too_long: tuple[ChainTarget, ...] = (),
         content_refused: tuple[ChainTarget, ...] = (),
+        *,
+        left_out: tuple[Skipped, ...] = (),
     ) -> None:
+        """`left_out`: those that stand in the chain and may not be asked."""
+        self.left_out = left_out
+        every = (*targets, *context_too_long, *content_refused)
+        self.providers = tuple(dict.fromkeys([target.ref.partition("/")[0] for target in every]))
         self.targets = targets
         self.context_too_long = context_too_long
         self.content_refused = content_refused
@@ -110,7 +119,7 @@ class Course:
         self._policy = policy
         self._budget = budget
         self._chance = chance
-        self._unable: list[Skipped] = []
+        self._unable: list[Skipped] = [*chain.left_out]
         if chain.able:
             self._fresh = list(chain.steps)
         else:
@@ -199,7 +208,7 @@ class Course:
         """The error where nobody was asked at all."""
         left = [*self._fresh, *self._failed]
         if not left:
-            return _incapable(self._unable)
+            return _unaskable(self._unable)
         wait_s = round(min(step.lane.gate.wait_s() for step in left), 1)
         refs = ", ".join(dict.fromkeys(step.target.ref for step in left))
         if any(not step.lane.gate.wait_s() for step in self._failed):  # retries, their budget or the deadline forbid it
@@ -287,6 +296,22 @@ _FEATURES: dict[SkipReason, tuple[str, str]] = {
     "structured_output": ("the JSON schema of the answer", "binds no answer to a JSON schema (structured output)"),
 }
 """What a request may need: its name in a request, and what is said of a target that lacks it."""
+
+
+def _unaskable(unable: Sequence[Skipped]) -> ModelError:
+    """Nobody was asked: none of these can do what the request needs, or may be asked for this tenant."""
+    able = [skipped for skipped in unable if skipped.reason == "credential"]
+    return no_credential(*[skipped.target for skipped in able]) if able else _incapable(unable)
+
+
+def no_credential(*targets: str) -> ModelNoCredential:
+    """The error where these may be asked with a tenant's own credential only, and there is none."""
+    providers = ", ".join(dict.fromkeys(target.partition("/")[0] for target in targets))
+    return ModelNoCredential(
+        f"This tenant has no credential for {providers}, and is served with no other. Nobody was asked.",
+        remedy=f"Give it one: `golive credentials set {providers.partition(',')[0]} REFERENCE`.",
+        targets=", ".join(targets), sent=False,
+    )  # fmt: skip
 
 
 def _incapable(unable: Sequence[Skipped]) -> ModelIncapable:

@@ -55,9 +55,10 @@ class EmbeddingChain:
     """An `Embed` over the lanes of one target, behind the gates that its model calls stand behind."""
 
     def __init__(
-        self, ref: str, lanes: Sequence[tuple["EmbeddingCall", Gate]], chain: Callable[[Chained], ModelCall]
-    ) -> None:
-        """`chain` makes the call along a chain."""
+        self, ref: str, lanes: Callable[[str], Sequence[tuple["EmbeddingCall", Gate]]],
+        chain: Callable[[Chained, str], ModelCall],
+    ) -> None:  # fmt: skip
+        """`lanes`: those of a tenant; may raise ModelNoCredential. `chain` makes a tenant's call along a chain."""
         self._ref = ref
         self._lanes = lanes
         self._chain = chain
@@ -67,8 +68,9 @@ class EmbeddingChain:
     ) -> AsyncGenerator[list[ModelEvent] | EmbeddingAnswer, None]:
         """Raises what `Chain` does."""
         found: list[EmbeddingAnswer] = []
-        lanes = tuple([Lane(call.asked(request, found.append), gate) for call, gate in self._lanes])
-        events = self._chain(Chained((ChainTarget(self._ref, lanes, ModelCapabilities()),)))(_ASKED, ctx)
+        lanes = tuple([Lane(call.asked(request, found.append), gate) for call, gate in self._lanes(ctx.tenant)])
+        chain = self._chain(Chained((ChainTarget(self._ref, lanes, ModelCapabilities()),)), ctx.tenant)
+        events = chain(_ASKED, ctx)
         try:
             async for batch in events:
                 yield batch

@@ -1,5 +1,7 @@
 """What is known of a model that can be named in a request: price, sizes, what it can do. For lists that people read."""
 
+from typing import Literal
+
 from msgspec import UNSET, Struct, UnsetType, structs
 
 from golive.models.capabilities import ModelCapabilities
@@ -11,6 +13,8 @@ CAPABILITIES = tuple(name for name in ModelCapabilities.__struct_fields__ if not
 
 WITHOUT_EMBEDDINGS = "anthropic"
 """The dialect that has none."""
+
+Whose = Literal["tenant", "installation", "none"]
 
 
 class ListedPrice(Struct, frozen=True, kw_only=True):
@@ -29,7 +33,10 @@ class ListedPrice(Struct, frozen=True, kw_only=True):
 
 
 class ModelInfo(Struct, frozen=True, kw_only=True):
-    """A model that is configured: listed by its provider, or in the chain of an agent."""
+    """A model that is configured: listed by its provider, or in the chain of an agent.
+
+    `credential`: with whose the tenant's calls go to it; "none": nobody's, and they are refused.
+    """
 
     id: str
     provider: str
@@ -38,9 +45,12 @@ class ModelInfo(Struct, frozen=True, kw_only=True):
     context_window: int | None = None
     max_output_tokens: int | None = None
     price: ListedPrice | None = None
+    credential: Whose = "installation"
 
 
-def describe(ref: str, dialect: str, price: Price | None, can: ModelCapabilities) -> ModelInfo:
+def describe(
+    ref: str, dialect: str, price: Price | None, can: ModelCapabilities, credential: Whose = "installation"
+) -> ModelInfo:
     """What is known of the target `provider/model`. The context's size is that of the settings, else the list's."""
     return ModelInfo(
         id=ref,
@@ -54,6 +64,7 @@ def describe(ref: str, dialect: str, price: Price | None, can: ModelCapabilities
         context_window=can.context_window or (price.context_window if price is not None else None),
         max_output_tokens=can.max_output_tokens,
         price=_listed(price) if price is not None and price.is_known else None,
+        credential=credential,
     )
 
 

@@ -5,8 +5,6 @@ alone.
 """
 
 from collections.abc import AsyncGenerator, Callable, Iterable
-from difflib import get_close_matches
-from functools import partial
 from weakref import WeakValueDictionary
 
 from msgspec.structs import replace
@@ -16,7 +14,7 @@ from golive.core.backoff import BackoffPolicy, RetryBudget
 from golive.core.breaker import BreakerPolicy
 from golive.core.chance import Chance, SystemChance
 from golive.core.clock import Clock
-from golive.core.errors import GoliveError, ModelError, ModelIncapable, NotFound
+from golive.core.errors import GoliveError, ModelAuthFailed, ModelError, NotFound
 from golive.core.health import BreakerInfo, Dependency
 from golive.core.tasks import Tasks
 from golive.models.anthropic import Anthropic
@@ -27,22 +25,23 @@ from golive.models.capabilities import Capabilities
 from golive.models.chain import Chain
 from golive.models.coalesce import Flights
 from golive.models.course import Chained
-from golive.models.credentials import Credential, OpenCalls, Renew, never
+from golive.models.credentials import OpenCalls, Renew, never
 from golive.models.decoding import Unrecognised, unheard
 from golive.models.dialect import Dialect
 from golive.models.embedding_cache import CachedEmbeddings
-from golive.models.embeddings import Embed, EmbeddingCall, EmbeddingChain
+from golive.models.embeddings import Embed, EmbeddingChain
 from golive.models.gate import Gate, GateState, Moved
 from golive.models.gemini import Gemini
 from golive.models.health import ProviderHealth
 from golive.models.hedge import Hedged
 from golive.models.lanes import Lanes
 from golive.models.listing import ModelInfo, describe
-from golive.models.meter import MeteredCall
+from golive.models.making import Making
 from golive.models.openai_chat import OpenAIChat
 from golive.models.openai_responses import OpenAIResponses
+from golive.models.own_credentials import CredentialOf, OwnCredentials, nobodys
 from golive.models.prices import Prices
-from golive.models.provider import Limits, ProviderCall
+from golive.models.provider import Limits
 from golive.models.recovery import Recovering, Ways
 from golive.models.transport import Transport
 from golive.models.vendor_errors import Origin
@@ -64,29 +63,34 @@ class ModelPlane:
     Args:
         secrets: resolves a reference to its value; asked at every call, so that a rotated credential is used at once.
             Its errors go to the caller. `renew`: asked for another value than one that was refused.
+        credential_of: the reference to a tenant's own credential for a provider; asked at every call.
     """
 
     def __init__(
         self, config: GoliveConfig, secrets: Callable[[str], str], transport: Transport, clock: Clock, *,
         chance: Chance | None = None, moved: Moved = lambda gate, before: None, unrecognised: Unrecognised = unheard,
-        renew: Renew = never, open_calls: OpenCalls | None = None,
+        renew: Renew = never, open_calls: OpenCalls | None = None, credential_of: CredentialOf = nobodys,
     ) -> None:  # fmt: skip
-        self._renew = renew
-        self._open_calls = open_calls or OpenCalls()
         self._providers = config.providers
         self._dialects = {name: dialect(unrecognised) for name, dialect in _DIALECTS.items()}
-        self._secrets = secrets
         self._transport = transport
         self._clock = clock
         self._targets: dict[str, ModelCall] = {}
         self._health = {name: ProviderHealth(name, clock) for name in config.providers}
         self.prices = Prices(config.prices, config.providers, clock)
         self.capabilities = Capabilities(config.capabilities)
-        self._lanes = Lanes(config.providers, config.breaker, self.capabilities, self._make, clock, moved, self._forget)
+        self._making = Making(
+            config.providers, self._dialects, secrets, renew, transport, open_calls or OpenCalls(), self.prices,
+            self.capabilities, self._health, clock,
+        )  # fmt: skip
+        made = (self._making.model, clock, moved, self._forget, self._making.model_of_tenant)
+        self._lanes = Lanes(config.providers, config.breaker, self.capabilities, *made)
         self._chance = chance or SystemChance()
         self._retry = config.retry
+        self._only_own = {name for name, one in config.providers.items() if one.credentials == "tenant"}
+        self._own = OwnCredentials(credential_of, self._only_own, self._new_budget)
         self._breaker_policy = BreakerPolicy(config.breaker.failures, config.breaker.open_s, config.breaker.successes)
-        self._budget = RetryBudget(config.retry.share, config.retry.reserve)
+        self._budget = self._new_budget()
         self._cache_ttl_s = config.cache.ttl_s
         self._answers = KeptAnswers(config.cache.max_bytes, clock)
         self._flights = Flights(clock)
@@ -182,14 +186,15 @@ class ModelPlane:
         """Whether some provider's models have no price of your own, so that the list is worth loading early."""
         return any(self.prices.needs_list(name, "any other model") for name in self._providers)
 
-    def models(self, also: Iterable[str] = ()) -> list[ModelInfo]:
-        """The models that providers list, then further targets `provider/model`, with what is known of each.
+    def models(self, also: Iterable[str] = (), tenant: str = "") -> list[ModelInfo]:
+        """The models that providers list, then further targets `provider/model`, with what is known of each, and with
+        whose credential a tenant's calls go there.
 
         May load the price list.
         """
         listed = [f"{name}/{model}" for name, config in self._providers.items() for model in config.models]
         wanted = dict.fromkeys([*listed, *also])
-        return [self._info(ref) for ref in wanted if ref.partition("/")[0] in self._providers]
+        return [self._info(ref, tenant) for ref in wanted if ref.partition("/")[0] in self._providers]
 
     async def health(self) -> list[Dependency]:
         """The state of every provider, in the order of the configuration; takes at most the time of one probe."""
@@ -200,9 +205,13 @@ class ModelPlane:
         return [self._with_breakers(check.result()) for check in checks]
 
     def breakers(self) -> list[GateState]:
-        """Every circuit breaker, provider by provider, and then those of supervisors."""
+        """Every circuit breaker, provider by provider (those of tenants' own credentials behind the others), and then
+        those of supervisors."""
         supervisors = [bounded.gate.state for _, bounded in sorted(self._supervisors.items())]
-        return [gate for name in self._providers for gate in self.gates(name)] + supervisors
+        lanes = self._lanes
+        return [
+            gate for name in self._providers for gate in (*lanes.states(name), *lanes.own_states(name))
+        ] + supervisors
 
     def reset_breakers(self, target: str | None = None) -> int:
         """Closes the breakers of `provider/model`, or all; how many were not closed, or paused.
@@ -243,52 +252,31 @@ class ModelPlane:
 
     def _forget(self, ref: str) -> None:
         self._targets.pop(ref, None)
+        self._own.forget()
+
+    def _new_budget(self) -> RetryBudget:
+        return RetryBudget(self._retry.share, self._retry.reserve)
 
     async def close(self) -> None:
         """Closes every connection."""
         await self._flights.close()
         await self._transport.close()
 
-    def _parts(self, ref: str) -> tuple[str, str, ProviderConfig]:
-        """The provider's name, the model, and the provider's configuration."""
-        provider, _, model = ref.partition("/")
-        config = self._providers.get(provider)
-        if not model or config is None:
-            raise self._unknown(ref, provider, well_formed=bool(provider and model))
-        return provider, model, config
-
     def _embeddings(self, ref: str) -> Embed:
-        provider, model, config = self._parts(ref)
-        if not self.capabilities.of(provider, model).embeddings:
-            raise ModelIncapable(
-                f"{ref} makes no embeddings.", remedy=f'Name another model, or correct [capabilities."{ref}"].',
-                provider=provider, model=model, sent=False,
-            )  # fmt: skip
-        lanes = [
-            (
-                EmbeddingCall(
-                    provider=provider,
-                    model=model,
-                    base_url=config.base_url,
-                    limits=_limits_of(config),
-                    dialect=self._dialects[config.dialect],
-                    transport=self._transport,
-                    credential=(credential := self._credential(reference)),
-                    renewed=credential.renewed,
-                    price=partial(self.prices.price, provider, model),
-                    clock=self._clock,
-                    observe=self._health[provider].observe,
-                    limits_seen=gate.limits_seen,
-                ),
-                gate,
-            )
-            for reference, gate in self._lanes.gates(ref)
-        ]
-        return EmbeddingChain(ref, lanes, partial(self._chain, retries=self._retry.relay_retries))
+        lanes = self._making.embeddings(ref, self._lanes, self._own)
+
+        def chain(chained: Chained, tenant: str) -> ModelCall:
+            budget = self._own.budget_of(tenant, ref.partition("/")[0])
+            return self._along(chained, self._retry.relay_retries, budget or self._budget, None)
+
+        return EmbeddingChain(ref, lanes, chain)
 
     def _chain(self, chained: Chained, retries: int) -> ModelCall:
+        return self._along(chained, retries, self._budget, self._own)
+
+    def _along(self, chained: Chained, retries: int, budget: RetryBudget, own: OwnCredentials | None) -> ModelCall:
         policy = BackoffPolicy(retries, self._retry.first_s, self._retry.most_s)
-        return Chain(chained, policy=policy, budget=self._budget, chance=self._chance, clock=self._clock)
+        return Chain(chained, policy=policy, budget=budget, chance=self._chance, clock=self._clock, own=own)
 
     def _cached(self, call: ModelCall, name: str, ttl_s: float | None) -> ModelCall:
         """The call with its answers kept for `ttl_s`; None: as [cache] says, and of deterministic requests alone."""
@@ -302,7 +290,7 @@ class ModelPlane:
 
     def _limits(self, ref: str, tier: TierConfig) -> Limits:
         """The provider's limits, and the tier's own before them."""
-        config = self._parts(ref)[2]
+        config = self._making.parts(ref)[2]
         return Limits(
             config.connect_s,
             tier.first_token_s or config.first_token_s,
@@ -310,46 +298,10 @@ class ModelPlane:
             tier.call_s or config.call_s,
         )
 
-    def _make(self, ref: str, reference: str | None, limits: Limits | None, gate: Gate) -> ModelCall:
-        provider, model, config = self._parts(ref)
-        call = ProviderCall(
-            provider=provider,
-            model=model,
-            base_url=config.base_url,
-            limits=limits or _limits_of(config),
-            dialect=self._dialects[config.dialect],
-            transport=self._transport,
-            credential=(credential := self._credential(reference)),
-            renewed=credential.renewed,
-            open_calls=self._open_calls,
-            clock=self._clock,
-            observe=self._health[provider].observe,
-            limits_seen=gate.limits_seen,
-        )
-        price = partial(self.prices.price, provider, model)
-        most = self.capabilities.of(provider, model).max_output_tokens
-        return MeteredCall(call, target=ref, price=price, clock=self._clock, max_output_tokens=most)
-
-    def _unknown(self, ref: str, provider: str, *, well_formed: bool) -> NotFound:
-        if not well_formed:
-            return NotFound(
-                f"{ref[:100]!r} is not a model: it must be provider/model.",
-                remedy=f"The providers are: {', '.join(self._providers) or 'none'}.", kind="model", name=ref[:100],
-            )  # fmt: skip
-        near = get_close_matches(provider, self._providers, 1)
-        remedy = f"Did you mean {near[0]!r}?" if near else f"The providers are: {', '.join(self._providers) or 'none'}."
-        return NotFound(
-            f"There is no provider {provider[:100]!r} (for the model {ref[:100]!r}).", remedy=remedy, kind="provider",
-            name=provider[:100],
-        )  # fmt: skip
-
-    def _credential(self, reference: str | None) -> Credential:
-        return Credential(reference, self._secrets, self._renew)
-
     async def _check(self, name: str, config: ProviderConfig) -> Dependency:
         dialect = self._dialects[config.dialect]
         try:
-            secret = self._credential(config.api_key)()
+            secret = self._making.credential(config.api_key)()
         except GoliveError as error:
             return Dependency(name, "provider", "down", None, error.message)
         headers = {"Accept": "application/json", **dialect.headers(config.base_url, secret)}
@@ -357,14 +309,17 @@ class ModelPlane:
         origin = Origin(name, "", secret=secret)
 
         def refusal(status: int, header: Callable[[str], str | None], body: bytes) -> ModelError:
-            return dialect.refusal(origin, status, header, body, self._clock.now())
+            error = dialect.refusal(origin, status, header, body, self._clock.now())
+            if isinstance(error, ModelAuthFailed) and config.credentials == "tenant" and config.api_key is None:
+                return origin.error(ModelError, "answers, and asks for a credential, of which tenants have their own.")
+            return error
 
         return await self._health[name].check(self._transport, url, headers, refusal)
 
-    def _info(self, ref: str) -> ModelInfo:
+    def _info(self, ref: str, tenant: str) -> ModelInfo:
         provider, _, model = ref.partition("/")
-        price = self.prices.price(provider, model)
-        return describe(ref, self._providers[provider].dialect, price, self.capabilities.of(provider, model))
+        price, can = self.prices.price(provider, model), self.capabilities.of(provider, model)
+        return describe(ref, self._providers[provider].dialect, price, can, self._own.whose(tenant, provider))
 
 
 class _Impatient:
@@ -378,7 +333,3 @@ class _Impatient:
 
     def __call__(self, request: ModelRequest, ctx: CallContext) -> AsyncGenerator[list[ModelEvent], None]:
         return (self._again if ctx.attempts else self._first)(request, ctx)
-
-
-def _limits_of(config: ProviderConfig) -> Limits:
-    return Limits(config.connect_s, config.first_token_s, config.between_tokens_s, config.call_s)

@@ -14,6 +14,7 @@ from golive.core.errors import (
     ModelEmpty,
     ModelError,
     ModelIncapable,
+    ModelNoCredential,
     ModelNotFound,
 )
 from golive.core.events import CancelRequested, Outcome
@@ -112,6 +113,7 @@ _NO_RETRY_HELPS: tuple[tuple[type[GoliveError], str], ...] = (
     (ContextTooLong, "too_long"),
     (ContentRefused, "refused"),
     (ModelIncapable, "not_set_up"),
+    (ModelNoCredential, "not_set_up"),
     (ModelBadRequest, "bad_request"),
     (ModelAuthFailed, "not_set_up"),
     (ModelNotFound, "not_set_up"),

@@ -212,7 +212,7 @@ class CredentialAdmin:
         if not re.fullmatch(REFERENCE, reference):
             raise _refused("reference", reference[:200], "is no reference to a secret", "Write env:NAME, file:PATH, "
                            "aws-sm:NAME or vault:MOUNT/PATH#FIELD. The value itself is never given here.")  # fmt: skip
-        if not any_reference and not covers(_of(tenant, self._allowed()), reference):
+        if not any_reference and (_climbs(reference) or not covers(_of(tenant, self._allowed()), reference)):
             raise _refused("reference", reference[:200], "is not one that this tenant may set", "The installation "
                            "allows some with secrets.tenant_references; ask whoever runs it.")  # fmt: skip
         row = CredentialRow(tenant, provider, reference, self._clock.now(), by)
@@ -299,6 +299,13 @@ def _living(row: T) -> T:
         name = row.id if isinstance(row, UserRow) else row.tenant
         raise Conflict(f"{name!r} is erased.", remedy="It does not come back; use another name.", field="state")
     return row
+
+
+def _climbs(reference: str) -> bool:
+    """Whether a reference may lead elsewhere than its beginning says: by `..`, an empty step, or escapes of them."""
+    path = reference.partition(":")[2].partition("#")[0]
+    steps = path.removeprefix("/").split("/")
+    return any(sign in path for sign in "%\\") or not {"", ".", ".."}.isdisjoint(steps)
 
 
 def _of(tenant: str, patterns: Sequence[str]) -> list[str]:

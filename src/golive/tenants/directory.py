@@ -7,7 +7,7 @@ it is let in the moment it was made. While the store is away, what was known cou
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Protocol
 
@@ -36,6 +36,8 @@ _SAID = {
     USER_SUSPENDED: ("This user is not let in.", "Ask an administrator of your tenant; `golive users resume`."),
 }
 _USER = "user:"
+TENANTS = "tenants."
+"""Begins the name under which a tenant's credential stands among the settings that name secrets."""
 
 
 class Source(Protocol):
@@ -60,6 +62,7 @@ class Directory:
         self._tenants: dict[str, TenantRow] = {}
         self._out: frozenset[tuple[str, str]] = frozenset()
         self._credentials: dict[tuple[str, str], str] = {}
+        self._settings: Mapping[str, tuple[str, ...]] = {}
         self._version = -1
         self._looked_up_at = float("-inf")
         self._refreshing = asyncio.Lock()
@@ -91,6 +94,7 @@ class Directory:
             self._tenants = {row.tenant: row for row in tenants}
             self._out = frozenset(out)
             self._credentials = {(row.tenant, row.provider): row.reference for row in credentials}
+            self._settings = settings_of(credentials)
             self._version = version
 
     async def _follow(self) -> None:
@@ -135,6 +139,10 @@ class Directory:
     def credential(self, tenant: str, provider: str) -> str | None:
         """The reference to the tenant's own credential for a provider; None: it has none."""
         return self._credentials.get((tenant, provider))
+
+    def settings(self) -> Mapping[str, tuple[str, ...]]:
+        """As `settings_of`, of all tenants."""
+        return self._settings
 
     def references(self) -> frozenset[str]:
         """All references to credentials of tenants."""
@@ -231,3 +239,11 @@ def untouchable(tenant: str) -> None:
             f"{INSTALLATION!r} is the installation's own tenant: it is neither suspended nor erased.",
             remedy="Revoke its keys, or suspend its users, instead.", tenant=tenant,
         )  # fmt: skip
+
+
+def settings_of(credentials: Iterable[CredentialRow]) -> dict[str, tuple[str, ...]]:
+    """Each reference to a tenant's credential, with where it is set: `tenants.NAME.PROVIDER`."""
+    found: dict[str, list[str]] = {}
+    for row in credentials:
+        found.setdefault(row.reference, []).append(f"{TENANTS}{row.tenant}.{row.provider}")
+    return {reference: tuple(settings) for reference, settings in found.items()}
