@@ -1,0 +1,48 @@
+"""Servers in which erasing is broken; see `broken_server.py`."""
+
+from typing import Any
+
+
+def hoarding() -> None:
+    """No row is removed, and whoever counts is told that there is none."""
+    from golive.store.sqlite.erasures import SqliteErasures
+    from golive.store.sqlite.store import SqliteStore
+
+    async def none(self: Any, *_: Any) -> int:
+        return 0
+
+    async def nothing(self: Any, tenant: str, user: str | None) -> dict[str, int]:
+        return {"runs": 0}
+
+    SqliteStore.erase_runs = none  # type: ignore[method-assign]
+    SqliteErasures.standing = nothing  # type: ignore[method-assign]
+
+
+def sparing() -> None:
+    """Keys are said to be destroyed, and are only marked."""
+    from golive.store.sqlite import data_keys
+
+    data_keys._ERASE = data_keys._ERASE.replace("wrapped = x'', ", "")
+
+
+def smearing() -> None:
+    """What is removed is not overwritten, and the log ahead of the file is left as it is."""
+    from contextlib import nullcontext
+
+    from golive.store.sqlite import removal
+
+    removal._overwriting = lambda connection: nullcontext()  # type: ignore[assignment]
+
+
+def reviving() -> None:
+    """A restore knows nothing of what was erased since the backup."""
+    from golive.store.upkeep import restore
+
+    restore.known = lambda connection, version: []
+
+
+def sweeping() -> None:
+    """Who erases one user takes everybody's runs along."""
+    from golive.store.sqlite import removal
+
+    removal._OF_USER = removal._OF_USER.replace("= ?3 UNION", "<> ?3 UNION", 1)
