@@ -1,18 +1,23 @@
 """`golive secrets data-keys|rotate-data|rotate-master`: the keys that stored content is sealed under.
 
-Works on the store itself, beside running servers, which learn of it within 250 ms.
+Works on the store itself, beside running servers, which learn of it within 250 ms; with --url, through a server's HTTP
+API.
 """
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 from msgspec import Struct
 
-from golive.cli.options import ConfigOption, JsonOption
+from golive.audit.acting import Acts, acting
+from golive.cli.client import connected
+from golive.cli.options import ConfigOption, JsonOption, KeyOption, TenantOption
 from golive.cli.running import run
 from golive.cli.show import Column, count, json_text, moment, note, table
 from golive.config.load import Loaded, load
@@ -20,16 +25,20 @@ from golive.config.master_keys import make, master_key, path_of
 from golive.config.secrets import Secrets
 from golive.core.chance import SystemChance
 from golive.core.clock import SystemClock
-from golive.core.errors import NotFound
-from golive.store.data_keys import DataKeyCount, DataKeyRow
+from golive.core.errors import ConfigError, NotFound
 from golive.store.opening import open_store
 from golive.store.ports import Store
+from golive.store.sealed.cards import card_of, users_card
 from golive.store.sealed.keys import DataKeys
 from golive.store.sealed.master import Masters
 from golive.store.sealed.opening import data_keys
-from golive.store.sealed.rotation import Rewrapped, rewrap
+from golive.store.sealed.rotation import rewrap
 from golive.telemetry.logs import configure
 
+PATH = "/v1/secrets/data-keys"
+RemoteOption = Annotated[
+    str | None, typer.Option("--url", help="A server elsewhere, through its API.", show_default="the store here")
+]
 _COLUMNS = (
     Column("TENANT"), Column("KEY"), Column("STATE"), Column("MASTER KEY"), Column("VALUES (AT MOST)", drop=2),
     Column("CREATED (UTC)", drop=1),
@@ -37,13 +46,14 @@ _COLUMNS = (
 
 
 class _Here(Struct):
-    """An installation's store, and how its content is sealed."""
+    """An installation's store, how its content is sealed, and its audit log."""
 
     loaded: Loaded
     secrets: Secrets
     store: Store
     keys: DataKeys
     masters: Masters
+    acts: Acts
 
 
 def add_to(app: typer.Typer) -> None:
@@ -53,31 +63,51 @@ def add_to(app: typer.Typer) -> None:
     app.command("rotate-master")(rotate_master)
 
 
-def list_keys(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """List the keys that content is sealed under, and which master key wraps each; those of users are counted."""
+def list_keys(
+    tenant: TenantOption = None,
+    config: ConfigOption = None,
+    url: RemoteOption = None,
+    key: KeyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the keys that content is sealed under, and which master key wraps each; those of users are counted.
 
-    async def work() -> tuple[list[DataKeyRow], list[DataKeyCount]]:
+    Of all tenants at the store itself; with --url those of the key's tenant.
+    """
+
+    async def work() -> Any:
+        if url is not None:
+            async with connected(config, url, key, tenant) as client:
+                return await client.call("GET", PATH)
         async with _opened(config) as here:
-            counted = await here.store.data_keys.counts()
-            return await here.store.data_keys.all(), [row for row in counted if row.scope == "user"]
+            rows = [card_of(row) for row in await here.store.data_keys.all() if tenant in (None, row.tenant)]
+            counted = [row for row in await here.store.data_keys.counts() if tenant in (None, row.tenant)]
+            users = [users_card(row) for row in counted if row.scope == "user"]
+            masters = {"master": here.masters.present, "accepted": sorted(here.masters.accepted)}
+            return msgspec.to_builtins({"data": rows, "users": users} | masters)
 
-    rows, of_users = run(work())
+    found = run(work())
     if as_json:
-        json_text({"data": [_card(row) for row in rows], "users": of_users})
+        json_text(found)
         return
     table(
         _COLUMNS,
-        [(row.tenant, row.id, _state(row), row.master, row.reserved, moment(row.created_at)) for row in rows],
+        [
+            (row["tenant"], row["id"], row["state"], row["master"], row["reserved"], moment(row["created_at"]))
+            for row in found["data"]
+        ],
         empty="There is no data key of a tenant yet: the first content makes one.",
     )
-    for row in of_users:
-        under = f", under the master key {row.master}" if row.master else ""
-        note(f"{row.tenant}: {count(row.count, 'key')} of users {row.state}{under}")
+    for row in found["users"]:
+        under = f", under the master key {row['master']}" if row["master"] else ""
+        note(f"{row['tenant']}: {count(row['count'], 'key')} of users {row['state']}{under}")
 
 
 def rotate_data(
     tenant: Annotated[str, typer.Argument(help="Whose key is replaced.")],
     config: ConfigOption = None,
+    url: RemoteOption = None,
+    key: KeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Have a tenant's new content sealed under a new key. What was written stays as it is, and readable.
@@ -86,6 +116,9 @@ def rotate_data(
     """
 
     async def work() -> str:
+        if url is not None:
+            async with connected(config, url, key, tenant) as client:
+                return str((await client.call("POST", f"{PATH}/rotate"))["key"])
         async with _opened(config) as here:
             if not here.keys.writes(tenant):
                 raise NotFound(
@@ -93,7 +126,9 @@ def rotate_data(
                     remedy="`golive secrets data-keys` lists them; a tenant gets one with its first run.",
                     field="tenant", value=tenant,
                 )  # fmt: skip
-            return await here.keys.rotate(tenant)
+            async with here.acts.act("secrets.manage", "data-key", tenant, tenant, did="rotate-data") as told:
+                told["key"] = await here.keys.rotate(tenant)
+            return told["key"]
 
     made = run(work())
     if as_json:
@@ -104,33 +139,71 @@ def rotate_data(
 
 
 def rotate_master(
-    to: Annotated[str, typer.Option(help="Reference to the new master key; a file: that does not exist is made.")],
+    to: Annotated[
+        str | None,
+        typer.Option(
+            help="Reference to the new master key; a file: that does not exist is made.",
+            show_default="secrets.master_key as it is",
+        ),
+    ] = None,
     config: ConfigOption = None,
+    url: RemoteOption = None,
+    key: KeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Wrap all data keys under another master key, one by one, while servers run. May be given again."""
+    """Wrap all data keys under another master key, one by one, while servers run. May be given again.
 
-    async def work() -> tuple[Rewrapped, str, tuple[str, ...]]:
+    With --url they are wrapped under the one that the server is configured with: none is sent to it.
+    """
+    if url is not None:
+        if to is not None:
+            raise ConfigError(
+                "--to is not sent to a server.",
+                remedy="Set secrets.master_key there, and give the command without --to; or run it at the database.",
+                key="--to", value="", origin="command line",
+            )  # fmt: skip
+        _tell_of_rewrapped(run(_asked_to_rewrap(config, url, key)), as_json)
+        return
+
+    async def work() -> tuple[Any, str, str, tuple[str, ...]]:
         async with _opened(config) as here:
-            chance, how = SystemChance(), here.loaded.config.secrets
-            path = path_of(to, here.loaded.root)
-            if path is not None and not path.exists():
-                make(path, to, chance)
-            given = [master_key(here.secrets, one) for one in (how.master_key, *how.old_master_keys)]
-            masters = Masters(here.masters.installation, master_key(here.secrets, to), given)
-            return await rewrap(here.store.data_keys, masters, chance), how.master_key, how.old_master_keys
+            how = here.loaded.config.secrets
+            target = to or how.master_key
+            async with here.acts.act("secrets.manage", "data-key", target, did="rotate-master") as told:
+                masters = await asyncio.to_thread(_towards, here, target)
+                done = await rewrap(here.store.data_keys, masters, SystemChance())
+                told["master"], told["wrapped"] = done.master, str(done.wrapped)
+            return msgspec.to_builtins(done), target, how.master_key, how.old_master_keys
 
-    done, present, old = run(work())
+    done, target, present, old = run(work())
+    _tell_of_rewrapped(done, as_json)
+    if not as_json and present == target and done["wrapped"] == 0:
+        note("No data key is under another master key: secrets.old_master_keys may be emptied.")
+    elif not as_json and present != target:
+        left = ", ".join(f'"{one}"' for one in dict.fromkeys((present, *old)) if one != target)
+        note(f'Set secrets.master_key = "{target}" and secrets.old_master_keys = [{left}], restart servers one by one,')
+        note(f"and then give `golive secrets rotate-master --to {target}` again. Running servers go on meanwhile.")
+
+
+async def _asked_to_rewrap(config: Path | None, url: str, key: str | None) -> Any:
+    async with connected(config, url, key) as client:
+        return await client.call("POST", f"{PATH}/rewrap")
+
+
+def _tell_of_rewrapped(done: Any, as_json: bool) -> None:
     if as_json:
         json_text(done)
         return
-    typer.echo(f"{count(done.wrapped, 'data key')} wrapped under {done.master}, {done.already} were already")
-    if present == to and done.wrapped == 0:
-        note("No data key is under another master key: secrets.old_master_keys may be emptied.")
-    elif present != to:
-        left = ", ".join(f'"{one}"' for one in dict.fromkeys((present, *old)) if one != to)
-        note(f'Set secrets.master_key = "{to}" and secrets.old_master_keys = [{left}], restart servers one by one, and')
-        note(f"then give `golive secrets rotate-master --to {to}` again. Running servers go on meanwhile.")
+    typer.echo(f"{count(done['wrapped'], 'data key')} wrapped under {done['master']}, {done['already']} were already")
+
+
+def _towards(here: _Here, to: str) -> Masters:
+    """The master keys with that one as the present one; blocks where one comes over the network."""
+    path, how = path_of(to, here.loaded.root), here.loaded.config.secrets
+    if path is not None and not path.exists():
+        make(path, to, SystemChance())
+    given = [master_key(here.secrets, one) for one in (how.master_key, *how.old_master_keys)]
+    return Masters(here.masters.installation, master_key(here.secrets, to), given)
 
 
 @asynccontextmanager
@@ -142,21 +215,7 @@ async def _opened(config: Path | None) -> AsyncIterator[_Here]:
     try:
         log: Any = configure("error", "json", None, clock=clock)
         keys = await data_keys(store, secrets, loaded.root, how, clock, chance, log)
-        yield _Here(loaded, secrets, store, keys, keys.masters)
+        async with acting(loaded, secrets, store.audit, clock, chance) as acts:
+            yield _Here(loaded, secrets, store, keys, keys.masters, acts)
     finally:
         await store.close()
-
-
-def _card(row: DataKeyRow) -> dict[str, Any]:
-    """The key without what is in it."""
-    return {
-        "tenant": row.tenant, "id": row.id, "state": _state(row), "master": row.master, "reserved": row.reserved,
-        "created_at": row.created_at, "retired_at": row.retired_at, "erased_at": row.erased_at, "scope": row.scope,
-        "subject": row.subject,
-    }  # fmt: skip
-
-
-def _state(row: DataKeyRow) -> str:
-    if row.erased_at is not None:
-        return "erased"
-    return "present" if row.retired_at is None else "retired"
