@@ -24,8 +24,8 @@ def keyless() -> None:
 
     real = Unwrapped.take
 
-    def take(self: Any, rows: Any) -> Any:
+    def take(self: Any, rows: Any, *asked: Any) -> Any:
         self._keys = {}
-        return real(self, rows)
+        return real(self, rows, *asked)
 
     Unwrapped.take = take  # type: ignore[method-assign]
