@@ -161,6 +161,7 @@ OWN = (
     "breaks",
     "crashes",
     "credentials",
+    "crossing",
     "edge",
     "endings",
     "health",
