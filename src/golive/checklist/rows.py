@@ -33,7 +33,12 @@ ROWS: dict[str, Row] = {
         Row("GW-8", "Idempotency-Key on every stateful request", "drill"),
         Row("GW-9", "Queue with capacity; nothing dropped silently", "drill"),
         Row("GW-10", "Health tells each dependency; readiness ignores providers", "drill"),
-        Row("GW-11", "TLS in transit, encryption at rest, key rotation", "drill", "at rest, key rotation"),
+        Row(
+            "GW-11",
+            "TLS in transit, encryption at rest, key rotation",
+            "drill",
+            "at rest in PostgreSQL, TLS to providers and databases",
+        ),
         Row("GW-12", "Kill switch for agent, version, tool, tenant, everything", "drill"),
         Row("RT-1", "Timeouts on every layer", "drill", "connect, tool call, queue"),
         Row("RT-2", "A failing run returns what it has", "drill"),
