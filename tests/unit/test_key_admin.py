@@ -7,6 +7,7 @@ import pytest
 
 from golive.config.access import RoleConfig
 from golive.core.errors import Forbidden, InvalidRequest, NotFound, Unauthenticated
+from golive.tenants.administration import Settings, TenantAdmin
 from golive.tenants.authentication import Credentials
 from golive.tenants.authorize import Principal
 from golive.tenants.keyring import Keyring
@@ -83,6 +84,10 @@ async def test_nobody_makes_a_key_of_another_tenant_unless_across(access: Access
     admin, platform = await access.who("admin"), await access.who("platform")
     with pytest.raises(Forbidden, match="another tenant"):
         await access.admin.create("acme", "x", "viewer", created_by="tests", by=admin)
+    with pytest.raises(NotFound, match="no tenant 'acme'"):
+        await access.admin.create("acme", "x", "admin", created_by="tests", by=platform)
+    tenants = TenantAdmin(access.store, access.clock)
+    await tenants.create("acme", Settings(), by="tests")
     made = await access.admin.create("acme", "x", "admin", created_by="tests", by=platform)
     assert (await access.ring.authenticate(made.secret)).tenant == "acme"
 

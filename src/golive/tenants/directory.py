@@ -227,7 +227,8 @@ class Directory:
 def no_tenant(tenant: str) -> NotFound:
     """What to raise where there is no such tenant, or none that who asks may know of."""
     return NotFound(
-        f"There is no tenant {tenant[:63]!r}.", remedy="`golive tenants list` (GET /v1/tenants) shows them.",
+        f"There is no tenant {tenant[:63]!r}.",
+        remedy="`golive tenants list` (GET /v1/tenants) shows them, `golive tenants create` makes one.",
         field="tenant", value=tenant[:63],
     )  # fmt: skip
 
