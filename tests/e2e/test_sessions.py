@@ -299,6 +299,18 @@ async def test_the_command_makes_a_link_that_the_server_takes(tmp_path: Path) ->
         events = [line["event"] for line in made.log() if line["event"].startswith("session.")]
         assert events == ["session.begun", "session.refused"]
         assert link not in made.log_path.read_text()
+        async with made.client() as keyed, keyed.get("/v1/audit?limit=500") as response:
+            rows = [row for row in (await response.json())["data"] if row["verb"].startswith("sessions.")]
+        rows.sort(key=lambda row: row["seq"])
+        name = rows[0]["name"]
+        assert [(row["verb"], row["actor"], row["outcome"]) for row in rows] == [
+            ("sessions.link", "cli", "allowed"), ("sessions.link", "cli", "done"),
+            ("sessions.begin", f"link:{name}", "done"),
+        ]  # fmt: skip
+        assert (rows[1]["name"], rows[1]["detail"]) == (name, {"role": "user", "ttl_s": "120"})
+        assert (rows[2]["detail"]["role"], rows[2]["source"]) == ("user", "127.0.0.1")
+        code, _, err = await golive(tmp_path, "login-link", "--tenant", "nobody", environ=made.environ)
+        assert (code, "There is no tenant 'nobody'" in err) == (1, True)
         code, _, err = await golive(tmp_path, "login-link", "--role", "king", environ=made.environ)
         assert code == 1
         assert "king" in err

@@ -5,7 +5,7 @@ from typing import Any
 from golive.audit.acting import Acts
 from golive.store.ports import KeyRow
 from golive.tenants.authorize import Principal
-from golive.tenants.keys import KeyAdmin, NewKey
+from golive.tenants.keys import KeyAdmin, NewKey, Rotated
 
 
 class RecordedKeyAdmin(KeyAdmin):
@@ -26,3 +26,12 @@ class RecordedKeyAdmin(KeyAdmin):
         """See `KeyAdmin.revoke`."""
         async with self._acts.act("keys.manage", "key", key_id, tenant, did="revoke"):
             return await super().revoke(tenant, key_id, by)
+
+    async def rotate(
+        self, tenant: str, key_id: str, overlap_s: float, *, created_by: str, by: Principal | None = None
+    ) -> Rotated:
+        """See `KeyAdmin.rotate`."""
+        async with self._acts.act("keys.manage", "key", key_id, tenant, did="rotate") as more:
+            made = await super().rotate(tenant, key_id, overlap_s, created_by=created_by, by=by)
+            more["key"], more["overlap_s"] = made.new.row.id, f"{overlap_s:g}"
+            return made
