@@ -12,11 +12,13 @@ from tests.contract.store_kit import Opener, events, view
 
 
 def tenant(name: str = "acme", **fields: Any) -> TenantRow:
-    return TenantRow(**({"tenant": name, "state": "active", "created_at": 5.25, "created_by": "key:né"} | fields))
+    given: dict[str, Any] = {"tenant": name, "state": "active", "created_at": 5.25, "created_by": "key:né"}
+    return TenantRow(**(given | fields))
 
 
 def user(id_: str = "ann", of: str = "acme", **fields: Any) -> UserRow:
-    return UserRow(**({"tenant": of, "id": id_, "state": "active", "created_at": 6.5, "created_by": "cli"} | fields))
+    given: dict[str, Any] = {"tenant": of, "id": id_, "state": "active", "created_at": 6.5, "created_by": "cli"}
+    return UserRow(**(given | fields))
 
 
 def whose(run: str, name: str | None, of: str = "acme", holder: str = "holder-1") -> Lease:

@@ -266,11 +266,6 @@ class Link(LinkTenancy, Store):
     ) -> None:
         await self.ask(lambda: self._store.settle_message(tenant, id_, state, error, after_s), writes=True)
 
-    async def prune(
-        self, finished_before: float, limit: int, tenant: str | None = None, but: Sequence[str] = ()
-    ) -> int:
-        return await self.ask(lambda: self._store.prune(finished_before, limit, tenant, but), writes=True)
-
     async def changed(self, tenant: str, run: str, after_seq: int, timeout_s: float) -> None:
         """A notification, unless it is lost; and a look every so often, as a listener on a real database has it."""
         key, over = (tenant, run), self._loop.time() + timeout_s

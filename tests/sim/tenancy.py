@@ -1,6 +1,6 @@
-"""Tenants and users over a replica's link to the database, and the removal of what is theirs."""
+"""Tenants and users over a replica's link to the database, and the removal of runs."""
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from golive.store.ports import Store, TenantStore
@@ -30,6 +30,11 @@ class LinkTenancy(Asks):
 
     async def suspended_users(self) -> list[tuple[str, str]]:
         return await self.ask(self._store.suspended_users)
+
+    async def prune(
+        self, finished_before: float, limit: int, tenant: str | None = None, but: Sequence[str] = ()
+    ) -> int:
+        return await self.ask(lambda: self._store.prune(finished_before, limit, tenant, but), writes=True)
 
     async def erase_runs(self, tenant: str, user: str | None, limit: int) -> int:
         return await self.ask(lambda: self._store.erase_runs(tenant, user, limit), writes=True)

@@ -8,8 +8,8 @@ from golive.core.errors import StoreError
 from golive.store.migrations import steps
 from golive.store.upkeep.copying import copy
 from tests.unit import postgres_kit
-from tests.unit.test_store_migrate import migrated, place, rows, version
-from tests.unit.upkeep_kit import at, done, filled, silent
+from tests.unit.test_store_migrate import migrated, place, version
+from tests.unit.upkeep_kit import at, done, filled, rows, silent
 
 __all__ = ["place"]
 
