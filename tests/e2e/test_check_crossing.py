@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from golive.checklist.twin import Twin
+from golive.store.postgres import schema
 from tests.e2e.check_kit import hold, project, twin_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -52,3 +53,35 @@ async def test_routes_passes_where_tenants_are_apart(well: Twin) -> None:
 async def test_routes_sees_what_crosses(tmp_path: Path, sabotage: str, crossed: str) -> None:
     """Each way in which a handler, a list, a cache or an answer forgets whose it is."""
     assert crossed in await broken(tmp_path / "p", "SEC-6.routes", sabotage)
+
+
+async def test_tables_passes_where_the_database_keeps_tenants_apart(well: Twin) -> None:
+    """All tables but the few of no tenant."""
+    report = await hold("SEC-6.tables", well)
+    assert (report.status, report.why) == ("pass", ""), report
+
+
+BARE = """
+ALTER TABLE keys DISABLE ROW LEVEL SECURITY; ALTER TABLE schedules NO FORCE ROW LEVEL SECURITY;
+DROP POLICY reader ON runs; CREATE POLICY reader ON runs TO golive_reader USING (true) WITH CHECK (true);
+GRANT UPDATE, DELETE ON runs TO golive_reader; GRANT INSERT ON events TO golive_reader;
+CREATE POLICY adds ON events FOR INSERT TO golive_reader WITH CHECK (true);
+CREATE TABLE parcels (id TEXT PRIMARY KEY, words TEXT NOT NULL);
+"""
+
+
+async def test_tables_sees_policies_that_are_missing(well: Twin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None; one that lets all through; one that the owner need not heed; one for adding; a table without tenants."""
+    whole = schema.roles()
+    monkeypatch.setattr(schema, "roles", lambda: whole + BARE)
+    report = await hold("SEC-6.tables", well)
+    assert report.status == "fail"
+    told = " ".join([report.why, *(each.got for each in report.evidence)])
+    for wrong in (
+        "keys has no row-level security;", "schedules has no row-level security for its owner",
+        "parcels has no column `tenant`", "runs: golive-check-second reads rows of another",
+        "runs: golive-check-second changes rows", "runs: who names no tenant removes rows",
+        "keys: golive-check-second reads rows", "events: golive-check-second adds rows",
+    ):  # fmt: skip
+        assert wrong in told
+    assert "events: golive-check-second reads" not in told

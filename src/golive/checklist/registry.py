@@ -179,6 +179,7 @@ OWN = (
     "sealing",
     "secrets",
     "streaming",
+    "tables",
     "takeovers",
     "tiering",
     "tokens",
