@@ -74,15 +74,17 @@ class Barring:
         self._swept: frozenset[tuple[str, str | None]] = frozenset()
         """Those whose waiting runs were ended."""
         self._sweep_at = float("-inf")
+        self._closed = False
         self._tasks = Tasks("barring")
 
     async def close(self) -> None:
         """Ends nothing more."""
+        self._closed = True
         await self._tasks.close()
 
     def look(self) -> None:
         """Begins to end what is open here and may not go on; and, of whom is newly out, what waits for a decision."""
-        out = self._out()
+        out = frozenset() if self._closed else self._out()
         if not out:
             self._swept = frozenset()
             return
