@@ -258,7 +258,7 @@ class Server:
                 *self.tenancy.faces(self.security.erasing.eraser, self.security.exported),
             ),
             trail=self.security.recording.trail,
-            doorkeeper=self.tenancy.directory,
+            doorkeeper=self.tenancy.directory, seen=self.tenancy.seen.note,
         )  # fmt: skip
 
     def _new_plane(self) -> ModelPlane:

@@ -22,6 +22,7 @@ from golive.telemetry.logs import Log
 from golive.telemetry.tenants import TenantMetrics
 from golive.tenants.administration import CredentialAdmin, TenantAdmin, UserAdmin
 from golive.tenants.directory import Directory
+from golive.tenants.seen import Seen
 
 
 class Tenancy:
@@ -37,12 +38,15 @@ class Tenancy:
         self._metrics = TenantMetrics(registry, log)
         self._metrics.follow(lambda: self.directory.tenants())  # noqa: PLW0108 - made in the next line
         self.directory = Directory(store, clock, refused=self._metrics.refused)
+        self.seen = Seen(store, clock, lambda tenant, users: log.warning("users.not_noted", tenant=tenant, users=users))
         self._open: Callable[[str], int] = lambda tenant: 0
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Reads which tenants there are, and begins to follow them. Raises StoreUnavailable."""
         await self.directory.start()
         stack.push_async_callback(self.directory.close)
+        stack.push_async_callback(self.seen.close)
+        self.seen.start()
 
     def watch(self, runtime: Runtime, relay: Relay, stack: AsyncExitStack) -> None:
         """From now on what is open of whoever is not let in any more is ended."""

@@ -220,3 +220,32 @@ async def test_who_acts_in_another_tenant_is_no_user_there(plain: Asked) -> None
     there = {"x-golive-tenant": "default"}
     answer = await plain.ask(key, "POST", RUN, {"input": "Hello.", "user": "u-1"}, there)
     assert answer.json["user"] == "u-1"
+
+
+async def test_users_appear_by_themselves_and_are_seen(plain: Asked) -> None:
+    """A user whom nobody made has a row with the first answer in its name; a refused request makes none."""
+    key = await plain.key("admin")
+    for user, agent in (("u-1", "support"), ("u-2", "nobody")):
+        await plain.ask(key, "POST", f"/v1/agents/{agent}/runs", {"input": "Hello.", "user": user})
+    await plain.server.tenancy.seen.write()
+    users = {row.id: row for row in await plain.server.store.tenant("default").users()}
+    assert list(users) == ["u-1"]
+    first = users["u-1"].last_seen_at
+    assert first is not None
+    await plain.ask(key, "GET", "/v1/runs", None, {"x-golive-user": "u-1"})
+    await plain.server.tenancy.seen.write()
+    again = await plain.server.store.tenant("default").user("u-1")
+    assert again is not None
+    assert (again.last_seen_at or 0.0) >= first
+
+
+async def test_nothing_begins_in_the_name_of_a_suspended_user(plain: Asked) -> None:
+    """Whoever names them: 403 on every face, and nothing is asked of a provider."""
+    key = await plain.key("admin")
+    assert (await plain.ask(key, "POST", "/v1/users/u-1/suspend", {})).status == 200
+    for path, body, said in SAID.values():
+        assert (await plain.ask(key, "POST", path, body | said)).status == 403, path
+    assert (await plain.ask(key, "GET", "/v1/runs")).json["data"] == []
+    assert (await plain.ask(key, "POST", "/v1/users/u-1/resume", {})).status == 200
+    path, body, said = SAID["native"]
+    assert (await plain.ask(key, "POST", path, body | said)).status == 200

@@ -85,7 +85,7 @@ class Gateway:
         health: Callable[[], Awaitable[Sequence[Dependency]]], ping: Callable[[], Awaitable[None]],
         config_rows: Callable[[], Sequence[Any]], metrics: Metrics, server: ServerConfig, log: Log, clock: Clock,
         ids: Ids, further: Sequence[Routed] = (), hook: Hook = unheard, trail: Trail | None = None,
-        doorkeeper: Doorkeeper | None = None,
+        doorkeeper: Doorkeeper | None = None, seen: Callable[[str, str], None] = lambda tenant, user: None,
     ) -> None:  # fmt: skip
         """Takes everything it speaks to.
 
@@ -101,12 +101,14 @@ class Gateway:
             hook: told of each decision, once it is made; `trail`'s own, where there is one.
             trail: records what is done.
             doorkeeper: raises for whom is not let in, whatever credential they have; None: all are.
+            seen: told of each user in whose name a request was answered.
             config_rows: settings with value, origin and default, for /v1/config.
         """
         self._credentials = credentials
         self._hook = hook if trail is None else trail.hear
         self._trail = trail
         self._doorkeeper = doorkeeper
+        self._seen = seen
         self._owner_of = runtime.owner_of
         self._metrics = metrics
         self._log = log
@@ -161,6 +163,8 @@ class Gateway:
             await self._fail(exchange, error)
         finally:
             self._open -= 1
+            if exchange.user is not None and exchange.status < 400:
+                self._seen(exchange.principal.tenant, exchange.user)
             route = exchange.route
             path = route.path if route is not None else "unmatched"
             seconds = self._clock.monotonic() - began
@@ -177,6 +181,7 @@ class Gateway:
         exchange.principal = await self._authenticate(exchange, route)
         if self._doorkeeper is not None:
             await self._let_in(self._doorkeeper, exchange, route)
+        exchange.user = exchange.principal.user
         if route is None:
             raise self.router.refusal(exchange.method, exchange.path, allow)
         if self._open > self._most:
