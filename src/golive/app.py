@@ -143,7 +143,7 @@ class Server:
         await self.served.put_all()
         await self._assemble()
         self.security.erase_with(self.runtime.steering.cancel, self.metrics.registry)
-        await self.security.know_callers(self.metrics.registry)
+        await self.security.know_callers(self.metrics.registry, self.tenancy.directory.admit)
         self.gateway = self._new_gateway()
         await self.security.recording.audit.flush()
         self._warm_up()

@@ -18,6 +18,7 @@ from golive.core.chance import Chance
 from golive.core.clock import Clock
 from golive.gateway.browsers import Browsers
 from golive.gateway.data_keys import DataKeyFaces
+from golive.gateway.logins import Admit, everybody
 from golive.gateway.recording import Recording
 from golive.gateway.secrets import SecretFaces
 from golive.gateway.server import Routed
@@ -80,6 +81,7 @@ class Security:
         self.keyring: Keyring
         self.key_admin: KeyAdmin
         self._signing_in: SigningIn
+        self.browsers: Browsers | None = None
         self.erasing: Erasing
 
     # ---- the steps of a start ----------------------------------------------------------------------------------------
@@ -120,8 +122,11 @@ class Security:
         await self.secret_keeper.start()
         self._stack.push_async_callback(self.secret_keeper.close)
 
-    async def know_callers(self, registry: CollectorRegistry) -> None:
+    async def know_callers(self, registry: CollectorRegistry, admit: Admit = everybody) -> None:
         """Reads keys and what is revoked, and begins to follow both and the issuers of tokens.
+
+        Args:
+            admit: raises unless whoever logs in is let in.
 
         Raises:
             ConfigError: an issuer's section names a role that there is not. StoreUnavailable.
@@ -138,7 +143,7 @@ class Security:
         if self._loaded.config.server.sessions.enabled:
             self.browsers = Browsers(
                 self._loaded.config.server, self._pepper, self.key_admin, store.revocations, self.recording.audit,
-                lambda: self._signing_in.flow, registry, clock, chance, self._log,
+                lambda: self._signing_in.flow, registry, clock, chance, self._log, admit,
             )  # fmt: skip
 
     def erase_with(self, cancel: Cancel, registry: CollectorRegistry) -> None:
