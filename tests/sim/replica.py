@@ -41,7 +41,6 @@ from tests.sim.wire import Wire
 if TYPE_CHECKING:
     from tests.sim.world import World
 
-TENANT = "default"
 CHAINS: dict[str, tuple[tuple[str, ...], str]] = {
     "helper": (("alfa/sim-one", "bravo/sim-two", "delta/sim-three"), "continue"),
     "relay": (("coda/sim-one", "alfa/sim-two"), "reset"),
@@ -150,7 +149,7 @@ class Replica:
         await self.holding.start()
         hooks = HookTransport(process, world.loop, world.office, chance)
         self.outward = Outward(
-            store=store, tenant=TENANT, config=config,
+            store=store, config=config,
             start=lambda request, run: self.runtime.start(request, run),  # noqa: PLW0108 - made later
             result=result_of, transport=hooks, resolve=lambda reference: SECRET, redact=lambda text: text,
             clock=self.clock, chance=chance, ids=ids, metrics=OutwardMetrics(CollectorRegistry()),
