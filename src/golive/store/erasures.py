@@ -37,7 +37,10 @@ class ErasureStore(Protocol):
         ...
 
     async def in_files(self, values: Sequence[bytes]) -> int | None:
-        """How many of these stand anywhere in the database's files; None: they are not files that golive can read."""
+        """How many of these stand anywhere in the database's files.
+
+        None: that was not looked for, as the files are another's, or too large.
+        """
         ...
 
 

@@ -51,8 +51,8 @@ class ErasureReport(Struct, frozen=True, kw_only=True):
 
     `removed` and `standing` are rows by table, the latter counted at the end; `keys_destroyed` data keys.
     `sampled`: values that were looked at before, as they were kept; `opened` of them could still be opened afterwards,
-    and `in_files` of them still stood in the database's files (None: golive cannot read these). `proved`: nothing
-    stands, no key is left, and nothing opens. `remains` says in words what stays, and why.
+    and `in_files` of the first six still stood in the database's files (None: that was not looked for). `proved`: no
+    row stands, no key is left, and nothing opens. `remains` says in words what stays, and why.
     """
 
     tenant: str
@@ -137,11 +137,14 @@ class Eraser:
         """Finishes erasures that were begun, here or elsewhere, and are not proved. Raises StoreError."""
         found = await self._store.erasures.unfinished(AT_A_LOOK)
         self._unfinished(len(found))
-        reports = [
-            await self._finish(one.tenant, one.user, by)
-            for one in found
-            if (one.tenant, one.user) not in self._under_way
-        ]
+        reports = []
+        for one in found:
+            if (one.tenant, one.user) in self._under_way:
+                continue
+            try:
+                reports.append(await self._finish(one.tenant, one.user, by))
+            except GoliveError as error:  # the others are not to wait for it
+                self._told.error("erasure.failed", tenant=one.tenant, user=one.user, message=error.message)
         self._unfinished(len(found) - sum(report.proved for report in reports))
         return reports
 
@@ -199,12 +202,12 @@ class Eraser:
         await self._wipe()
         standing = await store.erasures.standing(tenant, user)
         opened = await still_open(store, sample.own)
-        in_files = await store.erasures.in_files(sample.bodies)
+        in_files = await store.erasures.in_files(sample.marks)
         return ErasureReport(
             tenant=tenant, user=user, by=by, began_at=began_at, finished_at=self._clock.now(), runs_ended=ended,
             keys_destroyed=destroyed, removed=removed, standing=standing,
             sampled=len(sample.own) + len(sample.shared) + len(sample.plain), opened=opened, in_files=in_files,
-            proved=not any(standing.values()) and opened == 0 and (not in_files or not sample.plain),
+            proved=not any(standing.values()) and opened == 0,
             remains=_remains(user, sample, in_files),
         )  # fmt: skip
 
@@ -286,6 +289,10 @@ def _remains(user: str | None, sample: Sample, in_files: int | None) -> tuple[st
         )
     if in_files is None:
         said.append("Freed pages of the database until its next vacuum, as ciphertext that nothing opens.")
+    elif in_files and sample.plain:
+        said.append(
+            "Bytes as they were noted before stand in the database's files: somebody else may have said the same."
+        )
     elif in_files:
         said.append("Freed pages of the database file, as ciphertext that nothing opens, until they are used again.")
     return tuple(said)

@@ -27,6 +27,8 @@ BACKUP = "before-erasing.db"
 TOOL_S = 20.0
 PEOPLE = ("ann", "ben")
 MOST_TOLD = 5
+MARK_BYTES = 60
+"""Of each stored value so many bytes are looked for: more of it may lie on several pages."""
 _BODIES = "SELECT body FROM events WHERE tenant = ? AND run = ?"
 _WRAPPED = "SELECT wrapped FROM data_keys WHERE tenant = ? AND wrapped <> x'' AND (? = '' OR subject = ?)"
 _STAYS = {"ledger", "audit", "audit_heads", "audit_checkpoints", "installation", "schema_version"}
@@ -132,7 +134,7 @@ def _as_kept(path: Path, said: list[Said]) -> dict[str, list[bytes]]:
             keys = [bytes(row[0]) for row in connection.execute(_WRAPPED, (one.tenant, one.user, one.user))]
             if not bodies or not keys:
                 raise GoliveError(f"of {one.user} in {one.tenant} {len(bodies)} values and {len(keys)} keys are stored")
-            found[one.word] = [value for value in (*bodies, *keys) if len(value) > 40]
+            found[one.word] = [value[:MARK_BYTES] for value in (*bodies, *keys)]
     return found
 
 

@@ -13,8 +13,9 @@ from golive.store.sealed.values import opened_event
 RUNS = 5
 EVENTS = 3
 """Of each of so many runs, the newest ones, the first so many events."""
-LEAST_BYTES = 24
-"""Shorter bodies in plain words may stand in a file by chance."""
+LOOKED_FOR = 64
+"""Of each value so many bytes are looked for in files: more of it may lie on several pages."""
+MOST_LOOKED_FOR = 6
 
 
 class Sample(Struct, frozen=True):
@@ -26,9 +27,10 @@ class Sample(Struct, frozen=True):
     plain: tuple[Event, ...] = ()
 
     @property
-    def bodies(self) -> list[bytes]:
-        """What is looked for in files."""
-        return [event.body for event in (*self.own, *self.shared, *self.plain) if len(event.body) >= LEAST_BYTES]
+    def marks(self) -> list[bytes]:
+        """What is looked for in files. Where the content was plain, others may have said the same."""
+        events = [event for event in (*self.own, *self.shared, *self.plain) if event.body][:MOST_LOOKED_FOR]
+        return [event.body[:LOOKED_FOR] if event.key_id is not None else event.body for event in events]
 
 
 async def taken(store: Store, tenant: str, user: str | None) -> Sample:

@@ -1,7 +1,7 @@
 """Erasures in a SQLite file, and what of its bytes still stands anywhere in it."""
 
 import asyncio
-import mmap
+import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +11,9 @@ from golive.store.sqlite.asking import ReadWrite
 from golive.store.sqlite.connection import MEMORY
 
 _ENDINGS = ("", "-wal")
+_CHUNK = 1 << 20
+_MOST_BYTES = 16 << 30
+"""Larger files are not looked through: it would take minutes of a core."""
 
 
 class SqliteErasures(ErasureStore):
@@ -44,18 +47,23 @@ class SqliteErasures(ErasureStore):
         """See `ErasureStore.in_files`."""
         if self._path == MEMORY:
             return None
-        return await asyncio.to_thread(_found, self._path, values)
+        try:
+            return await asyncio.to_thread(_found, self._path, values)
+        except OSError:
+            return None
 
 
-def _found(path: str, values: Sequence[bytes]) -> int:
-    left = set(values)
-    found = 0
-    for ending in _ENDINGS:
-        file = Path(path + ending)
-        if not file.exists() or file.stat().st_size == 0:
-            continue
-        with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            here = {value for value in left if mapped.find(value) >= 0}
-        found += len(here)
-        left -= here
-    return found
+def _found(path: str, values: Sequence[bytes]) -> int | None:
+    """In chunks that overlap: the interpreter is held up for a millisecond at most."""
+    files = [file for file in (Path(path + ending) for ending in _ENDINGS) if file.exists()]
+    if sum(os.stat(file).st_size for file in files) > _MOST_BYTES:
+        return None
+    left, overlap = set(values), max(map(len, values), default=1) - 1
+    for file in files:
+        with file.open("rb") as opened:
+            before = b""
+            while left and (read := opened.read(_CHUNK)):
+                chunk = before + read
+                left -= {value for value in left if value in chunk}
+                before = chunk[len(chunk) - overlap :] if overlap else b""
+    return len(set(values)) - len(left)
