@@ -164,6 +164,7 @@ OWN = (
     "crossing",
     "edge",
     "endings",
+    "erasing",
     "health",
     "keys",
     "leaks",
