@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from golive import __version__
 from golive.gateway.anthropic_errors import AnthropicError
-from golive.gateway.routes import Answer, Param, Route, Shape
+from golive.gateway.routes import BROWSER_PATHS, Answer, Param, Route, Shape
 
 _REF = "#/components/schemas/{name}"
 
@@ -124,7 +124,10 @@ def _responses(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
         entry["content"][answer.media] = {"schema": _schema(answer, schemas)}
     media = "application/problem+json" if route.face == "problem" else "application/json"
     schema = schemas[repr(_ERRORS[route.face])]
-    responses["default"] = {"description": "An error.", "content": {media: {"schema": schema}}}
+    told: dict[str, Any] = {media: {"schema": schema}}
+    if route.path in BROWSER_PATHS:
+        told["text/html"] = {"schema": {"type": "string"}}  # a browser is told on a page
+    responses["default"] = {"description": "An error.", "content": told}
     return responses
 
 
