@@ -15,6 +15,7 @@ import broken_access  # type: ignore[import-not-found]  # isort: skip
 import broken_audit  # type: ignore[import-not-found]  # isort: skip
 import broken_edge  # type: ignore[import-not-found]  # isort: skip
 import broken_erasing  # type: ignore[import-not-found]  # isort: skip
+import broken_logins  # type: ignore[import-not-found]  # isort: skip
 import broken_models  # type: ignore[import-not-found]  # isort: skip
 import broken_runs  # type: ignore[import-not-found]  # isort: skip
 import broken_sealing  # type: ignore[import-not-found]  # isort: skip
@@ -282,7 +283,7 @@ def timeless() -> None:
 if __name__ == "__main__":
     for name in os.environ["SABOTAGE"].split(","):
         parts = (
-            broken_access, broken_audit, broken_edge, broken_models,
+            broken_access, broken_audit, broken_edge, broken_logins, broken_models,
             broken_erasing, broken_runs, broken_sealing, broken_secrets, broken_tenants, broken_tokens,
         )  # fmt: skip
         {**{key: value for part in parts for key, value in vars(part).items()}, **globals()}[name]()

@@ -169,6 +169,7 @@ OWN = (
     "keys",
     "leaks",
     "limits",
+    "logins",
     "models",
     "outages",
     "pricing",
