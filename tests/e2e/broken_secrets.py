@@ -30,3 +30,38 @@ def secrets_followed_late() -> None:
     from golive.guards import secret_keeper
 
     secret_keeper.POLL_S = 2.0
+
+
+def tenant_keys_unused() -> None:
+    """Every tenant's calls go with the installation's credentials."""
+    from golive.models.own_credentials import Chosen, OwnCredentials
+
+    OwnCredentials.along = lambda self, chain, tenant: Chosen(chain, None)  # type: ignore[method-assign]
+
+
+def tenant_keys_lent() -> None:
+    """A tenant without a credential is served with the installation's, whatever the provider's settings say."""
+    from golive.models.own_credentials import OwnCredentials
+
+    real = OwnCredentials.__init__
+
+    def init(self: Any, credential_of: Any, only_own: Any, budget: Any) -> None:
+        real(self, credential_of, (), budget)
+
+    OwnCredentials.__init__ = init  # type: ignore[method-assign]
+
+
+def tenant_keys_mixed() -> None:
+    """The credential of whoever asked first is every other tenant's who has one."""
+    from golive.models.own_credentials import OwnCredentials
+
+    real = OwnCredentials.along
+    first: list[str] = []
+
+    def along(self: Any, chain: Any, tenant: str) -> Any:
+        if any(self.reference(tenant, provider) for provider in chain.providers):
+            first.append(tenant)
+            return real(self, chain, first[0])
+        return real(self, chain, tenant)
+
+    OwnCredentials.along = along  # type: ignore[method-assign]

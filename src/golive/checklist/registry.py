@@ -183,6 +183,7 @@ OWN = (
     "streaming",
     "tables",
     "takeovers",
+    "tenant_keys",
     "tiering",
     "tokens",
     "tools_out",

@@ -88,6 +88,15 @@ class SimulatorControl:
             if request["path"].endswith(_ANSWERING)
         ]
 
+    async def credentials(self, word: str) -> list[str]:
+        """With which credential each model call came in whose body has the word in it, oldest first."""
+        requests = (await self._ask("GET", "/sim/requests")).json()["requests"]
+        return [
+            str(request["credential"])
+            for request in requests
+            if request["path"].endswith(_ANSWERING) and word.encode() in msgspec.json.encode(request["body"])
+        ]
+
     async def bodies(self, target: str) -> list[str]:
         """What the target was sent, the JSON of each model call, oldest first (the newest 1,000 are remembered)."""
         requests = (await self._ask("GET", "/sim/requests")).json()["requests"]
