@@ -20,6 +20,7 @@ import broken_models  # type: ignore[import-not-found]  # isort: skip
 import broken_runs  # type: ignore[import-not-found]  # isort: skip
 import broken_sealing  # type: ignore[import-not-found]  # isort: skip
 import broken_secrets  # type: ignore[import-not-found]  # isort: skip
+import broken_suspending  # type: ignore[import-not-found]  # isort: skip
 import broken_tenants  # type: ignore[import-not-found]  # isort: skip
 import broken_tokens  # type: ignore[import-not-found]  # isort: skip
 
@@ -284,7 +285,8 @@ if __name__ == "__main__":
     for name in os.environ["SABOTAGE"].split(","):
         parts = (
             broken_access, broken_audit, broken_edge, broken_logins, broken_models,
-            broken_erasing, broken_runs, broken_sealing, broken_secrets, broken_tenants, broken_tokens,
+            broken_erasing, broken_runs, broken_sealing, broken_secrets,
+            broken_suspending, broken_tenants, broken_tokens,
         )  # fmt: skip
         {**{key: value for part in parts for key, value in vars(part).items()}, **globals()}[name]()
     from golive.cli.main import main
