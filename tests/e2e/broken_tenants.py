@@ -124,3 +124,39 @@ def parcels() -> None:
         ]  # fmt: skip
 
     StoreFace.routes = routes  # type: ignore[method-assign]
+
+
+def town_crier() -> None:
+    """Every webhook is told of every tenant's runs."""
+    from golive.runtime import announce, webhooks
+
+    announce.covers = webhooks.covers = lambda patterns, name: True  # type: ignore[attr-defined]
+
+
+def one_clock() -> None:
+    """All schedules begin their runs in the installation's own tenant."""
+    from golive.runtime.schedulers import Schedulers
+
+    def of(self: Any, tenant: str) -> Any:
+        return self._schedules() if tenant == "default" else {}
+
+    Schedulers.of = of  # type: ignore[method-assign]
+
+
+def no_label() -> None:
+    """Series do not say whose they are."""
+    from golive.telemetry.metrics import Metrics
+
+    Metrics.label = lambda self, tenant: "other"  # type: ignore[method-assign]
+
+
+def one_broom() -> None:
+    """What one tenant wants removed is removed for all."""
+    from golive.runtime import retention
+
+    real = retention._prune
+
+    async def prune(store: Any, before: float, counted: Any, tenant: Any = None, but: Any = ()) -> None:
+        await real(store, before, counted)
+
+    retention._prune = prune

@@ -85,3 +85,22 @@ async def test_tables_sees_policies_that_are_missing(well: Twin, monkeypatch: py
     ):  # fmt: skip
         assert wrong in told
     assert "events: golive-check-second reads" not in told
+
+
+async def test_jobs_passes_where_they_stay_in_their_tenant(well: Twin) -> None:
+    """Recovery, webhooks, schedules, metrics, retention."""
+    report = await hold("SEC-6.jobs", well)
+    assert (report.status, report.why) == ("pass", ""), report
+
+
+async def test_jobs_sees_what_mixes(tmp_path: Path) -> None:
+    """Webhooks that are told of everybody, series of nobody, one tenant's retention that is all others'."""
+    async with twin_of(project(tmp_path / "p"), "town_crier", "no_label", "one_broom") as found:
+        report = await hold("SEC-6.jobs", found)
+    for wrong in ("is told of runs of", "is told words of", "is counted as its own", "are removed with those of"):
+        assert wrong in report.why
+
+
+async def test_jobs_sees_schedules_that_begin_elsewhere(tmp_path: Path) -> None:
+    """In the installation's own tenant, whatever they say."""
+    assert "begins no run in it" in await broken(tmp_path / "p", "SEC-6.jobs", "one_clock")

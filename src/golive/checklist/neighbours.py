@@ -115,12 +115,7 @@ def _settings(target: Target, issuer: DrillIssuer, first: str, token: str) -> di
 
 async def _planted(stage: Stage, issuer: DrillIssuer, first: str, second: str, token: str) -> Neighbours:
     twin = stage.twin
-    platform_key = await made_key(twin, "", "platform", "check")
-    await until(twin, platform_key)
-    for tenant in (first, second):
-        reply = await ask(twin, platform_key, "POST", "/v1/tenants", {"tenant": tenant})
-        if reply.status != 201:
-            raise GoliveError(f"a tenant cannot be made: HTTP {reply.status}, {reply.body[:300]!r}")
+    platform_key = await make_tenants(twin, first, second)
     words = {name: f"{name}-{token}" for name in ("prompt", "metadata", "conversation", "person", "keyname", "cached")}
     words["tenant"], words["webhook"], words["schedule"] = first, NOBODY_THERE + token, f"schedule-{token}"
     first_key = await made_key(twin, first, "admin", words["keyname"])
@@ -153,6 +148,18 @@ async def _planted(stage: Stage, issuer: DrillIssuer, first: str, second: str, t
         stage, first, second, first_key, keys, platform_key,
         words | {"run": run, "waiting": waiting, "decision": decision}, tuple(things), asked, set(),
     )  # fmt: skip
+
+
+async def make_tenants(twin: Twin, *names: str) -> str:
+    """Makes tenants; returns a key that acts across them. Raises GoliveError."""
+    platform_key = await made_key(twin, "", "platform", "check")
+    twin.http.conceal(platform_key, "$PLATFORM_KEY")
+    await until(twin, platform_key)
+    for name in names:
+        reply = await ask(twin, platform_key, "POST", "/v1/tenants", {"tenant": name})
+        if reply.status != 201:
+            raise GoliveError(f"a tenant cannot be made: HTTP {reply.status}, {reply.body[:300]!r}")
+    return platform_key
 
 
 async def golive(twin: Twin, *words: str) -> dict[str, Any]:

@@ -83,7 +83,7 @@ ROWS: dict[str, Row] = {
             "SEC-6",
             "Isolation: tenants, and user code without secrets",
             "drill",
-            "tenants' data, limits, memory, caches",
+            "limits over several servers",
         ),
         Row("SEC-7", "Tamper-evident audit log", "probe"),
         Row("REL-1", "Immutable versions; the version stands on every trace", "probe", "the version on traces"),

@@ -163,9 +163,9 @@ class Twin(Target):
         """As `effecting`, a new one each time: with these settings in its environment, and this time for each tool."""
         return await self._another(tools=partial(ledger.write, names=tools, timeout_s=timeout_s), settings=settings)
 
-    async def configured(self, settings: Mapping[str, str]) -> "Twin":
-        """A new one each time, in real time, with these settings in its environment."""
-        return await self._another(settings=settings)
+    async def configured(self, settings: Mapping[str, str], speed: float = 1.0) -> "Twin":
+        """A new one each time, with these settings in its environment; in real time unless it says otherwise."""
+        return await self._another(settings=settings, speed=speed)
 
     def store_files(self) -> list[Path]:
         """The database's files (main, write-ahead log, shared memory), to be read and not written."""

@@ -30,7 +30,7 @@ COUNT_S = 15.0
 
 async def tenants_of(store: Store) -> list[str]:
     """The tenants of which there may be rows. Raises StoreError."""
-    return sorted({INSTALLATION, *(row.tenant for row in await store.all_keys())})
+    return sorted({INSTALLATION, *(row.tenant for row in await store.all_tenants())})
 
 
 class Outward:
