@@ -200,7 +200,7 @@ class RunOpen(GoliveError):
 
 
 class Conflict(StoreError):
-    """`append` expected another sequence number: somebody else wrote to the run."""
+    """`append` expected another sequence number: somebody else wrote to the run; or what was erased was to change."""
 
     code = "store.conflict"
 
