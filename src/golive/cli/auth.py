@@ -289,7 +289,8 @@ def _carried_out(
             stack.push_async_callback(store.close)
             secrets = Secrets(loaded.root, os.environ)
             acts = await stack.enter_async_context(acting(loaded, secrets, store.audit, clock, chance))
-            admin = TokenAdmin(store.revocations, loaded.config.auth.oidc, clock, chance)
+            lasting_s = loaded.config.server.sessions.absolute_s
+            admin = TokenAdmin(store.revocations, loaded.config.auth.oidc, clock, chance, session_s=lasting_s)
             return msgspec.to_builtins(await here(admin, acts))
 
     return run(go())
