@@ -6,6 +6,7 @@ import pytest
 
 from golive.config.auth_faults import is_safe
 from golive.config.load import load
+from golive.config.secret_use import of_others
 from golive.core.errors import ConfigError
 
 SECTION = """
@@ -56,6 +57,14 @@ def test_the_environment_stands_above_the_file(tmp_path: Path) -> None:
         ('no_role = "refuse"', "every user has a role"),
         ('roles_claim = "a b"', "the name of a claim, or a path"),
         ('user_prefix = "a b"', "user_prefix"),
+        ('client_secret = "env:X"', "without `client_id` nobody logs in with this issuer"),
+        ('client_secret = "s3cret"', "a reference to a secret"),
+        ('client_id = "web"\nclient_auth = "post"', "there is no `client_secret` to show"),
+        ('client_id = "a b"', "client_id"),
+        ('client_id = "web"\nscopes = ["a b"]', "a scope without spaces"),
+        ('client_id = "web"\n[server.sessions]\nenabled = false', "server.sessions.enabled is false"),
+        ('[server]\npublic_url = "http://agents.example.com"', "plain HTTP: browsers keep no session there"),
+        ('[server]\npublic_url = "https://agents.example.com/x"', "an exact origin"),
         ('audiences = ["x"]', "Did you mean `auth.oidc.corp.audience`?"),
     ],
 )
@@ -114,3 +123,12 @@ def test_plain_http_is_safe_on_this_machine_alone() -> None:
     for url in ("http://a.example", "http://127.0.0.1.evil.example", "http://localhost.evil.example", "http://10.0.0.1",
                 "http://0.0.0.0", "http://[::]", "http://127.0.0.1@evil.example"):  # fmt: skip
         assert not is_safe(url), url
+
+
+def test_a_login_is_offered_with_an_id_and_needs_no_more(tmp_path: Path) -> None:
+    """A public client, by PKCE; the secret of another is a reference that others gave: it is rotated and watched."""
+    more = 'client_id = "web"\nclient_secret = "env:WEB_SECRET"\n'
+    config = load(written(tmp_path, SECTION + more), {}).config
+    oidc = config.auth.oidc["corp"]
+    assert (oidc.client_id, oidc.client_auth, oidc.scopes, oidc.title) == ("web", "auto", ("openid",), None)
+    assert of_others(config) == {"env:WEB_SECRET": ("auth.oidc.corp.client_secret",)}
