@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 from golive.core.clock import Clock
 from golive.core.deadline import Deadline
-from golive.core.errors import InternalError, ToolNotBegun, ToolTimeout, WorkerCrashed
+from golive.core.errors import InternalError, ToolNotBegun, ToolResultInvalid, ToolTimeout, WorkerCrashed
 from golive.core.events import DecisionMade, DecisionRequested, ToolFinished, ToolStarted
 from golive.core.messages import ToolCall
 from golive.core.tasks import Tasks, uncancelled
@@ -259,8 +259,10 @@ class Effects:
     async def _repeat(self, effect: Effect, repeats: int, surely_not: bool) -> ToolOutcome | None:
         """The call once more, under the same key; its intent is journalled anew, and uses a person's choice up.
 
+        That it fails says nothing of the call before: the tool may not have come so far as to look at the key.
+
         Args:
-            surely_not: the call was not carried out before: so it stands where it does not begin now.
+            surely_not: the call was not carried out before: so it stands where it fails, or does not begin, now.
         """
         if self._stopped:
             return None
@@ -273,7 +275,9 @@ class Effects:
         if unsure(outcome):
             self._lost[effect.key] = outcome.error_code or ""
             return await self._settled(effect, repeats - 1)
-        return outcome if outcome.begun or surely_not else None
+        if surely_not or outcome.ok or outcome.error_code == ToolResultInvalid.code:
+            return outcome
+        return await self._settled(effect, repeats - 1) if outcome.begun else None
 
     async def status(self, effect: Effect | ToolStarted, deadline: Deadline) -> StatusAnswer:
         """What the tool's status function says."""

@@ -72,6 +72,8 @@ class EffectRecord(Struct):
     at: float = 0.0
     """When the intent was noted, wall time."""
     finished: ToolFinished | None = None
+    repeated: bool = False
+    """Whether it was begun more than once: a call before may have taken effect where the last one failed."""
 
 
 class RunState:
@@ -299,7 +301,7 @@ class RunState:
         if body.undoes:
             self.undone[body.undoes] = EffectRecord(body, at)
         else:
-            self.effects[body.key] = EffectRecord(body, at)
+            self.effects[body.key] = EffectRecord(body, at, repeated=body.key in self.effects)
             self.decided.pop(body.key, None)
 
     def _on_tool_finished(self, at: float, body: ToolFinished) -> None:

@@ -54,20 +54,22 @@ class Undoing:
                 continue
             if self._interruptible.handed_over:
                 raise Interrupted(HANDED_OVER)
-            if record.finished is not None and (done := await self._done(started, record.finished, deadline)):
+            if record.finished is not None and (done := await self._done(record, record.finished, deadline)):
                 await self._one(started, done, before, deadline)
 
-    async def _done(self, started: ToolStarted, told: ToolFinished, deadline: Deadline) -> StatusAnswer | None:
+    async def _done(self, record: EffectRecord, told: ToolFinished, deadline: Deadline) -> StatusAnswer | None:
         """What the call did, so far as that can be known; None: nothing that could be taken back.
 
-        That a call failed was also told of those that ended without telling, and may have taken effect.
+        That a call failed was also told of those that ended without telling, and may have taken effect; and of those
+        that were called once more, and failed only then.
         """
+        started = record.started
         outcome = ToolOutcome(told.ok, told.content, told.error_code)
         if told.ok or told.error_code == ToolResultInvalid.code:
             return CarriedOut(outcome)
         if told.error_code == NOT_KNOWN:
             return NotKnown(_NOT_TOLD, NOT_KNOWN)
-        if not unsure(outcome):
+        if not unsure(outcome) and not record.repeated:
             return None
         asks = self._effects.rules(started.name).status
         found = await self._effects.status(started, deadline) if asks else NotKnown(_NOT_TOLD, NOT_KNOWN)
