@@ -79,8 +79,8 @@ class StoreConfig(Section):
     """`sqlite:PATH`, relative to golive.toml, for one server; or `postgresql://USER@HOST/DATABASE`, for any number of
     them. A password is better not written here: PGPASSWORD and ~/.pgpass are read."""
     keep_days: Annotated[float, Field(gt=0, le=36_500)] | None = None
-    """How long finished runs and their journals are kept, days; for ever when absent. A tenant's own days stand above it
-    (`golive tenants set --keep-days`). What runs cost stays in the ledger."""
+    """How long finished runs and their journals are kept, days; for ever when absent. A tenant's own days
+    (`golive tenants set --keep-days`) stand above it. What runs cost stays in the ledger."""
 
 
 class SecretsConfig(Section):
