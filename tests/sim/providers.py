@@ -14,14 +14,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from golive.config.outward import ScheduleConfig
-from golive.config.schema import (
-    BreakerConfig,
-    CapabilityConfig,
-    GoliveConfig,
-    PriceConfig,
-    ProviderConfig,
-    RetryConfig,
-)
+from golive.config.failing import BreakerConfig, RetryConfig
+from golive.config.schema import CapabilityConfig, GoliveConfig, PriceConfig, ProviderConfig
 from golive.core.chance import Chance
 from golive.core.clock import Clock
 from golive.sim.exchange import SCRIPT_HEADER

@@ -6,7 +6,8 @@ from contextlib import aclosing
 
 import pytest
 
-from golive.config.schema import GoliveConfig, PriceConfig, ProviderConfig, RetryConfig, TierConfig
+from golive.config.failing import RetryConfig
+from golive.config.schema import GoliveConfig, PriceConfig, ProviderConfig, TierConfig
 from golive.core.clock import SystemClock
 from golive.core.deadline import Deadline
 from golive.core.errors import CredentialEnded, ModelAuthFailed, SecretRevoked

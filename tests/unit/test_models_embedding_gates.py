@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from golive.config.schema import GoliveConfig, ProviderConfig, RetryConfig
+from golive.config.failing import RetryConfig
+from golive.config.schema import GoliveConfig, ProviderConfig
 from golive.core.deadline import Deadline
 from golive.core.errors import CircuitOpen, GoliveError, ModelAuthFailed, ModelRateLimited, ModelUnavailable
 from golive.models.call import AttemptFailed, AttemptStarted, CallContext, Metered

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from golive.config.schema import BreakerConfig, CapabilityConfig, ProviderConfig
+from golive.config.failing import BreakerConfig
+from golive.config.schema import CapabilityConfig, ProviderConfig
 from golive.core.errors import ModelUnavailable
 from golive.models import lanes
 from golive.models.capabilities import Capabilities

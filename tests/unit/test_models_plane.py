@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from golive.config.schema import CapabilityConfig, GoliveConfig, PriceConfig, ProviderConfig, RetryConfig, TierConfig
+from golive.config.failing import RetryConfig
+from golive.config.schema import CapabilityConfig, GoliveConfig, PriceConfig, ProviderConfig, TierConfig
 from golive.core.clock import SystemClock
 from golive.core.deadline import Deadline
 from golive.core.errors import (

@@ -7,7 +7,8 @@ gates of configured targets stay; of those that clients name freely, as many as 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
-from golive.config.schema import BreakerConfig, ProviderConfig
+from golive.config.failing import BreakerConfig
+from golive.config.schema import ProviderConfig
 from golive.core.breaker import BreakerPolicy
 from golive.core.clock import Clock
 from golive.models.call import ModelCall
