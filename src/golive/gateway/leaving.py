@@ -8,6 +8,7 @@ from msgspec import Struct
 from golive.gateway.exchange import Exchange
 from golive.gateway.routes import Answer
 from golive.gateway.watch import Watch
+from golive.tenants.erasure import ErasureReport
 
 LINES = b"application/x-ndjson"
 
@@ -26,7 +27,7 @@ class Erases(Protocol):
         ...
 
 
-ERASED = (Answer(200, "What was removed, counted, and the proof that it is gone."),)
+ERASED = (Answer(200, "What was removed, counted, and the proof that it is gone.", ErasureReport),)
 
 
 async def send_lines(exchange: Exchange, lines: AsyncIterator[bytes]) -> None:
