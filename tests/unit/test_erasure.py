@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from golive.core.clock import SystemClock
-from golive.core.errors import ContentErased, Forbidden, NotFound, StoreError, StoreUnavailable
+from golive.core.errors import ContentErased, Forbidden, InvalidRequest, NotFound, StoreError, StoreUnavailable
 from golive.core.events import Event
 from golive.store.audit import AuditEntry
 from golive.store.erasures import Erasure
@@ -19,6 +19,7 @@ from golive.store.ports import Lease, RunFilter
 from golive.store.sqlite import SqliteStore
 from golive.store.tenancy import TenantRow, UserRow
 from golive.store.upkeep.backup import backup
+from golive.store.upkeep.erased import read
 from golive.store.upkeep.restore import restore
 from golive.tenants.erasure import REASON, Eraser, ErasureReport
 from golive.tenants.exporting import exported
@@ -304,3 +305,17 @@ async def test_an_erased_user_is_let_out_of_the_list_of_the_seen(here: Here) -> 
     await here.store.tenant("acme").users_seen({"ann": 99.0})
     row: UserRow = await here.store.tenant("acme").user("ann")
     assert (row.state, row.last_seen_at) == ("erased", None)
+
+
+async def test_a_list_of_erasures_is_read_line_by_line(here: Here, tmp_path: Path) -> None:
+    """What `golive tenants erasures` writes; a line that is none is named, and so is a file that is not there."""
+    await here.eraser().erase("acme", "ann", "cli")
+    await here.eraser().erase("beta", None, "cli")
+    listed, path = await here.store.erasures.all(), tmp_path / "erasures.jsonl"
+    path.write_bytes(b"\n".join(msgspec.json.encode(one) for one in listed) + b"\n")
+    assert read(path) == listed
+    path.write_text('{"tenant": "acme", "user": null, "erased_at": 5.0}\n{"tenant": 7}\n')
+    with pytest.raises(InvalidRequest, match=r"Line 2 of .* is no erasure"):
+        read(path)
+    with pytest.raises(InvalidRequest, match="cannot be read"):
+        read(tmp_path / "nowhere.jsonl")
