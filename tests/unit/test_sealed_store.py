@@ -142,6 +142,7 @@ def test_a_missing_master_key_is_made_once_and_never_over_what_is_sealed(tmp_pat
     secrets, config = Secrets(tmp_path, {}), SecretsConfig()
     made, old = master_keys(secrets, tmp_path, config, SystemChance(), sealed=0)
     path = tmp_path / ".golive" / "master.key"
+    assert isinstance(made, bytes)
     assert (len(made), old, path.stat().st_mode & 0o777) == (32, [], 0o600)
     assert master_keys(secrets, tmp_path, config, SystemChance(), sealed=3)[0] == made
     path.unlink()
