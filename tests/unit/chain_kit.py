@@ -91,7 +91,7 @@ class World:
 
         return self.gates.setdefault(f"{ref} {number}", Gate(ref, str(number), BreakerPolicy(), self.time, moved))
 
-    def chain(self, *targets: ChainTarget, **reroutes: tuple[ChainTarget, ...]) -> Chain:
+    def chain(self, *targets: ChainTarget, **reroutes: Any) -> Chain:
         chained = Chained(targets, **reroutes)
         return Chain(chained, policy=self.policy, budget=self.budget, chance=SeededChance(1), clock=self.time)
 
