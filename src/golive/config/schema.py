@@ -16,7 +16,6 @@ from golive.config.secret_settings import AwsConfig, EnvironmentConfig, Rotation
 from golive.config.section import (
     BASE_URL,
     FUNCTION,
-    ORIGIN,
     STORE_URL,
     VERSION,
     MasterRef,
@@ -26,7 +25,7 @@ from golive.config.section import (
     Section,
     TargetRef,
 )
-from golive.config.transport import CorsConfig, HttpLimitsConfig, SessionsConfig, TlsConfig
+from golive.config.transport import CorsConfig, HttpLimitsConfig, Origin, SessionsConfig, TlsConfig
 
 # ---- golive.toml -----------------------------------------------------------------------------------------------------
 
@@ -38,7 +37,7 @@ class ServerConfig(Section):
     """Address to listen on; 0.0.0.0 for all interfaces."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
     """Port to listen on; 0 picks a free one and prints it."""
-    public_url: Annotated[str, Field(pattern=ORIGIN)] | None = None
+    public_url: Origin | None = None
     """Where browsers find golive, such as https://agents.example.com, when a proxy stands before it: only pages of this
     address count as its own, and issuers send people back there. The address asked for counts when absent."""
     max_body_bytes: Annotated[int, Field(ge=1_024, le=1_073_741_824)] = 4_194_304

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from golive.config.section import HEADER, ORIGIN, Seconds, SecretRef, Section
 
+Origin = Annotated[str, Field(pattern=ORIGIN)]
 Bytes = Annotated[int, Field(ge=256, le=1_048_576)]
 
 
@@ -58,7 +59,7 @@ class HttpLimitsConfig(Section):
 class CorsConfig(Section):
     """[server.cors]: which websites' scripts may ask this server from a browser. None unless `origins` names them."""
 
-    origins: tuple[Annotated[str, Field(pattern=ORIGIN)], ...] = ()
+    origins: tuple[Origin, ...] = ()
     """Exact origins, such as `https://app.example.com`; no patterns."""
     methods: tuple[Literal["GET", "POST", "DELETE"], ...] = ("GET", "POST", "DELETE")
     """Methods that they may use."""
