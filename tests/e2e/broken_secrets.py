@@ -34,9 +34,9 @@ def secrets_followed_late() -> None:
 
 def tenant_keys_unused() -> None:
     """Every tenant's calls go with the installation's credentials."""
-    from golive.models.own_credentials import Chosen, OwnCredentials
+    from golive.models.own_credentials import OwnCredentials
 
-    OwnCredentials.along = lambda self, chain, tenant: Chosen(chain, None)  # type: ignore[method-assign]
+    OwnCredentials.along = lambda self, chain, tenant: None  # type: ignore[method-assign]
 
 
 def tenant_keys_lent() -> None:

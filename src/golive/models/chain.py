@@ -63,8 +63,9 @@ class Chain:
             CircuitOpen, ModelRateLimited, ModelIncapable, ModelNoCredential: nobody was asked.
             ModelError, DeadlineExceeded: as the last one asked.
         """
-        chain, budget = (self._chain, None) if self._own is None else self._own.along(self._chain, ctx.tenant)
-        course = Course(chain, request, ctx, self._policy, budget or self._budget, self._chance)
+        own = None if self._own is None else self._own.along(self._chain, ctx.tenant)
+        chain, budget = (self._chain, self._budget) if own is None else (own.chain, own.budget or self._budget)
+        course = Course(chain, request, ctx, self._policy, budget, self._chance)
         failed: list[dict[str, Any]] = []
         error: GoliveError | None = None
         last: _Attempt | _Broken | None = None if ctx.broke is None else _Broken(ctx.broke)
