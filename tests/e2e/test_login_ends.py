@@ -8,9 +8,9 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-from golive.gateway.cookies import COOKIE, PENDING
+from golive.gateway.cookies import COOKIE, LOCAL_COOKIE, PENDING
 from tests.browser_kit import browser
-from tests.e2e.login_kit import NOT_BEGUN, answer_of, log_in_at, logged, nobody, section
+from tests.e2e.login_kit import NOT_BEGUN, answer_of, log_in_at, logged, nobody, reasons, section
 from tests.e2e.process_kit import RUNS, Project, golive, project
 from tests.oidc_kit import Provider, provider
 
@@ -109,3 +109,38 @@ async def test_behind_a_proxy_the_public_address_counts(tmp_path: Path, issuer: 
             own = {**kept, "Origin": origin, "Sec-Fetch-Site": "same-origin"}
             async with there.http.post(f"{served.url}{RUNS}", json={"input": "Hi"}, headers=own) as answer:
                 assert answer.status == status, origin
+
+
+async def test_who_is_suspended_gets_no_session(served: Project, issuer: Provider) -> None:
+    """The page says whose affair that is, the audit log who it was; a session that there is opens nothing more."""
+    async with browser() as there, browser() as again:
+        await there.log_in(f"{served.url}/login/start/corp", "alice")
+        assert (await there.go(f"{served.url}/v1/agents")).status == 200
+        code, _, err = await golive(served.root, "users", "suspend", "alice", environ=served.environ)
+        assert code == 0, err
+        async with asyncio.timeout(2):
+            while (await there.go(f"{served.url}/v1/agents")).status != 403:
+                await asyncio.sleep(0.02)
+        page = await again.log_in(f"{served.url}/login/start/corp", "alice")
+        assert (page.status, page.said.partition(".")[0]) == (403, "This user is not let in")
+        assert not any(cookie.startswith(LOCAL_COOKIE) for cookie in page.cookies)
+        async with served.client() as http, http.get("/v1/audit?limit=500") as answer:
+            rows = [row for row in (await answer.json())["data"] if row["verb"] == "sessions.begin"]
+        assert [(row["actor"], row["outcome"]) for row in sorted(rows, key=lambda row: row["seq"])] == [
+            ("user:alice", "done"),
+            ("user:alice", "denied"),
+        ]
+
+
+async def test_who_is_not_where_a_session_was_begun_makes_no_tenant(tmp_path: Path, issuer: Provider) -> None:
+    """A tenant that a claim names, and nobody made: no session, no key."""
+    settings = section(issuer.issuer).replace('user_prefix = ""', 'tenant_claim = "org"')
+    async with project(tmp_path, settings) as served, browser() as there:
+        served.environ["CLIENT_SECRET"] = "s3cret"
+        await served.serve()
+        await issuer.user("alice", groups=["golive-users"], org="ghost")
+        page = await there.log_in(f"{served.url}/login/start/corp", "alice")
+        assert page.status in (403, 404)
+        assert page.said
+        assert not any(cookie.startswith(LOCAL_COOKIE) for cookie in page.cookies)
+        assert reasons(served) == ["no_role"]
