@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from golive.core.events import Event
 from golive.models.gate import Gate
 from golive.runtime.api import RunResult
+from golive.store.ports import TenantStore
 from tests.sim.database import Appended, Claimed
 from tests.sim.effects import Effect
 from tests.sim.plan import Case
@@ -18,8 +19,6 @@ from tests.sim.providers import CASE
 if TYPE_CHECKING:
     from tests.sim.clients import Client, Seen
     from tests.sim.world import World
-
-TENANT = "default"
 
 
 class Violation(Exception):
@@ -69,6 +68,10 @@ class Checker:
     def events(self, run: str) -> list[Event]:
         """The run's journal."""
         return self.world.journal(run)
+
+    def store_of(self, run: str) -> TenantStore:
+        """The handle of the tenant whose run it is."""
+        return self.world.database.opened.tenant(self.world.tenant_of(run))
 
     def runs(self) -> list[str]:
         """Every run that was accepted, oldest first."""

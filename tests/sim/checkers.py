@@ -15,10 +15,11 @@ from golive.core.events import (
 )
 from golive.models.gate import Gate
 from golive.runtime.state import RunState
-from tests.sim.checker import TENANT, Checker, Violation, case_of
+from tests.sim.checker import Checker, Violation, case_of
 from tests.sim.database import Appended, Claimed
 from tests.sim.effects import RULES, Effect
 from tests.sim.providers import OPEN_S
+from tests.sim.whose import TENANTS
 
 if TYPE_CHECKING:
     from tests.sim.clients import Client
@@ -208,8 +209,8 @@ class Money(Checker):
     name = "money"
 
     def at_rest(self) -> None:
-        store = self.world.database.opened.tenant(TENANT)
         for run in self.runs():
+            store = self.store_of(run)
             spent = self.world.database.now(store.spent(run))
             view = self.world.database.now(store.run(run))
             end = decode_body(self.events(run)[-1])
@@ -225,8 +226,8 @@ class Views(Checker):
     name = "views"
 
     def at_rest(self) -> None:
-        store = self.world.database.opened.tenant(TENANT)
         for run in self.runs():
+            store = self.store_of(run)
             state, view = RunState.of(self.events(run)), self.world.database.now(store.run(run))
             end = state.finished
             if view is None or end is None or (view.outcome, view.reason) != (end.outcome, end.reason):
@@ -242,18 +243,19 @@ class Tail(Checker):
     EVERY = 7
 
     def __init__(self) -> None:
-        self._cursor = ""
+        self._cursors = dict.fromkeys(TENANTS, "")
         self._count = 0
         self._seen: dict[str, int] = {}
 
     def on_append(self, done: Appended) -> None:
         self._count += 1
         if self._count % self.EVERY == 0:
-            self._read(40)
+            for tenant in TENANTS:
+                self._read(tenant, 40)
 
-    def _read(self, limit: int) -> bool:
-        store = self.world.database.opened.tenant(TENANT)
-        events, self._cursor = self.world.database.now(store.tail(self._cursor, limit))
+    def _read(self, tenant: str, limit: int) -> bool:
+        store = self.world.database.opened.tenant(tenant)
+        events, self._cursors[tenant] = self.world.database.now(store.tail(self._cursors[tenant], limit))
         for event in events:
             if event.seq != self._seen.get(event.run, 0) + 1:
                 raise Violation(f"the tail shows {event.run} seq {event.seq} after {self._seen.get(event.run, 0)}")
@@ -261,8 +263,9 @@ class Tail(Checker):
         return bool(events)
 
     def at_rest(self) -> None:
-        while self._read(1_000):
-            pass
+        for tenant in TENANTS:
+            while self._read(tenant, 1_000):
+                pass
         for run in self.runs():
             if self._seen.get(run) != len(self.events(run)):
                 raise Violation(f"the tail never showed all of {run}")

@@ -23,8 +23,6 @@ from tests.sim.wire import Broken, Ended, Wire
 if TYPE_CHECKING:
     from tests.sim.world import World
 
-TENANT = "default"
-PRINCIPAL = Principal(TENANT, "key_1", "user")
 HEARTBEAT_S = 2.0
 PATIENCE_S = 6.0
 """Without a sign of life for so long, a client goes elsewhere."""
@@ -64,6 +62,10 @@ class Client:
         """It has seen the run's end."""
         self.result: RunResult | None = None
         self.frames: list[Seen] = []
+
+    @property
+    def principal(self) -> Principal:
+        return Principal(self.case.tenant, "key_1", "user")
 
     @property
     def name(self) -> str:
@@ -131,32 +133,32 @@ class Client:
     async def _beginning(self, attempt: int, runtime: Runtime, wire: Wire) -> None:
         case = self.case
         request = RunRequest(
-            agent=case.agent, input=(Message("user", f"Please do {case.name(attempt)}"),), principal=PRINCIPAL,
+            agent=case.agent, input=(Message("user", f"Please do {case.name(attempt)}"),), principal=self.principal,
             conversation=case.conversation, background=case.manner == "background", deadline_s=case.deadline_s,
             on_disconnect=case.on_disconnect if case.manner != "background" else None,
         )  # fmt: skip
         run = await runtime.start(request)
         await wire.send(("accepted", run))
         if case.manner not in ("background", "waits"):
-            await _stream(runtime, run, Cursor(), wire)
+            await _stream(runtime, case.tenant, run, Cursor(), wire)
 
     # ---- afterwards
 
     async def _following(self, runtime: Runtime, wire: Wire) -> None:
         assert self.run is not None
-        await _stream(runtime, self.run, Cursor.parse(self.cursor), wire)
+        await _stream(runtime, self.case.tenant, self.run, Cursor.parse(self.cursor), wire)
 
     async def _cancelling(self, runtime: Runtime, wire: Wire) -> None:
         assert self.run is not None
-        by, undo = PRINCIPAL.id, self.case.undo
-        await wire.send(("result", await runtime.steering.cancel(TENANT, self.run, by, "no more", undo=undo)))
+        by, undo = self.principal.id, self.case.undo
+        await wire.send(("result", await runtime.steering.cancel(self.case.tenant, self.run, by, "no more", undo=undo)))
 
     async def _asking(self, runtime: Runtime, wire: Wire) -> None:
         assert self.run is not None
         if self.case.manner == "waits":
-            await wire.send(("result", await runtime.wait(TENANT, self.run)))
+            await wire.send(("result", await runtime.wait(self.case.tenant, self.run)))
         else:
-            await wire.send(("result", await runtime.result(TENANT, self.run)))
+            await wire.send(("result", await runtime.result(self.case.tenant, self.run)))
 
     async def _once(self, handler: Any) -> None:
         """One request that is answered at once, or not at all."""
@@ -220,9 +222,9 @@ class Client:
         return wire
 
 
-async def _stream(runtime: Runtime, run: str, cursor: Cursor, wire: Wire) -> None:
+async def _stream(runtime: Runtime, tenant: str, run: str, cursor: Cursor, wire: Wire) -> None:
     """As the gateway streams a run."""
-    frames = await runtime.subscribe(TENANT, run, cursor)
+    frames = await runtime.subscribe(tenant, run, cursor)
     try:
         while (batch := await frames.next(HEARTBEAT_S)) is not None:
             await wire.send(("frames", [frame.sse() for frame in batch]))

@@ -13,7 +13,8 @@ from tests.sim.processes import Process, WorldLoop
 
 WEBHOOKS = {
     "office": WebhookConfig(
-        url="http://office.test/hook", secret="env:SECRET", topics=("run.finished", "run.waiting"), timeout_s=2.0,
+        url="http://office.test/hook", secret="env:SECRET", tenants=("*",),
+        topics=("run.finished", "run.waiting"), timeout_s=2.0,
         waits_s=(0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0),
     ),
 }  # fmt: skip
@@ -31,6 +32,7 @@ class Told(Struct, frozen=True):
     run: str
     outcome: str | None
     decision: str | None
+    tenant: str
 
 
 class HookWeather(Struct):
@@ -101,7 +103,7 @@ class HookTransport:
             self._office.told.append(
                 Told(
                     self._loop.time(), self._process.name, headers["webhook-id"], said["type"], data["run"],
-                    data.get("outcome"), decision["id"] if decision else None,
+                    data.get("outcome"), decision["id"] if decision else None, data["tenant"],
                 )
             )  # fmt: skip
         if not silent:

@@ -18,6 +18,7 @@ from golive.core.errors import ModelError
 from golive.core.events import RunFinished, TextReset
 from golive.core.frames import Frame
 from golive.models.transport_http import HttpTransport
+from golive.runtime import carrier
 from golive.runtime.effects import NOT_KNOWN, Effects
 from golive.runtime.holding import Holding
 from golive.runtime.interrupt import Interruptible
@@ -34,6 +35,7 @@ from golive.store.sqlite.store import SqliteStore
 from golive.store.sqlite.tenant import SqliteTenant
 from tests.sim.plan import plan
 from tests.sim.processes import current
+from tests.sim.whose import TENANTS
 from tests.sim.world import World
 
 MOST_SEEDS = 40
@@ -167,6 +169,18 @@ def _row_skipped(tail: Any) -> Any:
     return skipping
 
 
+def _anybodys_past(past: Any) -> Any:
+    async def everybodys(store: Any, conversation: str, but: str, **how: Any) -> Any:
+        for tenant in TENANTS:
+            theirs = type(store)(store._store._link.tenant(tenant), store._keys)
+            found = await past(theirs, conversation, but, **how)
+            if found.runs:
+                return found
+        return found
+
+    return everybodys
+
+
 def _outbox_lost(append: Any) -> Any:
     async def forgetful(self: Any, *args: Any, **more: Any) -> None:
         if len(args[2]) > 3:
@@ -281,6 +295,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("every run counts as at rest", ("ends", "journal"),
            lambda: patch.object(RunState, "at_rest", property(lambda state: True))),
     Mutant("a reader of all runs skips a row", ("tail",), _wrapped(SqliteTenant, "tail", _row_skipped)),
+    Mutant("a conversation is everybody's who knows its name", ("crossing",),
+           _wrapped(carrier, "past", _anybodys_past)),
     Mutant("an outbox message is lost", ("webhooks",), _wrapped(SqliteStore, "append", _outbox_lost)),
     Mutant("webhooks are not settled", ("webhooks",),
            _wrapped(Sender, "_write", lambda _: _nothing_async)),

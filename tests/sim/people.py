@@ -4,17 +4,18 @@ Some decisions nobody makes: those run out, and the default counts.
 """
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from golive.core.errors import GoliveError
 from golive.runtime.service import Runtime
 from golive.store.ports import DecisionRow
+from tests.sim.whose import TENANTS
 from tests.sim.wire import Broken, Ended, Wire
 
 if TYPE_CHECKING:
     from tests.sim.world import World
 
-TENANT = "default"
 LOOK_S = 1.5
 LEFT_ALONE = 0.25
 """The share of decisions that nobody makes."""
@@ -33,7 +34,8 @@ class People:
         """Looks now and then, at any replica."""
         while not self._world.stopped:
             await asyncio.sleep(LOOK_S)
-            for row in await self._asked(self._listing) or ():
+            rows = [row for tenant in TENANTS for row in await self._asked(partial(self._listing, tenant)) or ()]
+            for row in rows:
                 left = self._left.setdefault(row.id, self._world.weather_chance.uniform(0, 1) < LEFT_ALONE)
                 if not (left or self._under_way(row)):
                     await self._decide(row)
@@ -43,7 +45,7 @@ class People:
 
         async def deciding(runtime: Runtime, wire: Wire) -> None:
             result = await runtime.steering.decide(
-                TENANT, row.run, row.id, choice, by="key_2", content='{"done":true}' if choice == "done" else ""
+                row.tenant, row.run, row.id, choice, by="key_2", content='{"done":true}' if choice == "done" else ""
             )
             await wire.send(("answer", result))
 
@@ -64,8 +66,8 @@ class People:
     def _key(self, row: DecisionRow) -> str:
         return next((body.key for body in self._world.decision_bodies(row.run) if body.id == row.id), "")
 
-    async def _listing(self, runtime: Runtime, wire: Wire) -> None:
-        await wire.send(("answer", await runtime.decisions(TENANT, None, True, None, 100)))
+    async def _listing(self, tenant: str, runtime: Runtime, wire: Wire) -> None:
+        await wire.send(("answer", await runtime.decisions(tenant, None, True, None, 100)))
 
     async def _asked(self, handler: Any) -> Any:
         """What a replica answers; None: it did not."""

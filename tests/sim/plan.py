@@ -12,6 +12,7 @@ from msgspec import Struct
 from golive.core.chance import Chance, SeededChance
 from golive.sim.script import Script, ToolUse
 from tests.sim.providers import DIALECTS
+from tests.sim.whose import tenant_of
 
 T = TypeVar("T")
 LEAST_CASES, MOST_CASES = 22, 30
@@ -67,6 +68,11 @@ class Case(Struct, frozen=True):
     on_disconnect: Literal["continue", "cancel"]
     undo: bool
     """Whoever cancels wants taken back what was done."""
+
+    @property
+    def tenant(self) -> str:
+        """Whose it is."""
+        return tenant_of(self.number)
 
     def name(self, attempt: int) -> str:
         """What the prompt calls it."""

@@ -17,11 +17,12 @@ from tests.sim.checkers import (
     Webhooks,
     Whole,
 )
+from tests.sim.crossing import Crossing
 from tests.sim.stream_checkers import Streams, Text, Told
 
 ALL: tuple[type[Checker], ...] = (
     Ends, Journal, Fence, Effects, Whole, Money, Views, Tail, OwnFaults, Breakers, Streams, Text, Told, Webhooks,
-    Undone, Schedules, Leaks,
+    Undone, Schedules, Leaks, Crossing,
 )  # fmt: skip
 
 

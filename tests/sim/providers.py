@@ -13,8 +13,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from golive.config.outward import ScheduleConfig
 from golive.config.failing import BreakerConfig, RetryConfig
+from golive.config.outward import ScheduleConfig
 from golive.config.schema import CapabilityConfig, GoliveConfig, PriceConfig, ProviderConfig
 from golive.core.chance import Chance
 from golive.core.clock import Clock
@@ -23,6 +23,7 @@ from golive.sim.protocol import Connection, Request
 from golive.sim.script import FOREVER, Script
 from golive.sim.server import Simulator
 from tests.sim.hooks import WEBHOOKS
+from tests.sim.whose import tenant_named
 
 DIALECTS = {"alfa": "openai-chat", "bravo": "anthropic", "coda": "openai-responses", "delta": "gemini"}
 """Provider and what it speaks."""
@@ -85,6 +86,8 @@ class Provider(Simulator):
         super().__init__(clock=clock)
         self.name = name
         self.weather = ProviderWeather()
+        self.mixed: list[list[str]] = []
+        """Cases of several tenants that stood in one request."""
         self.asked: dict[str, int] = {}
         """Case and round -> how often an answer was asked for."""
         self._cases = scripts
@@ -93,6 +96,8 @@ class Provider(Simulator):
     def _handle(self, connection: Connection, request: Request) -> None:
         named = CASE.findall(request.body)
         if named:
+            if len({tenant_named(each) for each in named}) > 1:
+                self.mixed.append(sorted({each.decode() for each in named}))
             case = named[-1].decode()
             self.asked[case] = self.asked.get(case, 0) + 1
             script = self._spoiled(self._cases(case))

@@ -69,6 +69,7 @@ class World:
         self.faults = Faults(self)
         self.trace: list[str] = []
         self.violations: list[Violation] = []
+        self._whose: dict[str, str] = {}
         self._read: dict[str, list[Event]] | None = None
         """Journals as they are, while nobody writes; None: somebody may."""
         self.stopped = False
@@ -110,6 +111,7 @@ class World:
     def _appended(self, done: Appended) -> None:
         kinds = " ".join(f"{event.seq}:{event.kind}" for event in done.events)
         rest = " at rest" if done.at_rest else ""
+        self._whose.setdefault(done.lease.run, done.lease.tenant)
         self.note(done.process, f"writes {done.lease.run[-6:]} epoch {done.lease.epoch}{rest} {kinds}")
         self.tell("on_append", done)
 
@@ -208,11 +210,18 @@ class World:
         self.violations.append(violation)
         self.note("VIOLATION", text)
 
+    def tenant_of(self, run: str) -> str:
+        """Whose the run is."""
+        found = self._whose.get(run)
+        if found is None:
+            found = self._whose[run] = str(self.database.rows("SELECT tenant FROM leases WHERE run = ?", run)[0])
+        return found
+
     def journal(self, run: str) -> list[Event]:
         """A run's events."""
         events = None if self._read is None else self._read.get(run)
         if events is None:
-            events = self.database.now(self.database.opened.tenant("default").events(run, 0, 100_000))
+            events = self.database.now(self.database.opened.tenant(self.tenant_of(run)).events(run, 0, 100_000))
             if self._read is not None:
                 self._read[run] = events
         return events

@@ -112,10 +112,12 @@ class Masters:
             except (ContentSealed, StoreUnavailable, ConfigError) as error:
                 found[row.tenant, row.id] = error
 
+        asked = [row for row in rows if row.master in self._holders]
+        if not asked:
+            return found
         async with Tasks("unwrapping") as tasks:
-            for row in rows:
-                if row.master in self._holders:
-                    tasks.start(ask(row), row.id)
+            for row in asked:
+                tasks.start(ask(row), row.id)
         return found
 
     async def _asked(self, master: str, work: Callable[[], T]) -> T:
