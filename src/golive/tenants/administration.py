@@ -96,7 +96,7 @@ class TenantAdmin:
         return await self._put(_with(_living(await self.get(tenant)), settings))
 
     async def suspend(self, tenant: str, note: str = "") -> TenantRow:
-        """Lets nobody of the tenant in, and ends what it has open. Raises NotFound, Forbidden, Conflict."""
+        """Lets nobody of the tenant in, and ends what it has open. Raises NotFound, Conflict."""
         return await self._stand(tenant, "suspended", note)
 
     async def resume(self, tenant: str, note: str = "") -> TenantRow:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from golive.core.clock import Clock
-from golive.core.errors import Forbidden, GoliveError, NotFound, StoreError, Suspended, TenantLimited
+from golive.core.errors import Conflict, GoliveError, NotFound, StoreError, Suspended, TenantLimited
 from golive.core.tasks import Tasks
 from golive.store.tenancy import CredentialRow, TenantRow
 from golive.tenants.authorize import INSTALLATION, Principal
@@ -234,9 +234,9 @@ def no_tenant(tenant: str) -> NotFound:
 
 
 def untouchable(tenant: str) -> None:
-    """Raises Forbidden for the installation's own tenant, without which nobody could be let in any more."""
+    """Raises Conflict for the installation's own tenant, without which nobody could be let in any more."""
     if tenant == INSTALLATION:
-        raise Forbidden(
+        raise Conflict(
             f"{INSTALLATION!r} is the installation's own tenant: it is neither suspended nor erased.",
             remedy="Revoke its keys, or suspend its users, instead.", tenant=tenant,
         )  # fmt: skip
