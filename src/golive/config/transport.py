@@ -74,7 +74,7 @@ class CorsConfig(Section):
 
 
 class SessionsConfig(Section):
-    """[server.sessions]: browsers that are logged in by a cookie (`golive login-link`)."""
+    """[server.sessions]: browsers that are logged in by a cookie, at an issuer or by a link (`golive login-link`)."""
 
     enabled: bool = True
     """Whether there are any."""
