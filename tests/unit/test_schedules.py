@@ -12,7 +12,6 @@ from golive.config.outward import ScheduleConfig
 from golive.core.errors import InvalidRequest, NotFound, Overloaded, StoreUnavailable
 from golive.core.ids import derived
 from golive.runtime.api import RunRequest
-from golive.runtime.schedulers import Schedulers
 from golive.runtime.schedules import LEFT_S, LOOK_S, Scheduler
 from golive.store.ports import ScheduleRow
 from golive.store.sqlite.store import SqliteStore
@@ -112,7 +111,9 @@ def test_a_run_is_begun_at_each_time() -> None:
         assert row is not None
         assert (row.next_at, row.last_at, row.last_run) == (at + HOUR, at, run)
         assert all(line["late_s"] < 0.1 for line in world.logged("schedule.run_begun"))
-        assert b'golive_scheduled_runs_total{result="begun",schedule="job",tenant="default"} 3.0' in world.metrics.render()
+        assert (
+            b'golive_scheduled_runs_total{result="begun",schedule="job",tenant="default"} 3.0' in world.metrics.render()
+        )
 
     play(main, job=job(conversation_id="daily", deadline_s=90))
 
@@ -240,7 +241,10 @@ def test_a_run_that_cannot_be_begun_at_all_is_left_out(error: Exception) -> None
         await asyncio.sleep(2 * HOUR + 60)
         assert world.times() == [2 * HOUR]
         assert [line["level"] for line in world.logged("schedule.run_failed")] == ["error"]
-        assert b'golive_scheduled_runs_total{result="failed",schedule="job",tenant="default"} 1.0' in world.metrics.render()
+        assert (
+            b'golive_scheduled_runs_total{result="failed",schedule="job",tenant="default"} 1.0'
+            in world.metrics.render()
+        )
 
     play(main)
 
@@ -390,62 +394,5 @@ def test_a_schedule_tells_its_next_time_before_anybody_has_looked_after_it() -> 
         server = world.server()
         shown = (await server.rows())["job"]
         assert (await world.row(), shown.next_at, shown.last_run) == (None, EPOCH + HOUR, None)
-
-    play(main)
-
-
-def test_each_tenant_has_its_own_schedules() -> None:
-    """Begun in it and seen by it alone; of one that moves away nothing is left behind; a suspended tenant's rest."""
-
-    async def main(world: World) -> None:
-        mine = {"home": job(), "theirs": job(tenant="acme"), "moving": job(tenant="acme")}
-        paused: set[str] = set()
-        schedulers = Schedulers(
-            store=world.store, start=world.start, schedules=lambda: mine, clock=world.clock,
-            metrics=world.metrics.outward, log=world.log, paused=paused.__contains__,
-        )  # fmt: skip
-        schedulers.start()
-        try:
-            await asyncio.sleep(HOUR + 60)
-            begun = sorted((request.principal.tenant, request.schedule) for _, request in world.begun.values())
-            assert begun == [("acme", "moving"), ("acme", "theirs"), ("default", "home")]
-            assert (list(await schedulers.rows("acme")), list(schedulers.of("default"))) == (
-                ["theirs", "moving"], ["home"],
-            )  # fmt: skip
-            with pytest.raises(NotFound):
-                await schedulers.run_now("theirs", Principal("default", "key:1", "admin"))
-            assert (await schedulers.run_now("theirs", Principal("acme", "key:2", "admin"))) == ""
-            mine["moving"] = job(tenant="umbrella")
-            paused.add("acme")
-            schedulers.adopt()
-            await asyncio.sleep(HOUR)
-            late = [request for at, request in world.begun.values() if at > HOUR + 61]
-            assert sorted((one.principal.tenant, one.schedule) for one in late) == [
-                ("default", "home"), ("umbrella", "moving"),
-            ]  # fmt: skip
-            assert [row.name for row in await world.store.tenant("acme").schedules()] == ["theirs"]
-        finally:
-            await schedulers.close()
-
-    play(main)
-
-
-def test_what_an_earlier_server_left_in_a_tenant_is_taken_away() -> None:
-    """It would otherwise begin late runs, should its schedule come back."""
-
-    async def main(world: World) -> None:
-        gone = ScheduleRow("acme", "old", "sha256:x", EPOCH - HOUR)
-        assert await world.store.tenant("acme").put_schedule(gone, None)
-        schedulers = Schedulers(
-            store=world.store, start=world.start, schedules=lambda: world.schedules, clock=world.clock,
-            metrics=world.metrics.outward, log=world.log,
-        )  # fmt: skip
-        schedulers.start()
-        try:
-            await schedulers.look_after(["acme", "default"])
-            await asyncio.sleep(1)
-            assert await world.store.tenant("acme").schedules() == []
-        finally:
-            await schedulers.close()
 
     play(main)

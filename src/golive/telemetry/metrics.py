@@ -110,7 +110,10 @@ class Metrics:
         self.registry.register(self._open)
         self._breakers = Gauge("golive_breakers_not_closed", "Circuit breakers that are open or half-open", lambda: 0)
         self.registry.register(self._breakers)
-        self._tellers: dict[type[Body], Callable[[Any, str, str, str], None]] = {
+        self._tellers = self._by_kind()
+
+    def _by_kind(self) -> dict[type[Body], Callable[[Any, str, str, str], None]]:
+        return {
             RunAccepted: self._run_accepted,
             RunFinished: self._run_finished,
             ModelFailed: self._model_failed,
