@@ -214,6 +214,7 @@ async def _removed(twin: Twin, platform_key: str, sides: tuple[Side, Side], got:
     reply = await ask(twin, platform_key, "POST", f"/v1/tenants/{first.tenant}", {"keep_days": KEEP_DAYS})
     if reply.status != 200:
         return [f"how long {first.tenant} keeps its runs cannot be set: HTTP {reply.status}"]
+    await twin.restart()  # it looks at once then, and every minute afterwards
     end = twin.clock.monotonic() + WAIT_S
     while twin.clock.monotonic() < end:
         if not before[first] & await finished(first):
