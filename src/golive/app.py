@@ -334,9 +334,7 @@ class Server:
         except GoliveError as error:
             store = Dependency("store", "store", "down", None, str(error))
         workers = [
-            version.toolset.health()
-            for version in self.agents.served()
-            if isinstance(version.toolset, WorkerToolset)
+            version.toolset.health() for version in self.agents.served() if isinstance(version.toolset, WorkerToolset)
         ]
         return [store, *await self.plane.health(), *workers]
 

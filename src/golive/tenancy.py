@@ -62,9 +62,7 @@ class Tenancy:
         """Whether something of a tenant, in the name of a user, may begin. Raises Suspended, TenantLimited."""
         self.directory.begin(tenant, user, lambda: self._open(tenant))
 
-    def faces(
-        self, eraser: Erases, exported: Callable[[str, str | None], AsyncIterator[bytes]]
-    ) -> tuple[Routed, ...]:
+    def faces(self, eraser: Erases, exported: Callable[[str, str | None], AsyncIterator[bytes]]) -> tuple[Routed, ...]:
         """What the door shows of all this."""
         server, changed = self._config().server, self.directory.refresh
         around = (self._store, self._clock)

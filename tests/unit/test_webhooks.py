@@ -60,7 +60,10 @@ def test_a_message_is_sent_signed_and_counted() -> None:
         assert headers["webhook-timestamp"] == str(now)
         keys = (key_of(SECRET), key_of(OTHER_SECRET))
         assert headers["webhook-signature"].split() == [signature(key, id_, now, body) for key in keys]
-        assert b'golive_webhook_deliveries_total{result="sent",tenant="default",webhook="crm"} 1.0' in world.metrics.render()
+        assert (
+            b'golive_webhook_deliveries_total{result="sent",tenant="default",webhook="crm"} 1.0'
+            in world.metrics.render()
+        )
         await world.sender.close()
 
     simulate(main)
