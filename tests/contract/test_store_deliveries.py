@@ -31,6 +31,20 @@ async def test_messages_to_webhooks_that_nobody_knows_are_found(store: Store) ->
     assert [taken.id for taken in await store.claim_messages(60, 5)] == ["m1", "m3"]
 
 
+async def test_a_message_that_was_only_looked_at_has_no_attempt_more(store: Store) -> None:
+    """Settled as not attempted it is due again, with the attempts it had; they never fall below none."""
+    await put(store, to("crm", "m1"))
+    await store.claim_messages(60, 1)
+    await store.settle_message("acme", "m1", "due", "answered 500")
+    assert [taken.attempts for taken in await store.claim_messages(60, 1)] == [2]
+    await store.settle_message("acme", "m1", "due", "its tenant is suspended", attempted=False)
+    [kept] = await store.tenant("acme").deliveries()
+    assert (kept.state, kept.attempts, kept.last_error) == ("due", 1, "its tenant is suspended")
+    for _ in range(2):
+        await store.settle_message("acme", "m1", "due", None, attempted=False)
+    assert [taken.attempts for taken in await store.claim_messages(60, 1)] == [1]
+
+
 async def test_deliveries_are_listed_and_counted_by_webhook(store: Store) -> None:
     """Counts say how many are in each state, and since when; a list can be that of one webhook."""
     await put(store, to("crm", "m1", 2.0), to("crm", "m2", 1.0), to("crm", "m3", 3.0), to("erp", "m4", 5.0))

@@ -262,9 +262,11 @@ class Link(LinkTenancy, Store):
         return await self.ask(lambda: self._store.claim_messages(for_s, limit, only=only, but=but), writes=True)
 
     async def settle_message(
-        self, tenant: str, id_: str, state: Literal["due", "sent", "dead"], error: str | None, after_s: float = 0.0
-    ) -> None:
-        await self.ask(lambda: self._store.settle_message(tenant, id_, state, error, after_s), writes=True)
+        self, tenant: str, id_: str, state: Literal["due", "sent", "dead"], error: str | None, after_s: float = 0.0,
+        *, attempted: bool = True,
+    ) -> None:  # fmt: skip
+        settled = lambda: self._store.settle_message(tenant, id_, state, error, after_s, attempted=attempted)  # noqa: E731
+        await self.ask(settled, writes=True)
 
     async def changed(self, tenant: str, run: str, after_seq: int, timeout_s: float) -> None:
         """A notification, unless it is lost; and a look every so often, as a listener on a real database has it."""

@@ -248,10 +248,10 @@ def test_a_store_that_fails_for_a_while_costs_no_message() -> None:
                 raise refusals.pop()
             return await real_claim(*args, **fields)  # type: ignore[arg-type]
 
-        async def settle(*args: object) -> None:
+        async def settle(*args: object, **fields: object) -> None:
             if clock.monotonic() < 9:
                 raise StoreUnavailable("locked")
-            await real_settle(*args)  # type: ignore[arg-type]
+            await real_settle(*args, **fields)  # type: ignore[arg-type]
 
         world.store.claim_messages, world.store.settle_message = claim, settle  # type: ignore[method-assign, assignment]
         (id_,) = await world.put("crm")
@@ -323,18 +323,20 @@ def test_a_webhook_that_no_longer_names_the_tenant_is_sent_nothing_of_it() -> No
 
 
 def test_messages_of_a_suspended_tenant_wait() -> None:
-    """Until it is not suspended any more."""
+    """Until it is not suspended any more; however long that is, no attempt is used up by it."""
 
     async def main(clock: VirtualClock) -> None:
-        world = World(clock, {"crm": webhook("crm")}, crm=[200])
+        world = World(clock, {"crm": webhook("crm", waits_s=[5.0])}, crm=[REFUSED, 200])
         world.paused.add("default")
         world.sender.start()
         (id_,) = await world.put("crm")
-        await asyncio.sleep(200)
+        await asyncio.sleep(3_600)
         found = await world.delivery(id_)
         assert (found.state, found.last_error, world.receivers.got) == ("due", "its tenant is suspended", [])
+        assert found.attempts == 0
         world.paused.clear()
-        assert (await world.until(settled, id_)).state == "sent"
+        found = await world.until(settled, id_)
+        assert (found.state, found.attempts, len(world.receivers.got)) == ("sent", 2, 2)
         await world.sender.close()
 
     simulate(main)

@@ -112,7 +112,8 @@ class Sender:
                         await self._store.settle_message(found.tenant, found.id, "dead", error)
                         self.told("dead", found, Attempt("failed", error=error))
                     else:
-                        await self._store.settle_message(found.tenant, found.id, "due", error, 10 * STRANGERS_S)
+                        later_s = 10 * STRANGERS_S
+                        await self._store.settle_message(found.tenant, found.id, "due", error, later_s, attempted=False)
             await asyncio.sleep(STRANGERS_S)
 
     # ---- what a line asks
@@ -149,7 +150,7 @@ class Sender:
             await self._settle(found, webhook, attempt)
             return None
         if self._paused(found.tenant):
-            await self._write(found, "due", "its tenant is suspended", PAUSED_S)
+            await self._write(found, "due", "its tenant is suspended", PAUSED_S, attempted=False)
             return None
         try:
             attempt = await self._post.deliver(found.target, webhook, found.id, found.body)
@@ -178,12 +179,14 @@ class Sender:
             await self._write(found, "due", attempt.error, wait_s)
             self.told("failed", found, attempt, again_in_s=round(wait_s, 3))
 
-    async def _write(self, found: Delivery, state: Any, error: str | None, after_s: float = 0.0) -> None:
+    async def _write(
+        self, found: Delivery, state: Any, error: str | None, after_s: float = 0.0, *, attempted: bool = True
+    ) -> None:
         """As long as the lease lasts; what cannot be written then is sent again."""
         until = self._clock.monotonic() + MARGIN_S
         while True:
             try:
-                await self._store.settle_message(found.tenant, found.id, state, error, after_s)
+                await self._store.settle_message(found.tenant, found.id, state, error, after_s, attempted=attempted)
                 return
             except StoreError as refused:
                 if self._clock.monotonic() >= until:

@@ -366,9 +366,11 @@ class Store(Keeps, Protocol):
         ...
 
     async def settle_message(
-        self, tenant: str, id_: str, state: Literal["due", "sent", "dead"], error: str | None, after_s: float = 0.0
-    ) -> None:
-        """What came of an attempt: sent or given up now, or due again after so many seconds, by the store's clock."""
+        self, tenant: str, id_: str, state: Literal["due", "sent", "dead"], error: str | None, after_s: float = 0.0,
+        *, attempted: bool = True,
+    ) -> None:  # fmt: skip
+        """What came of an attempt: sent or given up now, or due again after so many seconds, by the store's clock.
+        `attempted`: False where there was none, which then does not count."""
         ...
 
     async def changed(self, tenant: str, run: str, after_seq: int, timeout_s: float) -> None:

@@ -202,10 +202,11 @@ class PostgresStore(PostgresRemoval, Store):
         return [work.delivery(row) for row in rows]
 
     async def settle_message(
-        self, tenant: str, id_: str, state: Literal["due", "sent", "dead"], error: str | None, after_s: float = 0.0
-    ) -> None:
+        self, tenant: str, id_: str, state: Literal["due", "sent", "dead"], error: str | None, after_s: float = 0.0,
+        *, attempted: bool = True,
+    ) -> None:  # fmt: skip
         """See `Store.settle_message`."""
-        await self._server.fetch(work.SETTLE, state, after_s, error, tenant, id_)
+        await self._server.fetch(work.SETTLE, state, after_s, error, tenant, id_, 0 if attempted else 1)
 
     async def changed(self, tenant: str, run: str, after_seq: int, timeout_s: float) -> None:
         """See `Store.changed`: notified where possible, and by a poll within a quarter of a second otherwise."""

@@ -80,7 +80,8 @@ SELECT {DELIVERY_COLUMNS} FROM taken ORDER BY was, tenant, id
 SETTLE = f"""
 WITH now AS MATERIALIZED ({NOW})
 UPDATE outbox SET state = $1, due_at = CASE WHEN $1 = 'due' THEN t + $2::double precision ELSE due_at END,
-    done_at = CASE WHEN $1 = 'due' THEN NULL ELSE t END, last_error = $3
+    done_at = CASE WHEN $1 = 'due' THEN NULL ELSE t END, last_error = $3,
+    attempts = greatest(0, attempts - $6::integer)
 FROM now WHERE tenant = $4 AND id = $5 AND state = 'due'
 """
 

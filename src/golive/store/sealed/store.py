@@ -102,7 +102,9 @@ class SealedStore:
                 await self._store.settle_message(message.tenant, message.id, "dead", error.message)
             except (ContentSealed, StoreUnavailable) as error:
                 self._notice.error("content.not_opened", tenant=message.tenant, message=str(error))
-                await self._store.settle_message(message.tenant, message.id, "due", error.message, LATER_S)
+                await self._store.settle_message(
+                    message.tenant, message.id, "due", error.message, LATER_S, attempted=False
+                )
         return found
 
     def _remember(self, message: Delivery) -> None:
@@ -112,15 +114,16 @@ class SealedStore:
                 self._claimed.popitem(last=False)
 
     async def settle_message(
-        self, tenant: str, id_: str, state: Literal["due", "sent", "dead"], error: str | None, after_s: float = 0.0
-    ) -> None:
+        self, tenant: str, id_: str, state: Literal["due", "sent", "dead"], error: str | None, after_s: float = 0.0,
+        *, attempted: bool = True,
+    ) -> None:  # fmt: skip
         """See `Store.settle_message`."""
         key_id = self._claimed.pop((tenant, id_), None)
         if error:
             key = await self._key_for_error(tenant, key_id)
             nonce = self._chance.token(NONCE_BYTES)
             error = _NOT_KEPT if key is None else sealed_error(tenant, id_, error, key, nonce)
-        await self._store.settle_message(tenant, id_, state, error, after_s)
+        await self._store.settle_message(tenant, id_, state, error, after_s, attempted=attempted)
 
     async def _key_for_error(self, tenant: str, of_message: str | None) -> Key | None:
         """The key for the words in which a message was refused: its user's. None: there is none any more."""

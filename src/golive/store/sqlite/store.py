@@ -178,11 +178,12 @@ class SqliteStore(Store):
         return await self.call(lambda connection: work.claim_messages(connection, now, for_s, limit, only, but))
 
     async def settle_message(
-        self, tenant: str, id_: str, state: Literal["due", "sent", "dead"], error: str | None, after_s: float = 0.0
-    ) -> None:
+        self, tenant: str, id_: str, state: Literal["due", "sent", "dead"], error: str | None, after_s: float = 0.0,
+        *, attempted: bool = True,
+    ) -> None:  # fmt: skip
         """See `Store.settle_message`."""
         at = self._clock.now() + (after_s if state == "due" else 0.0)
-        await self.call(lambda connection: work.settle_message(connection, tenant, id_, state, at, error))
+        await self.call(lambda connection: work.settle_message(connection, tenant, id_, state, at, error, attempted))
 
     async def prune(
         self, finished_before: float, limit: int, tenant: str | None = None, but: Sequence[str] = ()

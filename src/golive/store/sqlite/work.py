@@ -45,7 +45,8 @@ _LEASE_MESSAGE = f"""
 UPDATE outbox SET due_at = ?, attempts = attempts + 1 WHERE tenant = ? AND id = ? RETURNING {DELIVERY_COLUMNS}
 """
 _SETTLE = """
-UPDATE outbox SET state = ?1, due_at = iif(?1 = 'due', ?2, due_at), done_at = iif(?1 = 'due', NULL, ?2), last_error = ?3
+UPDATE outbox SET state = ?1, due_at = iif(?1 = 'due', ?2, due_at), done_at = iif(?1 = 'due', NULL, ?2),
+    last_error = ?3, attempts = max(0, attempts - ?6)
 WHERE tenant = ?4 AND id = ?5 AND state = 'due'
 """
 
@@ -102,10 +103,10 @@ def claim_messages(
 
 
 def settle_message(
-    connection: sqlite3.Connection, tenant: str, id_: str, state: str, at: float, error: str | None
+    connection: sqlite3.Connection, tenant: str, id_: str, state: str, at: float, error: str | None, attempted: bool
 ) -> None:
     """See `Store.settle_message`."""
-    connection.execute(_SETTLE, (state, at, error, tenant, id_))
+    connection.execute(_SETTLE, (state, at, error, tenant, id_, 0 if attempted else 1))
 
 
 def decision(row: tuple[Any, ...]) -> DecisionRow:
