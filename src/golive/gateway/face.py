@@ -13,7 +13,7 @@ import msgspec
 from golive.config.schema import ServerConfig
 from golive.core.clock import Clock
 from golive.core.errors import GoliveError, InvalidRequest, ModelCut, RunWaiting
-from golive.core.frames import Frame
+from golive.core.frames import RESET, Frame
 from golive.core.messages import Message, Usage
 from golive.gateway.beta_header import with_betas
 from golive.gateway.bodies import read_body
@@ -35,6 +35,9 @@ from golive.runtime.subscription import Subscription
 
 ANSWERED = frozenset({"completed", "escalated", "partial", "refused"})
 """Outcomes of a run that are an answer; `failed` and `cancelled` are errors on every face."""
+
+_LOST = "The run goes on elsewhere, and not with the text that is shown here."
+_ASK = "Read what became of it with GET /v1/runs/{run}."
 
 _result = msgspec.json.Decoder(RunResult).decode
 
@@ -304,23 +307,41 @@ class Face:
         await exchange.end(end)
 
     async def _send_run(self, exchange: Exchange, streamed: Streamed, frames: Subscription, run: str) -> bytes:
-        """Sends all but the end, which it returns."""
+        """Sends all but the end, which it returns.
+
+        Text that a server showed and that is lost, since it was cut off from its store and another has gone on with the
+        run, cannot be taken back here: the answer ends with an error.
+        """
         last: Frame | None = None
+        shown = 0
         while (batch := await frames.next(self._heartbeat_s)) is not None:
             if not batch:
                 await exchange.write(streamed.heartbeat)
                 continue
-            last = batch[-1]
-            if data := streamed.frames(batch):
+            stands, shown = _standing(batch, shown)
+            if data := streamed.frames(batch[:stands]):
                 await exchange.write(data)
+            if stands < len(batch):
+                return streamed.error(ModelCut(_LOST, remedy=_ASK.format(run=run)))
+            last = batch[-1]
             asks = any(frame.event == "decision.requested" for frame in batch)
             if asks and await self._runtime.waits(exchange.principal.tenant, run):
                 return streamed.error(_waiting(run))
         if last is None or last.event != "run.finished":
-            broken = ModelCut("The run's stream broke off.", remedy="Ask for the run itself.")
+            broken = ModelCut("The run's stream broke off.", remedy=_ASK.format(run=run))
             return streamed.error(frames.failure or broken)
         result = _result(last.data)
         return streamed.run_end(result) if result.outcome in ANSWERED else streamed.failed_run(result)
+
+
+def _standing(batch: list[Frame], shown: int) -> tuple[int, int]:
+    """How many of the frames come before one that takes shown text back, and how far text has been shown after them."""
+    for number, frame in enumerate(batch):
+        if frame.is_text:
+            shown = frame.pos
+        elif frame.event == RESET and frame.pos < shown:
+            return number, shown
+    return len(batch), shown
 
 
 def demand_for(exchange: Exchange, model: str) -> None:
