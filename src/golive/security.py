@@ -16,6 +16,7 @@ from golive.config.secret_use import References, joined, references
 from golive.config.secrets import Secrets
 from golive.core.chance import Chance
 from golive.core.clock import Clock
+from golive.core.following import faults_told
 from golive.gateway.browsers import Browsers
 from golive.gateway.data_keys import DataKeyFaces
 from golive.gateway.logins import Admit, everybody
@@ -132,7 +133,7 @@ class Security:
             ConfigError: an issuer's section names a role that there is not. StoreUnavailable.
         """
         store, clock, chance, rolebook = self._store, self._clock, self._chance, self._rolebook
-        self.keyring = Keyring(store, self._pepper, clock, rolebook)
+        self.keyring = Keyring(store, self._pepper, clock, rolebook, faults_told(self._log))
         self.key_admin = KeyAdmin(store, self._pepper, clock, chance, self.keyring.learn, rolebook)
         await self.keyring.start()
         self._stack.push_async_callback(self.keyring.close)

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from golive.config.schema import GoliveConfig
 from golive.core.clock import Clock
+from golive.core.following import faults_told
 from golive.gateway.leaving import Erases
 from golive.gateway.server import Routed
 from golive.gateway.tenants import TenantFaces
@@ -37,7 +38,7 @@ class Tenancy:
         self._clock = clock
         self._metrics = TenantMetrics(registry, log)
         self._metrics.follow(lambda: self.directory.tenants())  # noqa: PLW0108 - made in the next line
-        self.directory = Directory(store, clock, refused=self._metrics.refused)
+        self.directory = Directory(store, clock, refused=self._metrics.refused, fault=faults_told(log))
         self.seen = Seen(store, clock, lambda tenant, users: log.warning("users.not_noted", tenant=tenant, users=users))
         self._open: Callable[[str], int] = lambda tenant: 0
 

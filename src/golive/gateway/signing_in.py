@@ -14,6 +14,7 @@ from golive.config.schema import GoliveConfig
 from golive.core.chance import Chance
 from golive.core.clock import Clock
 from golive.core.errors import ConfigError, StoreError
+from golive.core.following import faults_told
 from golive.core.tasks import Tasks
 from golive.gateway.fetching import fetching, posting
 from golive.gateway.token_face import TokenFace
@@ -87,6 +88,7 @@ class SigningIn:
         return TokenVerifier(
             issuers, role=self._role, fetch=fetching(self._transport), clock=self._clock, source=self._source,
             refused=self._refused, accepted=self._metrics.accepted, told=self._issuer_told,
+            fault=faults_told(self._log),
         )  # fmt: skip
 
     def _take(self, issuers: Mapping[str, OidcConfig], verifier: TokenVerifier | None) -> None:

@@ -6,7 +6,6 @@ of revoked ones to `config/secrets.py`, and the calls that use them to `models/c
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 
 from golive.config.secret_settings import RotationConfig
 from golive.config.secret_use import OWN
@@ -14,6 +13,7 @@ from golive.config.secret_values import Held
 from golive.config.secrets import Secrets
 from golive.core.clock import Clock
 from golive.core.errors import GoliveError, NotFound, StoreError
+from golive.core.following import Survived, faults_told
 from golive.core.tasks import Tasks
 from golive.guards.revoking import row_to_revoke
 from golive.guards.secret_cards import DAY_S, RevokedCard, SecretCard, card_of, revoked_card
@@ -62,6 +62,7 @@ class SecretKeeper:
         self._room = asyncio.Semaphore(AT_ONCE)
         self._reminded: dict[str, float] = {}
         self._stale: set[str] = set()
+        self._following = (Survived("secrets", faults_told(log)), Survived("secrets.used", faults_told(log)))
         self._tasks = Tasks("secrets")
         metrics.follow(lambda: self.cards())  # noqa: PLW0108 - asked whenever metrics are read
 
@@ -175,14 +176,19 @@ class SecretKeeper:
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(POLL_S)
-            with suppress(StoreError):  # what is known goes on; /health reports the store
+            reading, using = self._following
+            with reading.look():  # what is known goes on
                 await self._read_store()
-            self._want()
-            for held in self._secrets.due():
-                held.fetching = True  # before the task has begun, so that it is not begun twice
-                self._tasks.start(self._fetch(held), held.reference.text)
-            await self._record()
-            self._remind()
+            with using.look():
+                await self._use()
+
+    async def _use(self) -> None:
+        self._want()
+        for held in self._secrets.due():
+            held.fetching = True  # before the task has begun, so that it is not begun twice
+            self._tasks.start(self._fetch(held), held.reference.text)
+        await self._record()
+        self._remind()
 
     def _want(self) -> None:
         try:

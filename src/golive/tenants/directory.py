@@ -8,11 +8,11 @@ it is let in the moment it was made. While the store is away, what was known cou
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from typing import Protocol
 
 from golive.core.clock import Clock
 from golive.core.errors import Conflict, GoliveError, NotFound, StoreError, Suspended, TenantLimited
+from golive.core.following import Fault, Survived, untold
 from golive.core.tasks import Tasks
 from golive.store.tenancy import CredentialRow, TenantRow
 from golive.tenants.authorize import INSTALLATION, Principal
@@ -52,11 +52,19 @@ class Source(Protocol):
 class Directory:
     """See the module. `start` reads all and begins to follow; everything else answers from memory."""
 
-    def __init__(self, store: Source, clock: Clock, *, refused: Callable[[str, str], None] = lambda *_: None) -> None:
-        """`refused`: told of each refusal: the tenant ("unknown" for one that there is not), and why."""
+    def __init__(
+        self, store: Source, clock: Clock, *, refused: Callable[[str, str], None] = lambda *_: None,
+        fault: Fault = untold,
+    ) -> None:  # fmt: skip
+        """`refused`: told of each refusal: the tenant ("unknown" for one that there is not), and why.
+
+        `fault`: told of what following raised, which goes on.
+        """
         self._store = store
         self._clock = clock
         self._refused = refused
+        self._reading = Survived("tenants", fault)
+        self._polling = Survived("tenants.open", fault)
         self.on_poll: Callable[[], None] = lambda: None
         """Called after each look at the store, whether or not anything changed; also while the store is away."""
         self._tenants: dict[str, TenantRow] = {}
@@ -100,9 +108,10 @@ class Directory:
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(POLL_S)
-            with suppress(StoreError):  # what was known goes on to count; /health reports the store
+            with self._reading.look():
                 await self.refresh()
-            self.on_poll()
+            with self._polling.look():
+                self.on_poll()
 
     # ---- what there is -----------------------------------------------------------------------------------------------
 

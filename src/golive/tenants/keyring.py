@@ -11,6 +11,7 @@ import asyncio
 from golive.core.chance import Chance
 from golive.core.clock import Clock
 from golive.core.errors import StoreError
+from golive.core.following import Fault, Survived, untold
 from golive.core.tasks import Tasks
 from golive.store.ports import KeyRow, Store
 from golive.tenants.authentication import unauthenticated
@@ -29,8 +30,10 @@ LAST_USED_S = 30.0
 class Keyring:
     """Answers `authenticate` from memory. `start` loads the keys and keeps following; `close` writes what is left."""
 
-    def __init__(self, store: Store, pepper: bytes, clock: Clock, rolebook: Rolebook | None = None) -> None:
-        """`rolebook`: the roles there are; the built-in ones when absent."""
+    def __init__(
+        self, store: Store, pepper: bytes, clock: Clock, rolebook: Rolebook | None = None, fault: Fault = untold
+    ) -> None:
+        """`rolebook`: the roles there are; the built-in ones when absent. `fault`: told of what following raised."""
         self._store = store
         self._rolebook = rolebook or Rolebook()
         self._pepper = pepper
@@ -43,6 +46,8 @@ class Keyring:
         self._looking = asyncio.Lock()
         self._used: dict[str, float] = {}
         self._written_at = clock.monotonic()
+        self._reading = Survived("keys", fault)
+        self._writing = Survived("keys.used", fault)
         self._tasks = Tasks("keyring")
 
     async def start(self) -> None:
@@ -135,12 +140,11 @@ class Keyring:
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(POLL_S)
-            try:
+            with self._reading.look():
                 await self.refresh()
-                if self._clock.monotonic() - self._written_at >= LAST_USED_S:
+            if self._clock.monotonic() - self._written_at >= LAST_USED_S:
+                with self._writing.look():
                     await self._write_used()
-            except StoreError:
-                continue  # the keys known so far go on working; /health reports the store
 
     async def _write_used(self) -> None:
         """Writes the times of last use, one statement a tenant; a time that cannot be written is dropped."""

@@ -15,7 +15,8 @@ from msgspec import Struct
 
 from golive.config.auth import OidcConfig
 from golive.core.clock import Clock
-from golive.core.errors import ConfigError, StoreError
+from golive.core.errors import ConfigError
+from golive.core.following import Fault, Survived, untold
 from golive.core.tasks import Tasks
 from golive.store.revocation import TokenRevocation
 from golive.tenants.authentication import unauthenticated
@@ -71,6 +72,7 @@ class TokenVerifier:
         refused: Callable[[Refusal], None] = lambda _: None,
         accepted: Callable[[str, bool], None] = lambda _issuer, _remembered: None,
         told: Callable[[IssuerState], None] = lambda _: None,
+        fault: Fault = untold,
     ) -> None:
         """Takes the sections of [auth.oidc] and what surrounds them.
 
@@ -79,6 +81,7 @@ class TokenVerifier:
             refused: called with each refusal.
             accepted: called with the issuer's name, and whether the token was known already.
             told: called when an issuer's keys become readable, or no longer are.
+            fault: told of what following the revocations raised, which goes on.
 
         Raises:
             ConfigError: a section names a role that there is not.
@@ -98,6 +101,7 @@ class TokenVerifier:
         self._revoked = Revoked()
         self._version = -1
         self._refreshing = asyncio.Lock()
+        self._reading = Survived("tokens", fault)
         self._tasks = Tasks("tokens")
 
     async def start(self) -> None:
@@ -208,10 +212,8 @@ class TokenVerifier:
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(POLL_S)
-            try:
+            with self._reading.look():  # what was revoked so far stays revoked
                 await self.refresh()
-            except StoreError:
-                continue  # what was revoked so far stays revoked; /health reports the store
 
     def _remember(self, digest: bytes, verified: Verified) -> None:
         while len(self._known) >= MAX_KNOWN:
