@@ -16,9 +16,12 @@ from golive.checklist.http import Reply
 from golive.checklist.issuer import AUDIENCE, DrillIssuer, issuing
 from golive.checklist.target import Target, need_agent
 from golive.checklist.twin import Twin
+from golive.config.load import load
 from golive.core.chance import SystemChance
 from golive.core.errors import GoliveError
 from golive.sim.script import Script
+from golive.tenants.authorize import INSTALLATION
+from golive.tenants.opening import create_key
 
 TOOL_S = 20.0
 """timeout_s of stand-ins: nobody waits for one here."""
@@ -173,9 +176,9 @@ async def golive(twin: Twin, *words: str) -> dict[str, Any]:
 
 
 async def made_key(twin: Twin, tenant: str, role: str, name: str) -> str:
-    """A key of the tenant ("": the installation's own), made as an operator does."""
-    of = ("--tenant", tenant) if tenant else ()
-    return str((await golive(twin, "keys", "create", "--role", role, "--name", name, *of))["key"])
+    """A key of the tenant ("": the installation's own), made on the store as `golive keys create` does."""
+    loaded, environ = load(twin.folder / "golive.toml", twin.process.environ), twin.process.environ
+    return (await create_key(loaded, name, role, environ, tenant=tenant or INSTALLATION)).secret
 
 
 async def until(twin: Twin, key: str) -> None:

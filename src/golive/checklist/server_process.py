@@ -59,7 +59,7 @@ class ServerProcess:
         self._golive, self._config, self._speed = tuple(command), config, speed
         self._command = [*command, "serve", "--config", str(config), "--announce", "json", "--until-stdin-closes"]
         self._command += ["--speed", str(speed)]
-        self._environ = dict(environ)
+        self.environ = dict(environ)
         self._clock = clock
         self.log_file = folder / "server.log"
         self.out_file = folder / "server.out"
@@ -81,7 +81,7 @@ class ServerProcess:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,
                 *([] if not self.url else ["--port", str(urlsplit(self.url).port)]),
-                env=self._environ,
+                env=self.environ,
                 cwd=self.log_file.parent,
                 stdin=asyncio.subprocess.PIPE,  # its end is the server's: it ends when we do, however we end
                 stdout=out,
@@ -113,7 +113,7 @@ class ServerProcess:
         Args:
             folder: of its log.
         """
-        environ = {**self._environ, **settings}
+        environ = {**self.environ, **settings}
         return ServerProcess(self._golive, self._config, environ, folder, self._clock, speed=self._speed)
 
     async def also(self, words: Sequence[str], timeout_s: float) -> tuple[int, str, str]:
@@ -125,7 +125,7 @@ class ServerProcess:
         process = await asyncio.create_subprocess_exec(
             *self._golive,
             *words,
-            env=self._environ,
+            env=self.environ,
             cwd=self.log_file.parent,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
