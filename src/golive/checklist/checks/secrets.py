@@ -156,6 +156,7 @@ async def _revoke(found: Finding, pair: _Pair) -> Result:
         while not over.is_set():
             if said := await _ask(twin, url):
                 failed.append(said)
+            await asyncio.sleep(LOOK_S)  # what is measured is when, not how many: the command is to find a processor
 
     await twin.simulator.forget()
     async with Tasks("users") as tasks:

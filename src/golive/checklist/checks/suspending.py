@@ -109,9 +109,12 @@ async def _pair(target: Target, url: str) -> AsyncIterator[_Pair]:
     try:
         await other.start()
         platform = await made_key(twin, "", "platform", "golive check")
+        twin.http.conceal(platform, "$PLATFORM_KEY")
         headers = {"Authorization": f"Bearer {platform}"}
         await twin.http.send("POST", f"{twin.process.url}/v1/tenants", headers=headers, body={"tenant": TENANT})
-        yield _Pair(twin, other, platform, await made_key(twin, TENANT, "admin", "golive check"))
+        key = await made_key(twin, TENANT, "admin", "golive check")
+        twin.http.conceal(key, "$KEY")
+        yield _Pair(twin, other, platform, key)
     finally:
         await other.kill()
         await twin.process.kill()
