@@ -33,7 +33,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ} | {"COLUMNS": "160"}
 NEED_NO_TWIN = {
-    "GW-1.first-token", "GW-1.proxy", "GW-1.resume", "GW-11.headers", "GW-2.keys", "MD-1.dialect", "MD-7.priced",
+    "GW-1.first-token", "GW-1.proxy", "GW-1.resume", "GW-11.headers", "GW-2.keys", "GW-3.escalation", "GW-3.routes",
+    "GW-3.scopes", "MD-1.dialect", "MD-7.priced",
 }  # fmt: skip
 
 
