@@ -5,7 +5,10 @@ from typing import Any
 import pytest
 import typer
 
-from golive.cli.erasures import tell
+from golive.audit.acting import own
+from golive.cli.erasures import in_both, tell
+from golive.core.clock import SystemClock
+from golive.store.audit import INSTALLATION, AuditEntry
 
 REPORT: dict[str, Any] = {
     "tenant": "acme", "user": "ann", "by": "cli", "began_at": 1.0, "finished_at": 2.0, "runs_ended": 0,
@@ -35,3 +38,19 @@ def test_one_that_is_not_proved_ends_with_1(capsys: pytest.CaptureFixture[str]) 
     out, err = capsys.readouterr()
     assert out == "acme\tNOT PROVED\n"
     assert "1 row left; of 9 stored values 2 can still be opened." in err
+
+
+async def test_an_erasure_stands_in_the_tenants_log_and_in_the_installations() -> None:
+    """Once where both are one; the installation's says in which tenant it was."""
+    recorded: list[AuditEntry] = []
+
+    async def record(entry: AuditEntry) -> None:
+        recorded.append(entry)
+
+    for tenant in ("acme", INSTALLATION):
+        await in_both(record)(own(SystemClock(), "cli", "users.erase", "user", "ann", "done", {"runs": "1"}, tenant))
+    assert [(entry.tenant, entry.verb, entry.name, entry.detail) for entry in recorded] == [
+        ("acme", "users.erase", "ann", {"runs": "1"}),
+        (INSTALLATION, "users.erase", "ann", {"runs": "1", "in_tenant": "acme"}),
+        (INSTALLATION, "users.erase", "ann", {"runs": "1"}),
+    ]

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
+from msgspec.structs import replace
 
 from golive.audit.acting import CLI, writing
 from golive.cli.options import ConfigOption
@@ -22,11 +23,12 @@ from golive.config.load import load
 from golive.config.secrets import Secrets
 from golive.core.chance import SystemChance
 from golive.core.clock import SystemClock
+from golive.store.audit import INSTALLATION, AuditEntry
 from golive.store.opening import open_store
 from golive.store.ports import Store
 from golive.store.sealed.opening import seal
 from golive.telemetry.logs import configure
-from golive.tenants.erasure import Eraser, ErasureReport
+from golive.tenants.erasure import Eraser, ErasureReport, Record
 from golive.tenants.exporting import exported
 
 _NOT_PROVED = 1
@@ -96,6 +98,17 @@ def tell(report: dict[str, Any], as_json: bool) -> None:
         raise typer.Exit(_NOT_PROVED)
 
 
+def in_both(record: Record) -> Record:
+    """Makes each entry in the tenant's log, and in the installation's: it is an act of whoever runs the platform."""
+
+    async def recorded(entry: AuditEntry) -> None:
+        await record(entry)
+        if entry.tenant != INSTALLATION:
+            await record(replace(entry, tenant=INSTALLATION, detail={**entry.detail, "in_tenant": entry.tenant}))
+
+    return recorded
+
+
 @asynccontextmanager
 async def _opened(config: Path | None) -> AsyncIterator[tuple[Store, Eraser]]:
     loaded = load(config, os.environ)
@@ -106,6 +119,6 @@ async def _opened(config: Path | None) -> AsyncIterator[tuple[Store, Eraser]]:
         log = configure("error", "json", None, clock=clock)
         store = await seal(plain, secrets, loaded.root, how, clock, chance, log)
         async with writing(loaded, secrets, store.audit, clock, chance) as audit:
-            yield store, Eraser(store, clock, audit.record, log)
+            yield store, Eraser(store, clock, in_both(audit.record), log)
     finally:
         await plain.close()
