@@ -200,6 +200,7 @@ class Server:
         )
         self._stack.push_async_callback(self.relay.close)
         self.tenancy.watch(self.runtime, self.relay, self._stack)
+        self.tenancy.directory.on_out = lambda tenant: self.plane.forget_answers(tenant)  # noqa: PLW0108 - likewise
 
     def _warm_up(self) -> None:
         """What would otherwise stall requests: reading the price list, the collector's walks over what stays."""

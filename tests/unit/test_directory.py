@@ -178,3 +178,23 @@ async def test_the_installations_own_tenant_is_not_suspended(world: World) -> No
     assert await why(world.here, key("default")) == ""
     with pytest.raises(NotFound):
         await world.tenants.suspend("nobody")
+
+
+async def test_whoever_keeps_what_was_answered_learns_who_is_out(world: World) -> None:
+    """Once for each user that goes, and for a tenant that is erased; on the server that nobody told, too."""
+    told: list[str] = []
+    world.there.on_out = told.append
+    await world.users.suspend("acme", "ada", by="tests")
+    await world.there.refresh()
+    await world.users.suspend("acme", "bob", by="tests")
+    await world.there.refresh()
+    await world.tenants.suspend("acme")
+    await world.there.refresh()
+    assert told == ["acme", "acme"]
+    row = world.there.row("acme")
+    assert row is not None
+    await world.store.tenant("acme").put_tenant(replace(row, state="erased"))
+    await world.there.refresh()
+    await world.tenants.create("beta", Settings(), by="tests")
+    await world.there.refresh()
+    assert told == ["acme", "acme", "acme"]

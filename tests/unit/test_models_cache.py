@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from msgspec import Raw, structs
 
+from golive.core.clock import SystemClock
 from golive.core.errors import ModelCut
 from golive.core.messages import Message, Opaque, Usage
 from golive.models.cache import ENTRY_BYTES, CachedCall, KeptAnswer, KeptAnswers, is_deterministic, key_of
@@ -350,7 +351,17 @@ def test_a_key_put_twice_counts_once() -> None:
 
     async def scene(world: World) -> None:
         for size in (2_000, 5_000):
-            world.cache.put(b"key", KeptAnswer((), COST, size), 10.0)
+            world.cache.put(b"key", KeptAnswer((), COST, size), 10.0, "acme")
         assert (world.cache.bytes, len(world.cache)) == (5_000, 1)
 
     played(scene)
+
+
+def test_answers_of_a_tenant_are_forgotten_and_no_others() -> None:
+    """Their memory is free again."""
+    cache = KeptAnswers(10_000, SystemClock())
+    for key, tenant in ((b"1", "acme"), (b"2", "beta"), (b"3", "acme")):
+        cache.put(key, KeptAnswer((), COST, 100), 10.0, tenant)
+    cache.forget("acme")
+    assert [cache.get(key, KeptAnswer) is not None for key in (b"1", b"2", b"3")] == [False, True, False]
+    assert cache.bytes == 100

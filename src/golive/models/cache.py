@@ -68,7 +68,8 @@ class KeptAnswers:
     def __init__(self, max_bytes: int, clock: Clock) -> None:
         self._max_bytes = max_bytes
         self._clock = clock
-        self._kept: OrderedDict[bytes, tuple[Kept, float]] = OrderedDict()
+        self._kept: OrderedDict[bytes, tuple[Kept, float, str]] = OrderedDict()
+        """By key: the answer, until when it is kept, whose it is."""
         self.bytes = 0
         self.largest = max_bytes // LARGEST_SHARE
         """Bytes of the largest answer that is kept."""
@@ -88,13 +89,18 @@ class KeptAnswers:
         self._kept.move_to_end(key)
         return answer
 
-    def put(self, key: bytes, answer: Kept, ttl_s: float) -> None:
-        """Keeps an answer of at most `largest` bytes for `ttl_s` from now."""
+    def put(self, key: bytes, answer: Kept, ttl_s: float, tenant: str) -> None:
+        """Keeps an answer of at most `largest` bytes for `ttl_s` from now; it is the tenant's."""
         self._drop(key)
         while self._kept and self.bytes + answer.size > self._max_bytes:
             self._drop(next(iter(self._kept)))
-        self._kept[key] = (answer, self._clock.monotonic() + ttl_s)
+        self._kept[key] = (answer, self._clock.monotonic() + ttl_s, tenant)
         self.bytes += answer.size
+
+    def forget(self, tenant: str) -> None:
+        """Keeps nothing of the tenant any more."""
+        for key in [key for key, found in self._kept.items() if found[2] == tenant]:
+            self._drop(key)
 
     def _drop(self, key: bytes) -> None:
         found = self._kept.pop(key, None)
@@ -163,7 +169,7 @@ class CachedCall:
             await stream.aclose()
         answer = recording.answer()
         if answer is not None:
-            self._cache.put(key, answer, self._ttl_s)
+            self._cache.put(key, answer, self._ttl_s, ctx.tenant)
 
 
 def key_of(ctx: CallContext, kind: str, name: str, request: Struct) -> bytes:

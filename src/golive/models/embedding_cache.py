@@ -50,14 +50,14 @@ class CachedEmbeddings:
         try:
             async for told in inner:
                 if isinstance(told, EmbeddingAnswer):
-                    self._keep(key, told)
+                    self._keep(key, told, ctx.tenant)
                 yield told
         finally:
             await inner.aclose()
 
-    def _keep(self, key: bytes, answer: EmbeddingAnswer) -> None:
+    def _keep(self, key: bytes, answer: EmbeddingAnswer, tenant: str) -> None:
         size = ENTRY_BYTES + sum(RAW_BYTES + len(memoryview(vector)) for vector in answer.vectors)
         if size <= self._cache.largest:
             vectors = tuple(vector.copy() for vector in answer.vectors)
             alike = structs.replace(answer, vectors=vectors, metered=free_of_cost(answer.metered))
-            self._cache.put(key, KeptVectors(alike, size), self._ttl_s)
+            self._cache.put(key, KeptVectors(alike, size), self._ttl_s, tenant)

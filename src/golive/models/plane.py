@@ -117,6 +117,10 @@ class ModelPlane:
             self._lanes.used(ref)
         return self._cached(call, ref, cache_ttl_s)
 
+    def forget_answers(self, tenant: str) -> None:
+        """Nothing that was answered to the tenant is kept any more."""
+        self._answers.forget(tenant)
+
     def chain(self, tier: TierConfig, *, hands_over: bool = False) -> ModelCall:
         """A call along the tier's chains.
 

@@ -67,6 +67,8 @@ class Directory:
         self._polling = Survived("tenants.open", fault)
         self.on_poll: Callable[[], None] = lambda: None
         """Called after each look at the store, whether or not anything changed; also while the store is away."""
+        self.on_out: Callable[[str], None] = lambda tenant: None
+        """Called with each tenant that was erased, or a user of which is not let in any more, once that is known."""
         self._tenants: dict[str, TenantRow] = {}
         self._out: frozenset[tuple[str, str]] = frozenset()
         self._credentials: dict[tuple[str, str], str] = {}
@@ -99,11 +101,18 @@ class Directory:
             tenants = await self._store.all_tenants()
             out = await self._store.suspended_users()
             credentials = await self._store.all_credentials()
+            gone = {tenant for tenant, _ in set(out) - self._out}
+            gone |= {row.tenant for row in tenants if row.state == "erased"} - self._erased()
             self._tenants = {row.tenant: row for row in tenants}
             self._out = frozenset(out)
             self._credentials = {(row.tenant, row.provider): row.reference for row in credentials}
             self._settings = settings_of(credentials)
             self._version = version
+            for tenant in sorted(gone):
+                self.on_out(tenant)
+
+    def _erased(self) -> set[str]:
+        return {row.tenant for row in self._tenants.values() if row.state == "erased"}
 
     async def _follow(self) -> None:
         while True:
