@@ -14,6 +14,7 @@ from golive.checklist.report import CheckReport, Report, judge
 from golive.checklist.results import Evidence, Fail, Outcome, Pass, Result, Severity, Status, Unknown, Warn, evidence
 from golive.checklist.rows import ROWS, Row
 from golive.checklist.target import Target
+from golive.checklist.terminal import lines
 from golive.core.clock import SystemClock
 from golive.core.errors import StoreUnavailable
 from tests.sim.loop import VirtualClock, simulate
@@ -227,3 +228,17 @@ def test_evidence_hashes_all_and_shows_a_bounded_excerpt() -> None:
     assert len(found.got) == 1_200
     assert found.got.startswith("aaa")
     assert found.got.endswith("the end")
+
+
+@pytest.mark.parametrize("before", ["", "x" * 1_150])
+async def test_no_key_gets_into_a_report(before: str) -> None:
+    """Whatever a check forgot to conceal, wherever it put it; also where an excerpt would cut it in two."""
+    key = f"gl_ab12cd34_{'Zy9-_' * 8}abc"
+    seen = evidence(f"curl -H 'authorization: Bearer {key}'", f"{before}{key} {'y' * 2_000}", 5.0)
+    answered = Warn(measured=f"{key} works", threshold="none", why=f"it is {key}", evidence=(seen,))
+    report = await run(
+        ("GW-1.a", "serving", "blocker", answered), ("GW-1.b", "serving", "minor", ValueError(f"no {key}"))
+    )
+    text = report.json().decode() + "".join(line for check in report.checks for line in lines(check))
+    assert "gl_ab12cd34_" not in text
+    assert "it is [redacted]" in text

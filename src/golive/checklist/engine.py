@@ -6,12 +6,15 @@ A failed blocker of the security phase stops all later phases: a server that let
 import traceback
 from collections.abc import Callable, Sequence
 
+from msgspec.structs import replace
+
 from golive.checklist.registry import PHASES, Check
 from golive.checklist.report import CheckReport, Report, TargetReport, assemble
 from golive.checklist.results import Fail, Outcome, Pass, Status, Unknown, Warn, evidence
 from golive.checklist.target import Target
 from golive.core.deadline import Deadline
 from golive.core.errors import DeadlineExceeded, GoliveError
+from golive.guards.redact import without_credentials
 
 Begun = Callable[[Check], None]
 Ended = Callable[[CheckReport], None]
@@ -90,6 +93,10 @@ async def _one(check: Check, target: Target) -> CheckReport:
 
 
 def _report(check: Check, status: Status, result: Outcome, at: float, seconds: float) -> CheckReport:
+    """What stands in the report, without whatever a check forgot to conceal."""
+    shown = tuple(
+        replace(one, did=without_credentials(one.did), got=without_credentials(one.got)) for one in result.evidence
+    )
     return CheckReport(
         id=check.id,
         row=check.row,
@@ -97,10 +104,10 @@ def _report(check: Check, status: Status, result: Outcome, at: float, seconds: f
         phase=check.phase,
         severity=check.severity,
         status=status,
-        measured=result.measured,
+        measured=without_credentials(result.measured),
         threshold=result.threshold,
-        why=result.why,
-        evidence=result.evidence,
+        why=without_credentials(result.why),
+        evidence=shown,
         remediation=check.remediation,
         references=check.references,
         at=at,

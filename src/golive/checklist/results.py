@@ -5,6 +5,8 @@ from typing import ClassVar, Literal
 
 from msgspec import Struct
 
+from golive.guards.redact import without_credentials
+
 Status = Literal["pass", "fail", "warn", "unknown", "error", "not_run"]
 """`error`: the check itself raised, which is no pass. `not_run`: an earlier phase stopped the check."""
 Severity = Literal["blocker", "major", "minor"]
@@ -33,7 +35,7 @@ def evidence(did: str, artifact: bytes | str, at: float, *, shown: str | None = 
     """Evidence over an artifact; `shown` is what to print of it where its beginning says too little."""
     data = artifact.encode("utf-8", "replace") if isinstance(artifact, str) else artifact
     text = data.decode("utf-8", "replace") if shown is None else shown
-    return Evidence(did, excerpt(text), hashlib.sha256(data).hexdigest(), at)
+    return Evidence(did, excerpt(without_credentials(text)), hashlib.sha256(data).hexdigest(), at)
 
 
 def excerpt(text: str, limit: int = EXCERPT_CHARS) -> str:

@@ -15,6 +15,10 @@ from golive.gateway.routes import Answer, Param, Route
 from golive.store.audit import AuditFilter, AuditRow, AuditStore
 
 MOST = 1_000
+LAST_SEQ = 2**53 - 1
+"""The greatest number that JSON carries exactly everywhere; no entry has a greater one."""
+Moment = Annotated[float, Meta(ge=0, le=1e11)]
+"""Seconds since the epoch, to the year 5138: databases keep microseconds in 64 bits."""
 
 
 class AuditCard(Struct, frozen=True):
@@ -50,9 +54,9 @@ class AuditQuery(Struct, frozen=True, forbid_unknown_fields=True):
     kind: str | None = None
     name: str | None = None
     outcome: str | None = None
-    since: float | None = None
-    until: float | None = None
-    before: int | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+    before: Annotated[int, Meta(ge=0, le=LAST_SEQ)] | None = None
     limit: Annotated[int, Meta(ge=1, le=MOST)] = 50
 
 

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from golive.core.errors import BodyTooLarge, InvalidRequest
 from golive.gateway.exchange import Exchange
+from golive.gateway.plain import plain
 
 VALUE_CHARS = 80
 """Most characters of a wrong value that are repeated to the client."""
@@ -117,6 +118,9 @@ class Reader(Generic[S]):
             if len(values) < len(pairs):
                 name = next(name for i, (name, _) in enumerate(pairs) if name in dict(pairs[:i]))
                 raise InvalidRequest(f"Parameter {name!r} is given twice.", remedy="Give it once.", field=name)
+            for name, value in values.items():
+                plain("a parameter's name", name)
+                plain(name, value)
             return msgspec.convert(values, self.struct, strict=False)
         except msgspec.ValidationError as error:
             raise self._unfit(values, str(error)) from None

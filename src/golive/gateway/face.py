@@ -22,6 +22,7 @@ from golive.gateway.exchange import Exchange
 from golive.gateway.language import languages
 from golive.gateway.other_names import explain
 from golive.gateway.permit import demand
+from golive.gateway.plain import plain, plain_run
 from golive.gateway.problems import Headers, retry_headers
 from golive.gateway.runs import sim_headers
 from golive.gateway.watch import Watch
@@ -258,6 +259,7 @@ class Face:
     async def _run(self, exchange: Exchange, asked: Asked) -> None:
         principal = exchange.principal
         metadata = asked.metadata()
+        plain_run(None, metadata)
         run = await self._runtime.start(
             RunRequest(
                 unbroken=asked.stream,
@@ -365,6 +367,7 @@ def _conversation(exchange: Exchange, named: str | None) -> str | None:
             remedy="Use 1 to 200.",
             field="x-conversation-id",
         )
+    plain("x-conversation-id", conversation)
     return conversation
 
 

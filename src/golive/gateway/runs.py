@@ -17,6 +17,7 @@ from golive.gateway.exchange import Exchange
 from golive.gateway.language import LANGUAGE_PARAM, languages
 from golive.gateway.pages import page
 from golive.gateway.permit import reach
+from golive.gateway.plain import plain_run
 from golive.gateway.routes import Answer, Param, Route
 from golive.gateway.sse import send_frames
 from golive.gateway.watch import Watch
@@ -158,6 +159,7 @@ class RunFaces:
                 remedy="Leave stream out, and follow the run with GET /v1/runs/{run}/events.",
                 field="background",
             )
+        plain_run(body.conversation_id, body.metadata)
         principal = exchange.principal
         run = await self._runtime.start(
             RunRequest(

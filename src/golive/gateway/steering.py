@@ -11,6 +11,7 @@ from golive.gateway.exchange import Exchange
 from golive.gateway.language import languages
 from golive.gateway.pages import page
 from golive.gateway.permit import reach
+from golive.gateway.plain import plain_run
 from golive.gateway.routes import Answer, Param, Route
 from golive.gateway.runs import query_params, sim_headers
 from golive.gateway.whose import USER_PARAM, confined
@@ -141,6 +142,7 @@ class SteeringFaces:
 
     def _request(self, exchange: Exchange, metadata: dict[str, str]) -> RunRequest:
         """Who asks for the new run; the rest is the old one's. Nobody need watch it."""
+        plain_run(None, metadata)
         return RunRequest(
             agent="", input=(), principal=exchange.principal, background=True, metadata=metadata,
             headers=sim_headers(exchange), languages=languages(exchange, None),
