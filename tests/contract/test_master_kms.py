@@ -236,6 +236,7 @@ async def test_a_start_without_kms_is_refused_with_what_to_do(
     with pytest.raises(StoreUnavailable, match="AWS KMS cannot be asked") as caught:
         await place.server(nowhere)
     assert "secrets.aws.region" in (caught.value.remedy or "")
+    assert ".." not in caught.value.message
     with pytest.raises(ConfigError, match="NotFoundException") as refused:
         await place.server(settings(aws.url, "aws-kms:alias/there-is-none"))
     assert "kms:Decrypt" in (refused.value.remedy or "")

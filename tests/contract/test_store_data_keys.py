@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from golive.core.errors import ContentErased
-from golive.store.data_keys import DataKeyCount, DataKeyRow
+from golive.store.data_keys import DataKeyCount, DataKeyRow, Living
 from golive.store.ports import Store
 from golive.store.tenancy import TenantRow, UserRow
 from tests.contract.store_kit import IMPLEMENTATIONS, Opener
@@ -166,3 +166,15 @@ async def test_many_who_make_the_first_key_at_once_make_one(open_store: Opener) 
     )
     assert sum(made) == 1
     assert len(await one.data_keys.all()) == 1
+
+
+async def test_servers_say_which_master_keys_they_have(store: Store) -> None:
+    """Those that live, the present one first; beating again takes nothing away; one that left is none of them."""
+    await store.data_keys.tell_masters("srv_none", ["m1"])
+    for holder in ("srv_1", "srv_2", "srv_3"):
+        assert await store.beat(holder, 60.0)
+    await store.data_keys.tell_masters("srv_1", ["m2", "m1"])
+    await store.data_keys.tell_masters("srv_3", ["m1"])
+    await store.beat("srv_1", 60.0)
+    await store.leave("srv_3")
+    assert await store.data_keys.living() == [Living("srv_1", ("m2", "m1")), Living("srv_2", ())]

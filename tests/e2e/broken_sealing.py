@@ -18,14 +18,26 @@ def unbound() -> None:
     values.place = lambda *parts: b"anywhere"
 
 
-def keyless() -> None:
-    """A server knows no data key any more that is wrapped under a master key it was not given."""
-    from golive.store.sealed.keys import Unwrapped
+def narrow() -> None:
+    """A server opens only what is wrapped under its present master key, whatever else it was given."""
+    import sys
 
-    real = Unwrapped.take
+    from golive.core.errors import ContentSealed
+    from golive.store.sealed.master import Masters
 
-    def take(self: Any, rows: Any, *asked: Any) -> Any:
-        self._keys = {}
-        return real(self, rows, *asked)
+    real = Masters._unwrap
 
-    Unwrapped.take = take  # type: ignore[method-assign]
+    def unwrap(self: Any, row: Any) -> bytes:
+        if "serve" in sys.argv and row.master != self.present:
+            raise ContentSealed(f"{row.id} is wrapped under another master key.")
+        return real(self, row)
+
+    Masters._unwrap = unwrap  # type: ignore[method-assign]
+
+
+def forced() -> None:
+    """Data keys are wrapped under another master key whatever servers have."""
+    from golive.cli import data_keys
+
+    real = data_keys.rewrap
+    data_keys.rewrap = lambda *given, force: real(*given, force=True)  # type: ignore[attr-defined]

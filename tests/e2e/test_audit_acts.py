@@ -71,9 +71,9 @@ def test_secrets_that_are_rotated_and_revoked(project: Project) -> None:
 
 def test_data_keys_that_are_replaced_and_wrapped_anew(project: Project) -> None:
     """Also where nothing could be done: there is no such key."""
-    project.ok("secrets", "rotate-master", "--to", "file:.golive/next.key")
+    project.ok("secrets", "rotate-master", "--to", "file:.golive/master.key")
     assert acts(project, "--verb", "secrets.manage") == [
-        ("data-key", "file:.golive/next.key", "allowed", "rotate-master"),
-        ("data-key", "file:.golive/next.key", "done", "rotate-master"),
+        ("data-key", "file:.golive/master.key", "allowed", "rotate-master"),
+        ("data-key", "file:.golive/master.key", "done", "rotate-master"),
     ]
     assert project.golive("secrets", "rotate-data", "default").code == 1

@@ -24,11 +24,13 @@ async def test_all_pass_on_a_sound_server(tmp_path: Path) -> None:
     [
         ("GW-11.at-rest", "plain", "prompt stands in golive.db"),
         ("GW-11.binding", "unbound", "tells what was said in the other"),
-        ("GW-11.rotation", "keyless", "cannot be read after the rotation"),
+        ("GW-11.rotation", "narrow", "the run of a user cannot be read after the rotation"),
+        ("GW-11.rotation", "forced", "that the server that runs does not have"),
     ],
 )
 async def test_each_sees_what_is_broken(tmp_path: Path, check: str, sabotage: str, said: str) -> None:
-    """Content in plain words; values that are bound to no row; a server that forgets keys when the master changes."""
+    """Content in plain words; values that are bound to no row; a server that
+    opens no key under another master key than its present one; a rotation that no server is asked about."""
     async with twin_of(project(tmp_path / "project"), sabotage) as twin:
         found = await hold(check, twin)
     assert found.status == "fail", (found.status, found.why, found.measured)

@@ -127,6 +127,37 @@ async def test_metrics_tell_of_keys_and_of_what_does_not_open(tmp_path: Path) ->
         assert 'golive_content_not_opened_total{tenant="default"} 1.0' in said
 
 
+async def test_a_tenant_learns_no_name_of_a_master_key_from_an_error(tmp_path: Path) -> None:
+    """On no face, nor in a stream; the log has the name and the remedy."""
+    async with project(tmp_path) as place:
+        place.script("sim-talk", text="Hello")
+        await place.serve()
+        platform = await key_of(place, "platform")
+        await asked(place, "POST", "/v1/tenants", platform, json={"tenant": "acme"})
+        other = await key_of(place, "admin", "acme")
+        run = await says(place, other, user="ada")
+        await place.stop()
+        with closing(sqlite3.connect(tmp_path / ".golive" / "golive.db", isolation_level=None)) as database:
+            database.execute("UPDATE data_keys SET master = 'f0re19nma57er' WHERE scope = 'user'")
+        await place.serve()
+        for path in (f"/v1/runs/{run}", f"/v1/runs/{run}/events?format=json", f"/v1/responses/resp_{run[4:]}",
+                     f"/v1/runs/{run}/events"):  # fmt: skip
+            status, said = await asked(place, "GET", path, other)
+            assert "f0re19n" not in str(said), (path, said)
+            assert "master_key" not in str(said), (path, said)
+            if path.endswith(run):
+                assert (status, said["code"]) == (500, "store.sealed"), said
+        status, said = await asked(
+            place, "POST", "/v1/chat/completions", other,
+            json={"model": RUNS.split("/")[3], "messages": [{"role": "user", "content": "Hi"}], "user": "ada"},
+        )  # fmt: skip
+        assert status >= 500, said
+        assert "f0re19n" not in str(said)
+        log = str(place.log())
+    assert "wrapped under the master key f0re19nma57er" in log
+    assert "secrets.old_master_keys" in log
+
+
 async def test_the_commands_ask_a_server_elsewhere(tmp_path: Path) -> None:
     """With --url: the same lists and acts, with the rights of the key."""
     async with project(tmp_path) as place:
@@ -148,7 +179,33 @@ async def test_the_commands_ask_a_server_elsewhere(tmp_path: Path) -> None:
         assert {row["actor"][:4] for row in found["data"]} == {"key:"}
 
 
-@pytest.mark.parametrize("words", [("rotate-data", "default"), ("rotate-master", "--to", "file:next.key")])
+async def test_a_master_key_that_a_server_lacks_is_refused_with_its_name(tmp_path: Path) -> None:
+    """A user whose key the server does not hold in memory would be answered 500 from then on. Nothing is changed, and
+    no file is made; with the key in its configuration the server reads what was said before and after."""
+    async with project(tmp_path) as place:
+        place.script("sim-talk", text="Hello")
+        await place.serve()
+        runs = [await says(place, user=user) for user in ("ada", "bob")]
+        rotate = ("secrets", "rotate-master", "--to", "file:keys/next.key")
+        code, _, err = await golive(tmp_path, *rotate, environ=place.environ)
+        assert (code, "old_master_keys" in err, (tmp_path / "keys").exists()) == (1, True, False), err
+        (tmp_path / "keys").mkdir()
+        (tmp_path / "keys" / "next.key").write_text("ab" * 32)
+        config = (tmp_path / "golive.toml").read_text()
+        (tmp_path / "golive.toml").write_text(f'{config}\n[secrets]\nold_master_keys = ["file:keys/next.key"]\n')
+        code, _, err = await golive(tmp_path, *rotate, environ=place.environ)
+        assert (code, "1 of the servers that run" in err, "srv_" in err) == (1, True, True), err
+        await place.stop()
+        await place.serve()
+        code, out, err = await golive(tmp_path, *rotate, environ=place.environ)
+        assert (code, "2 data keys wrapped" in out) == (0, True), out + err
+        for run in (*runs, await says(place, user="cy")):
+            assert (await asked(place, "GET", f"/v1/runs/{run}"))[1]["text"] == "Hello"
+        code, out, err = await golive(tmp_path, "store", "verify", environ=place.environ)
+        assert code == 0, out + err
+
+
+@pytest.mark.parametrize("words", [("rotate-data", "default"), ("rotate-master", "--to", "file:.golive/master.key")])
 async def test_what_is_done_at_the_database_is_recorded_too(tmp_path: Path, words: tuple[str, ...]) -> None:
     """The audit log has what a command did to keys without a server."""
     async with project(tmp_path) as place:

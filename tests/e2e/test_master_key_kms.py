@@ -36,13 +36,13 @@ async def test_from_a_file_to_kms_and_back_by_the_commands(tmp_path: Path, monke
             place.script("sim-talk", text="Hello")
             path = tmp_path / "golive.toml"
             plain = path.read_text()
-            path.write_text(config(file, ""))
+            path.write_text(config(file, arn))
             await place.serve()
             runs = [await says(place), await says(place, user="ada")]
             for master, old in ((arn, file), (file, arn)):
                 code, out, err = await golive(tmp_path, "secrets", "rotate-master", "--to", master)
                 assert (code, "2 data keys wrapped" in out) == (0, True), out + err
-                runs.append(await says(place))  # by the server that runs on the old configuration
+                runs.append(await says(place))  # by the server whose own master key is still the old one
                 await place.stop()
                 path.write_text(config(master, old))
                 await place.serve()
@@ -57,3 +57,6 @@ async def test_from_a_file_to_kms_and_back_by_the_commands(tmp_path: Path, monke
                 _, listed = await asked(place, "GET", "/v1/secrets/data-keys")
                 assert (listed["master"] == arn) == (master == arn)
                 assert {card["master"] for card in listed["data"]} == {listed["master"]}
+                await place.stop()
+                path.write_text(config(master, old))
+                await place.serve()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from golive.store.data_keys import DataKeyCount, DataKeyRow, DataKeyStore, Scope
+from golive.store.data_keys import DataKeyCount, DataKeyRow, DataKeyStore, Living, Scope
 
 if TYPE_CHECKING:
     from tests.sim.database import Link
@@ -45,6 +45,12 @@ class LinkDataKeys(DataKeyStore):
 
     async def rewrap(self, row: DataKeyRow, wrapped: bytes, master: str) -> bool:
         return await self._link.ask(lambda: self._keys.rewrap(row, wrapped, master), writes=True)
+
+    async def tell_masters(self, holder: str, masters: Sequence[str]) -> None:
+        await self._link.ask(lambda: self._keys.tell_masters(holder, masters), writes=True)
+
+    async def living(self) -> list[Living]:
+        return await self._link.ask(self._keys.living)
 
     async def erase(self, tenant: str, scope: Scope | None, subject: str, at: float) -> int:
         return await self._link.ask(lambda: self._keys.erase(tenant, scope, subject, at), writes=True)

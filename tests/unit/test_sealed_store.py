@@ -15,7 +15,7 @@ from golive.config.schema import SecretsConfig
 from golive.config.secrets import Secrets
 from golive.core.chance import SystemChance
 from golive.core.clock import SystemClock
-from golive.core.errors import ConfigError, ContentErased, ContentSealed, SecretMissing
+from golive.core.errors import ConfigError, ContentErased, ContentSealed, NotAsItStands, SecretMissing
 from golive.core.sealing import MOST_VALUES
 from golive.runtime.folding import views
 from golive.store.sealed import keys as keys_module
@@ -262,3 +262,22 @@ async def test_the_store_is_verified_with_its_key_and_without(place: Place, tmp_
         lambda: done(lambda: backup(at(url), tmp_path / "b.db", silent, fold=views, master=None))
     )
     assert made.rows["runs"] == 2
+
+
+async def test_nothing_is_wrapped_under_a_master_key_that_a_server_lacks(place: Place) -> None:
+    """A server fetches keys of users when it needs them: it would have found one that it cannot open."""
+    store, keys = await place.server()
+    await said(store)
+    await store.beat("srv_old", 60.0)
+    masters = Masters(keys.masters.installation, OTHER, [MASTER])
+    with pytest.raises(NotAsItStands) as caught:
+        await rewrap(store.data_keys, masters, SystemChance())
+    assert "srv_old" in caught.value.message
+    assert "secrets.old_master_keys" in caught.value.remedy
+    assert {row.master for row in await store.data_keys.all()} == {keys.masters.present}
+    told, _ = await place.server(MASTER, OTHER)
+    await told.leave("srv_old")
+    await told.beat("srv_new", 60.0)
+    assert (await rewrap(store.data_keys, masters, SystemChance())).wrapped == 1
+    await store.beat("srv_late", 60.0)
+    assert (await rewrap(store.data_keys, masters, SystemChance(), force=True)).already == 1

@@ -21,7 +21,7 @@ from golive.cli.options import ConfigOption, JsonOption, KeyOption, TenantOption
 from golive.cli.running import run
 from golive.cli.show import Column, count, json_text, moment, note, table
 from golive.config.load import Loaded, load
-from golive.config.master_keys import make, master_key, path_of
+from golive.config.master_keys import master_key, path_of
 from golive.config.secrets import Secrets
 from golive.core.chance import SystemChance
 from golive.core.clock import SystemClock
@@ -142,10 +142,13 @@ def rotate_master(
     to: Annotated[
         str | None,
         typer.Option(
-            help="Reference to the new master key; a file: that does not exist is made.",
+            help="Reference to the new master key, which secrets.old_master_keys of every server names already.",
             show_default="secrets.master_key as it is",
         ),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Do not ask whether every server that runs has the new master key.")
+    ] = False,
     config: ConfigOption = None,
     url: RemoteOption = None,
     key: KeyOption = None,
@@ -153,7 +156,9 @@ def rotate_master(
 ) -> None:
     """Wrap all data keys under another master key, one by one, while servers run. May be given again.
 
-    With --url they are wrapped under the one that the server is configured with: none is sent to it.
+    The configuration, and every server that runs, must have the new one before: otherwise nothing is done, and the
+    servers that do not are named. With --url they are wrapped under the one that the server is configured with: none is
+    sent to it.
     """
     if url is not None:
         if to is not None:
@@ -165,19 +170,23 @@ def rotate_master(
         _tell_of_rewrapped(run(_asked_to_rewrap(config, url, key)), as_json)
         return
 
-    async def work() -> tuple[Any, str, str, tuple[str, ...]]:
-        async with _opened(config) as here:
+    async def work() -> tuple[Any, str, str, tuple[str, ...], int]:
+        async with _opened(config, to) as here:
             how = here.loaded.config.secrets
             target = to or how.master_key
             async with here.acts.act("secrets.manage", "data-key", target, did="rotate-master") as told:
                 masters = await asyncio.to_thread(_towards, here, target)
-                done = await rewrap(here.store.data_keys, masters, SystemChance())
+                done = await rewrap(here.store.data_keys, masters, SystemChance(), force=force)
                 told["master"], told["wrapped"] = done.master, str(done.wrapped)
-            return msgspec.to_builtins(done), target, how.master_key, how.old_master_keys
+            others = sum(done.master not in one.masters[:1] for one in await here.store.data_keys.living())
+            return msgspec.to_builtins(done), target, how.master_key, how.old_master_keys, others
 
-    done, target, present, old = run(work())
+    done, target, present, old, others = run(work())
     _tell_of_rewrapped(done, as_json)
-    if not as_json and present == target and done["wrapped"] == 0:
+    if not as_json and present == target and others:
+        note(f"{count(others, 'server')} that run wrap new data keys under another master key: restart them with")
+        note(f'secrets.master_key = "{target}", and give the command again.')
+    elif not as_json and present == target and done["wrapped"] == 0:
         note("No data key is under another master key: secrets.old_master_keys may be emptied.")
     elif not as_json and present != target:
         left = ", ".join(f'"{one}"' for one in dict.fromkeys((present, *old)) if one != target)
@@ -199,16 +208,34 @@ def _tell_of_rewrapped(done: Any, as_json: bool) -> None:
 
 def _towards(here: _Here, to: str) -> Masters:
     """The master keys with that one as the present one; blocks where one comes over the network."""
-    path, how = path_of(to, here.loaded.root), here.loaded.config.secrets
-    if path is not None and not path.exists():
-        make(path, to, SystemChance())
+    how = here.loaded.config.secrets
     given = [master_key(here.secrets, one) for one in (how.master_key, *how.old_master_keys)]
     return Masters(here.masters.installation, master_key(here.secrets, to), given)
 
 
+def _demand_named(loaded: Loaded, to: str) -> None:
+    """Nothing is wrapped under a master key that those who read this configuration could not open it with."""
+    how = loaded.config.secrets
+    if to in (how.master_key, *how.old_master_keys):
+        return
+    path = path_of(to, loaded.root)
+    first = f"Make one with `(umask 077; openssl rand -hex 32 > {path})`. " if path and not path.exists() else ""
+    named = ", ".join(f'"{one}"' for one in (*how.old_master_keys, to))
+    raise ConfigError(
+        f"the master key `{to}` is not in this configuration: servers and commands that read it could open nothing "
+        "that is wrapped under that key.",
+        remedy=f"{first}Set secrets.old_master_keys = [{named}] for every server, restart them one by one, and "
+        "give the command again.",
+        key="secrets.old_master_keys", value=to, origin=str(loaded.root / "golive.toml"),
+    )  # fmt: skip
+
+
 @asynccontextmanager
-async def _opened(config: Path | None) -> AsyncIterator[_Here]:
+async def _opened(config: Path | None, to: str | None = None) -> AsyncIterator[_Here]:
+    """`to`: a master key that the configuration has to name. Raises ConfigError before anything is opened."""
     loaded = load(config, os.environ)
+    if to is not None:
+        _demand_named(loaded, to)
     how, clock, chance = loaded.config.secrets, SystemClock(), SystemChance()
     secrets = Secrets(loaded.root, os.environ, aws=how.aws, vault=how.vault)
     store = await open_store(loaded.config.store.url, loaded.root, clock)

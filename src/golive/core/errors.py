@@ -205,6 +205,12 @@ class Conflict(StoreError):
     code = "store.conflict"
 
 
+class NotAsItStands(GoliveError):
+    """What was asked for does not go with the state that things are in, and nobody was quicker: waiting helps not."""
+
+    code = "state.conflict"
+
+
 class Fenced(StoreError):
     """The lease's epoch is over: another holder took the run; nothing was written."""
 

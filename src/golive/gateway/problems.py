@@ -7,12 +7,13 @@ Source: RFC 9457, Problem Details for HTTP APIs (July 2023).
 """
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
-from golive.core.errors import GoliveError
+from golive.core.errors import ConfigError, ContentErased, ContentSealed, GoliveError, StoreUnavailable
 from golive.guards.redact import without_credentials
 from golive.runtime.api import RunResult
 
@@ -62,6 +63,7 @@ TABLE: dict[str, tuple[int, str]] = {
     "store.sealed": (500, "Stored content cannot be opened"),
     "content.erased": (410, "Content erased"),
     "store.conflict": (409, "Concurrent change"),
+    "state.conflict": (409, "Not as things stand"),
     "store.fenced": (409, "Run taken over"),
     "model.failed": (502, "Model call failed"),
     "model.unreachable": (502, "Model provider unreachable"),
@@ -96,6 +98,7 @@ TABLE: dict[str, tuple[int, str]] = {
 _RETRY_HELPS = frozenset({"interrupted", *_passing(GoliveError)})
 """Reasons of runs without an answer that a new run may not meet."""
 _RESERVED = frozenset({"type", "title", "status", "detail", "code", "remedy", "instance"})
+_WHERE = re.compile(r"of the run run_[0-9a-z]+\b")
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 Headers = list[tuple[bytes, bytes]]
@@ -104,6 +107,25 @@ Headers = list[tuple[bytes, bytes]]
 def status_of(error: GoliveError) -> int:
     """The HTTP status of an error."""
     return TABLE.get(error.code, TABLE["internal"])[0]
+
+
+def told_outside(error: GoliveError) -> GoliveError:
+    """The error as a client may know it: which master keys there are, and what is to be done about them, is the
+    operator's, who finds it in the log."""
+    about_keys = "master" in error.fields or error.fields.get("key") == "secrets.master_key"
+    fields = {name: error.fields[name] for name in ("tenant", "run", "seq", "retry_after_s") if name in error.fields}
+    if isinstance(error, StoreUnavailable):
+        if not about_keys:
+            return error
+        return StoreUnavailable("Stored content cannot be opened just now.", remedy="Try again in a moment.", **fields)
+    sealed = isinstance(error, ContentSealed) and not isinstance(error, ContentErased)
+    if not sealed and not (about_keys and isinstance(error, ConfigError)):
+        return error
+    where = f" {_WHERE.findall(error.message)[0]}" if _WHERE.search(error.message) else ""
+    return ContentSealed(
+        f"Stored content{where} cannot be opened.",
+        remedy="Tell whoever runs this server; the log says more.", **fields,
+    )  # fmt: skip
 
 
 def problem(error: GoliveError) -> tuple[int, Headers, bytes]:

@@ -279,7 +279,7 @@ class Gateway:
             )
             return
         shape = route.face if route is not None else self.router.shape(exchange.path)
-        status, headers, body = _TELL[shape](error, exchange.run)
+        status, headers, body = _TELL[shape](problems.told_outside(error), exchange.run)
         content_type = problems.CONTENT_TYPE if shape == "problem" else b"application/json"
         if route is not None and route.basic:
             headers = problems.headers_of(error, basic=True)

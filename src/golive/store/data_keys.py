@@ -43,6 +43,14 @@ class DataKeyCount(Struct, frozen=True):
     count: int
 
 
+class Living(Struct, frozen=True):
+    """A server process that lives. `masters`: names of the master keys that it has, the present one first; none where
+    it has not said."""
+
+    holder: str
+    masters: tuple[str, ...]
+
+
 class DataKeyStore(Protocol):
     """The data keys of all tenants: what is sealed must be opened before anything else is known of it.
 
@@ -98,6 +106,14 @@ class DataKeyStore(Protocol):
 
     async def rewrap(self, row: DataKeyRow, wrapped: bytes, master: str) -> bool:
         """Replaces what is wrapped; False, and changes nothing, where the key is no more as in `row`."""
+        ...
+
+    async def tell_masters(self, holder: str, masters: Sequence[str]) -> None:
+        """Says which master keys a server process has, by name, which holds no space; nothing where none beats so."""
+        ...
+
+    async def living(self) -> list[Living]:
+        """The server processes whose time is not over, by holder."""
         ...
 
     async def erase(self, tenant: str, scope: Scope | None, subject: str, at: float) -> int:

@@ -2,24 +2,27 @@
 
 import asyncio
 import sqlite3
+from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from golive.checklist.crash import Place, at_rest, begin, catch, has, impossible, last_is, staged, tell, wrong
+from golive.checklist.crash import Caught, Place, at_rest, begin, catch, has, impossible, last_is, staged, tell, wrong
 from golive.checklist.drill import noted
 from golive.checklist.registry import check
 from golive.checklist.results import Finding, Result
 from golive.checklist.target import Target
 from golive.checklist.twin import Twin
 from golive.checklist.twin_config import MASTER_FILE, STORE_FILE
+from golive.config.master_keys import make
 from golive.core.chance import SystemChance
 from golive.core.errors import GoliveError
 
 BACKUP = "sealed-backup.db"
 NEXT_FILE = "next.key"
+USER = "golive-check-rotation"
 COMMAND_S = 30.0
 _REFERENCES = ("https://doi.org/10.6028/NIST.SP.800-38D",)
 _SWAP = "UPDATE events SET body = ? WHERE run = ? AND seq = 1"
@@ -149,31 +152,40 @@ def _put(path: Path, run: str, body: bytes) -> None:
 @check(
     "GW-11.rotation",
     row="GW-11",
-    title="Master key and data key are replaced while a run is in flight, and all stays readable",
+    title="Master key and data key are replaced while a run is in flight, and all stays readable, of users too",
     phase="security",
     severity="blocker",
     needs={"inject", "process", "store", "golive", "agent"},
-    remediation="Rotate with `golive secrets rotate-master` and `rotate-data`; keep the old master key until it is "
-    "told that no data key is under it.",
+    remediation="Name the new master key in secrets.old_master_keys of every server, restart them, and rotate with "
+    "`golive secrets rotate-master` and `rotate-data`; keep the old one until it is told that no data key is under it.",
 )
 async def rotates_in_flight(target: Target) -> Result:
-    """The run is caught in a tool, both keys are replaced by the commands an operator types, and it goes on."""
-    found = Finding("the run completes; its journal and an older one are readable; all keys are under the new master")
+    """By the commands an operator types. While the server does not have the new master key, they must refuse; restarted
+    with it, it has no user's key in memory and fetches one after the rotation."""
+    found = Finding(
+        "refused while the server lacks the new master key; then the run completes, its journal, an older one and a "
+        "user's are readable, and all keys are under the new master"
+    )
     if why := impossible(target):
         return found.unknown(why)
     stage = await staged(target)
     twin = stage.twin
     first = await begin(stage, "before", stage.asks(stage.use("nothing")), 1)
     await at_rest(twin, [first])
-    [caught] = await catch(
-        stage, Place("in a tool", stage.asks(stage.use("nothing", "before")), last_is("tool.started"), "before")
-    )
+    theirs = await begin(stage, "of a user", stage.answer(), 0, user=USER)
+    await at_rest(twin, [theirs])
     faults: list[str] = []
     config = twin.folder / "golive.toml"
     before = config.read_text(encoding="utf-8")
+    await asyncio.to_thread(_make_next, twin.folder / NEXT_FILE)
+    caught: Caught | None = None
     try:
+        faults += [fault async for fault in _not_refused(twin, config, before)]
+        await twin.restart()
+        [caught] = await catch(
+            stage, Place("in a tool", stage.asks(stage.use("nothing", "before")), last_is("tool.started"), "before")
+        )
         master = str((await _done(twin, "rotate-master", "--to", f"file:{NEXT_FILE}"))["master"])
-        await asyncio.to_thread(_accept, config, before)
         made = str((await _done(twin, "rotate-data", "default"))["key"])
         keys = (await _done(twin, "data-keys"))["data"]
         stage.twin.ledger.release()
@@ -184,18 +196,33 @@ async def rotates_in_flight(target: Target) -> Result:
         under = [key["master"] for key in keys if key["state"] != "present"]
         if not under or set(under) != {master}:
             faults.append(f"data keys are still under another master key than {master}: {under}")
-        for each in (first, caught, late):
+        for each in (first, theirs, caught, late):
             if not has("run.finished")((await twin.journal(each.run))[1]):
                 faults.append(f"the journal of the run {each.place} cannot be read after the rotation")
     finally:
         stage.twin.ledger.release()
-        await _golive(twin, "secrets", "rotate-master", "--to", f"file:{MASTER_FILE}")
+        await _golive(twin, "secrets", "rotate-master", "--to", f"file:{MASTER_FILE}", "--force")
         await asyncio.to_thread(config.write_text, before, "utf-8")
     found.measured = (
-        f"{len(keys)} data keys, master key {master}, new data key {made}; the run stands at {caught.outcome}"
+        f"{len(keys)} data keys of tenants, master key {master}, new data key {made}; the run stands at "
+        f"{caught.outcome}; a user's journal was read with a key that was not in memory"
     )
     await tell(stage, found, caught)
     return found.failed("; ".join(faults[:4])) if faults else found.passed()
+
+
+async def _not_refused(twin: Twin, config: Path, before: str) -> AsyncIterator[str]:
+    """What is wrapped under a master key that a configuration, and then the server that runs, does not have."""
+    for lacks in ("the configuration", "the server that runs"):
+        code, _, _ = await _golive(twin, "secrets", "rotate-master", "--to", f"file:{NEXT_FILE}")
+        if code == 0:
+            yield f"data keys were wrapped under a master key that {lacks} does not have"
+        await asyncio.to_thread(_accept, config, before)
+
+
+def _make_next(path: Path) -> None:
+    if not path.exists():
+        make(path, f"file:{NEXT_FILE}", SystemChance())
 
 
 def _accept(config: Path, before: str) -> None:

@@ -73,7 +73,8 @@ class AwsBackend:
             _raise(reference, error.response.get("Error", {}), error)
         except BotoCoreError as error:
             raise SecretUnavailable(
-                f"AWS Secrets Manager cannot be asked for `{reference.text}`: {type(error).__name__}: {error}.",
+                f"AWS Secrets Manager cannot be asked for `{reference.text}`: {type(error).__name__}: "
+                f"{str(error).rstrip('.')}.",
                 remedy="Look whether it can be reached from here, and whether boto3 finds credentials and a region "
                 "(`secrets.aws.region`, AWS_REGION, an instance's role).", **where(reference),
             ) from error  # fmt: skip

@@ -82,7 +82,8 @@ class KmsKey:
             raise self._refused(error.response.get("Error", {})) from error
         except BotoCoreError as error:
             raise StoreUnavailable(
-                f"AWS KMS cannot be asked about the master key `{self.reference}`: {type(error).__name__}: {error}.",
+                f"AWS KMS cannot be asked about the master key `{self.reference}`: {type(error).__name__}: "
+                f"{str(error).rstrip('.')}.",
                 remedy="Look whether it can be reached from here, and whether boto3 finds credentials and a region "
                 "(`secrets.aws.region`, AWS_REGION, an instance's role).", master=self.reference,
             ) from error  # fmt: skip
@@ -128,7 +129,7 @@ class KmsKey:
             return session.client("kms", endpoint_url=settings.kms_endpoint_url, config=config)
         except Exception as error:  # boto3's own errors of settings, such as no region
             raise ConfigError(
-                f"AWS KMS cannot be asked about `{self.reference}`: {error}.",
+                f"AWS KMS cannot be asked about `{self.reference}`: {str(error).rstrip('.')}.",
                 remedy="Set `secrets.aws.region`, or AWS_REGION.",
                 key="secrets.master_key", value=self.reference, origin=self.reference,
             ) from error  # fmt: skip

@@ -22,10 +22,12 @@ CREATE TABLE installation (
     CHECK ("only" = 1)
 );
 
--- A server process. Until `until` nobody claims its runs.
+-- A server process. Until `until` nobody claims its runs. `masters`: names of the master keys that it has, the present one
+-- first; empty where it has not said.
 CREATE TABLE holders (
     holder TEXT COLLATE "C" NOT NULL,
     until DOUBLE PRECISION NOT NULL,
+    masters TEXT COLLATE "C" DEFAULT '' NOT NULL,
     PRIMARY KEY (holder)
 );
 

@@ -22,10 +22,12 @@ CREATE TABLE installation (
     CHECK ("only" = 1)
 ) WITHOUT ROWID, STRICT;
 
--- A server process. Until `until` nobody claims its runs.
+-- A server process. Until `until` nobody claims its runs. `masters`: names of the master keys that it has, the present one
+-- first; empty where it has not said.
 CREATE TABLE holders (
     holder TEXT NOT NULL,
     until REAL NOT NULL,
+    masters TEXT DEFAULT '' NOT NULL,
     PRIMARY KEY (holder)
 ) WITHOUT ROWID, STRICT;
 

@@ -175,8 +175,12 @@ other control state change, `pings` when somebody asks whether the store can be 
 """,
     )  # fmt: skip
     to.add(
-        "holders", _must("holder", TEXT), _must("until", REAL),
-        key=("holder",), why="A server process. Until `until` nobody claims its runs.",
+        "holders", _must("holder", TEXT), _must("until", REAL), _must("masters", TEXT, "''"),
+        key=("holder",),
+        why="""
+A server process. Until `until` nobody claims its runs. `masters`: names of the master keys that it has, the present one
+first; empty where it has not said.
+""",
     )  # fmt: skip
     leases = to.add(
         "leases", *_run(), *_wholes("seq"), _must("holder", TEXT), _must("at", REAL),

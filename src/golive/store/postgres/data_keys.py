@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import astuple
 
-from golive.store.data_keys import DataKeyCount, DataKeyRow, DataKeyStore, Scope, no_key_for
+from golive.store.data_keys import DataKeyCount, DataKeyRow, DataKeyStore, Living, Scope, no_key_for
 from golive.store.postgres.pool import Pool
 
 # ruff: noqa: S608 - what is put into these statements are names of columns from our own structs, never a value
@@ -34,6 +34,8 @@ _GONE = """
 SELECT 1 FROM tenants WHERE tenant = $1 AND state = 'erased'
 UNION ALL SELECT 1 FROM tenant_users WHERE $2::text = 'user' AND tenant = $1 AND id = $3 AND state = 'erased' LIMIT 1
 """
+_TELL_MASTERS = "UPDATE holders SET masters = $1 WHERE holder = $2 AND masters <> $1"
+_LIVING = "SELECT holder, masters FROM holders WHERE until > extract(epoch FROM clock_timestamp()) ORDER BY holder"
 _CHANGED = "UPDATE installation SET control_version = control_version + 1"
 _NOT_GONE = """
 NOT EXISTS (SELECT FROM tenants WHERE tenant = $1 AND state = 'erased' FOR SHARE)
@@ -137,6 +139,14 @@ class PostgresDataKeys(DataKeyStore):
         """See `DataKeyStore.rewrap`."""
         values = (wrapped, master, row.tenant, row.id, row.master)
         return bool(await self._server.fetch(_REWRAP, *values, again=False))
+
+    async def tell_masters(self, holder: str, masters: Sequence[str]) -> None:
+        """See `DataKeyStore.tell_masters`."""
+        await self._server.fetch(_TELL_MASTERS, " ".join(masters), holder)
+
+    async def living(self) -> list[Living]:
+        """See `DataKeyStore.living`."""
+        return [Living(holder, tuple(masters.split())) for holder, masters in await self._server.fetch(_LIVING)]
 
     async def erase(self, tenant: str, scope: Scope | None, subject: str, at: float) -> int:
         """See `DataKeyStore.erase`."""

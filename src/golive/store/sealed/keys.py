@@ -192,6 +192,11 @@ class DataKeys:
             return None
         return await self._of_users.whose(tenant, id_)
 
+    def fails_to_open(self, tenant: str, error: ContentSealed) -> None:
+        """Counts a value that did not open, and tells the log what a client is not told."""
+        self.not_opened[tenant] += 1
+        self._notice.error("content.not_opened", tenant=tenant, message=str(error))
+
     # ---- sealing
 
     def writes(self, tenant: str) -> bool:

@@ -76,6 +76,11 @@ class Masters:
         """The names of all that unwrap."""
         return frozenset(self._keys) | frozenset(self._holders)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """As `accepted`, the present one first."""
+        return self.present, *sorted(self.accepted - {self.present})
+
     # ---- for whoever has an event loop
 
     async def made(

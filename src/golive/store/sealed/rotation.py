@@ -5,12 +5,15 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from golive.core.chance import Chance
+from golive.core.errors import NotAsItStands
 from golive.core.tasks import Tasks
 from golive.store.data_keys import DataKeyRow, DataKeyStore
 from golive.store.sealed.master import Masters
 
 AT_ONCE = 500
 """Keys that are read at once: users have millions."""
+MOST_TOLD = 6
+"""Servers that are named in an error."""
 _PASSES = 10
 
 
@@ -22,13 +25,26 @@ class Rewrapped(Struct, frozen=True):
     already: int
 
 
-async def rewrap(store: DataKeyStore, masters: Masters, chance: Chance) -> Rewrapped:
+async def rewrap(store: DataKeyStore, masters: Masters, chance: Chance, *, force: bool = False) -> Rewrapped:
     """Wraps every data key under `masters.present`; those that servers make meanwhile too, until a look finds none.
 
+    A server fetches keys of users when they are needed, so each that lives must have that master key before; `force`
+    does not ask.
+
     Raises:
+        NotAsItStands: a server that lives does not have the master key. Nothing was wrapped.
         ContentSealed: one is under a master key that was not given; those before it are wrapped, and it may go on.
         StoreUnavailable: likewise.
     """
+    without = [] if force else [one.holder for one in await store.living() if masters.present not in one.masters]
+    if without:
+        raise NotAsItStands(
+            f"{len(without)} of the servers that run do not have the master key {masters.present}, and could not open "
+            f"what is wrapped under it: {', '.join(without[:MOST_TOLD])}{', …' if len(without) > MOST_TOLD else ''}.",
+            remedy="Name it in secrets.old_master_keys of each server, restart them one by one, and try again. One "
+            "that has just died is forgotten after store.lease_s.",
+            master=masters.present, servers=len(without),
+        )  # fmt: skip
     counted = [row for row in await store.counts() if row.state != "erased"]
     already = sum(row.count for row in counted if row.master == masters.present)
     wrapped = missed = 0

@@ -8,6 +8,7 @@ be reserved. Whatever the wrapped store has besides is handed out as it is.
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Literal, cast
 
 from msgspec.structs import replace
@@ -50,6 +51,8 @@ class SealedStore:
         self._keys = keys
         self._chance = chance
         self._notice = notice
+        self._told = ""
+        """The holder whose master keys the store was told."""
         self._claimed: OrderedDict[tuple[str, str], str] = OrderedDict()
         """By tenant and id, the key of each message that was given out to be sent: its receiver may quote it."""
 
@@ -69,6 +72,15 @@ class SealedStore:
     def tenant(self, tenant: str) -> TenantStore:
         """The handle through which everything of one tenant is read and set."""
         return cast(TenantStore, SealedTenant(self._store.tenant(tenant), self._keys))
+
+    async def beat(self, holder: str, lease_s: float) -> bool:
+        """See `Store.beat`. Tells besides which master keys this server has: `rotation.py` looks there."""
+        stood = await self._store.beat(holder, lease_s)
+        if self._told != holder or not stood:
+            with suppress(StoreUnavailable):  # the next beat tells it; whether the hold stood would be lost
+                await self._store.data_keys.tell_masters(holder, self._keys.masters.names)
+                self._told = holder
+        return stood
 
     async def append(
         self, lease: Lease, expect_seq: int, events: Sequence[Event], *, outbox: Sequence[OutboxMessage] = (),
@@ -101,7 +113,8 @@ class SealedStore:
             except ContentErased as error:
                 await self._store.settle_message(message.tenant, message.id, "dead", error.message)
             except (ContentSealed, StoreUnavailable) as error:
-                self._notice.error("content.not_opened", tenant=message.tenant, message=str(error))
+                if isinstance(error, StoreUnavailable):
+                    self._notice.error("content.not_opened", tenant=message.tenant, message=str(error))
                 await self._store.settle_message(
                     message.tenant, message.id, "due", error.message, LATER_S, attempted=False
                 )
@@ -183,8 +196,8 @@ class SealedTenant:
             return opened_event(event, key)
         except ContentErased:
             raise
-        except ContentSealed:
-            self._keys.not_opened[event.tenant] += 1
+        except ContentSealed as error:
+            self._keys.fails_to_open(event.tenant, error)
             raise
 
     async def deliveries(self, **asked: Any) -> list[Delivery]:
@@ -211,7 +224,7 @@ async def opened(message: Delivery, keys: DataKeys) -> Delivery:
             message = opened_message(message, await key(of_body))
     except ContentErased:
         raise
-    except ContentSealed:
-        keys.not_opened[message.tenant] += 1
+    except ContentSealed as error:
+        keys.fails_to_open(message.tenant, error)
         raise
     return message

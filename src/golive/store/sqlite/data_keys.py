@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 from msgspec import json
 from msgspec.structs import astuple
 
-from golive.store.data_keys import DataKeyCount, DataKeyRow, DataKeyStore, Scope, no_key_for
+from golive.store.data_keys import DataKeyCount, DataKeyRow, DataKeyStore, Living, Scope, no_key_for
 
 T = TypeVar("T")
 
@@ -52,6 +52,8 @@ _ERASE = """
 UPDATE data_keys SET wrapped = x'', erased_at = ?1
 WHERE tenant = ?2 AND erased_at IS NULL AND (?3 IS NULL OR (scope = ?3 AND subject = ?4))
 """
+_TELL_MASTERS = "UPDATE holders SET masters = ?1 WHERE holder = ?2 AND masters <> ?1"
+_LIVING = "SELECT holder, masters FROM holders WHERE until > ? ORDER BY holder"
 _CHANGED = "UPDATE installation SET control_version = control_version + 1"
 
 
@@ -66,8 +68,9 @@ class ReadWrite(Protocol):
 class SqliteDataKeys(DataKeyStore):
     """Keeps `store.data_keys.DataKeyStore`."""
 
-    def __init__(self, store: ReadWrite) -> None:
+    def __init__(self, store: ReadWrite, now: Callable[[], float]) -> None:
         self._store = store
+        self._now = now
 
     async def installation(self) -> str:
         """See `DataKeyStore.installation`."""
@@ -118,6 +121,17 @@ class SqliteDataKeys(DataKeyStore):
         """See `DataKeyStore.rewrap`."""
         values = (wrapped, master, row.tenant, row.id, row.master)
         return bool(await self._store.call(lambda connection: _wiped(connection, _REWRAP, values)))
+
+    async def tell_masters(self, holder: str, masters: Sequence[str]) -> None:
+        """See `DataKeyStore.tell_masters`."""
+        values = (" ".join(masters), holder)
+        await self._store.call(lambda connection: connection.execute(_TELL_MASTERS, values).rowcount)
+
+    async def living(self) -> list[Living]:
+        """See `DataKeyStore.living`."""
+        now = self._now()
+        rows = await self._store.read(lambda connection: connection.execute(_LIVING, (now,)).fetchall())
+        return [Living(holder, tuple(masters.split())) for holder, masters in rows]
 
     async def erase(self, tenant: str, scope: Scope | None, subject: str, at: float) -> int:
         """See `DataKeyStore.erase`."""

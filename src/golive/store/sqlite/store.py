@@ -63,7 +63,7 @@ class SqliteStore(Store):
         self._opened = opened
         self._waiters = Waiters()
         self.audit = SqliteAudit(self)
-        self.data_keys = SqliteDataKeys(self)
+        self.data_keys = SqliteDataKeys(self, clock.now)
         self.erasures = SqliteErasures(self, path)
         self.fingerprints = SqliteFingerprints(self)
         self.revocations = SqliteRevocations(self)
