@@ -159,7 +159,7 @@ def test_a_secret_file_that_others_can_read_is_told_once(tmp_path: Path) -> None
         (tmp_path / name).chmod(mode)
     for reference in ("file:open", "file:own", "env:E", "file:open", "file:group"):
         assert secrets.resolve(reference) in ("s", "x")
-    where = [(event, fields["secret"], fields["mode"]) for event, fields in told]
+    where = [(event, fields["reference"], fields["mode"]) for event, fields in told]
     assert where == [
         ("secret.readable_by_others", "file:open", "0644"),
         ("secret.readable_by_others", "file:group", "0440"),

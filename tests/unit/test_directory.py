@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from golive.core.errors import Conflict, GoliveError, NotFound, StoreUnavailable, Suspended, TenantLimited
+from golive.core.errors import NotAsItStands, GoliveError, NotFound, StoreUnavailable, Suspended, TenantLimited
 from golive.store.sqlite.store import SqliteStore
 from golive.tenants.administration import CredentialAdmin, Settings, TenantAdmin, UserAdmin
 from golive.tenants.authorize import Principal
@@ -173,7 +173,7 @@ async def test_while_the_store_is_away_what_was_known_counts(world: World) -> No
 
 async def test_the_installations_own_tenant_is_not_suspended(world: World) -> None:
     """Or nobody could ever be let in again."""
-    with pytest.raises(Conflict, match="installation's own"):
+    with pytest.raises(NotAsItStands, match="installation's own"):
         await world.tenants.suspend("default")
     assert await why(world.here, key("default")) == ""
     with pytest.raises(NotFound):

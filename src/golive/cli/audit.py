@@ -66,8 +66,9 @@ def verify(
         loaded = load(config, os.environ)
         chosen = Trusted([_given(key)]) if key is not None else _own(loaded)
 
-        async def all_of(store: AuditStore) -> list[Verdict]:
-            tenants = await store.tenants() if tenant is None else [tenant]
+        async def all_of(store: AuditStore, there: list[str]) -> list[Verdict]:
+            """One that is there and has no entry is named, too: its whole log may have been taken away."""
+            tenants = [*await store.tenants(), *there] if tenant is None else [tenant]
             tenants = sorted({*tenants, *(name for name in pinned.checkpoints if tenant in (None, name))})
             return [await verify_chain(store, one, chosen, pinned.checkpoints.get(one, [])) for one in tenants]
 
@@ -90,7 +91,7 @@ def _tell(verdicts: Sequence[Verdict], as_json: bool) -> None:
             )
             gone = f"; up to {one.pruned} pruned" if one.pruned else ""
             verdict = f"{len(one.faults)} faults" if one.faults else "all as recorded"
-            note(f"{one.tenant}: entries {span}, signed up to {one.signed}{more}{gone}: {verdict}")
+            note(f"{safe(one.tenant)}: entries {span}, signed up to {one.signed}{more}{gone}: {verdict}")
     if faults:
         raise typer.Exit(_FAULTS)
 
@@ -114,7 +115,7 @@ def search(
         actor=actor, verb=verb, kind=kind or None, name=name or None, outcome=outcome, since=_moment("since", since),
         until=_moment("until", until), limit=limit,
     )  # fmt: skip
-    rows = _with_store(load(config, os.environ), lambda store: store.tenant(tenant).search(where))
+    rows = _with_store(load(config, os.environ), lambda store, _: store.tenant(tenant).search(where))
     cards = [card(row) for row in rows]
     if as_json:
         json_text({"data": cards})
@@ -143,7 +144,7 @@ def export(
     loaded = load(config, os.environ)
     secrets = Secrets(loaded.root, os.environ)
 
-    async def go(store: AuditStore) -> int:
+    async def go(store: AuditStore, _: list[str]) -> int:
         async with (
             acting(loaded, secrets, store, SystemClock(), SystemChance()) as acts,
             acts.act("audit.read", "audit", tenant or "", did="export"),
@@ -210,11 +211,14 @@ def _read(file: Path) -> Export:
         ) from error  # fmt: skip
 
 
-def _with_store(loaded: Loaded, doing: Callable[[AuditStore], Awaitable[T]]) -> T:
+def _with_store(loaded: Loaded, doing: Callable[[AuditStore, list[str]], Awaitable[T]]) -> T:
+    """`doing` is given the log, and the names of the tenants that there are, erased ones left out."""
+
     async def go() -> T:
         store = await open_store(loaded.config.store.url, loaded.root, SystemClock())
         try:
-            return await doing(store.audit)
+            there = [row.tenant for row in await store.all_tenants() if row.state != "erased"]
+            return await doing(store.audit, there)
         finally:
             await store.close()
 

@@ -28,11 +28,14 @@ from golive.tenants.authorize import INSTALLATION
 
 app = typer.Typer(no_args_is_help=True, help="Check tokens of OpenID Connect issuers, show their keys, revoke.")
 RemoteOption = Annotated[
-    str | None, typer.Option("--url", help="A server elsewhere, through its API.", show_default="the store here")
+    str | None,
+    typer.Option(
+        "--url", help="A server elsewhere, through its API (--ca FILE: whom to trust).", show_default="the store here"
+    ),
 ]
 IssuerOption = Annotated[
     str | None,
-    typer.Option("--issuer", metavar="NAME", help="Its section of [auth.oidc].", show_default="the only one"),
+    typer.Option("--issuer", metavar="NAME", help="Its section of auth.oidc.", show_default="the only one"),
 ]
 
 _MOST_BYTES = 65_536

@@ -32,7 +32,10 @@ def explain(
     json: Annotated[bool, typer.Option("--json", help="Print a JSON array instead of a table.")] = False,
     config: ConfigOption = None,
     url: Annotated[
-        str | None, typer.Option("--url", help="A running server, by its API.", show_default="the files here")
+        str | None,
+        typer.Option(
+            "--url", help="A running server, by its API (--ca FILE: whom to trust).", show_default="the files here"
+        ),
     ] = None,
     api_key: KeyOption = None,
 ) -> None:

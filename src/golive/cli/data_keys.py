@@ -37,7 +37,10 @@ from golive.telemetry.logs import configure
 
 PATH = "/v1/secrets/data-keys"
 RemoteOption = Annotated[
-    str | None, typer.Option("--url", help="A server elsewhere, through its API.", show_default="the store here")
+    str | None,
+    typer.Option(
+        "--url", help="A server elsewhere, through its API (--ca FILE: whom to trust).", show_default="the store here"
+    ),
 ]
 _COLUMNS = (
     Column("TENANT"), Column("KEY"), Column("STATE"), Column("MASTER KEY"), Column("VALUES (AT MOST)", drop=2),

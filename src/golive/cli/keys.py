@@ -30,7 +30,10 @@ from golive.tenants.roles import Grant, Role
 
 app = typer.Typer(no_args_is_help=True, help="Create, list, rotate and revoke API keys.")
 RemoteOption = Annotated[
-    str | None, typer.Option("--url", help="A server elsewhere, through its API.", show_default="the store here")
+    str | None,
+    typer.Option(
+        "--url", help="A server elsewhere, through its API (--ca FILE: whom to trust).", show_default="the store here"
+    ),
 ]
 T = TypeVar("T")
 
@@ -133,6 +136,9 @@ def _limited(grant: Grant) -> str:
 @app.command("list")
 def list_keys(
     every: Annotated[bool, typer.Option("--all", help="Revoked and expired ones too.")] = False,
+    all_tenants: Annotated[
+        bool, typer.Option("--all-tenants", help="Those of every tenant, of the store here.")
+    ] = False,
     tenant: TenantOption = None,
     config: ConfigOption = None,
     url: RemoteOption = None,
@@ -142,11 +148,17 @@ def list_keys(
     """List the keys that work, never their secrets."""
 
     async def here(admin: KeyAdmin) -> Any:
+        if all_tenants:
+            return {"data": [msgspec.to_builtins(card(row)) | {"tenant": row.tenant} for row in await admin.list_all()]}
         return {"data": [card(row) for row in await admin.list(tenant or INSTALLATION)]}
 
     async def there(client: Client) -> Any:
         return await client.call("GET", "/v1/keys")
 
+    if all_tenants and (url or tenant):
+        raise InvalidRequest(
+            "--all-tenants goes with neither --url nor --tenant.", remedy="Leave it out, or them.", field="all-tenants"
+        )
     rows = _carried_out(config, url, key, tenant, here, there)["data"]
     if not every:
         now = SystemClock().now()
@@ -155,10 +167,11 @@ def list_keys(
         json_text({"data": rows})
         return
     table(
-        _COLUMNS,
+        (Column("TENANT"), *_COLUMNS) if all_tenants else _COLUMNS,
         [
             (
-                row["id"], row["name"], row["role"], " ".join(row["scopes"]), moment(row["created_at"]),
+                *([row["tenant"]] if all_tenants else []), row["id"], row["name"], row["role"],
+                " ".join(row["scopes"]), moment(row["created_at"]),
                 moment(row["expires_at"]), moment(row["last_used_at"]), moment(row["revoked_at"]),
             )
             for row in rows

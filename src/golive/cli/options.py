@@ -11,7 +11,11 @@ ConfigOption = Annotated[
 ]
 UrlOption = Annotated[
     str | None,
-    typer.Option("--url", help="Server to talk to.", show_default="GOLIVE_URL; a running `golive dev`; one of its own"),
+    typer.Option(
+        "--url",
+        help="Server to talk to (--ca FILE: whom to trust).",
+        show_default="GOLIVE_URL; a running `golive dev`; one of its own",
+    ),
 ]
 KeyOption = Annotated[
     str | None, typer.Option("--key", help="API key.", show_default="GOLIVE_KEY, or the one of `golive dev`")

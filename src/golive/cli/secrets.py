@@ -5,7 +5,7 @@ server's HTTP API.
 """
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -40,7 +40,10 @@ from golive.tenants.directory import settings_of
 app = typer.Typer(no_args_is_help=True, help="Show, rotate and revoke the credentials that golive uses.")
 data_keys.add_to(app)
 RemoteOption = Annotated[
-    str | None, typer.Option("--url", help="A server elsewhere, through its API.", show_default="the store here")
+    str | None,
+    typer.Option(
+        "--url", help="A server elsewhere, through its API (--ca FILE: whom to trust).", show_default="the store here"
+    ),
 ]
 EXIT_FOUND = 3
 _COLUMNS = (
@@ -53,11 +56,15 @@ Work = Callable[["Here"], Awaitable[Any]]
 class Here:
     """The installation's secrets, without a server."""
 
-    def __init__(self, loaded: Loaded, secrets: Secrets, keeper: SecretKeeper, acts: Acts) -> None:
+    def __init__(
+        self, loaded: Loaded, secrets: Secrets, keeper: SecretKeeper, acts: Acts, of_tenants: Iterable[str] = ()
+    ) -> None:
+        """`of_tenants`: the references of tenants' own credentials."""
         self.loaded = loaded
         self.secrets = secrets
         self.keeper = keeper
         self.acts = acts
+        self.of_tenants = tuple(of_tenants)
 
     def values(self) -> dict[str, str]:
         """The references that others gave to golive, with what stands behind them now."""
@@ -165,7 +172,7 @@ def manifest(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell whether environments share a credential, by the file [environment] manifest; exit code 3 if they do."""
+    """Tell whether environments share a credential, by the file environment.manifest; exit code 3 if they do."""
 
     async def here(place: Here) -> Any:
         path, name = place.manifest(), place.loaded.config.environment.name
@@ -196,11 +203,11 @@ def manifest(
 
 
 def _demand(place: Here, reference: str) -> None:
-    used = of_others(place.loaded.config)
+    used = dict.fromkeys((*of_others(place.loaded.config), *place.of_tenants))
     if reference not in used:
         raise ConfigError(
-            f"the configuration names no secret `{reference}`.", remedy=f"It names: {', '.join(used) or 'none'}.",
-            key="REF", value=reference, origin="command line",
+            f"neither the configuration nor a tenant's credentials name a secret `{reference}`.",
+            remedy=f"They name: {', '.join(used) or 'none'}.", key="REF", value=reference, origin="command line",
         )  # fmt: skip
 
 
@@ -244,7 +251,7 @@ async def _opened(loaded: Loaded) -> AsyncIterator[Here]:
         )  # fmt: skip
         await keeper.look()
         async with acting(loaded, secrets, store.audit, clock, chance) as acts:
-            yield Here(loaded, secrets, keeper, acts)
+            yield Here(loaded, secrets, keeper, acts, of_tenants)
         await keeper.close()
     finally:
         await store.close()

@@ -28,7 +28,10 @@ from golive.tenants.authorize import INSTALLATION
 from golive.tenants.directory import no_tenant
 
 RemoteOption = Annotated[
-    str | None, typer.Option("--url", help="A server elsewhere, through its API.", show_default="the store here")
+    str | None,
+    typer.Option(
+        "--url", help="A server elsewhere, through its API (--ca FILE: whom to trust).", show_default="the store here"
+    ),
 ]
 NoteOption = Annotated[str, typer.Option("--note", help="Why, for whoever looks at it later.")]
 ConfirmOption = Annotated[str | None, typer.Option("--confirm", help="The name once more: it cannot be undone.")]

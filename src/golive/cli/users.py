@@ -33,7 +33,9 @@ app = typer.Typer(no_args_is_help=True, help="List, suspend, erase and export a 
 credentials_app = typer.Typer(no_args_is_help=True, help="A tenant's own credentials for providers: references only.")
 
 UserArgument = Annotated[str, typer.Argument(metavar="USER", help="The user's id, as runs and tokens name it.")]
-ProviderArgument = Annotated[str, typer.Argument(metavar="PROVIDER", help="A section of [providers].")]
+ProviderArgument = Annotated[
+    str, typer.Argument(metavar="PROVIDER", help="A provider: a section of `providers` in golive.toml.")
+]
 VERB, KIND = "users.manage", "user"
 _COLUMNS = (
     Column("USER"), Column("STATE"), Column("LAST SEEN (UTC)", drop=3), Column("CREATED", drop=1),

@@ -316,7 +316,7 @@ class Secrets:
         if mode & 0o077 and reference not in self._warned:
             self._warned.add(reference)
             self._warn(
-                "secret.readable_by_others", secret=reference, file=str(path), mode=f"{mode:04o}",
+                "secret.readable_by_others", reference=reference, file=str(path), mode=f"{mode:04o}",
                 message=f"the secret `{reference}` can be read by others: {path} has mode {mode:04o}.",
                 remedy=f"Run `chmod 600 {path}`; where a mount decides the mode, let it be for golive alone.",
             )  # fmt: skip

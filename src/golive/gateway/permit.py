@@ -13,6 +13,9 @@ from golive.tenants.authorize import Decision, Principal, Resource, Verb, author
 from golive.tenants.authorize import reach as reach_of
 from golive.tenants.judged import Judged
 
+MOST_NAME = 200
+"""Characters of a name that are recorded; no name of anything that there is has more."""
+
 
 def demand(exchange: Exchange, verb: Verb, kind: str, name: str, of: str = "") -> None:
     """Raises Forbidden unless who asks may do `verb` with this; either way the decision is handed on.
@@ -75,11 +78,17 @@ def hand_on(exchange: Exchange, verb: str, resource: Resource, decision: Decisio
         Judged(
             outcome="allowed" if decision.allowed else "denied",
             tenant=principal.tenant, actor=principal.id, home=principal.home, role=principal.role, verb=verb,
-            owner=resource.tenant, kind=resource.kind, name=resource.name, agent=resource.agent,
+            owner=resource.tenant, kind=resource.kind, name=noted(resource.name), agent=resource.agent,
             reason=decision.reason, source=client[0] if client else "",
             route=f"{route.method} {route.path}" if route is not None else "",
         )
     )  # fmt: skip
+
+
+def noted(name: str) -> str:
+    """The name as it is recorded: whoever asks chose it, of any length and with whatever a terminal obeys."""
+    cut = name if len(name) <= MOST_NAME else f"{name[:MOST_NAME]}…"
+    return cut if cut.isprintable() else "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in cut)
 
 
 def forbidden(decision: Decision, verb: Verb, principal: Principal) -> Forbidden:

@@ -58,6 +58,7 @@ class SecretKeeper:
         self._cut = cut
         self._rows: dict[str, FingerprintRow] = {}
         self._version = -1
+        self._following_on = False
         self._locks: dict[str, asyncio.Lock] = {}
         self._room = asyncio.Semaphore(AT_ONCE)
         self._reminded: dict[str, float] = {}
@@ -73,6 +74,7 @@ class SecretKeeper:
             StoreUnavailable: the store cannot be read.
         """
         self._secrets.follow()
+        self._following_on = True
         await self.look()
         self._tell_missing()
         self._tasks.start(self._follow(), "follow")
@@ -240,6 +242,7 @@ class SecretKeeper:
         rows = {row.fingerprint: row for row in await self._store.fingerprints.rows()}
         new = [row for key, row in rows.items() if key not in self._rows]
         told = [row for row in rows.values() if row.revoked_at and not self._told(row)]
+        long_ago = self._version < 0 and not self._following_on  # a command that looks once: its status tells of them
         self._rows, self._version = rows, version
         values = self._secrets.revoke([row.fingerprint for row in rows.values() if row.revoked_at is not None])
         ended = 0
@@ -248,6 +251,8 @@ class SecretKeeper:
             ended = self._cut([value for value in values if self._secrets.fingerprint(value, _WHOLE).startswith(cut)])
         for row in told:
             self._metrics.revoked()
+            if long_ago:
+                continue
             self._log.error(
                 "secret.revoked", fingerprint=row.fingerprint[:8], reference=row.reference, by=row.revoked_by,
                 reason=row.reason, calls_cut=ended,

@@ -12,7 +12,7 @@ from msgspec import UNSET, Struct, UnsetType, structs
 
 from golive.config.section import NAME, REFERENCE
 from golive.core.clock import Clock
-from golive.core.errors import Conflict, InvalidRequest, NotFound
+from golive.core.errors import InvalidRequest, NotAsItStands, NotFound
 from golive.core.verbs import AGENT_PATTERN
 from golive.store.ports import Store
 from golive.store.tenancy import CredentialRow, Standing, TenantRow, UserRow
@@ -77,13 +77,13 @@ class TenantAdmin:
 
         Raises:
             InvalidRequest: its name, or a setting, cannot be used.
-            Conflict: there is one of that name, or was one that is erased.
+            NotAsItStands: there is one of that name, or was one that is erased.
         """
         if not re.fullmatch(NAME, tenant):
             raise _refused("tenant", tenant, "is no name for a tenant", "Use lower-case letters, digits, `_` and `-`, "
                            "beginning with a letter, 63 at most.")  # fmt: skip
         if await self._store.tenant(tenant).tenant_row() is not None:
-            raise Conflict(
+            raise NotAsItStands(
                 f"There is a tenant {tenant!r} already.", remedy="Choose another name, or change that one.",
                 field="tenant", value=tenant,
             )  # fmt: skip
@@ -92,22 +92,23 @@ class TenantAdmin:
         return await self._put(_with(row, settings))
 
     async def change(self, tenant: str, settings: Settings) -> TenantRow:
-        """Sets what is given, from the next request on. Raises NotFound, InvalidRequest, Conflict (it is erased)."""
+        """Sets what is given, from the next request on. Raises NotFound, InvalidRequest, NotAsItStands."""
         return await self._put(_with(_living(await self.get(tenant)), settings))
 
     async def suspend(self, tenant: str, note: str = "") -> TenantRow:
-        """Lets nobody of the tenant in, and ends what it has open. Raises NotFound, Conflict."""
+        """Lets nobody of the tenant in, and ends what it has open. Raises NotFound, NotAsItStands."""
         return await self._stand(tenant, "suspended", note)
 
     async def resume(self, tenant: str, note: str = "") -> TenantRow:
-        """Lets the tenant in again. Raises NotFound, Conflict."""
+        """Lets the tenant in again. Raises NotFound, NotAsItStands."""
         return await self._stand(tenant, "active", note)
 
     async def _stand(self, tenant: str, state: Standing, note: str) -> TenantRow:
         row = _living(await self.get(tenant))
         if state != "active":
             untouchable(tenant)
-        noted = _with(row, Settings(note=note) if note else Settings())
+        said = note or state == "active"  # why somebody was suspended is not said of whom is let in again
+        noted = _with(row, Settings(note=note) if said else Settings())
         return await self._put(structs.replace(noted, state=state))
 
     async def _put(self, row: TenantRow) -> TenantRow:
@@ -143,10 +144,10 @@ class UserAdmin:
         """Makes a user known before they come; who comes by themselves is known without it.
 
         Raises:
-            InvalidRequest: that is no id of a user. Conflict: there is one, or was one that is erased.
+            InvalidRequest: that is no id of a user. NotAsItStands: there is one, or was one that is erased.
         """
         if await self._store.tenant(tenant).user(checked_user(user)) is not None:
-            raise Conflict(
+            raise NotAsItStands(
                 f"There is a user {user!r} already.", remedy="Nothing need be done.", field="user", value=user
             )
         return await self._put(self._new(tenant, user, _note(note), by))
@@ -155,16 +156,16 @@ class UserAdmin:
         """Lets the user in no more, and ends what is open in their name; also one who has never been seen yet.
 
         Raises:
-            InvalidRequest, Conflict: as for `create`.
+            InvalidRequest, NotAsItStands: as for `create`.
         """
         found = await self._store.tenant(tenant).user(checked_user(user))
         row = self._new(tenant, user, "", by) if found is None else _living(found)
         return await self._put(structs.replace(row, state="suspended", note=_note(note) or row.note))
 
     async def resume(self, tenant: str, user: str, note: str = "") -> UserRow:
-        """Lets the user in again. Raises NotFound, Conflict (erased)."""
+        """Lets the user in again. Raises NotFound, NotAsItStands (erased)."""
         row = _living(await self.get(tenant, user))
-        return await self._put(structs.replace(row, state="active", note=_note(note) or row.note))
+        return await self._put(structs.replace(row, state="active", note=_note(note)))
 
     def _new(self, tenant: str, user: str, note: str, by: str) -> UserRow:
         now = self._clock.now()
@@ -294,10 +295,10 @@ def checked_user(user: str) -> str:
 
 
 def _living(row: T) -> T:
-    """Raises Conflict where it is erased."""
+    """Raises NotAsItStands where it is erased."""
     if row.state == "erased":
         name = row.id if isinstance(row, UserRow) else row.tenant
-        raise Conflict(f"{name!r} is erased.", remedy="It does not come back; use another name.", field="state")
+        raise NotAsItStands(f"{name!r} is erased.", remedy="It does not come back; use another name.", field="state")
     return row
 
 

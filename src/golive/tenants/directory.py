@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from golive.core.clock import Clock
-from golive.core.errors import Conflict, GoliveError, NotFound, StoreError, Suspended, TenantLimited
+from golive.core.errors import GoliveError, NotAsItStands, NotFound, StoreError, Suspended, TenantLimited
 from golive.core.following import Fault, Survived, untold
 from golive.core.tasks import Tasks
 from golive.store.tenancy import CredentialRow, TenantRow
@@ -252,9 +252,9 @@ def no_tenant(tenant: str) -> NotFound:
 
 
 def untouchable(tenant: str) -> None:
-    """Raises Conflict for the installation's own tenant, without which nobody could be let in any more."""
+    """Raises NotAsItStands for the installation's own tenant, without which nobody could be let in any more."""
     if tenant == INSTALLATION:
-        raise Conflict(
+        raise NotAsItStands(
             f"{INSTALLATION!r} is the installation's own tenant: it is neither suspended nor erased.",
             remedy="Revoke its keys, or suspend its users, instead.", tenant=tenant,
         )  # fmt: skip

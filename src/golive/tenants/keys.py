@@ -142,7 +142,7 @@ class KeyAdmin:
         Raises:
             InvalidRequest: name, role, scope or expiry cannot be used.
             Forbidden: `by` would give more than they have.
-            NotFound: there is no such tenant. Conflict: it is erased.
+            NotFound: there is no such tenant. NotAsItStands: it is erased.
         """
         _check_new(name, expires_in_s)
         text = self._rolebook.text(role, scopes)
@@ -165,6 +165,10 @@ class KeyAdmin:
         now = self._clock.now()
         text = self._rolebook.person(roles, user, agents)
         return await self._make(tenant, SESSION, text, created_by, now, now + expires_in_s)
+
+    async def list_all(self) -> list[KeyRow]:
+        """As `list`, of every tenant that there is, by tenant."""
+        return [row for each in await self._store.all_tenants() for row in await self.list(each.tenant)]
 
     async def list(self, tenant: str, by: Principal | None = None) -> list[KeyRow]:
         """The tenant's keys, oldest first, revoked and expired ones included; those that `by` could have made."""
@@ -242,7 +246,8 @@ class KeyAdmin:
                 raise _more_than(by, verb, "This key may")
         raise NotFound(
             f"There is no key {key_id[:20]!r}.",
-            remedy="`golive keys list` shows the ids.",
+            remedy="`golive keys list` shows the ids, with --all-tenants on the store those of every tenant. The "
+            "tenant of a key that is another's is named by --tenant, or x-golive-tenant.",
             field="id",
             value=key_id[:20],
         )
@@ -268,7 +273,7 @@ class KeyAdmin:
             )  # fmt: skip
 
     async def _check_tenant(self, tenant: str) -> None:
-        """Raises NotFound or Conflict where nobody of the tenant could be let in, ever."""
+        """Raises NotFound or NotAsItStands where nobody of the tenant could be let in, ever."""
         row = await self._store.tenant(tenant).tenant_row()
         if row is None:
             raise no_tenant(tenant)

@@ -127,7 +127,10 @@ async def routes_open_by_role(target: Target) -> Result:
                     wrong.append(f"{endpoint.method} {endpoint.path} as {role}: {fault}")
                     if len(wrong) <= MOST_TOLD:
                         found.saw(target.http.evidence(answer, wrong[-1]))
-    found.measured = f"{asked} requests: {len(endpoints)} endpoints x {len(book.roles) - 1} roles, {len(wrong)} wrong"
+    found.measured = (
+        f"{asked} requests: {len(endpoints)} endpoints x {len(book.roles) - 1} roles (all but platform, whose keys no "
+        f"admin can make: SEC-6.routes has one), {len(wrong)} wrong"
+    )
     more = "" if len(wrong) <= MOST_TOLD else f"; and {len(wrong) - MOST_TOLD} more"
     return found.passed() if not wrong else found.failed("; ".join(wrong[:MOST_TOLD]) + more)
 
