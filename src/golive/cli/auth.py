@@ -25,6 +25,7 @@ from golive.core.clock import SystemClock
 from golive.core.errors import InvalidRequest
 from golive.store.revocation import EVERY_TENANT
 from golive.tenants.authorize import INSTALLATION
+from golive.tenants.directory import no_tenant
 
 app = typer.Typer(no_args_is_help=True, help="Check tokens of OpenID Connect issuers, show their keys, revoke.")
 RemoteOption = Annotated[
@@ -292,6 +293,8 @@ def _carried_out(
             stack.push_async_callback(store.close)
             secrets = Secrets(loaded.root, os.environ)
             acts = await stack.enter_async_context(acting(loaded, secrets, store.audit, clock, chance))
+            if tenant is not None and await store.tenant(tenant).tenant_row() is None:
+                raise no_tenant(tenant)
             lasting_s = loaded.config.server.sessions.absolute_s
             admin = TokenAdmin(store.revocations, loaded.config.auth.oidc, clock, chance, session_s=lasting_s)
             return msgspec.to_builtins(await here(admin, acts))
