@@ -14,7 +14,7 @@ from golive.core.clock import Clock
 from golive.core.errors import ConversationBusy, Fenced, GoliveError, StoreUnavailable
 from golive.core.events import Body, DecisionMade, DecisionRequested, Event, TextBlock, encode_body
 from golive.core.frames import Channel, Frame, text_frame
-from golive.core.tasks import Tasks
+from golive.core.tasks import Tasks, uncancelled
 from golive.models.call import Metered
 from golive.runtime.api import RunResult
 from golive.runtime.shown import decision_of, result_of, view_of
@@ -174,7 +174,7 @@ class RunJournal:
             if self._failure is not None:
                 raise self._failure
             if self._events:
-                await self._write()
+                await uncancelled(self._write())
 
     async def prove_ours(self) -> None:
         """Returns once a write has proved, since the last lapse of this server's hold, that the run is ours.
@@ -190,7 +190,7 @@ class RunJournal:
                 if self._failure is not None:
                     raise self._failure
                 if self._events:
-                    await self._write()
+                    await uncancelled(self._write())
                 else:
                     await self._store.append(self._lease, self._durable_seq, ())
                     self._ours_since = lapses
@@ -265,6 +265,7 @@ class RunJournal:
                 return
 
     async def _write(self) -> None:
+        """Never cancelled on its way: nobody would know whether it stands, and what it holds is noted nowhere else."""
         events, self._events = self._events, []
         bodies, self._bodies = self._bodies, []
         ledger, self._ledger = self._ledger, []
