@@ -8,7 +8,7 @@ import pytest
 
 from golive.core.clock import SystemClock
 from golive.core.events import RunAccepted, RunStarted
-from golive.core.tasks import Tasks
+from golive.core.tasks import Tasks, uncancelled
 from golive.runtime.journal import RunJournal
 from golive.runtime.state import RunState
 from golive.runtime.stream import FrameLog
@@ -29,8 +29,9 @@ class Slow:
         self.held += [event.seq for event in events]
 
 
-def flushed(journal: RunJournal) -> Awaitable[None]:
-    return journal.flush()
+def seen_through(journal: RunJournal) -> Awaitable[None]:
+    """As intents and outcomes are written."""
+    return uncancelled(journal.flush())
 
 
 def proved(journal: RunJournal) -> Awaitable[None]:
@@ -38,7 +39,7 @@ def proved(journal: RunJournal) -> Awaitable[None]:
     return journal.prove_ours()
 
 
-@pytest.mark.parametrize("writes", [flushed, proved])
+@pytest.mark.parametrize("writes", [seen_through, proved])
 async def test_a_write_is_seen_through(writes: Callable[[RunJournal], Awaitable[None]]) -> None:
     """What it holds is not lost, its frames are shown, and the next write goes behind it."""
     state, log, store, lapses = RunState("t", "run_1", "v"), FrameLog(lambda: None), Slow(), [0]

@@ -174,7 +174,7 @@ class RunJournal:
             if self._failure is not None:
                 raise self._failure
             if self._events:
-                await uncancelled(self._write())
+                await self._write()
 
     async def prove_ours(self) -> None:
         """Returns once a write has proved, since the last lapse of this server's hold, that the run is ours.
@@ -189,7 +189,7 @@ class RunJournal:
             async with self._lock:
                 if self._failure is not None:
                     raise self._failure
-                if self._events:
+                if self._events:  # such as that the run is cancelled, which also ends whoever asks this
                     await uncancelled(self._write())
                 else:
                     await self._store.append(self._lease, self._durable_seq, ())
@@ -265,7 +265,6 @@ class RunJournal:
                 return
 
     async def _write(self) -> None:
-        """Never cancelled on its way: nobody would know whether it stands, and what it holds is noted nowhere else."""
         events, self._events = self._events, []
         bodies, self._bodies = self._bodies, []
         ledger, self._ledger = self._ledger, []
