@@ -14,7 +14,7 @@ from golive.core.clock import Clock
 from golive.core.errors import ConversationBusy, Fenced, GoliveError, StoreUnavailable
 from golive.core.events import Body, DecisionMade, DecisionRequested, Event, TextBlock, encode_body
 from golive.core.frames import Channel, Frame, text_frame
-from golive.core.tasks import Tasks
+from golive.core.tasks import Tasks, uncancelled
 from golive.models.call import Metered
 from golive.runtime.api import RunResult
 from golive.runtime.shown import decision_of, result_of, view_of
@@ -189,8 +189,8 @@ class RunJournal:
             async with self._lock:
                 if self._failure is not None:
                     raise self._failure
-                if self._events:
-                    await self._write()
+                if self._events:  # such as that the run is cancelled, which also ends whoever asks this
+                    await uncancelled(self._write())
                 else:
                     await self._store.append(self._lease, self._durable_seq, ())
                     self._ours_since = lapses
