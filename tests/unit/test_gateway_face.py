@@ -6,49 +6,30 @@ from typing import Any, cast
 
 import msgspec
 import pytest
-from msgspec import structs
 
 from golive.config.schema import ServerConfig
 from golive.core.clock import SystemClock
 from golive.core.errors import ModelCut
 from golive.gateway.anthropic_messages import MessagesAsked
-from golive.gateway.exchange import Exchange
 from golive.gateway.face import Asked, Face
 from golive.gateway.openai_chat import ChatAsked
-from golive.gateway.watch import CONNECTION
 from golive.models.call import Finished, Opened, TextDelta
 from golive.runtime.service import Runtime
-from golive.tenants.roles import BUILT_IN
-from tests.unit.runtime_kit import PRINCIPAL, TARGET, ScriptedModel
+from tests.unit.face_kit import Client
+from tests.unit.runtime_kit import TARGET, ScriptedModel
 from tests.unit.test_runtime_relay import Place
 
 ENDS = {ChatAsked: b"data: [DONE]", MessagesAsked: b"event: message_stop"}
 """How a face says that an answer is whole."""
 
 
-class _Still:
-    """A connection that stays."""
-
-    def watch(self, on_gone: Callable[[], None] | None) -> None:
-        """Nobody leaves."""
-
-
 async def ask(path: Path, shape: Callable[[bytes], Asked], model: ScriptedModel, *, stream: bool) -> tuple[int, bytes]:
     """Status and body of the answer that this model leads to."""
-    sent: list[Any] = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request"}
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    exchange = Exchange({"method": "POST", "path": "/", "headers": [], CONNECTION: _Still()}, receive, send)
-    exchange.principal = structs.replace(PRINCIPAL, grants=BUILT_IN["user"].grants)
+    client = Client()
     body = {"model": TARGET, "max_tokens": 5, "stream": stream, "messages": [{"role": "user", "content": "hi"}]}
     face = Face(cast(Runtime, None), Place(path, model).relay, SystemClock(), ServerConfig(), lambda ref: None)
-    await face.answer(exchange, shape(msgspec.json.encode(body)))
-    return sent[0]["status"], b"".join(message.get("body", b"") for message in sent)
+    await face.answer(client.exchange, shape(msgspec.json.encode(body)))
+    return client.status, client.body
 
 
 @pytest.mark.parametrize("shape", ENDS)

@@ -13,15 +13,13 @@ from golive.core.clock import SystemClock
 from golive.core.frames import RESET, Frame, text_frame
 from golive.core.messages import Usage
 from golive.gateway.anthropic_messages import MessagesAsked
-from golive.gateway.exchange import Exchange
 from golive.gateway.face import Asked, Face
 from golive.gateway.openai_chat import ChatAsked
 from golive.gateway.responses_face import ResponsesAsked
-from golive.gateway.watch import CONNECTION
 from golive.runtime.api import RunResult
 from golive.runtime.service import Runtime
-from tests.unit.runtime_kit import PRINCIPAL, ScriptedModel
-from tests.unit.test_gateway_face import _Still
+from tests.unit.face_kit import Client
+from tests.unit.runtime_kit import ScriptedModel
 from tests.unit.test_runtime_relay import Place
 
 
@@ -70,22 +68,13 @@ def finished(text: str) -> Frame:
 
 async def shown(path: Path, shape: Callable[[bytes], Asked], *batches: list[Frame]) -> bytes:
     """What a client of the face gets of these frames."""
-    sent: list[Any] = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request"}
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    exchange = Exchange({"method": "POST", "path": "/", "headers": [], CONNECTION: _Still()}, receive, send)
-    exchange.principal = PRINCIPAL
+    client = Client()
     place = Place(path, ScriptedModel())
     face = Face(cast(Runtime, Read(*batches)), place.relay, SystemClock(), ServerConfig(), lambda ref: None)
     words = "input" if shape is responses else "messages"
     body = {"model": "helper", "max_tokens": 50, "stream": True, words: [{"role": "user", "content": "hi"}]}
-    await face._stream_run(exchange, shape(msgspec.json.encode(body)), "run_1", ())
-    return b"".join(message.get("body", b"") for message in sent)
+    await face._stream_run(client.exchange, shape(msgspec.json.encode(body)), "run_1", ())
+    return client.body
 
 
 @pytest.mark.parametrize("shape", FACES)
