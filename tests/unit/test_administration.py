@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from golive.core.errors import NotAsItStands, InvalidRequest, NotFound
+from golive.core.errors import InvalidRequest, NotAsItStands, NotFound
 from golive.tenants.administration import Settings, confirmed
 from tests.unit.test_directory import World
 

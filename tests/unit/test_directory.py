@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from golive.core.errors import NotAsItStands, GoliveError, NotFound, StoreUnavailable, Suspended, TenantLimited
+from golive.core.errors import GoliveError, NotAsItStands, NotFound, StoreUnavailable, Suspended, TenantLimited
 from golive.store.sqlite.store import SqliteStore
 from golive.tenants.administration import CredentialAdmin, Settings, TenantAdmin, UserAdmin
 from golive.tenants.authorize import Principal
