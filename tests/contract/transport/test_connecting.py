@@ -88,7 +88,7 @@ async def test_leaving_while_it_connects(net: Net, leave: str) -> None:
     """A TLS server that says nothing: the socket is closed with the attempt, by whomever it is ended."""
     client, server = net.client(), await net.listen()
     url = server.url.replace("http", "https")
-    asking = net.ask(client, url, connect_s=0.05 if leave == "limit" else LIMIT_S)
+    asking = net.ask(client, url, connect_s=0.5 if leave == "limit" else LIMIT_S)
     peer = await server.peer()
     assert client.open_connections == 1
     if leave == "cancel":
