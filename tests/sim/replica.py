@@ -29,6 +29,7 @@ from golive.store.sealed.master import Masters
 from golive.store.sealed.store import sealed
 from golive.telemetry.logs import configure
 from golive.telemetry.outward import OutwardMetrics
+from golive.tenants.directory import Directory
 from tests.sim.database import MASTER, Link
 from tests.sim.effects import WorldTools
 from tests.sim.hooks import SECRET, HookTransport
@@ -85,6 +86,7 @@ class Replica:
         self.transport: WorldTransport
         self.runtime: Runtime
         self.holding: Holding
+        self.directory: Directory
         self.tasks: Tasks
         self.outward: Outward
         self.ready = False
@@ -123,6 +125,7 @@ class Replica:
         self.plane = ModelPlane(
             config(), lambda reference: "", self.transport, self.clock, chance=chance,
             moved=lambda gate, before: world.tell("on_gate", process.name, gate, before),
+            credential_of=lambda *named: self.directory.credential(*named),  # noqa: PLW0108 - made later
         )  # fmt: skip
         tools = WorldTools(process, world.loop, self.clock, world.beyond, chance)
         agents = Agents()
@@ -135,6 +138,7 @@ class Replica:
         keys = DataKeys(self.link.data_keys, masters, self.clock, chance, log)
         await keys.start()
         store = sealed(self.link, keys, chance, log)
+        self.directory = Directory(store, self.clock)
         self.holding = Holding(
             store=store, clock=self.clock, holder=holder, replica=replica, lease_s=LEASE_S,
             versions=lambda: [version.digest for version in agents.served()],
@@ -153,7 +157,7 @@ class Replica:
             start=lambda request, run: self.runtime.start(request, run),  # noqa: PLW0108 - made later
             result=result_of, transport=hooks, resolve=lambda reference: SECRET, redact=lambda text: text,
             clock=self.clock, chance=chance, ids=ids, metrics=OutwardMetrics(CollectorRegistry()),
-            log=log,
+            log=log, paused=self.directory.paused,
         )  # fmt: skip
         self.runtime = Runtime(
             store=store,
@@ -170,10 +174,15 @@ class Replica:
             begin_by=self.holding.begin_by,
             lapses=self.holding.lapses,
             generation=await self.link.generation(),
+            admits=self._admits,
         )  # fmt: skip
+        await self.directory.start()  # last of what may fail: nothing has to be stopped then
         self.tasks = Tasks("server")
         self.tasks.start(self.holding.keep(), "holding")
         self.outward.start()
+
+    def _admits(self, tenant: str, user: str | None) -> None:
+        self.directory.begin(tenant, user, lambda: self.runtime.open_of(tenant))
 
     def _observe(self, state: RunState, bodies: list[Body]) -> None:
         self.outward.observe(bodies)
@@ -229,6 +238,7 @@ class Replica:
         await self.outward.close()
         await self.tasks.close()
         await self.plane.close()
+        await self.directory.close()
         self.world.note(self.process.name, "closed")
 
     def restart(self, seconds: float) -> None:
