@@ -122,6 +122,28 @@ async def test_rows_come_in_pages_and_a_search_newest_first(store: Store) -> Non
     assert await store.audit.tenant("beta").search(AuditFilter()) == []
 
 
+async def test_a_search_by_time_gives_every_entry_of_it_once_page_by_page(store: Store) -> None:
+    """By time, then by place: entries of several servers may stand in another order than they were made."""
+    at = [10.0, 40.0, 20.0, 20.0, 30.0, 50.0, 20.0, 35.0]
+    await store.audit.append([entry("run_1", at=each, verb="runs.read" if each == 20.0 else "x") for each in at])
+    mine = store.audit.tenant("acme")
+
+    async def paged(**where: Any) -> list[int]:
+        found: list[int] = []
+        before = None
+        while rows := await mine.search(AuditFilter(before=before, limit=2, **where)):
+            found += [row.seq for row in rows]
+            before = rows[-1].seq
+        return found
+
+    assert await paged(since=20.0) == [6, 2, 8, 5, 7, 4, 3]
+    assert await paged(since=20.0, until=40.0) == [8, 5, 7, 4, 3]
+    assert await paged(until=40.0, verb="runs.read") == [7, 4, 3]
+    assert await paged(since=51.0) == []
+    [last, *_] = await mine.search(AuditFilter(since=0.0, before=99, limit=1))
+    assert last.seq == 6  # there is no entry 99: all of a lesser seq
+
+
 async def test_checkpoints_are_kept_and_the_first_of_a_place_stays(store: Store) -> None:
     """Two servers may sign one place."""
     [head] = await store.audit.append([entry(), entry()])

@@ -115,6 +115,20 @@ def test_tenants_and_users_come_and_go_with_their_step(place: str) -> None:
     assert rows(place, whose.format("leases")) == [("run_1", None), ("run_2", None), ("run_3", None)]
 
 
+def test_indexes_for_lookups_come_and_go_with_their_step(place: str) -> None:
+    """0014, in both databases, beside servers of the schema before: nothing is lost on the way back."""
+    catalogue = "sqlite_master WHERE name" if place.startswith("sqlite:") else "pg_indexes WHERE indexname"
+    names = ("audit_by_time", "data_keys_of_tenants", "data_keys_by_subject")
+    found = f"SELECT count(*) FROM {catalogue} IN {names}"
+    assert rows(place, found) == [(3,)]
+    down = migrated(place, 13)
+    assert (down.steps[-1].loses, rows(place, found)) == ("", [(0,)])
+    assert migrated(place, 14, dry=True).beside
+    migrated(place, 14)
+    assert rows(place, found) == [(3,)]
+    assert rows(place, "SELECT tenant, seq FROM audit ORDER BY 1, 2")[0] == ("acme", 1)
+
+
 def test_row_level_security_is_forced_again_after_the_step_that_looks_past_it(tmp_path: Path) -> None:
     """0012 reads the tenants' names as the tables' owner; afterwards it is held like everybody."""
     made, url = filled(tmp_path / "golive.db", 3), postgres_kit.fresh("app")

@@ -12,7 +12,7 @@ from golive.core.clock import Clock
 from golive.gateway.bodies import Reader
 from golive.gateway.exchange import Exchange
 from golive.gateway.routes import Answer, Param, Route
-from golive.store.audit import AuditFilter, AuditRow, AuditStore
+from golive.store.audit import AuditFilter, AuditRow, AuditStore, by_time
 
 MOST = 1_000
 LAST_SEQ = 2**53 - 1
@@ -109,7 +109,8 @@ class AuditFace:
         asked = self._query.query(exchange.scope["query_string"])
         where = AuditFilter(**msgspec.structs.asdict(asked))
         rows = await self._store.tenant(exchange.principal.tenant).search(where)
-        before = rows[-1].seq if len(rows) == where.limit and rows[-1].seq > 1 else None
+        more = len(rows) == where.limit and (rows[-1].seq > 1 or by_time(where))
+        before = rows[-1].seq if more else None
         await exchange.json(AuditList([card(row) for row in rows], before))
 
     async def verify(self, exchange: Exchange) -> None:
@@ -134,9 +135,9 @@ class AuditFace:
             ("kind", "Only what was done to things of this kind (key, agent, run …)."),
             ("name", "Only what was done to the thing of this name."),
             ("outcome", "allowed, denied, refused, done or failed."),
-            ("since", "Seconds since the epoch; only entries from then on."),
+            ("since", "Seconds since the epoch; only entries from then on. With `since` or `until` they come by time."),
             ("until", "Seconds since the epoch; only entries before."),
-            ("before", "Only entries of a lesser seq, for the next page."),
+            ("before", "The seq of the last entry of the page before; only what follows it in the list."),
             ("limit", f"How many, {MOST} at most; 50 when absent."),
         )
         return [

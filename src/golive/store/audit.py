@@ -5,8 +5,8 @@ belong to `golive/audit`.
 """
 
 import hashlib
-from collections.abc import Sequence
-from typing import Literal, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -77,7 +77,10 @@ class AuditCheckpoint(Struct, frozen=True):
 
 
 class AuditFilter(Struct, frozen=True, kw_only=True):
-    """Which entries to list, newest first. Times in seconds since the epoch; `before`: only those of lesser seq."""
+    """Which entries to list, newest first: by seq, and where `since` or `until` is given by time, then by seq.
+
+    Times in seconds since the epoch. `before`: the seq of the last entry of the page before; only those behind it.
+    """
 
     actor: str | None = None
     verb: str | None = None
@@ -90,6 +93,7 @@ class AuditFilter(Struct, frozen=True, kw_only=True):
     limit: int = 50
 
 
+_EQUAL = ("actor", "verb", "kind", "name", "outcome")
 FIELDS = AuditRow.__struct_fields__
 _encode = msgspec.json.Encoder(order="sorted").encode
 
@@ -97,6 +101,36 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 def micros(at: float) -> int:
     """Seconds since the epoch as whole microseconds."""
     return round(at * 1e6)
+
+
+def by_time(where: AuditFilter) -> bool:
+    """Whether a search goes along the index of times, within which it reads: servers' entries may stand in the chain in
+    another order than their times, by a little or by an outage of the store."""
+    return where.since is not None or where.until is not None
+
+
+def conditions(where: AuditFilter, before_us: int | None = None) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """What a search asks for, as SQL with `{}` for each of its values.
+
+    Args:
+        before_us: the time of the entry `where.before`, for a search by time; None: there is no such entry.
+    """
+    for name in _EQUAL:
+        if (value := getattr(where, name)) is not None:
+            yield f"{name} = {{}}", (value,)
+    if where.since is not None:
+        yield "at_us >= {}", (micros(where.since),)
+    if where.until is not None:
+        yield "at_us < {}", (micros(where.until),)
+    if where.before is not None and before_us is not None:
+        yield "(at_us, seq) < ({}, {})", (before_us, where.before)
+    elif where.before is not None:
+        yield "seq < {}", (where.before,)
+
+
+def order(where: AuditFilter) -> str:
+    """In which order a search gives what it finds, as SQL."""
+    return "at_us DESC, seq DESC" if by_time(where) else "seq DESC"
 
 
 def hashed(row: AuditRow) -> bytes:

@@ -56,8 +56,12 @@ USER_TABLES = ("leases", "runs")
 """Those that say whose a run is; what else belongs to a run is removed with it."""
 
 
-def counting(user: str | None, tenant: str, places: tuple[str, str]) -> str:
-    """The SQL that counts: table and number, a row each; `places` stand for tenant and user."""
+def counting(user: str | None, tenant: str, places: tuple[str, str], by_subject: str = "") -> str:
+    """The SQL that counts: table and number, a row each; `places` stand for tenant and user.
+
+    `by_subject`: stands behind the table of data keys where a user's are counted, for a database that must be told of
+    the index.
+    """
     of_tenant, of_user = places
     tables = USER_TABLES if user is not None else (*RUN_TABLES, *TENANT_TABLES)
     whose = f' AND "user" = {of_user}' if user is not None else ""
@@ -66,9 +70,11 @@ def counting(user: str | None, tenant: str, places: tuple[str, str]) -> str:
         for table in tables
         if (table, tenant) != ("versions", "default")
     ]
-    keys = f" AND scope = 'user' AND subject = {of_user}" if user is not None else ""
+    keys, among = "", "data_keys"
+    if user is not None:
+        keys, among = f" AND scope = 'user' AND subject = {of_user}", among + by_subject
     counts.append(
-        f"SELECT 'data_keys', count(*) FROM data_keys WHERE tenant = {of_tenant} AND erased_at IS NULL{keys}"  # noqa: S608
+        f"SELECT 'data_keys', count(*) FROM {among} WHERE tenant = {of_tenant} AND erased_at IS NULL{keys}"  # noqa: S608
     )
     return " UNION ALL ".join(counts)
 

@@ -15,11 +15,11 @@ from golive.core.errors import SchemaMismatch
 
 Kind = Literal["sqlite", "postgresql"]
 
-VERSION = 13
+VERSION = 14
 """The schema that this golive's servers know, and that an empty database gets."""
 OLDEST = 9
 """The oldest server schema that may run on it."""
-NAME = "masters"
+NAME = "lookups"
 """What the newest step is called; recorded beside its number."""
 
 FIRST_TENANT = """

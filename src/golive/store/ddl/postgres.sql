@@ -237,6 +237,8 @@ CREATE TABLE audit (
     PRIMARY KEY (tenant, seq)
 );
 
+CREATE INDEX audit_by_time ON audit (tenant, at_us, seq);
+
 -- Where each chain ends: whoever adds to it moves this row.
 CREATE TABLE audit_heads (
     tenant TEXT COLLATE "C" NOT NULL,
@@ -274,7 +276,11 @@ CREATE TABLE data_keys (
     PRIMARY KEY (tenant, id)
 );
 
+CREATE INDEX data_keys_by_subject ON data_keys (tenant, scope, subject) WHERE erased_at IS NULL;
+
 CREATE UNIQUE INDEX data_keys_current ON data_keys (tenant, scope, subject) WHERE retired_at IS NULL AND erased_at IS NULL;
+
+CREATE INDEX data_keys_of_tenants ON data_keys (tenant, id) WHERE scope = 'tenant';
 
 -- Of the values of secrets, never the values: since when each is in use, and which are revoked. Of the installation, so
 -- that a credential that leaked is revoked for all tenants at once.

@@ -285,7 +285,7 @@ def _control(to: _Tables) -> None:
 
 
 def _audit(to: _Tables) -> None:
-    to.add(
+    audit = to.add(
         "audit", *_texts("tenant"), *_wholes("seq", "at_us"), *_texts("actor", "home", "verb", "kind", "name"),
         *_texts("outcome", "source", "route", "detail"), _must("hash", BLOB),
         key=("tenant", "seq"), guards=AUDIT_GUARDS,
@@ -294,6 +294,7 @@ Who did what. Each row's hash is over the one before it and the row: none can be
 are added and never changed; removed are only those up to a mark (`pruned`) in audit_checkpoints.
 """,
     )  # fmt: skip
+    to.index("audit_by_time", audit.c.tenant, audit.c.at_us, audit.c.seq)
     to.add(
         "audit_heads", *_texts("tenant"), *_wholes("seq"), _must("hash", BLOB),
         key=("tenant",), guards=HEAD_GUARDS, why="Where each chain ends: whoever adds to it moves this row.",
@@ -321,6 +322,8 @@ what was sealed under it can be read by nobody.
         "data_keys_current", keys.c.tenant, keys.c.scope, keys.c.subject, unique=True,
         sqlite_where=text(current), postgresql_where=text(current),
     )  # fmt: skip
+    to.index("data_keys_of_tenants", keys.c.tenant, keys.c.id, where="scope = 'tenant'")
+    to.index("data_keys_by_subject", keys.c.tenant, keys.c.scope, keys.c.subject, where="erased_at IS NULL")
 
 
 def _fingerprints(to: _Tables) -> None:

@@ -24,8 +24,10 @@ from golive.store.audit import (
     AuditStore,
     TenantAudit,
     by_tenant,
+    by_time,
     chained,
-    micros,
+    conditions,
+    order,
 )
 from golive.store.postgres.asking import as_tenant
 from golive.store.postgres.pool import Pool
@@ -81,15 +83,12 @@ marks AS (
 SELECT count(*) FROM old
 """
 _ROWS = as_tenant(f"SELECT {_NAMES} FROM audit WHERE tenant = mine AND seq > $2 ORDER BY seq LIMIT $3")
+_AT = as_tenant("SELECT at_us FROM audit WHERE tenant = mine AND seq = $2")
 _HEAD = as_tenant("SELECT tenant, seq, hash FROM audit_heads WHERE tenant = mine")
 _CHECKPOINTS = as_tenant(
     f"SELECT {', '.join(_MARKS)} FROM audit_checkpoints WHERE tenant = mine AND (seq > $2 OR kind = 'pruned')"
     " ORDER BY seq, kind"
 )
-_CONDITIONS = {
-    "actor": "actor =", "verb": "verb =", "kind": "kind =", "name": "name =", "outcome": "outcome =",
-    "since": "at_us >=", "until": "at_us <", "before": "seq <",
-}  # fmt: skip
 
 
 class PostgresAudit(AuditStore):
@@ -182,14 +181,11 @@ class PostgresTenantAudit(TenantAudit):
 
     async def search(self, where: AuditFilter) -> list[AuditRow]:
         """See `TenantAudit.search`."""
-        sql, values = f"SELECT {_NAMES} FROM audit WHERE tenant = mine", []
-        for name, condition in _CONDITIONS.items():
-            wanted: Any = getattr(where, name)
-            if wanted is not None:
-                values.append(micros(wanted) if name in ("since", "until") else wanted)
-                sql += f" AND {condition} ${len(values) + 1}"
-        sql += f" ORDER BY seq DESC LIMIT ${len(values) + 2}"
-        return [AuditRow(*row) for row in await self._fetch(as_tenant(sql), *values, max(0, where.limit))]
+        at: list[Any] = []
+        if by_time(where) and where.before is not None:
+            at = await self._fetch(_AT, where.before)
+        sql, values = searching(where, at[0][0] if at else None)
+        return [AuditRow(*row) for row in await self._fetch(sql, *values)]
 
     async def checkpoints(self, after_seq: int = 0) -> list[AuditCheckpoint]:
         """See `TenantAudit.checkpoints`."""
@@ -197,6 +193,18 @@ class PostgresTenantAudit(TenantAudit):
 
     async def _fetch(self, sql: str, *values: Any) -> list[Any]:
         return await self._reader.fetch(sql, self._tenant, *values)
+
+
+def searching(where: AuditFilter, before_us: int | None = None) -> tuple[str, list[Any]]:
+    """The statement of a search, and its values behind the tenant; `before_us` as in `store.audit.conditions`."""
+    values: list[Any] = []
+    sql = f"SELECT {_NAMES} FROM audit WHERE tenant = mine"
+    for condition, of_it in conditions(where, before_us):
+        places = range(len(values) + 2, len(values) + 2 + len(of_it))
+        sql += f" AND {condition.format(*(f'${place}' for place in places))}"
+        values += of_it
+    sql += f" ORDER BY {order(where)} LIMIT ${len(values) + 2}"
+    return as_tenant(sql), [*values, max(0, where.limit)]
 
 
 def _none(tenant: str) -> AuditHead:

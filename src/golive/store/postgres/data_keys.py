@@ -78,11 +78,12 @@ SELECT FROM changed
 """
 _ERASE = f"""
 WITH changed AS (
-    UPDATE data_keys SET wrapped = '', erased_at = $1
-    WHERE tenant = $2 AND erased_at IS NULL AND ($3::text IS NULL OR (scope = $3 AND subject = $4)) RETURNING 1
+    UPDATE data_keys SET wrapped = '', erased_at = $1 WHERE tenant = $2 AND erased_at IS NULL{{whose}} RETURNING 1
 ), told AS ({_CHANGED} WHERE EXISTS (SELECT FROM changed))
 SELECT count(*) FROM changed
 """
+_ERASE_ALL = _ERASE.format(whose="")
+_ERASE_ONE = _ERASE.format(whose=" AND scope = $3 AND subject = $4")
 
 
 class PostgresDataKeys(DataKeyStore):
@@ -150,4 +151,5 @@ class PostgresDataKeys(DataKeyStore):
 
     async def erase(self, tenant: str, scope: Scope | None, subject: str, at: float) -> int:
         """See `DataKeyStore.erase`."""
-        return int((await self._server.fetch(_ERASE, at, tenant, scope, subject))[0][0])
+        whose = () if scope is None else (scope, subject)
+        return int((await self._server.fetch(_ERASE_ONE if whose else _ERASE_ALL, at, tenant, *whose))[0][0])

@@ -20,8 +20,10 @@ from golive.store.audit import (
     AuditStore,
     TenantAudit,
     by_tenant,
+    by_time,
     chained,
-    micros,
+    conditions,
+    order,
 )
 
 T = TypeVar("T")
@@ -32,6 +34,7 @@ _READ = ", ".join(f"CAST({name} AS BLOB)" if name in _TEXT else name for name in
 _ADD = f"INSERT INTO audit ({', '.join(FIELDS)}) VALUES ({', '.join('?' * len(FIELDS))})"
 _MINE = "tenant = CAST(? AS TEXT)"
 _ROWS = f"SELECT {_READ} FROM audit WHERE {_MINE} AND seq > ? ORDER BY seq LIMIT ?"
+_AT = f"SELECT at_us FROM audit WHERE {_MINE} AND seq = ?"
 _HEAD = f"SELECT seq, hash FROM audit_heads WHERE {_MINE}"
 _HEADS = "SELECT CAST(tenant AS BLOB), seq, hash FROM audit_heads ORDER BY tenant"
 _TENANTS = """
@@ -56,10 +59,6 @@ ORDER BY seq LIMIT ?3)
 _OLD_MARKS = """
 DELETE FROM audit_checkpoints WHERE tenant = ?1 AND (seq < ?2 OR (seq = ?2 AND kind <> 'pruned'))
 """
-_CONDITIONS = {
-    "actor": "actor = ?", "verb": "verb = ?", "kind": "kind = ?", "name": "name = ?", "outcome": "outcome = ?",
-    "since": "at_us >= ?", "until": "at_us < ?", "before": "seq < ?",
-}  # fmt: skip
 
 
 class ReadWrite(Protocol):
@@ -139,15 +138,11 @@ class SqliteTenantAudit(TenantAudit):
 
     async def search(self, where: AuditFilter) -> list[AuditRow]:
         """See `TenantAudit.search`."""
-        sql, values = f"SELECT {_READ} FROM audit WHERE {_MINE}", []
-        for name, condition in _CONDITIONS.items():
-            wanted: Any = getattr(where, name)
-            if wanted is not None:
-                sql += f" AND {condition}"
-                values.append(micros(wanted) if name in ("since", "until") else wanted)
-        return [
-            _row(row) for row in await self._fetch(f"{sql} ORDER BY seq DESC LIMIT ?", *values, max(0, where.limit))
-        ]
+        at: list[Any] = []
+        if by_time(where) and where.before is not None:
+            at = await self._fetch(_AT, where.before)
+        sql, values = searching(where, at[0][0] if at else None)
+        return [_row(row) for row in await self._fetch(sql, *values)]
 
     async def checkpoints(self, after_seq: int = 0) -> list[AuditCheckpoint]:
         """See `TenantAudit.checkpoints`."""
@@ -156,6 +151,16 @@ class SqliteTenantAudit(TenantAudit):
     async def _fetch(self, sql: str, *values: Any) -> list[Any]:
         tenant = self._tenant.encode("utf-8", "surrogateescape")
         return await self._store.read(lambda connection: connection.execute(sql, (tenant, *values)).fetchall())
+
+
+def searching(where: AuditFilter, before_us: int | None = None) -> tuple[str, list[Any]]:
+    """The statement of a search, and its values behind the tenant; `before_us` as in `store.audit.conditions`."""
+    values: list[Any] = []
+    sql = f"SELECT {_READ} FROM audit WHERE {_MINE}"
+    for condition, of_it in conditions(where, before_us):
+        sql += f" AND {condition.format(*'?' * len(of_it))}"
+        values += of_it
+    return f"{sql} ORDER BY {order(where)} LIMIT ?", [*values, max(0, where.limit)]
 
 
 def _row(row: Sequence[Any]) -> AuditRow:

@@ -48,10 +48,12 @@ WHERE tenant = ?1 AND id = ?2 AND reserved + ?3 <= ?4 AND retired_at IS NULL AND
 _REWRAP = """
 UPDATE data_keys SET wrapped = ?, master = ? WHERE tenant = ? AND id = ? AND master = ? AND erased_at IS NULL
 """
-_ERASE = """
-UPDATE data_keys SET wrapped = x'', erased_at = ?1
-WHERE tenant = ?2 AND erased_at IS NULL AND (?3 IS NULL OR (scope = ?3 AND subject = ?4))
+_ERASE_ALL = "UPDATE data_keys SET wrapped = x'', erased_at = ?1 WHERE tenant = ?2 AND erased_at IS NULL"
+_ERASE_ONE = """
+UPDATE data_keys INDEXED BY data_keys_by_subject SET wrapped = x'', erased_at = ?1
+WHERE tenant = ?2 AND erased_at IS NULL AND scope = ?3 AND subject = ?4
 """
+"""Without statistics SQLite would read all keys of the tenant."""
 _TELL_MASTERS = "UPDATE holders SET masters = ?1 WHERE holder = ?2 AND masters <> ?1"
 _LIVING = "SELECT holder, masters FROM holders WHERE until > ? ORDER BY holder"
 _CHANGED = "UPDATE installation SET control_version = control_version + 1"
@@ -135,8 +137,10 @@ class SqliteDataKeys(DataKeyStore):
 
     async def erase(self, tenant: str, scope: Scope | None, subject: str, at: float) -> int:
         """See `DataKeyStore.erase`."""
+        if scope is None:
+            return await self._store.call(lambda connection: _wiped(connection, _ERASE_ALL, (at, tenant)))
         values = (at, tenant, scope, subject)
-        return await self._store.call(lambda connection: _wiped(connection, _ERASE, values))
+        return await self._store.call(lambda connection: _wiped(connection, _ERASE_ONE, values))
 
 
 def _add(connection: sqlite3.Connection, row: DataKeyRow, replaces: str | None) -> bool:
