@@ -299,5 +299,5 @@ async def test_an_agents_outcomes_have_their_stop_reasons(server: Server) -> Non
         assert told["type"] == "error"
         assert told["error"]["code"] == "model.unreachable"
         assert told["request_id"].startswith("run_")
-    runs = await server.runtime.runs("default", RunFilter("lost", None, None, None, None, None, 10))
+    runs = await server.runtime.runs("default", RunFilter(agent="lost", limit=10))
     assert len(runs) == 2

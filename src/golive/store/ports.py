@@ -187,7 +187,7 @@ class KeyRow(Struct, frozen=True):
     last_used_at: float | None = None
 
 
-class RunFilter(Struct, frozen=True):
+class RunFilter(Struct, frozen=True, kw_only=True):
     """Which runs to list, newest first. `before` is the id of the last run of the page before."""
 
     agent: str | None = None
