@@ -29,6 +29,7 @@ from golive.sim.server import Simulator
 from golive.store.sqlite.store import SqliteStore
 from golive.telemetry.logs import configure
 from golive.telemetry.metrics import Metrics
+from golive.tenants.administration import Settings, TenantAdmin
 from golive.tenants.authentication import Credentials
 from golive.tenants.judged import Judged
 from golive.tenants.keyring import Keyring
@@ -79,7 +80,8 @@ class Server:
         dead = ProviderConfig(base_url="http://127.0.0.1:9/v1", models=())
         more = self.options.get("providers", lambda base_url: {})(base_url)
         self.config = self.config.model_copy(update={"providers": {"sim": provider, "dead": dead, **more}})
-        self.plane = ModelPlane(self.config, lambda ref: ref, HttpTransport(), self.clock)
+        resolve = self.options.get("secrets", lambda ref: ref)
+        self.plane = ModelPlane(self.config, resolve, HttpTransport(), self.clock)
         folder = self.path / "support"
         folder.mkdir()
         (folder / "tools.py").write_text(TOOLS)
@@ -128,6 +130,11 @@ class Server:
                 limits=Limits(limits.get("max_steps", 15), limits.get("deadline_s", 30.0), 16), on_disconnect="cancel",
             ),
         )  # fmt: skip
+
+    async def foreign_key(self) -> str:
+        """An admin's key of another tenant than "default"."""
+        await TenantAdmin(self.store, self.clock).create("elsewhere", Settings(), by="tests")
+        return (await self.keys.create("elsewhere", "theirs", "admin", created_by="tests")).secret
 
     async def _health(self) -> list[Dependency]:
         return self.options.get("dependencies") or [Dependency("store", "store", "up", 0.1)]

@@ -129,8 +129,11 @@ async def test_a_cursor_from_elsewhere_loses_nothing(server: Server) -> None:
 
 
 async def test_no_door_opens_on_another_tenants_run(server: Server) -> None:
-    """With another tenant's key a run is 404 on every route, word for word as one that never was; the run goes on."""
-    foreign = (await server.keys.create("elsewhere", "theirs", "admin", created_by="tests")).secret
+    """With another tenant's key a run is 404 on every route, word for word as one that never was; the run goes on.
+
+    Both tenants may use the agent: each sees the run that it began, and no other.
+    """
+    foreign = await server.foreign_key()
     server.script("sim-text", tokens=20, pace_ms=20.0)
     server.put_agent("slow", "sim/sim-text")
     async with (
@@ -153,6 +156,11 @@ async def test_no_door_opens_on_another_tenants_run(server: Server) -> None:
         async with theirs.get("/v1/runs") as response:
             assert (await response.json())["data"] == []
         async with theirs.post("/v1/agents/slow/runs", json={"input": "Hi"}) as response:
+            other = (await response.json())["run"]
+        for http, seen in ((theirs, [other]), (ours, [run])):
+            async with http.get("/v1/runs") as response:
+                assert [row["run"] for row in (await response.json())["data"]] == seen
+        async with ours.get(f"/v1/runs/{other}") as response:
             assert response.status == 404
         end = (await sse(stream))[-1]
     assert end[2]["outcome"] == "completed"

@@ -160,21 +160,23 @@ async def test_a_provider_that_dies_in_mid_answer(server: Server) -> None:
     assert '"finish_reason":"stop"' not in text
 
 
-async def test_a_secret_that_is_not_set(server: Server) -> None:
+async def test_a_secret_that_is_not_set(tmp_path: Path) -> None:
     """Found out when the model is called: the user is told to turn to the operator, who reads what to set."""
 
     def missing(reference: str) -> str:
         raise SecretMissing("the environment variable A_KEY is not set.", remedy="Set A_KEY before golive starts.")
 
-    server.plane._secrets = missing
-    server.plane._providers["locked"] = ProviderConfig(base_url=server.sim.base_url, api_key="env:A_KEY")
-    server.plane._health["locked"] = server.plane._health["sim"]
-    server.put_agent("bad", "locked/sim-text")
-    result = await run(server)
+    def locked(base_url: str) -> dict[str, ProviderConfig]:
+        return {"locked": ProviderConfig(base_url=base_url, api_key="env:A_KEY")}
+
+    async with serving(tmp_path, providers=locked, secrets=missing) as server:
+        server.put_agent("bad", "locked/sim-text")
+        result = await run(server)
+        events = await server.runtime.events("default", result["run"], 0, 100)
+        assert server.sent() == []
     assert (result["outcome"], result["reason"]) == ("failed", "secret.missing")
     assert "not set up" in result["message"]
     assert "A_KEY" not in result["message"]
-    events = await server.runtime.events("default", result["run"], 0, 100)
     (failed,) = [event for event in events if event.kind == "model.failed"]
     assert b"Set A_KEY before golive starts." in failed.body
 

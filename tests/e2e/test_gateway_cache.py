@@ -46,7 +46,7 @@ async def test_a_client_asks_for_kept_answers_by_header(tmp_path: Path) -> None:
         assert (views[second[1]].cost_microusd, views[second[1]].saved_microusd) == (0, paid.cost_microusd)
         assert await tenant.spent(second[1]) == 0
         sample = server.metrics.registry.get_sample_value
-        labels = {"target": "sim/sim-echo"}
+        labels = {"tenant": "default", "target": "sim/sim-echo"}
         assert sample("golive_model_calls_total", labels | {"result": "cached"}) == 1
         assert sample("golive_model_saved_usd_total", labels) == paid.cost_microusd / 1e6
         await chat(server)

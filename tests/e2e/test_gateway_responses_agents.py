@@ -71,7 +71,7 @@ async def test_previous_response_id_goes_on_with_the_conversation(server: Server
 
 async def test_only_ones_own_responses_are_there(server: Server) -> None:
     """An unknown id, another tenant's, a relayed call's: not to be continued, not to be shown."""
-    foreign = (await server.keys.create("other", "o", "admin", created_by="tests")).secret
+    foreign = await server.foreign_key()
     async with server.openai() as sdk, server.openai(foreign) as other:
         mine = await sdk.responses.create(model="support", input="Hi")
         relayed = await sdk.responses.create(model="sim/sim-text", input="Hi")

@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from golive.core.clock import SystemClock
-from golive.core.errors import ContentErased, Forbidden, InvalidRequest, NotFound, StoreError, StoreUnavailable
+from golive.core.errors import ContentErased, InvalidRequest, NotAsItStands, NotFound, StoreError, StoreUnavailable
 from golive.core.events import Event
 from golive.store.audit import AuditEntry
 from golive.store.erasures import Erasure
@@ -192,7 +192,7 @@ async def test_again_is_the_same_and_a_stranger_is_none(here: Here) -> None:
     assert (await eraser.erase("acme", "stranger", "cli")).proved
     with pytest.raises(NotFound, match="no tenant 'gamma'"):
         await eraser.erase("gamma", "ann", "cli")
-    with pytest.raises(Forbidden, match="installation's own tenant"):
+    with pytest.raises(NotAsItStands, match="installation's own tenant"):
         await eraser.erase("default", None, "cli")
 
 
