@@ -1,12 +1,16 @@
 """The command line as people and scripts meet it: a project of its own, commands on pipes, commands in a terminal."""
 
+import atexit
+import functools
 import os
 import random
 import re
 import select
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import termios
 import time
 from collections.abc import Callable, Iterator
@@ -156,10 +160,21 @@ class Project:
 def new_project(folder: Path) -> Project:
     """A project with the agent `bistro`, whose simulated provider gets a port of its own."""
     project = Project(folder)
-    project.ok("new", "bistro")
+    shutil.copytree(_new(), folder, dirs_exist_ok=True)
     settings = folder / "golive.toml"
     settings.write_text(settings.read_text().replace(":8090/", f":{free_port()}/"))
     return project
+
+
+@functools.cache
+def _new() -> Path:
+    """What `golive new bistro` writes, once for all who begin with it."""
+    folder = tempfile.TemporaryDirectory(prefix="golive-new-")
+    atexit.register(folder.cleanup)
+    made = Project(Path(folder.name) / "project")
+    made.folder.mkdir()
+    made.ok("new", "bistro")
+    return made.folder
 
 
 def free_port() -> int:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import stat
@@ -24,14 +25,21 @@ ROLES = ("operator", "user")
 DATABASE = ".golive/golive.db"
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    """A project with two finished runs and a key."""
-    made = new_project(tmp_path)
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with two finished runs and a key, to be copied."""
+    made = new_project(tmp_path_factory.mktemp("grown"))
     for question in ("Hello", "A table for two"):
         made.ok("run", "bistro", question)
     made.ok("keys", "create", "--name", "ci")
-    return made
+    return made.folder
+
+
+@pytest.fixture
+def project(grown: Path, tmp_path: Path) -> Project:
+    """A project with two finished runs and a key."""
+    shutil.copytree(grown, tmp_path, dirs_exist_ok=True)
+    return Project(tmp_path)
 
 
 @pytest.fixture
