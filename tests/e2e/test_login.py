@@ -3,12 +3,14 @@
 import asyncio
 import base64
 import hashlib
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import pytest
+import pytest_asyncio
 
 from golive.gateway.cookies import LOCAL_COOKIE, LOCAL_PENDING
 from tests.browser_kit import browser
@@ -16,15 +18,53 @@ from tests.e2e.login_kit import NOT_BEGUN, UNBELIEVED, answer_of, log_in_at, log
 from tests.e2e.process_kit import RUNS, Project, project
 from tests.oidc_kit import Provider, provider
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-@pytest.fixture
-def issuer() -> Any:
+
+@pytest.fixture(scope="module")
+def lasting() -> Iterator[Provider]:
     with provider() as found:
         yield found
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def standing(tmp_path_factory: pytest.TempPathFactory, lasting: Provider) -> AsyncIterator[Project]:
+    async with log_in_at(tmp_path_factory.mktemp("standing"), lasting) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def second(tmp_path_factory: pytest.TempPathFactory, lasting: Provider) -> AsyncIterator[Project]:
+    async with log_in_at(tmp_path_factory.mktemp("second"), lasting) as made:
+        yield made
+
+
 @pytest.fixture
-async def served(tmp_path: Path, issuer: Provider) -> AsyncIterator[Project]:
+def issuer(lasting: Provider) -> Provider:
+    """The issuer of all, as new: it has been asked nothing, and its tokens say what is so."""
+    lasting.alter, lasting.forge, lasting.answer = None, False, None
+    lasting.asked.clear()
+    lasting.forms.clear()
+    return lasting
+
+
+@pytest.fixture
+def served(standing: Project, issuer: Provider) -> Project:
+    """The server of all, with an empty log."""
+    os.truncate(standing.log_path, 0)
+    return standing
+
+
+@pytest.fixture
+def wary(second: Project, issuer: Provider) -> Project:
+    """Another such server: of one, a minute's first twenty refusals are told in its log."""
+    os.truncate(second.log_path, 0)
+    return second
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def alone(tmp_path: Path, issuer: Provider) -> AsyncIterator[Project]:
+    """A server at which nobody has logged in before."""
     async with log_in_at(tmp_path, issuer) as made:
         yield made
 
@@ -94,22 +134,22 @@ async def test_the_cookies_are_for_this_host_and_no_script(served: Project, issu
         assert LOCAL_PENDING not in there.cookies(served.url)
 
 
-async def test_several_roles_count_and_it_is_all_recorded(served: Project, issuer: Provider) -> None:
+async def test_several_roles_count_and_it_is_all_recorded(alone: Project, issuer: Provider) -> None:
     """`golive keys list` shows the session as the person's; the audit log has its beginning and end with names."""
     await issuer.user("bob", groups=["golive-users", "golive-ops"])
     async with browser() as there:
-        await there.log_in(f"{served.url}/login/start/corp", "bob")
-        assert (await there.go(f"{served.url}/v1/keys")).status == 200  # which operators may
-        async with served.client() as http:
+        await there.log_in(f"{alone.url}/login/start/corp", "bob")
+        assert (await there.go(f"{alone.url}/v1/keys")).status == 200  # which operators may
+        async with alone.client() as http:
             async with http.get("/v1/keys") as answer:
                 [key] = [row for row in (await answer.json())["data"] if row["name"] == "browser session"]
             assert (key["role"], key["scopes"]) == ("user+operator", ["as:bob"])
-            headers = {"Origin": served.url, "Sec-Fetch-Site": "same-origin"}
-            copy = there.cookies(served.url)
-            async with there.http.post(f"{served.url}/logout", headers=headers) as answer:
+            headers = {"Origin": alone.url, "Sec-Fetch-Site": "same-origin"}
+            copy = there.cookies(alone.url)
+            async with there.http.post(f"{alone.url}/logout", headers=headers) as answer:
                 assert answer.status == 200
-            there.take(served.url, copy)
-            assert (await there.go(f"{served.url}/v1/agents")).status == 401, "a copy of the cookie opens nothing more"
+            there.take(alone.url, copy)
+            assert (await there.go(f"{alone.url}/v1/agents")).status == 401, "a copy of the cookie opens nothing more"
             async with http.get("/v1/audit?limit=500") as answer:
                 rows = [row for row in (await answer.json())["data"] if row["kind"] == "session"]
             told = [(row["verb"], row["actor"], row["name"], row["outcome"], row["route"]) for row in rows]
@@ -240,30 +280,30 @@ def _with(**others: Any) -> Any:
     ],
 )  # fmt: skip
 async def test_an_id_token_that_is_not_this_logins_is_refused(
-    served: Project, issuer: Provider, alter: Any, reason: str
+    wary: Project, issuer: Provider, alter: Any, reason: str
 ) -> None:
     """Signed by the issuer itself, and still none that answers this login."""
     issuer.alter = alter
     async with browser() as there:
-        page = await there.log_in(f"{served.url}/login/start/corp", "alice")
+        page = await there.log_in(f"{wary.url}/login/start/corp", "alice")
         if reason == "no_role":
             known = "You are known, and your account may do nothing here. Ask golive&#x27;s administrator for a role."
-            await nobody(there, served, page, 403, known)
+            await nobody(there, wary, page, 403, known)
         else:
-            await nobody(there, served, page, 401, UNBELIEVED)
-    assert reasons(served) == [reason]
+            await nobody(there, wary, page, 401, UNBELIEVED)
+    assert reasons(wary) == [reason]
 
 
-async def test_a_forged_id_token_is_refused(served: Project, issuer: Provider) -> None:
+async def test_a_forged_id_token_is_refused(wary: Project, issuer: Provider) -> None:
     """By another key, under the issuer's key id; and no token at all."""
     issuer.forge = True
     async with browser() as there:
-        page = await there.log_in(f"{served.url}/login/start/corp", "alice")
-        await nobody(there, served, page, 401, UNBELIEVED)
+        page = await there.log_in(f"{wary.url}/login/start/corp", "alice")
+        await nobody(there, wary, page, 401, UNBELIEVED)
         issuer.forge, issuer.answer = False, {"access_token": "x", "token_type": "Bearer"}
-        page = await there.log_in(f"{served.url}/login/start/corp", "alice")
-        await nobody(there, served, page, 502, "corp sent no ID token. Its operator finds in the log what is wrong.")
-    assert reasons(served) == ["signature", "no_id_token"]
+        page = await there.log_in(f"{wary.url}/login/start/corp", "alice")
+        await nobody(there, wary, page, 502, "corp sent no ID token. Its operator finds in the log what is wrong.")
+    assert reasons(wary) == ["signature", "no_id_token"]
 
 
 async def test_no_website_makes_a_browser_log_in(served: Project, issuer: Provider) -> None:
