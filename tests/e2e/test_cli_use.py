@@ -254,11 +254,12 @@ def test_agents_are_listed_and_shown(project: Project, dev: Terminal) -> None:
 
 
 def test_models_and_health_are_told(project: Project, dev: Terminal) -> None:
-    """`models` is what `model` may be, with price and capabilities; `health` has a line for each dependency."""
+    """`models` is what `model` may be, with price, whose credential and capabilities; `health` has a line for each
+    dependency."""
     listed = [line.split("\t") for line in project.ok("models").splitlines()]
-    assert ["bistro", "golive", *["-"] * 6] in listed
+    assert ["bistro", "golive", *["-"] * 7] in listed
     can = "tools, images, structured_output, reasoning, embeddings"
-    assert ["sim/sim-agent", "sim", "openai-chat", "-", "1.00", "0.25", "4.00", can] in listed
+    assert ["sim/sim-agent", "sim", "openai-chat", "-", "1.00", "0.25", "4.00", "installation", can] in listed
     told = {model["id"]: model for model in json.loads(project.ok("models", "--json"))["data"]}
     assert told["bistro"] == {"id": "bistro", "owned_by": "golive", "created": 0, "object": "model"}
     assert told["sim/sim-agent"]["price"] == {

@@ -171,7 +171,7 @@ def list_keys(
         [
             (
                 *([row["tenant"]] if all_tenants else []), row["id"], row["name"], row["role"],
-                " ".join(row["scopes"]), moment(row["created_at"]),
+                " ".join(row["scopes"]) or "-", moment(row["created_at"]),
                 moment(row["expires_at"]), moment(row["last_used_at"]), moment(row["revoked_at"]),
             )
             for row in rows
