@@ -92,7 +92,10 @@ def test_what_cannot_be_is_refused_in_words(project: Project, words: list[str], 
 
 
 async def test_two_replicas_know_what_a_command_did_and_a_command_works_through_one(tmp_path: Path) -> None:
-    """Made at the store: let in by both at once. Suspended through one: out at the other. Slashes in ids survive."""
+    """Made at the store: let in by both at once. Suspended through one: out at the other. Slashes in ids survive.
+
+    What was begun until the other one knew is the user's too: all of it is exported, and erased.
+    """
     async with replicas(tmp_path, 2) as (served, urls, _, _):
 
         async def ok(*words: str, key: str = "") -> Any:
@@ -104,11 +107,14 @@ async def test_two_replicas_know_what_a_command_did_and_a_command_works_through_
         platform = (await ok("keys", "create", "--name", "p", "--role", "platform"))["key"]
         assert (await ok("tenants", "create", "acme"))["state"] == "active"
         key = (await ok("keys", "create", "--name", "k", "--role", "admin", "--tenant", "acme"))["key"]
+        begun: list[str] = []
         async with served.client(key) as http:
 
             async def status(url: str, path: str = "/v1/agents", **sent: Any) -> int:
                 method = "POST" if sent else "GET"
                 async with http.request(method, url + path, **sent) as answer:
+                    if sent and answer.status == 200:
+                        begun.append((await answer.json())["run"])
                     return answer.status
 
             async def until(url: str, wanted: int, *asked: Any, **sent: Any) -> None:
@@ -137,6 +143,8 @@ async def test_two_replicas_know_what_a_command_did_and_a_command_works_through_
                 await until(url, 200)
             more = ("--url", urls[0], "--key", platform)
             code, out, err = await golive(tmp_path, "users", "export", user, *of, *more, environ=served.environ)
-            assert (code, '"end"' in out.splitlines()[-1]) == (0, True), err
+            lines = [json.loads(line) for line in out.splitlines()]
+            assert (code, lines[-1].get("end", {}).get("run")) == (0, len(begun)), err
+            assert [line["run"]["run"] for line in lines if "run" in line] == begun[::-1]
             report = await ok("users", "erase", user, "--confirm", user, *of, key=platform)
-            assert (report["proved"], report["removed"]["runs"]) == (True, 1)
+            assert (report["proved"], report["removed"]["runs"]) == (True, len(begun))
