@@ -3,8 +3,10 @@
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from golive.checklist.engine import prove
 from golive.checklist.registry import load as load_checks
@@ -119,6 +121,32 @@ async def twin_of(folder: Path, *sabotages: str) -> AsyncIterator[Twin]:
         extra_environ={"SABOTAGE": ",".join(sabotages)} if sabotages else {},
     ) as found:
         yield found
+
+
+@asynccontextmanager
+async def breaking(well: Twin, *sabotages: str) -> AsyncIterator[Twin]:
+    """The twin itself, whole; what a check builds beside it until the end of the block is broken so, and goes with it.
+
+    For checks that provoke only what they build: one twin serves all their sabotages.
+    """
+    build = partial(
+        twin, well.original, os.environ, clock=SystemClock(), chance=SystemChance(),
+        command=(sys.executable, str(BROKEN)), extra_environ={"SABOTAGE": ",".join(sabotages)},
+    )  # fmt: skip
+    before = {name: getattr(well, name) for name in ("_another", "_fast", "_dying", "_effecting")}
+    async with AsyncExitStack() as stack:
+
+        async def another(**wanted: Any) -> Twin:
+            its_own = await stack.enter_async_context(AsyncExitStack())
+            made = await its_own.enter_async_context(build(**wanted))
+            made.taken_away = its_own.aclose
+            return made
+
+        vars(well).update(before | {"_another": another, "_fast": None, "_dying": None, "_effecting": None})
+        try:
+            yield well
+        finally:
+            vars(well).update(before)
 
 
 async def hold(check_id: str, target: Target, *, url: str | None = None) -> CheckReport:
