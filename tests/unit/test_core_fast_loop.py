@@ -23,6 +23,18 @@ def test_a_clock_goes_with_the_machine_until_it_hurries() -> None:
     assert clock.now() - clock.monotonic() == pytest.approx(time.time() - time.monotonic(), abs=0.5)
 
 
+def test_a_clock_goes_on_where_another_ended() -> None:
+    """A process that began later, with time going faster since the same moment, tells no earlier time."""
+    began = time.time() - 10
+    earlier = FastClock(SPEED, began)
+    earlier.hurry()
+    told = earlier.now()
+    later = FastClock(SPEED, began)
+    assert later.now() >= told
+    assert later.now() == pytest.approx(began + 10 * SPEED, abs=SPEED / 2)
+    assert later.monotonic() == pytest.approx(time.monotonic(), abs=0.5)
+
+
 def test_a_clock_never_goes_slower() -> None:
     with pytest.raises(ValueError, match=r"speed 0\.5 is below 1"):
         FastClock(0.5)

@@ -44,6 +44,7 @@ class ServerProcess:
         command: what stands before `serve`.
         folder: where `server.log` (standard error) and `server.out` (standard output) are written.
         speed: how fast its time goes once it answers.
+        since: when time began to go so fast, seconds since the epoch; None: with its first start.
     """
 
     def __init__(
@@ -55,8 +56,9 @@ class ServerProcess:
         clock: Clock,
         *,
         speed: float = 1.0,
+        since: float | None = None,
     ) -> None:
-        self._golive, self._config, self._speed = tuple(command), config, speed
+        self._golive, self._config, self._speed, self._since = tuple(command), config, speed, since
         self._command = [*command, "serve", "--config", str(config), "--announce", "json", "--until-stdin-closes"]
         self._command += ["--speed", str(speed)]
         self.environ = dict(environ)
@@ -76,10 +78,13 @@ class ServerProcess:
             ServerStartFailed: it ended, or did not answer within `START_S`; tells the end of its log.
         """
         self.out_file.write_bytes(b"")
+        if self._since is None:
+            self._since = self._clock.now()
         with self.out_file.open("ab") as out, self.log_file.open("ab") as log:
             # A session of its own: Ctrl-C in a terminal is for us, who then stop it in good order.
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,
+                *["--since", str(self._since)],  # its clock goes on: what was done before is not in the future
                 *([] if not self.url else ["--port", str(urlsplit(self.url).port)]),
                 env=self.environ,
                 cwd=self.log_file.parent,
@@ -114,7 +119,9 @@ class ServerProcess:
             folder: of its log.
         """
         environ = {**self.environ, **settings}
-        return ServerProcess(self._golive, self._config, environ, folder, self._clock, speed=self._speed)
+        return ServerProcess(
+            self._golive, self._config, environ, folder, self._clock, speed=self._speed, since=self._since
+        )
 
     async def also(self, words: Sequence[str], timeout_s: float) -> tuple[int, str, str]:
         """Another command of the same golive in the same surroundings: its exit code, and what it said and reported.

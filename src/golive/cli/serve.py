@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -40,6 +39,7 @@ def serve(
     ] = None,
     until_stdin_closes: LifelineOption = False,
     speed: Annotated[float, typer.Option(hidden=True, help="How fast time goes, for drills.", min=1, max=1_000)] = 1.0,
+    since: Annotated[float | None, typer.Option(hidden=True, help="Since when, seconds since the epoch.")] = None,
 ) -> None:
     """Serve in production: tools run in worker processes, SIGTERM drains, a second signal does not wait."""
     if until_stdin_closes:
@@ -57,7 +57,7 @@ def serve(
 
     loaded = load(config, environ)
     close_to_peers()
-    fast = FastClock(speed) if speed > 1 else None
+    fast = FastClock(speed, since) if speed > 1 else None
 
     async def main() -> None:
         server = Server(loaded, environ, clock=(clock := fast or SystemClock()))
@@ -79,8 +79,7 @@ def serve(
                 server.log.info("server.started", url=http.url, agents=sorted(loaded.agents), pid=os.getpid())
                 warn_of_root(server.log.warning)
                 if announce == "json":
-                    sys.stdout.write(msgspec.json.encode({"url": http.url, "pid": os.getpid()}).decode() + "\n")
-                    sys.stdout.flush()
+                    typer.echo(msgspec.json.encode({"url": http.url, "pid": os.getpid()}))
 
             await http.run(server.drain, ready, server.hurry)
             server.log.info("server.stopped")

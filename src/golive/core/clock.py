@@ -29,15 +29,23 @@ class SystemClock:
 class FastClock:
     """The machine's clocks, going `speed` times as fast from `hurry` on: half an hour's outage in half a minute."""
 
-    def __init__(self, speed: float) -> None:
-        """`speed`: 1 or more."""
+    def __init__(self, speed: float, since: float | None = None) -> None:
+        """How fast, and where it begins.
+
+        Args:
+            speed: 1 or more.
+            since: when time began to go faster, seconds since the epoch by the machine's clock: a process that goes on
+                where an earlier one ended then tells no earlier time than that one did. None: it begins now.
+        """
         if not speed >= 1:
             raise ValueError(f"speed {speed:g} is below 1")
         self.speed = 1.0
         """How fast it goes now."""
         self._wanted = speed
         self._since = self._base = time.monotonic()
-        self._epoch = time.time() - self._base
+        now = time.time()
+        ahead = 0.0 if since is None else max(0.0, now - since) * (speed - 1)
+        self._epoch = now + ahead - self._base
 
     def hurry(self) -> None:
         """Until now it went with the machine's; from now on it goes faster."""
