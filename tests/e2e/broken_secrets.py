@@ -1,5 +1,6 @@
 """What is taken out of a server's keeping of secrets, by name (see broken_server.py)."""
 
+import asyncio
 from typing import Any
 
 
@@ -26,10 +27,17 @@ def secrets_not_followed() -> None:
 
 
 def secrets_followed_late() -> None:
-    """A server asks every two seconds whether anything was revoked."""
-    from golive.guards import secret_keeper
+    """A server takes in what was revoked a second and a half after it could have known."""
+    from golive.guards.secret_keeper import SecretKeeper
 
-    secret_keeper.POLL_S = 2.0
+    real = SecretKeeper._read_store
+
+    async def read_store(self: Any) -> None:
+        if self._version >= 0 and await self._store.control_version() != self._version:
+            await asyncio.sleep(1.5)
+        await real(self)
+
+    SecretKeeper._read_store = read_store  # type: ignore[method-assign]
 
 
 def tenant_keys_unused() -> None:

@@ -104,6 +104,33 @@ def _assert_evidence(report: Any) -> None:
             assert len(each["got"]) <= EXCERPT_CHARS
 
 
+async def test_a_fast_twins_time_goes_on_over_a_restart(well: Twin) -> None:
+    """What was done before the restart is not in the future afterwards: its clock is as far ahead as it was."""
+    fast = await well.fast()
+
+    async def ahead_s() -> float:
+        _, run = await fast.run("Hello?")
+        return float((await fast.journal(str(run["run"])))[1][-1]["at"]) - fast.clock.now()
+
+    while (before := await ahead_s()) < 10:
+        pass
+    await fast.restart()
+    assert await ahead_s() >= before
+
+
+async def test_a_twin_that_a_check_made_ends_with_it(well: Twin) -> None:
+    """Its server, its provider and its folder are gone, while the one that it came from serves on."""
+    made = await well.configured({})
+    pid, folder = made.process.pid, made.folder
+    assert (await made.send("GET", "/v1/agents")).status == 200
+    await made.end()
+    assert not folder.exists()
+    assert not Path(f"/proc/{pid}").exists()
+    with pytest.raises(Unreachable):
+        await well.http.send("GET", f"{made.simulator._root}/sim/bill", remember=False)
+    assert (await well.send("GET", "/v1/agents")).status == 200
+
+
 async def test_curl_of_the_evidence_can_be_repeated(well: Twin) -> None:
     """A command in the evidence, given the key in its variable, gets the same answer again."""
     reply = await well.send("GET", "/v1/agents")

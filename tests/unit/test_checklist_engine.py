@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 import pytest
 
 from golive.checklist import report as reports
-from golive.checklist.engine import prove
+from golive.checklist.engine import AT_ONCE, prove
 from golive.checklist.http import Http
-from golive.checklist.registry import Registry
+from golive.checklist.registry import Check, Registry
 from golive.checklist.report import CheckReport, Report, judge
 from golive.checklist.results import Evidence, Fail, Outcome, Pass, Result, Severity, Status, Unknown, Warn, evidence
 from golive.checklist.rows import ROWS, Row
@@ -133,6 +134,105 @@ def test_a_check_that_hangs_is_an_error_in_its_own_time() -> None:
     assert statuses(report) == {"GW-1.a": "error", "MD-1.b": "pass"}
     assert report.checks[0].seconds == 40.0
     assert "timeout_s (GW-1.a)" in report.checks[0].why
+
+
+# ---- beside each other ----------------------------------------------------------------------------------------------
+
+
+class Watching:
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def begun(self, check: Check) -> None:
+        self.told.append(f"begun {check.id}")
+
+    def done(self, check: CheckReport) -> None:
+        self.told.append(f"done {check.id}")
+
+    def ended(self, check: CheckReport) -> None:
+        self.told.append(f"ended {check.id}")
+
+
+def taking(*checks: tuple[str, str, str, float]) -> tuple[Report, Watching]:
+    """Checks as (id, phase, where, seconds), carried out in virtual time on a target that has all handles."""
+    found, watching = Registry(), Watching()
+
+    def waits(seconds: float) -> Callable[[Target], Awaitable[Result]]:
+        async def function(_target: Target) -> Result:
+            await asyncio.sleep(seconds)
+            return Pass()
+
+        return function
+
+    for check_id, phase, where, seconds in checks:
+        given: Any = {"row": check_id.partition(".")[0], "phase": phase, "where": where}
+        found.check(check_id, title="t", severity="blocker", remediation="r", **given)(waits(seconds))
+
+    async def main(clock: VirtualClock) -> Report:
+        return await prove(found.select([]), Target(Http(clock), "http://127.0.0.1:9", ""), progress=watching)
+
+    return simulate(main), watching
+
+
+def test_what_provokes_one_twin_is_carried_out_one_after_the_other() -> None:
+    """And what provokes different ones beside each other, checks with twins of their own each for itself."""
+    report, _ = taking(
+        ("GW-1.a", "serving", "target", 5.0),
+        ("GW-1.b", "serving", "target", 5.0),
+        ("RT-1.a", "resilience", "fast", 4.0),
+        ("RT-2.a", "resilience", "fast", 4.0),
+        ("MD-1.a", "resilience", "own", 3.0),
+        ("MD-1.b", "resilience", "own", 3.0),
+    )
+    began = {check.id: check.at - report.started_at for check in report.checks}
+    assert began == {"GW-1.a": 0, "GW-1.b": 5, "RT-1.a": 0, "RT-2.a": 4, "MD-1.a": 0, "MD-1.b": 3}
+    assert report.finished_at - report.started_at == 10.0
+
+
+def test_so_many_twins_at_once_and_no_more() -> None:
+    report, _ = taking(*((f"GW-1.{letter}", "serving", "own", 6.0) for letter in "abcdefg"))
+    assert AT_ONCE == 3
+    assert report.finished_at - report.started_at == 18.0
+
+
+def test_later_phases_wait_for_security() -> None:
+    """Whatever they provoke: nothing else begins until it is known whether strangers are let in."""
+    report, _ = taking(("GW-2.a", "security", "own", 7.0), ("RT-1.a", "resilience", "fast", 1.0))
+    assert [check.at - report.started_at for check in report.checks] == [0.0, 7.0]
+
+
+def test_reports_come_in_the_order_of_the_checklist() -> None:
+    """One that ended early waits for those before it, in what is told and in the report."""
+    report, watching = taking(
+        ("GW-1.a", "serving", "target", 5.0),
+        ("RT-1.a", "resilience", "fast", 1.0),
+        ("MD-1.a", "resilience", "own", 2.0),
+    )
+    assert [check.id for check in report.checks] == ["GW-1.a", "RT-1.a", "MD-1.a"]
+    assert watching.told == [
+        "begun GW-1.a", "begun RT-1.a", "begun MD-1.a", "done RT-1.a", "done MD-1.a", "done GW-1.a",
+        "ended GW-1.a", "ended RT-1.a", "ended MD-1.a",
+    ]  # fmt: skip
+
+
+async def test_only_what_provokes_the_target_undoes_what_was_provoked_there() -> None:
+    """Beside it others are at work, whose answers must not change under them."""
+    resets: list[str] = []
+
+    class Watched(Target):
+        async def reset(self) -> None:
+            resets.append("reset")
+
+    found = Registry()
+    for check_id, where in (("GW-1.a", "target"), ("GW-1.b", "own"), ("GW-1.c", "fast")):
+        given: Any = {"where": where}
+        found.check(check_id, row="GW-1", title="t", phase="serving", severity="minor", remediation="r", **given)(
+            answering(Pass())
+        )
+    await prove(found.select([]), Watched(Http(SystemClock()), "http://127.0.0.1:9", ""))
+    assert resets == ["reset"]
 
 
 # ---- the verdict ----------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from golive.checklist.registry import NEEDS, PHASES, Registry
 from golive.checklist.results import Pass, Result
 from golive.checklist.rows import ROWS
 from golive.checklist.target import Target
+from golive.cli.demo import CHECKS
 from golive.core.errors import ConfigError
 
 
@@ -74,10 +75,11 @@ def test_an_id_is_taken_once() -> None:
         ("GW-1.a", {"phase": "later"}, "phase 'later'"),
         ("GW-1.a", {"severity": "grave"}, "severity 'grave'"),
         ("GW-1.a", {"needs": {"magic"}}, r"needs \['magic'\]"),
+        ("GW-1.a", {"where": "elsewhere"}, "'elsewhere' is none of target, fast"),
     ],
 )
 def test_what_cannot_be_registered_is_refused(check_id: str, fields: dict[str, object], told: str) -> None:
-    """Row, phase, severity and needs must exist; the error names the check and the value."""
+    """Row, phase, severity, needs and place must exist; the error names the check and the value."""
     with pytest.raises(ValueError, match=told):
         register(Registry(), check_id, **fields)
 
@@ -107,6 +109,13 @@ def test_golives_own_checks_are_complete() -> None:
     assert {check.phase for check in found} <= set(PHASES)
     assert {need for check in found for need in check.needs} <= set(NEEDS)
     assert {row.id for row in ROWS.values() if row.missing} <= {check.row for check in found}
+
+
+def test_the_demo_starts_few_servers() -> None:
+    """What it shows needs the twin and one more: whoever looks for the first time does not wait for the rest."""
+    shown = registry.load(()).select(CHECKS)
+    assert {check.where for check in shown} == {"target", "effecting"}
+    assert {"GW-2.keys", "GW-1.resume", "SEC-1.log", "MD-7.priced"} <= {check.id for check in shown}
 
 
 def test_a_package_brings_checks_by_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:

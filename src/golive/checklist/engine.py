@@ -1,10 +1,15 @@
-"""Carries checks out: in phases, one after the other, each bounded in time; what raises is an error and no pass.
+"""Carries checks out, each bounded in time; what raises is an error and no pass.
 
-A failed blocker of the security phase stops all later phases: a server that lets strangers in is not worth measuring.
+What provokes one twin is carried out one after the other, what provokes different twins beside each other: most of it
+is waiting. A failed blocker of the security phase stops all later phases: a server that lets strangers in is not worth
+measuring.
 """
 
+import asyncio
 import traceback
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Sequence
+from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -14,14 +19,32 @@ from golive.checklist.results import Fail, Outcome, Pass, Status, Unknown, Warn,
 from golive.checklist.target import Target
 from golive.core.deadline import Deadline
 from golive.core.errors import DeadlineExceeded, GoliveError
+from golive.core.tasks import Tasks
 from golive.guards.redact import without_credentials
 
-Begun = Callable[[Check], None]
-Ended = Callable[[CheckReport], None]
+AT_ONCE = 3
+"""How many twins are provoked beside each other: two cores are busy then, and limits in real time are still kept."""
 
 
-def _silent(_: object) -> None:
+class Progress(Protocol):
+    """Who watches: several checks are under way at once, and their reports come in the order of the checklist."""
+
+    def begun(self, check: Check) -> None: ...
+
+    def done(self, check: CheckReport) -> None: ...
+
+    def ended(self, check: CheckReport) -> None:
+        """Those before it have ended, too."""
+
+
+class _Nobody:
     """Nobody watches."""
+
+    def begun(self, check: Check) -> None: ...
+
+    def done(self, check: CheckReport) -> None: ...
+
+    def ended(self, check: CheckReport) -> None: ...
 
 
 async def prove(
@@ -30,8 +53,7 @@ async def prove(
     *,
     left_out: int = 0,
     config: str | None = None,
-    begun: Begun = _silent,
-    ended: Ended = _silent,
+    progress: Progress | None = None,
 ) -> Report:
     """Holds every check against the target.
 
@@ -39,22 +61,21 @@ async def prove(
         checks: in the order of their phases, as `Registry.select` gives them.
         left_out: how many checks were not selected; caps the verdict.
         config: golive.toml of a twin, for the report.
-        begun, ended: told before and after each check, for live progress.
+        progress: told before and after each check, and of its report.
     """
-    clock = target.clock
-    started_at = clock.now()
-    done: list[CheckReport] = []
-    stopped_by = ""
-    for check in sorted(checks, key=lambda check: PHASES.index(check.phase)):
-        if stopped_by and check.phase != PHASES[0]:
-            report = _report(check, "not_run", Outcome(why=f"stopped: {stopped_by} failed"), clock.now(), 0.0)
-        else:
-            begun(check)
-            report = await _one(check, target)
-        done.append(report)
-        ended(report)
-        if check.phase == PHASES[0] and check.severity == "blocker" and report.status in ("fail", "error"):
-            stopped_by = stopped_by or check.id
+    watching = progress or _Nobody()
+    started_at = target.clock.now()
+    ordered = sorted(checks, key=lambda check: PHASES.index(check.phase))
+    first = [check for check in ordered if check.phase == PHASES[0]]
+    done = await _beside_each_other(first, target, watching)
+    stopped_by = next((report.id for report in done if _stops(report)), "")
+    if stopped_by:
+        for check in ordered[len(first) :]:
+            why = Outcome(why=f"stopped: {stopped_by} failed")
+            done.append(_report(check, "not_run", why, target.clock.now(), 0.0))
+            watching.ended(done[-1])
+    else:
+        done += await _beside_each_other(ordered[len(first) :], target, watching)
     described = TargetReport(
         kind=target.kind,
         url=target.url,
@@ -63,7 +84,35 @@ async def prove(
         model=target.model,
         config=config,
     )
-    return assemble(done, described, started_at, clock.now(), left_out, target.others)
+    return assemble(done, described, started_at, target.clock.now(), left_out, target.others)
+
+
+def _stops(report: CheckReport) -> bool:
+    return report.severity == "blocker" and report.status in ("fail", "error")
+
+
+async def _beside_each_other(checks: Sequence[Check], target: Target, progress: Progress) -> list[CheckReport]:
+    """Carries out those of one place one after the other, `AT_ONCE` places beside each other; told in their order."""
+    reports: dict[str, CheckReport] = {}
+    places: dict[str, list[Check]] = {}
+    for check in checks:
+        places.setdefault(check.id if check.where == "own" else check.where, []).append(check)
+    room = asyncio.Semaphore(AT_ONCE)
+    waiting = deque(checks)
+
+    async def one_by_one(of_place: Sequence[Check]) -> None:
+        async with room:
+            for check in of_place:
+                progress.begun(check)
+                reports[check.id] = await _one(check, target)
+                progress.done(reports[check.id])
+                while waiting and waiting[0].id in reports:
+                    progress.ended(reports[waiting.popleft().id])
+
+    async with Tasks("checks") as tasks:
+        for name, of_place in places.items():
+            tasks.start(one_by_one(of_place), name)
+    return [reports[check.id] for check in checks]
 
 
 async def _one(check: Check, target: Target) -> CheckReport:
@@ -76,7 +125,8 @@ async def _one(check: Check, target: Target) -> CheckReport:
         return _report(check, "unknown", Unknown(why=f"needs {missing}"), at, 0.0)
     try:
         async with Deadline.after(clock, check.timeout_s, f"the check's timeout_s ({check.id})").enforced(clock):
-            await target.reset()
+            if check.where == "target":
+                await target.reset()
             result = await check.function(target)
         if not isinstance(result, Pass | Fail | Warn | Unknown):
             raise TypeError(f"{check.id} returned {type(result).__name__}, not Pass, Fail, Warn or Unknown")

@@ -99,7 +99,7 @@ async def neighbours(target: Target) -> AsyncIterator[Neighbours]:
         finally:
             twin.key = own_key
             twin.ledger.release()
-            await twin.process.kill()
+            await twin.end()
 
 
 def _settings(target: Target, issuer: DrillIssuer, first: str, token: str) -> dict[str, str]:

@@ -30,6 +30,17 @@ NEEDS: dict[str, str] = {
 }
 """What a check may need, in words for a report that says why it could not run."""
 
+Where = Literal["target", "fast", "dying", "effecting", "own"]
+WHERE: dict[str, str] = {
+    "target": "the target itself",
+    "fast": "the twin in which time goes faster",
+    "dying": "the twin in which tools die",
+    "effecting": "the twin whose tools enter their effects into a file",
+    "own": "a twin, or twins, that the check makes for itself",
+}
+"""What a check provokes. Those of one place are carried out one after the other, beside those of another; what a check
+asks of the target besides is reading."""
+
 PHASES: tuple[str, ...] = ("security", "serving", "resilience", "cost", "releases", "observability", "load")
 """In this order, each building on the one before; a failed blocker of the first stops the rest."""
 
@@ -41,7 +52,7 @@ CheckFunction = Callable[["Target"], Awaitable[Result]]
 
 
 class Check(Struct, frozen=True, kw_only=True):
-    """One registered check. `timeout_s`: longest run, seconds; a check that takes longer is an error."""
+    """One registered check. `where`: see `WHERE`. `timeout_s`: longest run, seconds; beyond it, it is an error."""
 
     id: str
     row: str
@@ -51,6 +62,7 @@ class Check(Struct, frozen=True, kw_only=True):
     phase: str
     remediation: str
     references: tuple[str, ...]
+    where: Where
     timeout_s: float
     function: CheckFunction
 
@@ -83,12 +95,14 @@ class Registry:
         remediation: str,
         needs: Iterable[Need] = (),
         references: Iterable[str] = (),
+        where: Where = "target",
         timeout_s: float = TIMEOUT_S,
     ) -> Callable[[CheckFunction], CheckFunction]:
         """Registers the decorated function.
 
         Raises:
-            ValueError: the id is taken or does not begin with its row; row, phase, severity or need does not exist.
+            ValueError: the id is taken or does not begin with its row; row, phase, severity, need or place does not
+                exist.
         """
         wanted = frozenset(needs)
         if row not in ROWS or not id.startswith(f"{row}.") or id == f"{row}.":
@@ -99,6 +113,9 @@ class Registry:
             raise ValueError(f"check {id!r}: severity {severity!r} is none of {', '.join(get_args(Severity))}")
         if strange := wanted - NEEDS.keys():
             raise ValueError(f"check {id!r}: needs {sorted(strange)}, which no target offers")
+
+        if where not in WHERE:
+            raise ValueError(f"check {id!r}: {where!r} is none of {', '.join(WHERE)}")
 
         def register(function: CheckFunction) -> CheckFunction:
             if id in self._checks:
@@ -112,6 +129,7 @@ class Registry:
                 phase=phase,
                 remediation=remediation,
                 references=tuple(references),
+                where=where,
                 timeout_s=timeout_s,
                 function=function,
             )

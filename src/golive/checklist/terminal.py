@@ -33,6 +33,7 @@ class Progress:
         self._compact = compact
         self._spinner = Spinner("starting", console=console) if console.is_terminal else None
         self._phase = ""
+        self._at_work: dict[str, str] = {}
 
     def __enter__(self) -> "Progress":
         if self._spinner is not None:
@@ -44,12 +45,23 @@ class Progress:
             self._spinner.stop()
 
     def say(self, text: str) -> None:
-        """What is being done now, between checks."""
+        """What is being done now."""
         if self._spinner is not None:
             self._spinner.update(escape(text[: max(10, self._console.width - 4)]))
 
     def begun(self, check: Check) -> None:
-        self.say(f"{check.id}  {check.title}")
+        """Names those that are under way, with the title where it is one alone."""
+        self._at_work[check.id] = check.title
+        self._say_all()
+
+    def done(self, check: CheckReport) -> None:
+        """It is under way no more; its line may have to wait for those before it."""
+        self._at_work.pop(check.id, None)
+        self._say_all()
+
+    def _say_all(self) -> None:
+        alone = len(self._at_work) == 1
+        self.say(", ".join(f"{name}  {title}" if alone else name for name, title in self._at_work.items()))
 
     def ended(self, check: CheckReport) -> None:
         """Prints the line of a check that is done."""

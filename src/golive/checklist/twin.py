@@ -9,8 +9,8 @@ import asyncio
 import contextlib
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -98,6 +98,8 @@ class Twin(Target):
         http.conceal(pepper, "$PEPPER")
         self.speed = speed
         self._another = another
+        self.taken_away: Callable[[], Awaitable[None]] | None = None
+        """Set for a twin that another made: ends all of it."""
         self.ledger = ledger.Ledger(folder)
         """What stand-ins did, in a twin where they have an effect."""
         self._fast: Twin | None = None
@@ -137,6 +139,12 @@ class Twin(Target):
         await self.process.stop()
         await self.process.start()
         self.worn = False
+
+    async def end(self) -> None:
+        """Kills the server; of a twin that another made, all is taken away: a check calls it for those it made."""
+        await self.process.kill()
+        if self.taken_away is not None:
+            await self.taken_away()
 
     async def fast(self) -> "Twin":
         """A twin of the same configuration in which time goes `SPEED` times as fast, as new."""
@@ -215,6 +223,16 @@ def _write(loaded: Loaded, folder: Path, base_url: str, asked: str | None, tools
     return path
 
 
+async def _another(
+    stack: AsyncExitStack, further: Callable[..., AbstractAsyncContextManager[Twin]], **wanted: Any
+) -> Twin:
+    """A further twin, which ends with the stack, or before."""
+    its_own = await stack.enter_async_context(AsyncExitStack())
+    made = await its_own.enter_async_context(further(**wanted))
+    made.taken_away = its_own.aclose
+    return made
+
+
 @asynccontextmanager
 async def twin(
     loaded: Loaded,
@@ -266,10 +284,6 @@ async def twin(
         further = partial(
             twin, loaded, environ, clock=clock, chance=chance, agent=agent, command=command, extra_environ=extra_environ
         )
-
-        async def another(**wanted: Any) -> Twin:
-            return await stack.enter_async_context(further(**wanted))
-
         found = Twin(
             http,
             loaded=mine,
@@ -280,7 +294,7 @@ async def twin(
             revocable=(revocable.row.id, revocable.secret),
             provider_keys=tuple(keys.values()),
             speed=speed,
-            another=another,
+            another=partial(_another, stack, further),
         )
         found.stands_for(loaded, asked, model)
         found.handles = set(NEEDS) - ({"agent"} if asked is None else set())

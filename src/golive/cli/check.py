@@ -90,9 +90,7 @@ async def _prove(
             console.print(
                 f"Checking {what} ({target.model}) with {len(checks)} checks", highlight=False, soft_wrap=True
             )
-            return await prove(
-                checks, target, left_out=left_out, config=file, begun=progress.begun, ended=progress.ended
-            )
+            return await prove(checks, target, left_out=left_out, config=file, progress=progress)
 
 
 @asynccontextmanager

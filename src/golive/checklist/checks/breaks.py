@@ -51,6 +51,7 @@ class _Silence(NamedTuple):
     phase="resilience",
     severity="blocker",
     needs={"inject", "golive", "agent", "clock"},
+    where="fast",
     remediation="Set first_token_s of the tier or provider; give the chain a second target, or `retries` above 0.",
 )
 async def first_token(target: Target) -> Result:
@@ -68,6 +69,7 @@ async def first_token(target: Target) -> Result:
     phase="resilience",
     severity="blocker",
     needs={"inject", "golive", "agent", "clock"},
+    where="fast",
     remediation="Set between_tokens_s of the tier or provider; give the chain a second target.",
 )
 async def stall(target: Target) -> Result:

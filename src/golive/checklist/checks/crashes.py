@@ -74,6 +74,7 @@ def _places(stage: Stage, queue: bool, side_by_side: bool) -> list[Place]:
     phase="resilience",
     severity="blocker",
     needs={"inject", "process", "store", "golive", "agent"},
+    where="effecting",
     remediation="Declare `idempotent` or `status` for tools; keep the store on a disk that honours fsync.",
 )
 async def killed(target: Target) -> Result:

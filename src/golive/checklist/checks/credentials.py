@@ -16,6 +16,7 @@ from golive.sim.script import Script
     phase="resilience",
     severity="major",
     needs={"inject", "golive", "agent", "clock"},
+    where="fast",
     remediation="Name further credentials of the provider in `more_api_keys`; let no proxy drop Retry-After.",
     references=("https://www.rfc-editor.org/rfc/rfc9110#name-retry-after",),
 )

@@ -54,6 +54,7 @@ class Crossing(NamedTuple):
     phase="security",
     severity="blocker",
     needs={"inject", "process", "golive", "agent"},
+    where="own",
     remediation="Ask the store through the tenant's own handle for whatever a path, a query or a body names.",
     references=("OWASP API1:2023", "CWE-639"),
     timeout_s=120.0,

@@ -254,6 +254,7 @@ def register(end: str, way: str, function: CheckFunction) -> None:
         phase="resilience",
         severity="major",
         needs={"inject", "clock", "golive", "agent"},
+        where="fast",
         remediation="Let no proxy rewrite bodies; set words of your own in [messages] of agent.toml.",
     )(function)
 
@@ -269,6 +270,7 @@ for _end, _one in FALLS.items():
     phase="resilience",
     severity="blocker",
     needs={"inject", "clock", "golive", "agent"},
+    where="fast",
     remediation="Set limits.deadline_s in agent.toml, and give models shorter time limits than the run.",
 )
 async def partial_result(target: Target) -> Result:

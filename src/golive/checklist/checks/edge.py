@@ -117,6 +117,7 @@ def _faults(reply: Reply) -> list[str]:
     phase="resilience",
     severity="major",
     needs={"process", "clock", "golive"},
+    where="fast",
     remediation="Lower server.limits.header_s and server.limits.connections_per_ip; let proxies have such limits, too.",
     references=("https://www.rfc-editor.org/rfc/rfc9110#name-408-request-timeout", "CWE-400"),
 )

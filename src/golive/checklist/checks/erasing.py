@@ -66,6 +66,7 @@ class Planted(NamedTuple):
     phase="security",
     severity="blocker",
     needs={"inject", "process", "store", "golive", "agent"},
+    where="own",
     remediation="Erase with `golive users erase`, `golive tenants erase`; see what the report says is left.",
     references=("https://eur-lex.europa.eu/eli/reg/2016/679/oj", "https://doi.org/10.6028/NIST.SP.800-88r1"),
     timeout_s=120.0,
@@ -84,7 +85,7 @@ async def erases(target: Target) -> Result:
         faults += await _restored(planted, found)
     finally:
         twin.ledger.release()
-        await twin.process.kill()
+        await twin.end()
     values = sum(map(len, planted.kept.values()))
     found.measured = (
         f"{len(planted.said)} words of {len(PEOPLE)} users of 2 tenants; a user and a tenant erased; {values} stored "

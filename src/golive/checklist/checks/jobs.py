@@ -61,6 +61,7 @@ class Got(NamedTuple):
     phase="security",
     severity="blocker",
     needs={"inject", "process", "golive", "agent"},
+    where="own",
     remediation="Name [webhooks.X] tenants and [schedules.X] tenant; let each background job work through a tenant's "
     "own handle.",
     references=("CWE-668",),
@@ -102,7 +103,7 @@ async def _stage(target: Target, address: str) -> AsyncIterator[tuple[Twin, str,
             await until(twin, side.key)
         yield twin, platform_key, (first, second)
     finally:
-        await twin.process.kill()
+        await twin.end()
 
 
 # ---- what is done, and what is wrong about it ------------------------------------------------------------------------
@@ -135,10 +136,11 @@ async def _recovered(twin: Twin, sides: tuple[Side, Side]) -> list[str]:
 async def _scheduled(twin: Twin, sides: tuple[Side, Side]) -> list[str]:
     """Each has runs by its own schedule, with its own words."""
     wrong = []
+    end = twin.clock.monotonic() + WAIT_S
     for side, other in (sides, sides[::-1]):
         name = f"check_{side.path[1:]}"
         begun = await _until(
-            twin, side, "/v1/schedules", lambda view: bool(view["data"] and view["data"][0]["last_run"])
+            twin, side, "/v1/schedules", lambda view: bool(view["data"] and view["data"][0]["last_run"]), end
         )
         if begun is None:
             wrong.append(f"the schedule of {side.tenant} begins no run in it")
@@ -228,15 +230,16 @@ async def _removed(twin: Twin, platform_key: str, sides: tuple[Side, Side], got:
     return wrong
 
 
-async def _until(twin: Twin, side: Side, path: str, done: Any) -> dict[str, Any] | None:
-    """What is told there once it is `done`; None: it does not come."""
-    end = twin.clock.monotonic() + WAIT_S
-    while twin.clock.monotonic() < end:
+async def _until(twin: Twin, side: Side, path: str, done: Any, end: float | None = None) -> dict[str, Any] | None:
+    """What is told there once it is `done`; None: it does not come before `end`."""
+    end = twin.clock.monotonic() + WAIT_S if end is None else end
+    while True:
         view = (await ask(twin, side.key, "GET", path)).json()
         if isinstance(view, dict) and done(view):
             return view
+        if twin.clock.monotonic() >= end:
+            return None
         await asyncio.sleep(LOOK_S)
-    return None
 
 
 # ---- whom webhooks tell ----------------------------------------------------------------------------------------------

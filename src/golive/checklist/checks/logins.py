@@ -5,6 +5,7 @@ is how golive keeps one login apart from all others.
 """
 
 import re
+from contextlib import AsyncExitStack
 from typing import NamedTuple
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
@@ -37,6 +38,7 @@ class Begun(NamedTuple):
     phase="security",
     severity="blocker",
     needs={"inject", "process", "golive"},
+    where="own",
     remediation="Report it: golive's login is broken. Until then remove `client_id` from [auth.oidc.NAME].",
     references=("OpenID Connect Core 1.0", "RFC 9700", "RFC 7636"),
 )
@@ -45,10 +47,11 @@ async def logins_are_bound(target: Target) -> Result:
     found = Finding("the good login is let in, as who it is; 0 sessions by anything else")
     if not target.twin.loaded.config.server.sessions.enabled:
         return found.unknown("server.sessions.enabled is false: no browser logs in")
-    async with login_issuing(target.clock) as issuer:
+    async with login_issuing(target.clock) as issuer, AsyncExitStack() as stack:
         settings = {"ISSUER": issuer.url, "AUDIENCE": "an-api", "CLIENT_ID": CLIENT, "ROLE": "viewer"}
         given = {f"{SECTION}{name}": value for name, value in settings.items()}
         twin = await target.twin.configured(given)
+        stack.push_async_callback(twin.end)
         begun = await _begin(twin)
         if begun is None:
             return found.failed("a login is not begun: the browser is not sent to the issuer with a login to keep")

@@ -5,18 +5,7 @@ from itertools import pairwise
 from typing import Any
 from urllib.parse import quote
 
-from golive.checklist.drill import (
-    ROUNDING_S,
-    WORK_S,
-    asking,
-    course,
-    of,
-    saw,
-    scale,
-    shown,
-    timed,
-    too_long,
-)
+from golive.checklist.drill import ROUNDING_S, WORK_S, asking, course, of, saw, scale, shown, timed, too_long
 from golive.checklist.faces import Heard, hear
 from golive.checklist.http import Reply
 from golive.checklist.registry import check
@@ -94,6 +83,7 @@ async def down(target: Target) -> Result:
     phase="resilience",
     severity="blocker",
     needs={"inject", "golive", "agent", "clock"},
+    where="fast",
     remediation="Keep [retry] and [breaker] small enough for users who wait; pass Retry-After on to clients.",
 )
 async def all_down(target: Target) -> Result:
@@ -156,6 +146,7 @@ async def all_down(target: Target) -> Result:
     phase="resilience",
     severity="major",
     needs={"inject", "golive", "agent", "clock"},
+    where="fast",
     remediation="Raise first_token_s, between_tokens_s or call_s where your provider is often that slow.",
 )
 async def slow(target: Target) -> Result:
@@ -194,6 +185,7 @@ async def slow(target: Target) -> Result:
     phase="resilience",
     severity="blocker",
     needs={"inject", "golive", "agent", "clock"},
+    where="fast",
     remediation="Give the chain a second target, or `retries` above 0; keep on_break at continue or reset.",
 )
 async def malformed(target: Target) -> Result:
@@ -239,6 +231,7 @@ async def malformed(target: Target) -> Result:
     phase="resilience",
     severity="blocker",
     needs={"inject", "golive", "agent", "clock"},
+    where="fast",
     remediation="Give the chain a second target or the provider a second credential; keep retry.most_s above 12.",
     references=("https://www.rfc-editor.org/rfc/rfc9110#name-retry-after",),
 )
@@ -287,6 +280,7 @@ async def retry_after(target: Target) -> Result:
     phase="resilience",
     severity="blocker",
     needs={"inject", "golive", "agent", "clock"},
+    where="fast",
     remediation="Set [breaker] failures, open_s and successes to what your providers' outages are like.",
 )
 async def recovery(target: Target) -> Result:

@@ -63,6 +63,7 @@ class _Pair(NamedTuple):
     phase="resilience",
     severity="blocker",
     needs={"inject", "process", "golive", "agent"},
+    where="own",
     remediation="Declare `idempotent` or `status` for tools, and hand ctx.idempotency_key on to whoever pays.",
     timeout_s=90.0,
 )
@@ -95,7 +96,7 @@ async def _pair(target: Target, url: str, folder: Path) -> AsyncIterator[_Pair]:
         yield _Pair(set_up(target, first, names), other)
     finally:
         await other.kill()
-        await first.process.kill()
+        await first.end()
 
 
 async def _freeze(found: Finding, pair: _Pair) -> Result:

@@ -40,6 +40,7 @@ CHOICES = ["continue", "end"]
     phase="releases",
     severity="blocker",
     needs={"inject", "process", "store", "golive", "agent"},
+    where="effecting",
     remediation="Back up with `golive store backup`, restore with `golive store restore`, then see `golive decisions`.",
 )
 async def restores(target: Target) -> Result:

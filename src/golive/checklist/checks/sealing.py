@@ -35,6 +35,7 @@ _SWAP = "UPDATE events SET body = ? WHERE run = ? AND seq = 1"
     phase="security",
     severity="blocker",
     needs={"inject", "process", "store", "golive", "agent"},
+    where="effecting",
     remediation="Let golive alone write its database; keep secrets.master_key elsewhere than the database.",
     references=_REFERENCES,
 )
@@ -98,6 +99,7 @@ def _search(files: list[Path], words: dict[str, str]) -> list[str]:
     phase="security",
     severity="blocker",
     needs={"inject", "process", "store", "golive", "agent"},
+    where="effecting",
     remediation="Let nobody but golive write to its database; restore a backup where this was not a drill.",
     references=_REFERENCES,
 )
@@ -156,8 +158,10 @@ def _put(path: Path, run: str, body: bytes) -> None:
     phase="security",
     severity="blocker",
     needs={"inject", "process", "store", "golive", "agent"},
+    where="effecting",
     remediation="Name the new master key in secrets.old_master_keys of every server, restart them, and rotate with "
     "`golive secrets rotate-master` and `rotate-data`; keep the old one until it is told that no data key is under it.",
+    timeout_s=120.0,
 )
 async def rotates_in_flight(target: Target) -> Result:
     """By the commands an operator types. While the server does not have the new master key, they must refuse; restarted

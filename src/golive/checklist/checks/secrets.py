@@ -80,6 +80,7 @@ async def _in_flight(twin: Twin, count: int) -> None:
     phase="security",
     severity="blocker",
     needs={"inject", "process", "simulator", "golive"},
+    where="own",
     remediation="Keep credentials behind references that are read again (file:, aws-sm:, vault:); let both be valid at "
     "the vendor until no call uses the old one.",
     references=("https://csrc.nist.gov/pubs/sp/800/57/pt1/r5/final",),
@@ -91,6 +92,13 @@ async def rotation_fails_no_run(target: Target) -> Result:
     if not target.twin.original.config.providers:
         return found.unknown("the configuration has no provider")
     twin = await target.twin.configured(_settings(target.twin))
+    try:
+        return await _rotate(found, twin)
+    finally:
+        await twin.end()
+
+
+async def _rotate(found: Finding, twin: Twin) -> Result:
     old = twin.secrets["the provider's key"]
     new = f"{old}-rotated"
     twin.http.conceal(new, "$PROVIDER_KEY_ROTATED")
@@ -131,6 +139,7 @@ async def rotation_fails_no_run(target: Target) -> Result:
     phase="security",
     severity="blocker",
     needs={"inject", "process", "simulator", "golive"},
+    where="own",
     remediation="Give each provider a second credential (more_api_keys); let every server reach the one store.",
     timeout_s=90.0,
 )
@@ -203,7 +212,7 @@ async def _servers(target: Target) -> AsyncIterator[_Pair]:
             folder = stack.enter_context(own_folder())
             settings["GOLIVE_STORE__URL"] = await stack.enter_async_context(postgres(folder, target.clock))
         twin = await target.twin.configured(settings)
-        stack.push_async_callback(twin.process.stop)
+        stack.push_async_callback(twin.end)
         old = twin.secrets["the provider's key"]
         twin.http.conceal(f"{old}-second", "$PROVIDER_KEY_SECOND")
         for name, value in ((FIRST, old), (SECOND, f"{old}-second")):
@@ -215,7 +224,7 @@ async def _servers(target: Target) -> AsyncIterator[_Pair]:
             beside = twin.folder / "beside"
             beside.mkdir()
             other = twin.process.beside(beside, {})
-            stack.push_async_callback(other.stop)
+            stack.push_async_callback(other.kill)
             urls.append(await other.start())
         yield _Pair(twin, urls)
 

@@ -82,6 +82,7 @@ class _Pair(NamedTuple):
     phase="security",
     severity="blocker",
     needs={"inject", "process", "golive", "agent"},
+    where="own",
     remediation="Hold each request and each run against the directory of tenants, and have it follow the store.",
     references=("OWASP API2:2023", "CWE-613"),
     timeout_s=90.0,
@@ -117,7 +118,7 @@ async def _pair(target: Target, url: str) -> AsyncIterator[_Pair]:
         yield _Pair(twin, other, platform, key)
     finally:
         await other.kill()
-        await twin.process.kill()
+        await twin.end()
 
 
 async def _suspend(found: Finding, pair: _Pair) -> Result:

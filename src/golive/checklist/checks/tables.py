@@ -60,6 +60,7 @@ class Table(NamedTuple):
     phase="security",
     severity="blocker",
     needs={"inject", "process", "golive"},
+    where="own",
     remediation="Give each table with a column `tenant` forced row-level security and a policy on golive.tenant "
     "(store/ddl/postgres_roles.sql).",
     references=("https://www.postgresql.org/docs/current/ddl-rowsecurity.html", "CWE-639"),
@@ -77,7 +78,7 @@ async def tables_are_apart(target: Target) -> Result:
                 try:
                     return await _tried(found, target, Address(url))
                 finally:
-                    await twin.process.kill()
+                    await twin.end()
         except PostgresNotStarted as error:
             return found.unknown(error.message)
 

@@ -143,6 +143,7 @@ def _until(piece: tuple[int, str, str], pos: int) -> tuple[int, str, str] | None
     phase="resilience",
     severity="blocker",
     needs={"inject", "process", "store", "golive", "agent"},
+    where="effecting",
     remediation="Let clients come back with Last-Event-ID, and obey text.reset; let no proxy drop or answer events.",
 )
 async def streams(target: Target) -> Result:
@@ -193,6 +194,7 @@ async def streams(target: Target) -> Result:
     phase="resilience",
     severity="blocker",
     needs={"inject", "process", "store", "golive", "agent"},
+    where="effecting",
     remediation="Give the process server.drain_s and some seconds before anything kills it (its grace period).",
 )
 async def hands_over(target: Target) -> Result:

@@ -54,6 +54,7 @@ class Heard(NamedTuple):
     phase="security",
     severity="blocker",
     needs={"inject", "process", "simulator", "golive"},
+    where="own",
     remediation="Set each tenant's credential with `golive credentials set`; in [providers.NAME] say "
     '`credentials = "tenant"` where the installation\'s must not be used for them.',
     timeout_s=90.0,
@@ -72,7 +73,7 @@ async def each_under_its_own(target: Target) -> Result:
         try:
             heard = await _drill(twin, providers)
         finally:
-            await twin.process.stop()
+            await twin.end()
         calls += sum(len(one.came) for one in heard)
         faults += [f"credentials = {whose!r}: {fault}" for fault in _faults(heard, must_have=whose == "tenant")]
         told = "\n".join(

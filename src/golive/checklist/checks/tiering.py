@@ -56,6 +56,7 @@ class _Seen(NamedTuple):
     phase="cost",
     severity="major",
     needs={"inject", "clock", "golive", "agent"},
+    where="fast",
     remediation="Name two tiers of different price in [routing] of agent.toml.",
 )
 async def routing(target: Target) -> Result:
@@ -167,6 +168,7 @@ class _Shown(NamedTuple):
     phase="cost",
     severity="major",
     needs={"inject", "clock", "golive", "agent"},
+    where="fast",
     remediation="Show nothing of an answer before its verdict; on any word but a clear yes let the strong tier answer.",
 )
 async def judging(target: Target) -> Result:
@@ -233,6 +235,7 @@ async def _judged(twin: Twin, cheap: tuple[str, ...], verdict: str | None) -> _S
     phase="cost",
     severity="major",
     needs={"inject", "clock", "golive", "agent"},
+    where="fast",
     remediation="Put the summary in the place of whole earlier runs, keep the newest as they are; on failure send all.",
 )
 async def summarising(target: Target) -> Result:

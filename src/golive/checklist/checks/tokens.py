@@ -5,6 +5,7 @@ golive verifies, not the user's issuer, of which no token can be had.
 """
 
 import asyncio
+from contextlib import AsyncExitStack
 
 from golive.checklist.http import Reply
 from golive.checklist.issuer import AUDIENCE, USER, DrillIssuer, issuing
@@ -28,15 +29,18 @@ SECTION = "GOLIVE_AUTH__OIDC__DRILL__"
     phase="security",
     severity="blocker",
     needs={"inject", "process", "golive"},
+    where="own",
     remediation="Report it: golive's own verification is broken. Until then remove [auth.oidc] and use API keys.",
     references=("RFC 8725", "OWASP API2:2023"),
+    timeout_s=90.0,
 )
 async def tokens_are_verified(target: Target) -> Result:
     """A twin with the drill's issuer; each bad token is tried, then revocation, rotation, an outage of the issuer."""
     found = Finding("0 taken of the bad ones, 1 text for all; good ones taken")
-    async with issuing(target.clock) as issuer:
+    async with issuing(target.clock) as issuer, AsyncExitStack() as stack:
         settings = {"ISSUER": issuer.url, "AUDIENCE": AUDIENCE, "ROLE": "viewer", "TENANT": "default"}
         twin = await target.twin.configured({f"{SECTION}{name}": value for name, value in settings.items()})
+        stack.push_async_callback(twin.end)
         good = issuer.token()
         taken = await _until(twin, good, 200, STARTING_S)
         found.saw(twin.http.evidence(await _ask(twin, good), "a good token"))

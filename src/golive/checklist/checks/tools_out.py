@@ -125,6 +125,7 @@ def _register(death: Death) -> None:
         phase="resilience",
         severity="blocker",
         needs={"inject", "clock", "golive", "agent"},
+        where="dying",
         remediation="Keep tools in worker processes; set timeout_s of each tool well below limits.deadline_s.",
     )
     async def dies(target: Target) -> Result:
@@ -217,6 +218,7 @@ def _named(run: _Run) -> str:
     phase="resilience",
     severity="major",
     needs={"inject", "clock", "golive", "agent"},
+    where="dying",
     remediation="Let no proxy rewrite bodies; set `tool_skipped` in [messages] of agent.toml.",
 )
 async def tool_skipped(target: Target) -> Result:
@@ -233,6 +235,7 @@ async def tool_skipped(target: Target) -> Result:
     phase="resilience",
     severity="major",
     needs={"inject", "clock", "golive", "agent"},
+    where="dying",
     remediation="Let no proxy rewrite bodies; set `tool_out` in [messages] of agent.toml.",
 )
 async def tool_out(target: Target) -> Result:
@@ -249,6 +252,7 @@ async def tool_out(target: Target) -> Result:
     phase="resilience",
     severity="major",
     needs={"inject", "clock", "golive", "agent"},
+    where="dying",
     remediation="Let no proxy rewrite bodies; set `tools_done` in [messages] of agent.toml.",
 )
 async def tools_done(target: Target) -> Result:

@@ -64,6 +64,7 @@ CASES = (
     phase="resilience",
     severity="blocker",
     needs={"inject", "process", "store", "golive", "agent"},
+    where="effecting",
     remediation="Declare `status` or `idempotent` in [tools.NAME] where it is true; decide with `golive runs decide`.",
 )
 async def unknown_outcome(target: Target) -> Result:
