@@ -38,7 +38,7 @@ async def ill(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Twin]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def worse(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Twin]:
     """Another one, with what does meet."""
-    sabotages = ("doors", "vendor_words", "readiness", "inline_tools", "deaf", "amnesia")
+    sabotages = ("doors", "vendor_words", "readiness", "inline_tools", "deaf", "amnesia", "plain")
     async with twin_of(project(tmp_path_factory.mktemp("worse")), *sabotages) as found:
         yield found
 
@@ -153,7 +153,8 @@ async def test_log_sees_a_key_in_the_log(ill: Twin) -> None:
 
 
 async def test_log_sees_a_key_in_database_and_answers(worse: Twin) -> None:
-    """A provider's key that comes back in its error message is found where it was stored and whom it was told."""
+    """A provider's key that comes back in its error message is found where it was stored, nothing being sealed, and
+    whom it was told."""
     found = await hold("SEC-1.log", worse)
     assert found.status == "fail"
     assert "the provider's key stands in golive.db" in found.why
