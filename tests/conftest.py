@@ -37,6 +37,11 @@ class _Brisk:
 setattr(uvicorn.server, "asyncio", _Brisk())  # noqa: B010 - a module has no such attribute to assign, says mypy
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is given more time than others begins first: nobody is left waiting for it in the end."""
+    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """What was imported and collected stays to the end: no collection of garbage looks through it again.
 

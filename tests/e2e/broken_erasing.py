@@ -22,7 +22,8 @@ def sparing() -> None:
     """Keys are said to be destroyed, and are only marked."""
     from golive.store.sqlite import data_keys
 
-    data_keys._ERASE = data_keys._ERASE.replace("wrapped = x'', ", "")
+    for name in ("_ERASE_ALL", "_ERASE_ONE"):
+        setattr(data_keys, name, getattr(data_keys, name).replace("wrapped = x'', ", ""))
 
 
 def smearing() -> None:

@@ -12,7 +12,7 @@ import pytest_asyncio
 from golive.checklist.checks import crossing
 from golive.checklist.twin import Twin
 from golive.store.postgres import schema
-from tests.e2e.check_kit import hold, project, twin_of
+from tests.e2e.check_kit import breaking, hold, project, twin_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -24,9 +24,9 @@ async def well(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Twin]:
         yield found
 
 
-async def broken(folder: Path, check: str, *sabotages: str) -> str:
-    """Why the check fails on a server in which these are broken."""
-    async with twin_of(project(folder), *sabotages) as found:
+async def broken(well: Twin, check: str, *sabotages: str) -> str:
+    """Why the check fails where these are broken in what it builds."""
+    async with breaking(well, *sabotages) as found:
         report = await hold(check, found)
     assert report.status == "fail", report
     return report.why
@@ -48,15 +48,22 @@ async def test_routes_passes_where_tenants_are_apart(well: Twin) -> None:
         ("one_conversation", "a model is sent the first tenant's prompt in a run of the second"),
         ("telltale", "GET /v1/runs/{run} with a key of another tenant tells by its answer (404 and 404)"),
         ("everywhere", "GET /v1/tenants with a token of another tenant tells the first one's tenant"),
-        ("parcels", "GET /v1/parcels/{parcel} takes parcel, and the drill knows none of another tenant"),
     ],
 )
 async def test_routes_sees_what_crosses(
-    tmp_path: Path, sabotage: str, crossed: str, monkeypatch: pytest.MonkeyPatch
+    well: Twin, sabotage: str, crossed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each way in which a handler, a list, a cache or an answer forgets whose it is; all that crosses is read."""
     monkeypatch.setattr(crossing, "MOST_TOLD", 1_000)
-    assert crossed in await broken(tmp_path / "p", "SEC-6.routes", sabotage)
+    assert crossed in await broken(well, "SEC-6.routes", sabotage)
+
+
+async def test_routes_sees_an_endpoint_of_which_it_knows_nothing(tmp_path: Path) -> None:
+    """As the server itself lists it."""
+    async with twin_of(project(tmp_path / "p"), "parcels") as found:
+        report = await hold("SEC-6.routes", found)
+    assert report.status == "fail"
+    assert "GET /v1/parcels/{parcel} takes parcel, and the drill knows none of another tenant" in report.why
 
 
 async def test_tables_passes_where_the_database_keeps_tenants_apart(well: Twin) -> None:
@@ -97,14 +104,14 @@ async def test_jobs_passes_where_they_stay_in_their_tenant(well: Twin) -> None:
     assert (report.status, report.why) == ("pass", ""), report
 
 
-async def test_jobs_sees_what_mixes(tmp_path: Path) -> None:
+async def test_jobs_sees_what_mixes(well: Twin) -> None:
     """Webhooks that are told of everybody, series of nobody, one tenant's retention that is all others'."""
-    async with twin_of(project(tmp_path / "p"), "town_crier", "no_label", "one_broom") as found:
+    async with breaking(well, "town_crier", "no_label", "one_broom") as found:
         report = await hold("SEC-6.jobs", found)
     for wrong in ("is told of runs of", "is told words of", "is counted as its own", "are removed with those of"):
         assert wrong in report.why
 
 
-async def test_jobs_sees_schedules_that_begin_elsewhere(tmp_path: Path) -> None:
+async def test_jobs_sees_schedules_that_begin_elsewhere(well: Twin) -> None:
     """In the installation's own tenant, whatever they say."""
-    assert "begins no run in it" in await broken(tmp_path / "p", "SEC-6.jobs", "one_clock")
+    assert "begins no run in it" in await broken(well, "SEC-6.jobs", "one_clock")

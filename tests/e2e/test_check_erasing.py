@@ -1,18 +1,29 @@
 """The drill of erasing: it passes on a sound server, and fails when erasing is really broken."""
 
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
-from tests.e2e.check_kit import hold, project, twin_of
+from golive.checklist.twin import Twin
+from tests.e2e.check_kit import breaking, hold, project, twin_of
 
 CHECK = "GW-11.erasure"
 
 
-async def test_it_passes_on_a_sound_server(tmp_path: Path) -> None:
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def well(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Twin]:
+    """A twin in which nothing is broken."""
+    async with twin_of(project(tmp_path_factory.mktemp("well"))) as found:
+        yield found
+
+
+async def test_it_passes_on_a_sound_server(well: Twin) -> None:
     """With figures."""
-    async with twin_of(project(tmp_path / "project")) as twin:
-        found = await hold(CHECK, twin)
+    found = await hold(CHECK, well)
     assert (found.status, found.why) == ("pass", ""), found.measured
     assert "0 faults" in found.measured
 
@@ -27,9 +38,9 @@ async def test_it_passes_on_a_sound_server(tmp_path: Path) -> None:
         ("sweeping", "lost what was said"),
     ],
 )
-async def test_it_sees_what_is_broken(tmp_path: Path, sabotage: str, said: str) -> None:
+async def test_it_sees_what_is_broken(well: Twin, sabotage: str, said: str) -> None:
     """Rows that stay, keys that stay, bytes that stay, a backup that brings all back, others who lose theirs."""
-    async with twin_of(project(tmp_path / "project"), sabotage) as twin:
+    async with breaking(well, sabotage) as twin:
         found = await hold(CHECK, twin)
     assert found.status == "fail", (found.status, found.why, found.measured)
     assert said in found.why

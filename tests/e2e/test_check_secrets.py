@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from golive.checklist.twin import Twin
-from tests.e2e.check_kit import GOLIVE, PRICES, hold, project, twin_of
+from tests.e2e.check_kit import GOLIVE, PRICES, breaking, hold, project, twin_of
 
 PLANTED = "sk-proj-" + "Zq8Lw2Xn5Rt7Vb4Yc9Kd1Mf6"
 
@@ -43,18 +43,18 @@ async def test_a_clean_project_has_no_credential_in_it(well: Twin) -> None:
     assert found.measured.endswith(": 0 found")
 
 
-async def test_rotation_sees_a_server_that_reads_its_credential_once(tmp_path: Path) -> None:
+async def test_rotation_sees_a_server_that_reads_its_credential_once(well: Twin) -> None:
     """Runs fail as soon as the vendor takes the old value no more."""
-    async with twin_of(project(tmp_path / "p"), "secrets_read_once") as ill:
+    async with breaking(well, "secrets_read_once") as ill:
         found = await hold("SEC-2.rotation", ill)
     assert found.status == "fail"
     assert "calls began with the old one" in found.why
 
 
 @pytest.mark.parametrize("sabotage", ["secrets_not_followed", "secrets_followed_late"])
-async def test_revoked_sees_a_server_that_does_not_learn_of_it_in_time(tmp_path: Path, sabotage: str) -> None:
+async def test_revoked_sees_a_server_that_does_not_learn_of_it_in_time(well: Twin, sabotage: str) -> None:
     """It goes on with the credential for longer than a second, or for good."""
-    async with twin_of(project(tmp_path / "p"), sabotage) as ill:
+    async with breaking(well, sabotage) as ill:
         found = await hold("SEC-2.revoked", ill)
     assert found.status == "fail"
     assert "after it was revoked" in found.why or "does not know" in found.why
@@ -74,11 +74,12 @@ async def test_scan_sees_a_key_in_the_source_and_a_file_of_secrets_in_git(tmp_pa
     assert PLANTED not in repr(found)
 
 
-async def test_scan_sees_a_key_in_the_database(tmp_path: Path) -> None:
+async def test_scan_sees_a_key_in_the_database(well: Twin) -> None:
     """What the twin wrote is searched for the secrets that the twin has."""
-    async with twin_of(project(tmp_path / "p")) as ill:
-        (ill.folder / "golive.db-old").write_bytes(b"\0" * 9_000 + ill.secrets["the provider's key"].encode())
-        found = await hold("SEC-1.scan", ill)
+    old = well.folder / "golive.db-old"
+    old.write_bytes(b"\0" * 9_000 + well.secrets["the provider's key"].encode())
+    found = await hold("SEC-1.scan", well)
+    old.unlink()
     assert found.status == "fail"
     assert "the twin's golive.db-old, byte 9000: known secret (the provider's key)" in found.why
 
