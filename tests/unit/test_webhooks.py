@@ -277,7 +277,9 @@ def test_a_secret_that_is_missing_fails_the_attempt_and_not_the_server() -> None
         world.sender.start()
         (id_,) = await world.put("crm")
         found = await world.until(lambda row: row.last_error is not None, id_)
-        assert found.last_error == "it cannot be signed: the secret `env:SECRET` is missing."
+        assert found.last_error == (
+            "it cannot be signed: This server is not set up for that. (secret.missing, webhooks.crm)"
+        )
         world.sender._post._resolve = world.secrets.__getitem__
         assert (await world.until(settled, id_)).state == "sent"
         await world.sender.close()

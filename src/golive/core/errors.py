@@ -14,10 +14,12 @@ class GoliveError(Exception):
     code: ClassVar[str] = "internal"
     retry_helps: ClassVar[bool] = False
 
-    def __init__(self, message: str, *, remedy: str = "", **fields: Any) -> None:
+    def __init__(self, message: str, *, remedy: str = "", advice: str = "", **fields: Any) -> None:
+        """`advice`: what whoever runs the server can do besides; people of a tenant are not told (outsiders.py)."""
         super().__init__(message)
         self.message = message
-        self.remedy = remedy
+        self.remedy_of_all = remedy
+        self.remedy = f"{remedy} {advice}".strip()
         self.fields = fields
 
     def __str__(self) -> str:
@@ -102,7 +104,7 @@ class DeadlineExceeded(GoliveError):
     def __init__(self, *, limit: str, seconds: float) -> None:
         super().__init__(
             f"not done within {seconds:g} s ({limit})",
-            remedy=f"Raise {limit} if that is too short.",
+            advice=f"Raise {limit} if that is too short.",
             limit=limit,
             seconds=seconds,
         )

@@ -77,7 +77,8 @@ def _too_large(limit: int, size: int | None = None) -> BodyTooLarge:
     said = f"The request's body has {size} bytes" if size else "The request's body is larger than allowed"
     return BodyTooLarge(
         f"{said}; at most {limit} are taken.",
-        remedy="Send less, or raise server.max_body_bytes in golive.toml.",
+        remedy="Send less.",
+        advice="Or raise server.max_body_bytes in golive.toml.",
         field="body",
         limit=limit,
     )

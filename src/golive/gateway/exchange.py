@@ -78,6 +78,11 @@ class Exchange:
         self._principal = principal
 
     @property
+    def known(self) -> Principal | None:
+        """Who asks; None: not known, or not yet."""
+        return self._principal
+
+    @property
     def tenant(self) -> str:
         """Whose request it is; "" until who asks is known."""
         return self._principal.tenant if self._principal is not None else ""

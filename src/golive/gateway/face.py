@@ -15,6 +15,7 @@ from golive.core.clock import Clock
 from golive.core.errors import GoliveError, InvalidRequest, ModelCut, RunWaiting
 from golive.core.frames import RESET, Frame
 from golive.core.messages import Message, Usage
+from golive.gateway import outsiders
 from golive.gateway.beta_header import with_betas
 from golive.gateway.bodies import read_body
 from golive.gateway.cache_header import cache_ttl_s
@@ -249,7 +250,7 @@ class Face:
             if streamed is None:
                 raise
             explain(error, dialect, self._dialect(asked.model))
-            return streamed.error(error)
+            return streamed.error(outsiders.told(exchange, error))
         if streamed is None:
             raise _unfinished(asked)
         return streamed.end(tail.usage) if streamed.whole else streamed.error(_unfinished(asked))
@@ -284,7 +285,7 @@ class Face:
                 if result.state == "waiting":
                     raise _waiting(run)
         except GoliveError as refused:
-            status, further, told = asked.refusal(refused, run)
+            status, further, told = asked.refusal(outsiders.told(exchange, refused), run)
             headers += further
         else:
             if result.outcome in ANSWERED:
@@ -303,7 +304,7 @@ class Face:
             async with Watch(exchange):
                 end = await self._send_run(exchange, streamed, frames, run)
         except GoliveError as error:
-            end = streamed.error(error)
+            end = streamed.error(outsiders.told(exchange, error))
         finally:
             frames.close()
         await exchange.end(end)
@@ -331,7 +332,7 @@ class Face:
                 return streamed.error(_waiting(run))
         if last is None or last.event != "run.finished":
             broken = ModelCut("The run's stream broke off.", remedy=_ASK.format(run=run))
-            return streamed.error(frames.failure or broken)
+            return streamed.error(outsiders.told(exchange, frames.failure) if frames.failure else broken)
         result = _result(last.data)
         return streamed.run_end(result) if result.outcome in ANSWERED else streamed.failed_run(result)
 

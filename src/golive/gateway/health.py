@@ -10,6 +10,7 @@ from golive import __version__
 from golive.core.clock import Clock
 from golive.core.errors import GoliveError, ShuttingDown, StoreError, StoreUnavailable
 from golive.core.health import Dependency
+from golive.gateway import outsiders
 from golive.gateway.exchange import Exchange
 from golive.gateway.routes import PUBLIC, Answer, Route
 from golive.telemetry.metrics import CONTENT_TYPE, Metrics
@@ -75,7 +76,8 @@ class HealthFaces:
         pending = await self._pending(exchange.principal.tenant)
         seen, served = reach_of(exchange.principal, "agents.read"), self._agents(exchange.principal.tenant)
         agents = [name for name in served if seen(name)]
-        shown = [each for each in dependencies if each.kind != "worker" or each.name.partition(" ")[0] in agents]
+        named = [outsiders.health(exchange.principal, each) for each in dependencies]
+        shown = [each for each in named if each.kind != "worker" or each.name.partition(" ")[0] in agents]
         body = Health(status, __version__, self._open_runs(), pending, shown)
         await exchange.json(body, 200 if status == "up" else 503, [(b"cache-control", b"no-store")])
 

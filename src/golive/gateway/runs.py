@@ -12,6 +12,7 @@ from golive.core.events import Event, OnDisconnect, Outcome, State
 from golive.core.frames import Cursor
 from golive.core.messages import ImagePart, Message, TextPart
 from golive.core.words import LANGUAGE
+from golive.gateway import outsiders
 from golive.gateway.bodies import Reader
 from golive.gateway.exchange import Exchange
 from golive.gateway.language import LANGUAGE_PARAM, languages
@@ -25,6 +26,7 @@ from golive.gateway.whose import USER, USER_PARAM, confined, whose
 from golive.runtime.api import RunRequest, RunResult
 from golive.runtime.service import Runtime
 from golive.store.ports import RunFilter, RunView
+from golive.tenants.authorize import Principal
 
 PAGE = 200
 """Most runs of one page."""
@@ -218,7 +220,7 @@ class RunFaces:
         tenant, run = exchange.principal.tenant, exchange.params["run"]
         if query.format == "json":
             rows = await self._runtime.events(tenant, run, query.after, query.limit + 1)
-            data = [_journal_event(event) for event in rows[: query.limit]]
+            data = [_journal_event(exchange.principal, event) for event in rows[: query.limit]]
             await exchange.json(EventsPage(data, data[-1].seq if len(rows) > query.limit else None))
             return
         last = exchange.header(b"last-event-id")
@@ -266,8 +268,9 @@ class RunFaces:
         ]  # fmt: skip
 
 
-def _journal_event(event: Event) -> JournalEvent:
-    return JournalEvent(event.seq, event.epoch, event.branch, event.at, event.kind, Raw(event.body))
+def _journal_event(principal: Principal, event: Event) -> JournalEvent:
+    body = outsiders.journalled(principal, event)
+    return JournalEvent(event.seq, event.epoch, event.branch, event.at, event.kind, Raw(body))
 
 
 def query_params(query: type[Struct]) -> tuple[Param, ...]:

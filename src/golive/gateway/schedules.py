@@ -85,7 +85,8 @@ class ScheduleFaces:
         if schedule is None or not see(exchange, "schedules.run", "schedule", name, schedule.agent):
             raise NotFound(
                 f"There is no schedule {name[:120]!r}.",
-                remedy=did_you_mean(name[:120], self._seen(exchange)) or "Add [schedules.NAME] to golive.toml.",
+                remedy=(near := did_you_mean(name[:120], self._seen(exchange))),
+                advice="" if near else "Add [schedules.NAME] to golive.toml.",
                 field="name", value=name[:120],
             )  # fmt: skip
         run = exchange.run = await self._run_now(name, exchange.principal)

@@ -19,7 +19,8 @@ from golive.core.errors import Forbidden, GoliveError, InternalError, Overloaded
 from golive.core.health import Dependency
 from golive.core.ids import Ids
 from golive.core.open_files import requests_that_fit
-from golive.gateway import problems
+from golive.core.outsiders import WORDS
+from golive.gateway import outsiders, problems
 from golive.gateway.administration import Administration
 from golive.gateway.anthropic_errors import anthropic_error, request_ids
 from golive.gateway.anthropic_messages import MessagesFace
@@ -187,7 +188,8 @@ class Gateway:
         if self._open > self._most:
             raise Overloaded(
                 f"{self._most} requests are open, the most this server answers at once.",
-                remedy="Try again. Its operator can allow more open files (ulimit -Hn) or add a server.",
+                remedy="Try again.",
+                advice="Allow more open files (ulimit -Hn), or add a server.",
             )
         if self._trail is not None:
             self._trail.follow(exchange, route)
@@ -279,14 +281,20 @@ class Gateway:
             )
             return
         shape = route.face if route is not None else self.router.shape(exchange.path)
-        status, headers, body = _TELL[shape](problems.told_outside(error), exchange.run)
+        of_ours = error.code in WORDS and not outsiders.runs_it(exchange.known)
+        reference = self._ids.new("err") if of_ours and exchange.run is None else None
+        told = outsiders.told(exchange, error, reference or "")
+        status, headers, body = _TELL[shape](told, exchange.run)
         content_type = problems.CONTENT_TYPE if shape == "problem" else b"application/json"
         if route is not None and route.basic:
             headers = problems.headers_of(error, basic=True)
         if exchange.run is not None:
             headers += request_ids(exchange.run) if shape == "anthropic" else [(b"x-request-id", exchange.run.encode())]
-        if status >= 500:
-            self._log.warning("http.refused", path=exchange.path, status=status, code=error.code, message=str(error))
+        if status >= 500 or of_ours:
+            self._log.warning(
+                "http.refused", path=exchange.path, status=status, code=error.code, message=str(error),
+                tenant=exchange.tenant or None, run=exchange.run, reference=reference,
+            )  # fmt: skip
         await exchange.answer(status, body, content_type, headers)
 
     async def _fail(self, exchange: Exchange, error: Exception) -> None:

@@ -3,8 +3,8 @@
 import msgspec
 
 from golive.core.errors import GoliveError
+from golive.gateway import outsiders
 from golive.gateway.exchange import Exchange, Headers
-from golive.gateway.problems import told_outside
 from golive.gateway.watch import Watch
 from golive.runtime.subscription import Subscription
 
@@ -31,7 +31,7 @@ async def send_frames(exchange: Exchange, frames: Subscription, heartbeat_s: flo
                 else:
                     await exchange.write(b"".join([frame.sse() for frame in batch]) or HEARTBEAT)
     except GoliveError as error:
-        error = told_outside(error)  # the log has it already
+        error = outsiders.told(exchange, error)  # the log has it already
         told = {"code": error.code, "message": error.message, "remedy": error.remedy}
         await exchange.end(b"event: error\ndata: %s\n\n" % _encode(told))
         return

@@ -144,7 +144,8 @@ class WebhookFaces:
         if webhook is None:
             raise NotFound(
                 f"There is no webhook {name[:120]!r}.",
-                remedy=did_you_mean(name[:120], seen) or "Add [webhooks.NAME] to golive.toml.",
+                remedy=(near := did_you_mean(name[:120], seen)),
+                advice="" if near else "Add [webhooks.NAME] to golive.toml.",
                 field="name", value=name[:120],
             )  # fmt: skip
         attempt = await self._deliver(name, webhook, id_, message(TEST, self._clock.now(), {"webhook": name}))
@@ -199,7 +200,7 @@ class WebhookFaces:
         if webhook is None or not covers(webhook.tenants, found.tenant):
             raise InvalidRequest(
                 f"The message {id_} is to the webhook {found.target!r}, which is not configured any more.",
-                remedy=f"Add [webhooks.{found.target}] to golive.toml again.", field="id", value=id_,
+                advice=f"Add [webhooks.{found.target}] to golive.toml again.", field="id", value=id_,
             )  # fmt: skip
         await store.send_again(id_)
         self._wake()

@@ -321,7 +321,8 @@ def _incapable(unable: Sequence[Skipped]) -> ModelIncapable:
     return ModelIncapable(
         "; ".join(f"{skipped.target} {_FEATURES[skipped.reason][1]}" for skipped in unable) + ". Nobody was asked.",
         remedy=f"Leave {' or '.join(_FEATURES[reason][0] for reason in lacking)} out of the request, or use another "
-        f"model. Where a model can do it after all, the server's operator corrects {settings} in golive.toml.",
+        "model.",
+        advice=f"Where a model can do it after all, the server's operator corrects {settings} in golive.toml.",
         lacking=lacking, targets=", ".join(skipped.target for skipped in unable), sent=False,
     )  # fmt: skip
 

@@ -98,8 +98,8 @@ class Making:
         provider, model, config = self.parts(ref)
         if not self._capabilities.of(provider, model).embeddings:
             raise ModelIncapable(
-                f"{ref} makes no embeddings.", remedy=f'Name another model, or correct [capabilities."{ref}"].',
-                provider=provider, model=model, sent=False,
+                f"{ref} makes no embeddings.", remedy="Name another model.",
+                advice=f'Or correct [capabilities."{ref}"].', provider=provider, model=model, sent=False,
             )  # fmt: skip
 
         gates = lanes.gates(ref)
@@ -154,13 +154,13 @@ class Making:
         known = ", ".join(self._providers) or "none"
         if not well_formed:
             return NotFound(
-                f"{ref[:100]!r} is not a model: it must be provider/model.", remedy=f"The providers are: {known}.",
+                f"{ref[:100]!r} is not a model: it must be provider/model.", advice=f"The providers are: {known}.",
                 kind="model", name=ref[:100],
             )  # fmt: skip
         near = get_close_matches(provider, self._providers, 1)
-        remedy = f"Did you mean {near[0]!r}?" if near else f"The providers are: {known}."
+        advice = f"Did you mean {near[0]!r}?" if near else f"The providers are: {known}."
         return NotFound(
-            f"There is no provider {provider[:100]!r} (for the model {ref[:100]!r}).", remedy=remedy, kind="provider",
+            f"There is no provider {provider[:100]!r} (for the model {ref[:100]!r}).", advice=advice, kind="provider",
             name=provider[:100],
         )  # fmt: skip
 

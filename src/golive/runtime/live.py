@@ -4,11 +4,13 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 
+from golive.core import outsiders
 from golive.core.errors import GoliveError, StoreError
 from golive.core.events import OnDisconnect
 from golive.runtime.interrupt import HANDED_OVER, Interruptible
 from golive.runtime.journal import RunJournal
 from golive.runtime.stream import FrameLog
+from golive.tenants.authorize import INSTALLATION
 
 
 class LiveRuns(dict[tuple[str, str], "LiveRun"]):
@@ -101,7 +103,9 @@ class LiveRun:
         elif error is None:
             self.log.close()
         else:
-            self.log.fail(self.journal.state.epoch, error)
+            state = self.journal.state
+            ours = state.tenant == INSTALLATION
+            self.log.fail(state.epoch, error, error if ours else outsiders.told(error))
 
     def let_go(self) -> None:
         """Another server has the run: what it does here is stopped, and readers find it in the journal."""

@@ -11,6 +11,7 @@ from msgspec import Struct
 from golive.config.outward import WebhookConfig
 from golive.core.clock import Clock
 from golive.core.errors import ConfigError
+from golive.core.outsiders import WORDS
 from golive.core.signing import key_of, signature
 from golive.models.transport import ProtocolBroken, Response, Transport, TransportError
 from golive.models.vendor_errors import retry_after_s
@@ -66,7 +67,8 @@ class Post:
         try:
             headers = self._headers(name, webhook, id_, body)
         except ConfigError as error:
-            return Attempt("failed", error=f"it cannot be signed: {error.message}")
+            why = WORDS.get(error.code, WORDS["config.invalid"])  # whom it is shown to cannot be known here
+            return Attempt("failed", error=f"it cannot be signed: {why} ({error.code}, webhooks.{name})")
         limit = asyncio.timeout(webhook.timeout_s)
         try:
             async with limit:

@@ -88,7 +88,7 @@ class Scheduler:
         schedule = self._schedules().get(name)
         if schedule is None:
             raise NotFound(
-                f"There is no schedule {name!r}.", remedy="Add [schedules.NAME] to golive.toml.", field="name",
+                f"There is no schedule {name!r}.", advice="Add [schedules.NAME] to golive.toml.", field="name",
                 value=name,
             )  # fmt: skip
         return await self._start(_request(name, schedule, principal), "")

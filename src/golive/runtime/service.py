@@ -145,7 +145,8 @@ class Runtime:
         if self.open_runs() >= self._settings.max_open_runs:
             raise Overloaded(
                 f"{self.open_runs()} runs are open, the most this server carries.",
-                remedy="Try again in a moment, or raise server.max_open_runs.",
+                remedy="Try again in a moment.",
+                advice="Or raise server.max_open_runs.",
             )
         for place, message in enumerate(request.input):
             if not message.content and not request.forked_from:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from golive.core import outsiders
 from golive.core.errors import GoliveError
 from golive.core.events import (
     Aside,
@@ -35,6 +36,7 @@ from golive.core.events import (
 from golive.core.frames import ERROR, RESET, Channel, Cursor, Frame, text_frame
 from golive.runtime.shown import result_of
 from golive.runtime.state import FRAMED, RunState
+from golive.tenants.authorize import INSTALLATION
 
 KEEP_FRAMES = 64
 """Durable frames kept for a subscriber that has not read them yet; who is further behind reads the journal."""
@@ -68,6 +70,7 @@ def frame_of(state: RunState, body: Body) -> Frame | None:
             item = body.item
             data = {"item": body.item, "length": body.length}
         case ModelFailed():
+            body = body if state.tenant == INSTALLATION else outsiders.failed(body)
             data = {"step": body.step, "target": body.target, "code": body.code, "message": body.message}
         case ModelFinished():
             item = body.item
@@ -217,10 +220,10 @@ class FrameLog:
         del self.frames[:drop]
         self.base += drop
 
-    def fail(self, epoch: int, error: GoliveError) -> None:
-        """Ends the stream without the run's end, and tells why: the journal cannot be written."""
+    def fail(self, epoch: int, error: GoliveError, shown: GoliveError) -> None:
+        """Ends the stream without the run's end, and tells why: the journal cannot be written. `shown`: to readers."""
         self.failure = error
-        data = {"code": error.code, "message": error.message, "remedy": error.remedy}
+        data = {"code": shown.code, "message": shown.message, "remedy": shown.remedy}
         self.frames.append(Frame(epoch, self.last_pos, "", "status", ERROR, Raw(_encode(data))))
         self.close()
 

@@ -1,5 +1,7 @@
 """Why a write does not stand, in the words of every store."""
 
+from typing import Any
+
 from golive.core.errors import Conflict, Fenced, VersionTaken
 from golive.store.ports import Lease, VersionRow
 
@@ -8,7 +10,12 @@ def why_not(
     lease: Lease, expected_seq: int, epoch: int | None, seq: int | None, holder: str | None
 ) -> Fenced | Conflict:
     """The reason why an append under `lease` does not stand: its run has this epoch, seq and holder (None: no run)."""
-    fields = {"tenant": lease.tenant, "run": lease.run, "epoch": lease.epoch, "expected_seq": expected_seq}
+    fields: dict[str, Any] = {
+        "tenant": lease.tenant,
+        "run": lease.run,
+        "epoch": lease.epoch,
+        "expected_seq": expected_seq,
+    }
     if epoch is None:
         return Conflict(
             f"Run {lease.run} does not exist, yet seq {expected_seq} was expected under epoch {lease.epoch}.",

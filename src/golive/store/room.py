@@ -24,7 +24,8 @@ def no_room(conversation: str, runs: int) -> ConversationBusy:
     """So many runs of the conversation leave no room for another."""
     return ConversationBusy(
         f"{runs} runs are under way or waiting on conversation {conversation!r} already.",
-        remedy="Wait for one to finish, or raise server.conversation_queue.",
+        remedy="Wait for one to finish.",
+        advice="Or raise server.conversation_queue.",
         field="conversation_id",
         value=conversation,
     )

@@ -238,7 +238,9 @@ class CredentialAdmin:
         providers = self._providers()
         if provider not in providers:
             raise NotFound(
-                f"There is no provider {provider[:63]!r}.", remedy=f"Configured: {', '.join(providers) or 'none'}.",
+                f"There is no provider {provider[:63]!r}.",
+                remedy="`golive models` (GET /v1/models) shows those that can be used.",
+                advice=f"Configured: {', '.join(providers) or 'none'}.",
                 field="provider", value=provider[:63],
             )  # fmt: skip
 

@@ -217,7 +217,7 @@ class Directory:
             self._refused(tenant, MAX_OPEN_RUNS)
             raise TenantLimited(
                 f"{count} runs of this tenant are open at this server, and it may have {most}.",
-                remedy="Try again in a moment; `golive tenants set --max-open-runs` changes it.",
+                remedy="Try again in a moment.", advice="`golive tenants set --max-open-runs` changes it.",
                 limit=MAX_OPEN_RUNS, value=most,
             )  # fmt: skip
 

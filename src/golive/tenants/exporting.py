@@ -10,10 +10,12 @@ from typing import Any
 
 import msgspec
 
+from golive.core import outsiders
 from golive.core.clock import Clock
 from golive.core.errors import NotFound
 from golive.core.events import Event
 from golive.store.ports import Delivery, RunFilter, Store, TenantStore
+from golive.tenants.authorize import INSTALLATION
 from golive.tenants.directory import no_tenant
 
 FORMAT = "golive export"
@@ -114,9 +116,8 @@ async def _of_run(mine: TenantStore, run: str, count: _Counted) -> AsyncIterator
 
 
 def _event(event: Event) -> dict[str, Any]:
-    return {
-        "run": event.run, "seq": event.seq, "at": event.at, "kind": event.kind, "body": msgspec.Raw(event.body),
-    }  # fmt: skip
+    body = event.body if event.tenant == INSTALLATION else outsiders.journalled(event)  # whoever runs it has the log
+    return {"run": event.run, "seq": event.seq, "at": event.at, "kind": event.kind, "body": msgspec.Raw(body)}
 
 
 def _message(message: Delivery) -> dict[str, Any]:
