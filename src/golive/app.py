@@ -256,7 +256,9 @@ class Server:
                     self.outward, self.runtime, self.store, lambda: self.loaded.config, self._clock, self.ids
                 ),
                 StoreFace(self.store), *self.security.faces(),
-                *self.tenancy.faces(self.security.erasing.eraser, self.security.exported),
+                *self.tenancy.faces(
+                    self.security.erasing.eraser, self.security.exported, self.security.secret_keeper.resolution
+                ),
             ),
             trail=self.security.recording.trail,
             doorkeeper=self.tenancy.directory, seen=self.tenancy.seen.note,

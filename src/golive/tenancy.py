@@ -14,7 +14,7 @@ from golive.core.following import faults_told
 from golive.gateway.leaving import Erases
 from golive.gateway.server import Routed
 from golive.gateway.tenants import TenantFaces
-from golive.gateway.users import CredentialFaces, UserFaces
+from golive.gateway.users import CredentialFaces, Stands, UserFaces
 from golive.runtime.barring import Barring
 from golive.runtime.relay import Relay
 from golive.runtime.service import Runtime
@@ -63,8 +63,10 @@ class Tenancy:
         """Whether something of a tenant, in the name of a user, may begin. Raises Suspended, TenantLimited."""
         self.directory.begin(tenant, user, lambda: self._open(tenant))
 
-    def faces(self, eraser: Erases, exported: Callable[[str, str | None], AsyncIterator[bytes]]) -> tuple[Routed, ...]:
-        """What the door shows of all this."""
+    def faces(
+        self, eraser: Erases, exported: Callable[[str, str | None], AsyncIterator[bytes]], stands: Stands
+    ) -> tuple[Routed, ...]:
+        """What the door shows of all this; `stands`: how a reference to a secret stands."""
         server, changed = self._config().server, self.directory.refresh
         around = (self._store, self._clock)
         credentials = CredentialAdmin(
@@ -74,5 +76,5 @@ class Tenancy:
         return (
             TenantFaces(TenantAdmin(*around, changed), eraser, exported, server),
             UserFaces(UserAdmin(*around, changed), eraser, exported, server),
-            CredentialFaces(credentials, server),
+            CredentialFaces(credentials, stands, server),
         )

@@ -56,7 +56,10 @@ def test_users_and_credentials_are_a_tenants(project: Project) -> None:
     assert told(project, "users", "erase", "bob", "--confirm", "bob", *of)["proved"] is True
     assert told(project, "users", "show", "bob", *of)["state"] == "erased"
     assert project.ok("credentials", "set", "sim", "env:ACME_KEY", *of) == "sim\tenv:ACME_KEY\n"
-    assert [row["reference"] for row in told(project, "credentials", "list", *of)["data"]] == ["env:ACME_KEY"]
+    (row,) = told(project, "credentials", "list", *of)["data"]
+    assert (row["reference"], row["state"], row["remedy"]) == (
+        "env:ACME_KEY", "missing", "Set ACME_KEY before golive starts.",
+    )  # fmt: skip
     assert told(project, "credentials", "list")["data"] == []
     project.ok("credentials", "remove", "sim", *of)
     for tenant in ("acme", "default"):
@@ -148,3 +151,23 @@ async def test_two_replicas_know_what_a_command_did_and_a_command_works_through_
             assert [line["run"]["run"] for line in lines if "run" in line] == begun[::-1]
             report = await ok("users", "erase", user, "--confirm", user, *of, key=platform)
             assert (report["proved"], report["removed"]["runs"]) == (True, len(begun))
+
+
+def test_setting_a_credential_says_whether_it_resolves_and_never_its_value(project: Project) -> None:
+    """A warning that names the remedy, and a column; of a value that was revoked, too."""
+    project.ok("tenants", "create", "acme")
+    of, reference = ("--tenant", "acme"), "file:acme.key"
+    gone = project.golive("credentials", "set", "sim", reference, *of)
+    assert (gone.code, gone.out) == (0, f"sim\t{reference}\n")
+    assert f"warning: {reference} does not resolve: the secret" in gone.err
+    assert "Write the secret into it." in gone.err
+    assert "missing" in project.ok("credentials", "list", *of)
+    (project.folder / "acme.key").write_text("k-value-0123456789")
+    (project.folder / "acme.key").chmod(0o600)
+    good = project.golive("credentials", "set", "sim", reference, *of)
+    assert (good.out, "warning" in good.err) == (f"sim\t{reference}\n", False)
+    listed = project.ok("credentials", "list", *of)
+    assert ("resolved" in listed, "k-value" in listed) == (True, False)
+    project.ok("secrets", "revoke", reference, "--reason", "leaked")
+    (row,) = told(project, "credentials", "list", *of)["data"]
+    assert (row["state"], "was revoked" in row["problem"]) == ("revoked", True)

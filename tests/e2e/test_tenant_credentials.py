@@ -230,3 +230,29 @@ async def test_lists_say_with_whose_credential_and_secrets_know_the_tenants(here
     await keeper.revoke("file:tenants/acme/key", reason="a test", by="tests", cut=True)
     assert (await here.chat("acme")).status == 500
     assert (await here.chat("globex")).status == 200
+
+
+async def test_whether_a_reference_resolves_is_said_at_once_and_in_the_list(here: Tenants) -> None:
+    """To the tenant's own people in words that name nothing of the installation's; whoever acts across is told all."""
+    acme, across = here.keys["acme"], here.keys["platform"]
+    reference, path = "file:tenants/acme/key", "/v1/credentials/sim"
+
+    def said(answer: Answer) -> tuple[str, str, str]:
+        row = answer.json["data"][0] if "data" in answer.json else answer.json
+        return row["state"], row["problem"], row["remedy"]
+
+    gone = (
+        "missing", "there is no value behind it",
+        "Put the credential where the reference leads to, or set another reference.",
+    )  # fmt: skip
+    assert said(await here.ask(acme, "POST", path, {"reference": reference})) == gone
+    assert said(await here.ask(acme, "GET", "/v1/credentials")) == gone
+    state, problem, remedy = said(await here.ask(across, "GET", "/v1/credentials", headers={"x-golive-tenant": "acme"}))
+    assert (state, str(here.root) in problem, remedy) == ("missing", True, "Write the secret into it.")
+    here.write("acme", "acme-1")
+    assert said(await here.ask(acme, "GET", "/v1/credentials")) == ("resolved", "", "")
+    put = await here.ask(acme, "POST", path, {"reference": reference})
+    assert (said(put), b"acme-1" in put.body) == (("resolved", "", ""), False)
+    revoked = {"secret": reference, "reason": "leaked"}
+    assert (await here.ask(here.keys["default"], "POST", "/v1/secrets/revoke", revoked)).status == 200
+    assert said(await here.ask(acme, "GET", "/v1/credentials"))[:2] == ("revoked", "its value was revoked")

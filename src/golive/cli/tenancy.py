@@ -3,6 +3,7 @@
 On the store they work beside running servers, which learn of it within a second; each act stands in the audit log.
 """
 
+import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,12 +18,14 @@ import typer
 from golive.audit.acting import Acts, acting
 from golive.cli.client import Client, connected
 from golive.cli.running import run
-from golive.config.load import load
+from golive.config.load import Loaded, load
+from golive.config.resolution import Resolution, resolution
 from golive.config.secrets import Secrets
 from golive.core.chance import SystemChance
 from golive.core.clock import SystemClock
 from golive.core.errors import InvalidRequest
 from golive.store.opening import open_store
+from golive.store.ports import Store
 from golive.tenants.administration import CredentialAdmin, TenantAdmin, UserAdmin
 from golive.tenants.authorize import INSTALLATION
 from golive.tenants.directory import no_tenant
@@ -44,6 +47,8 @@ class Here(NamedTuple):
     users: UserAdmin
     credentials: CredentialAdmin
     acts: Acts
+    stands: Callable[[str], Awaitable[Resolution]]
+    """How a reference stands, as this process finds it: of `env:` a server's environment may be another."""
 
     @asynccontextmanager
     async def act(self, verb: str, kind: str, name: str, tenant: str, **detail: str) -> AsyncIterator[None]:
@@ -134,6 +139,19 @@ async def _opened(config: Path | None) -> AsyncIterator[Here]:
             allowed=lambda: loaded.config.secrets.tenant_references,
         )  # fmt: skip
         async with acting(loaded, secrets, store.audit, clock, chance) as acts:
-            yield Here(TenantAdmin(store, clock), UserAdmin(store, clock), credentials, acts)
+            stands = await _stands(loaded, secrets, store, chance)
+            yield Here(TenantAdmin(store, clock), UserAdmin(store, clock), credentials, acts, stands)
     finally:
         await store.close()
+
+
+async def _stands(
+    loaded: Loaded, secrets: Secrets, store: Store, chance: SystemChance
+) -> Callable[[str], Awaitable[Resolution]]:
+    """How references stand; a value that was revoked is known by its fingerprint, under the pepper."""
+    revoked = [row.fingerprint for row in await store.fingerprints.rows() if row.revoked_at is not None]
+    if revoked:
+        secrets.pepper(loaded.config.secrets.pepper, chance)
+        secrets.revoke(revoked)
+
+    return lambda reference: asyncio.to_thread(resolution, secrets.resolve, reference)

@@ -217,7 +217,17 @@ def _line(row: dict[str, Any]) -> tuple[object, ...]:
 
 # ---- credentials -----------------------------------------------------------------------------------------------------
 
-_CREDENTIALS = (Column("PROVIDER"), Column("REFERENCE"), Column("SET (UTC)", drop=1), Column("BY", drop=2))
+_CREDENTIALS = (
+    Column("PROVIDER"), Column("REFERENCE"), Column("STATE"), Column("SET (UTC)", drop=1), Column("BY", drop=2),
+)  # fmt: skip
+
+
+def _warn(row: dict[str, Any], here: bool) -> None:
+    """Says why no call can go with a credential; `here`: as this process finds it, not as a server does."""
+    if row["state"] != "resolved":
+        ours = here and row["reference"].startswith("env:")
+        whose = " (here: what counts is the environment of the server)" if ours else ""
+        note(f"warning: {row['reference']} does not resolve{whose}: {row['problem'].rstrip('.')}. {row['remedy']}")
 
 
 @credentials_app.command("list")
@@ -228,10 +238,11 @@ def list_credentials(
     key: KeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List a tenant's own credentials, never a value."""
+    """List a tenant's own credentials, and whether each resolves; never a value."""
 
     async def here(at: Here) -> Any:
-        return {"data": [credential_card(row) for row in await at.credentials.list(await existing(at, tenant))]}
+        rows = await at.credentials.list(await existing(at, tenant))
+        return {"data": [credential_card(row, await at.stands(row.reference)) for row in rows]}
 
     async def there(client: Client) -> Any:
         return await client.call("GET", "/v1/credentials")
@@ -240,8 +251,13 @@ def list_credentials(
     if as_json:
         json_text(found)
         return
-    rows = [(row["provider"], row["reference"], moment(row["created_at"]), row["created_by"]) for row in found["data"]]
+    rows = [
+        (row["provider"], row["reference"], row["state"], moment(row["created_at"]), row["created_by"])
+        for row in found["data"]
+    ]
     table(_CREDENTIALS, rows, empty="None of its own: its calls go with the installation's.")
+    for row in found["data"]:
+        _warn(row, url is None)
 
 
 @credentials_app.command("set")
@@ -261,13 +277,14 @@ def set_credential(
         place = await existing(at, tenant)
         async with at.act("credentials.manage", "credential", provider, place, did="set", reference=reference):
             made = await at.credentials.set(place, provider, reference, by="cli", any_reference=True)
-            return credential_card(made)
+        return credential_card(made, await at.stands(reference))
 
     async def there(client: Client) -> Any:
         return await client.call("POST", f"/v1/credentials/{in_path(provider)}", {"reference": reference})
 
     row = carried_out(config, url, key, tenant, here, there)
     typer.echo(f"{row['provider']}\t{row['reference']}")
+    _warn(row, url is None)
 
 
 @credentials_app.command("remove")

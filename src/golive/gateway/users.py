@@ -4,15 +4,17 @@ Both belong to the tenant that is acted in; who acts across tenants names anothe
 """
 
 from collections.abc import AsyncIterator, Callable
-from typing import Annotated
+from typing import Annotated, Protocol
 from urllib.parse import unquote
 
 from msgspec import Meta, Struct
 
+from golive.config.resolution import Resolution, Resolves
 from golive.config.schema import ServerConfig
 from golive.gateway.bodies import Reader
 from golive.gateway.exchange import Exchange
 from golive.gateway.leaving import ERASED, EraseBody, Erases, send_lines
+from golive.gateway.outsiders import runs_it
 from golive.gateway.routes import Answer, Handler, Param, Route
 from golive.gateway.tenants import NoteBody
 from golive.store.tenancy import CredentialRow, UserRow
@@ -51,12 +53,19 @@ class UserBody(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CredentialCard(Struct, frozen=True, kw_only=True):
-    """Where a tenant's credential for a provider is kept; never its value."""
+    """Where a tenant's credential for a provider is kept; never its value.
+
+    `state`: resolved; missing, unavailable (its backend cannot be asked), revoked or unusable: no call can go with it,
+    and `problem` says why, `remedy` what helps.
+    """
 
     provider: str
     reference: str
     created_at: float
     created_by: str
+    state: Resolves
+    problem: str
+    remedy: str
 
 
 class CredentialList(Struct, frozen=True):
@@ -74,9 +83,18 @@ def user_card(row: UserRow) -> UserCard:
     return UserCard(**{name: getattr(row, name) for name in UserCard.__struct_fields__})
 
 
-def credential_card(row: CredentialRow) -> CredentialCard:
+def credential_card(row: CredentialRow, stands: Resolution) -> CredentialCard:
     """What is shown of a credential."""
-    return CredentialCard(**{name: getattr(row, name) for name in CredentialCard.__struct_fields__})
+    return CredentialCard(
+        provider=row.provider, reference=row.reference, created_at=row.created_at, created_by=row.created_by,
+        state=stands.state, problem=stands.problem, remedy=stands.remedy,
+    )  # fmt: skip
+
+
+class Stands(Protocol):
+    """How a reference stands; `ask`: its backend is asked now."""
+
+    async def __call__(self, reference: str, *, ask: bool) -> Resolution: ...
 
 
 class UserFaces:
@@ -192,15 +210,16 @@ class UserFaces:
 class CredentialFaces:
     """Handlers of /v1/credentials."""
 
-    def __init__(self, credentials: CredentialAdmin, server: ServerConfig) -> None:
+    def __init__(self, credentials: CredentialAdmin, stands: Stands, server: ServerConfig) -> None:
         self._credentials = credentials
+        self._stands = stands
         self._limit = server.max_body_bytes
         self._body = Reader(CredentialBody)
 
     async def listing(self, exchange: Exchange) -> None:
         """GET /v1/credentials"""
         rows = await self._credentials.list(exchange.principal.tenant)
-        await exchange.json(CredentialList([credential_card(row) for row in rows]))
+        await exchange.json(CredentialList([await self._card(exchange, row) for row in rows]))
 
     async def set(self, exchange: Exchange) -> None:
         """POST /v1/credentials/{provider}"""
@@ -210,7 +229,11 @@ class CredentialFaces:
         row = await self._credentials.set(
             principal.tenant, provider, body.reference, by=principal.id, any_reference=principal.across
         )
-        await exchange.json(credential_card(row))
+        await exchange.json(await self._card(exchange, row, ask=True))
+
+    async def _card(self, exchange: Exchange, row: CredentialRow, *, ask: bool = False) -> CredentialCard:
+        stands = await self._stands(row.reference, ask=ask)
+        return credential_card(row, stands if runs_it(exchange.principal) else stands.for_tenants())
 
     async def remove(self, exchange: Exchange) -> None:
         """DELETE /v1/credentials/{provider}"""
@@ -225,7 +248,7 @@ class CredentialFaces:
             Route(
                 "GET", "/v1/credentials", "credentials.read", self.listing, "List the tenant's own credentials",
                 kind="credential", tag="Credentials",
-                answers=(Answer(200, "References, by provider; never a value.", CredentialList),),
+                answers=(Answer(200, "References, by provider, and how each stands; never a value.", CredentialList),),
             ),
             Route(
                 "POST", "/v1/credentials/{provider}", "credentials.manage", self.set, "Set a credential",

@@ -7,12 +7,13 @@ of revoked ones to `config/secrets.py`, and the calls that use them to `models/c
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 
+from golive.config.resolution import Resolution, resolution
 from golive.config.secret_settings import RotationConfig
 from golive.config.secret_use import OWN
 from golive.config.secret_values import Held
 from golive.config.secrets import Secrets
 from golive.core.clock import Clock
-from golive.core.errors import GoliveError, NotFound, StoreError
+from golive.core.errors import ConfigError, GoliveError, NotFound, StoreError
 from golive.core.following import Survived, faults_told
 from golive.core.tasks import Tasks
 from golive.guards.revoking import row_to_revoke
@@ -28,6 +29,8 @@ AT_ONCE = 8
 """Backends asked at the same time."""
 RENEW_S = 1.0
 """Least time between two questions for one reference because a provider refused its value."""
+ASK_S = 5.0
+"""How long whoever sets a reference waits for its backend, to be told whether it resolves."""
 _WHOLE = 64
 
 Used = Callable[[], Mapping[str, tuple[str, ...]]]
@@ -103,6 +106,19 @@ class SecretKeeper:
         value = self._secrets.resolve(reference)
         self._learn(value)
         return value
+
+    async def resolution(self, reference: str, *, ask: bool) -> Resolution:
+        """How a reference stands. `ask`: of one that comes over the network and was never fetched, the backend is asked
+        now, `ASK_S` at most."""
+        try:
+            self._secrets.want([reference])
+            held = next(each for each in self._secrets.held() if each.reference.text == reference)
+            if ask and held.reference.remote and held.found is None:
+                async with asyncio.timeout(ASK_S):
+                    await self._fetch(held)
+        except (ConfigError, TimeoutError):
+            pass  # what is known of it is told
+        return resolution(self.resolve, reference)
 
     async def renewed(self, reference: str, refused: str | None) -> str | None:
         """A `Renew` (models/credentials.py): asks the backend whether it has another value than the refused one."""
