@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.check_kit import hold, project, twin_of
+from tests.e2e.check_kit import GOLIVE, PRICES, hold, project, twin_of
+
+QUICK = GOLIVE + PRICES + "[audit]\nsum_up_s = 1\n"
+"""Strangers' attempts are summed up each second: the check waits for it."""
 
 
 async def broken(folder: Path, check: str, *sabotages: str) -> str:
     """Why the check fails on a golive in which these are broken."""
-    async with twin_of(project(folder), *sabotages) as found:
+    async with twin_of(project(folder, golive=QUICK), *sabotages) as found:
         report = await hold(check, found)
     assert report.status == "fail", report
     return report.why
@@ -20,7 +23,7 @@ async def broken(folder: Path, check: str, *sabotages: str) -> str:
 
 async def test_a_server_in_order_passes(tmp_path: Path) -> None:
     """Both, with evidence."""
-    async with twin_of(project(tmp_path / "p")) as found:
+    async with twin_of(project(tmp_path / "p", golive=QUICK)) as found:
         for check in ("SEC-7.recorded", "SEC-7.tamper"):
             report = await hold(check, found)
             assert (report.status, report.why) == ("pass", ""), report
