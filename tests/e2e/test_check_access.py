@@ -42,9 +42,9 @@ async def test_a_server_in_order_passes(well: Twin, check: str) -> None:
 
 
 async def test_routes_sees_own_roles_too(well: Twin) -> None:
-    """Five built-in roles and the two of the configuration."""
+    """Six built-in roles and the two of the configuration."""
     measured = (await hold("GW-3.routes", well)).measured
-    assert "x 7 roles (all but platform" in measured
+    assert "x 8 roles (all)" in measured
     assert measured.endswith(" 0 wrong")
 
 
