@@ -35,13 +35,11 @@ from golive.store.sealed.keys import DataKeys
 from golive.store.sealed.master import Masters
 from golive.store.sealed.store import sealed
 from golive.store.sqlite.store import SqliteStore
-from golive.store.tenancy import TenantRow
 from golive.telemetry.logs import configure
 from tests.sim.data_keys import LinkDataKeys
 from tests.sim.loop import VirtualClock
 from tests.sim.processes import Process, WorldLoop
-from tests.sim.tenancy import LinkRecords, LinkTenancy
-from tests.sim.whose import TENANTS
+from tests.sim.tenancy import LinkRecords, LinkTenancy, make_tenants
 
 T = TypeVar("T")
 USUAL_S = 0.002
@@ -93,9 +91,7 @@ class Database:
     def __init__(self, loop: WorldLoop) -> None:
         self.clock = VirtualClock(loop)
         self.store = SqliteStore.open(":memory:", clock=self.clock, inline=True)
-        for tenant in TENANTS[1:]:  # the first one is there by itself
-            row = TenantRow(tenant=tenant, state="active", created_at=self.clock.now(), created_by="world")
-            self.now(self.store.tenant(tenant).put_tenant(row))
+        self.now(make_tenants(self.store, self.clock.now()))
         self.opened = self._opened()
         """The same with content in plain words, for who judges: replicas have it through their links."""
         self.weather = Weather()

@@ -1,10 +1,11 @@
-"""Tenants and users over a replica's link to the database, and the removal of runs."""
+"""The world's tenants; tenants and users over a replica's link to the database, and the removal of runs."""
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from golive.store.ports import Store, TenantStore
 from golive.store.tenancy import CredentialRow, TenantRow, UserRow
+from tests.sim.whose import TENANTS
 
 T = TypeVar("T")
 
@@ -15,6 +16,13 @@ class Asks(Protocol):
     async def ask(
         self, work: Callable[[], Coroutine[Any, Any, T]], *, writes: bool = False, again: bool = False
     ) -> T: ...
+
+
+async def make_tenants(store: Store, at: float) -> None:
+    """Those that are not there by themselves, for whoever has no row begins nothing."""
+    for tenant in TENANTS[1:]:
+        row = TenantRow(tenant=tenant, state="active", created_at=at, created_by="world")
+        await store.tenant(tenant).put_tenant(row)
 
 
 class LinkTenancy(Asks):
