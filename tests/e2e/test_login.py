@@ -148,6 +148,9 @@ async def test_several_roles_count_and_it_is_all_recorded(alone: Project, issuer
             copy = there.cookies(alone.url)
             async with there.http.post(f"{alone.url}/logout", headers=headers) as answer:
                 assert answer.status == 200
+                place = (await answer.json())["end_session"]
+            assert place == f"{issuer.issuer}/oauth2/end_session?client_id=golive-web"  # the issuer's own goes on
+            assert (await there.go(place)).status == 200
             there.take(alone.url, copy)
             assert (await there.go(f"{alone.url}/v1/agents")).status == 401, "a copy of the cookie opens nothing more"
             async with http.get("/v1/audit?limit=500") as answer:

@@ -122,3 +122,29 @@ async def test_an_issuer_without_a_login_says_so() -> None:
         with pytest.raises(NotLoggedIn) as unsafe:
             await flow.begin("corp", "https://a.example/login/callback/corp", "/docs")
         assert unsafe.value.reason == "away"
+
+
+@pytest.mark.parametrize(
+    ("place", "offered"),
+    [
+        ("https://login.example/end", "https://login.example/end?client_id=web"),
+        ("https://login.example/end?tab=1", "https://login.example/end?tab=1&client_id=web"),
+        ("http://login.example/end", ""), ("javascript:alert(1)", ""), (7, ""), (None, ""),
+    ],
+)  # fmt: skip
+async def test_a_logout_offers_the_issuers_own_where_it_names_a_safe_place(place: object, offered: str) -> None:
+    """An address that cannot be used keeps nobody from logging in; nor is a logout kept waiting by who is away."""
+    world = World(**SETTINGS)
+    url = world.issuer.url
+    document = world.issuer.discovery() | {"authorization_endpoint": f"{url}/auth", "token_endpoint": f"{url}/token"}
+    if place is not None:
+        document["end_session_endpoint"] = place
+    await world.verifier.verify_id(world.issuer.token(aud="web", nonce=NONCE), expected(None))
+    world.issuer.discovery = document.copy  # type: ignore[method-assign]
+    flow = flow_of(world)
+    address, _ = await flow.begin("corp", "https://golive.example/login/callback/corp", "/docs")
+    assert address.startswith(f"{url}/auth?")
+    assert await flow.leaving("corp") == offered
+    assert await flow.leaving("nobody") == ""
+    world.network.down = "away"
+    assert await flow_of(world).leaving("corp") == ""

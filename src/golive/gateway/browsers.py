@@ -42,7 +42,7 @@ class Browsers:
         self.cookies = Cookies(server.sessions, Slips(pepper), OwnOrigin(server.public_url), clock, chance)
         logins = Logins(audit, used, clock, chance, log, LoginMetrics(registry), admit)
         self.faces = (
-            LoginFace(self.cookies, keys, logins, clock, self._offered),
+            LoginFace(self.cookies, keys, logins, clock, self._offered, self._leaving),
             OidcLogin(self.cookies, keys, logins, clock, flow),
         )
 
@@ -53,6 +53,10 @@ class Browsers:
     def _offered(self) -> list[tuple[str, str]]:
         flow = self._flow()
         return [] if flow is None else flow.offered()
+
+    async def _leaving(self, issuer: str) -> str:
+        flow = self._flow()
+        return "" if flow is None else await flow.leaving(issuer)
 
     def _stands(self, session: Session) -> bool:
         """Whether what a session began with still counts: a link was used up, an issuer may be gone."""

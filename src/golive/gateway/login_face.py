@@ -4,7 +4,7 @@ A link is sealed as a session is, and no key: it names tenant and role, and is u
 server alone can make. Logging in with an issuer is `oidc_login.py`'s.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -45,7 +45,22 @@ class LoggedIn(Struct, frozen=True):
 
 
 class LoggedOut(Struct, frozen=True):
-    """The session is over, on every server within a second."""
+    """The session is over, on every server within a second.
+
+    `end_session`: where the browser can be sent to end the issuer's own session, too, which goes on; "": there was no
+    issuer, or it names no such place.
+    """
+
+    end_session: str = ""
+
+
+Leaving = Callable[[str], Awaitable[str]]
+"""Gives the address at which somebody ends their session at an issuer, by its section's name."""
+
+
+async def nowhere(_: str) -> str:
+    """There are no issuers."""
+    return ""
 
 
 class LoginFace:
@@ -53,18 +68,20 @@ class LoginFace:
 
     def __init__(
         self, cookies: Cookies, keys: KeyAdmin, logins: Logins, clock: Clock,
-        offered: Callable[[], Sequence[tuple[str, str]]] = tuple,
+        offered: Callable[[], Sequence[tuple[str, str]]] = tuple, leaving: Leaving = nowhere,
     ) -> None:  # fmt: skip
         """
         Args:
             keys: makes and revokes the sessions' keys.
             offered: (name, title) of each issuer that people may log in with.
+            leaving: where the session at an issuer is ended.
         """
         self._cookies = cookies
         self._keys = keys
         self._logins = logins
         self._clock = clock
         self._offered = offered
+        self._leaving = leaving
 
     async def page(self, exchange: Exchange) -> None:
         """GET /login"""
@@ -126,7 +143,8 @@ class LoginFace:
         await self._keys.revoke(session.tenant, session.id)
         actor = f"user:{session.user}" if session.user else f"key:{session.id}"
         await self._logins.ended(exchange, session.tenant, actor, session.id)
-        await exchange.json(LoggedOut(), headers=no_session())
+        place = await self._leaving(session.issuer) if session.issuer else ""
+        await exchange.json(LoggedOut(place), headers=no_session())
 
     def routes(self) -> list[Route]:
         """All routes of this face."""

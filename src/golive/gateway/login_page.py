@@ -19,6 +19,7 @@ _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:28rem;margin:15vh auto 0;padding:0 1rem}
 button,.go{font:inherit;display:inline-block;padding:.5rem 1.5rem;margin:.25rem 0}
 .go{border:1px solid;border-radius:.3rem;text-decoration:none;color:inherit}
+[hidden]{display:none}
 """
 _SCRIPT = """
 const link = location.hash.slice(1), said = document.getElementById("said"), go = document.getElementById("go");
@@ -42,6 +43,8 @@ go.addEventListener("click", async () => {
   const answer = await fetch("/logout", { method: "POST" });
   said.textContent = answer.ok ? "You are logged out of golive." : "There is no session.";
   go.hidden = true;
+  const issuer = answer.ok ? (await answer.json()).end_session : "";
+  if (issuer) { const on = document.getElementById("on"); on.href = issuer; on.hidden = false; }
 });
 """
 PAGE_HEADERS = page_headers(styles=(_STYLE,), scripts=(_SCRIPT,), asks=True)
@@ -75,7 +78,8 @@ PAGE = login_page()
 LEAVE_PAGE = _html(
     "log out",
     '<p id="said">This ends your session here. At your issuer you stay logged in.</p>'
-    f'<button id="go">Log out</button><script>{_LEAVE}</script>',
+    '<button id="go">Log out</button> <a class="go" id="on" hidden>Log out at your issuer, too</a>'
+    f"<script>{_LEAVE}</script>",
 )
 
 

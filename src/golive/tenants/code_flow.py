@@ -56,12 +56,14 @@ class NotLoggedIn(Exception):
 
 class Endpoints(Struct, frozen=True):
     """Where an issuer is asked. `basic`: whether it takes the client's secret in the header; `names_itself`: whether
-    its answers say `iss`."""
+    its answers say `iss`; `end_session`: where people end their session at the issuer, "" where it names no such place.
+    """
 
     authorization: str
     token: str
     basic: bool
     names_itself: bool
+    end_session: str = ""
 
 
 _AGAIN = "Begin again."
@@ -191,6 +193,21 @@ class CodeFlow:
         who = Identity(session.tenant, session.user, (), None, session.ends_at, session.issued_at, session.jti)
         return not self._verifier.revoked(session.issuer, who)
 
+    async def leaving(self, name: str) -> str:
+        """Where somebody who logged in with the issuer can end their session there, too; "": nowhere, or not known now.
+
+        Source: OpenID Connect RP-Initiated Logout 1.0. golive keeps no ID token: the issuer asks before it ends it.
+        """
+        config = self._configs.get(name)
+        if config is None or config.client_id is None:
+            return ""
+        try:
+            place = (await self._endpoints(name, config)).end_session
+        except NotLoggedIn:
+            return ""
+        joint = "&" if "?" in place else "?"
+        return f"{place}{joint}{urlencode({'client_id': config.client_id})}" if place else ""
+
     # ---- asking ------------------------------------------------------------------------------------------------------
 
     async def _endpoints(self, name: str, config: OidcConfig) -> Endpoints:
@@ -299,5 +316,13 @@ def _endpoints(document: dict[str, Any], config: OidcConfig) -> Endpoints:
     basic = not isinstance(methods, list) or "client_secret_basic" in methods or "client_secret_post" not in methods
     return Endpoints(
         address_in(document, "authorization_endpoint", config), address_in(document, "token_endpoint", config), basic,
-        document.get("authorization_response_iss_parameter_supported") is True,
+        document.get("authorization_response_iss_parameter_supported") is True, _end_session(document, config),
     )  # fmt: skip
+
+
+def _end_session(document: dict[str, Any], config: OidcConfig) -> str:
+    """Nobody is kept from logging in because this address cannot be used."""
+    try:
+        return address_in(document, "end_session_endpoint", config) if "end_session_endpoint" in document else ""
+    except FetchFailed:
+        return ""
