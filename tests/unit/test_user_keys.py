@@ -9,8 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from golive.core.chance import SystemChance
-from golive.core.errors import ContentErased
-from golive.core.sealing import MOST_VALUES
+from golive.core.errors import ContentErased, ContentSealed
+from golive.core.sealing import MOST_VALUES, fingerprint
 from golive.runtime.folding import views
 from golive.store.ports import Lease
 from golive.store.sealed import user_keys
@@ -181,3 +181,34 @@ async def test_a_store_is_verified_with_the_keys_of_its_users(place: Place) -> N
     after = await asyncio.to_thread(seen)
     assert [one for one in before if "sealed" in one] == []
     assert [one for one in after if "sealed" in one] == []
+
+
+async def test_where_there_are_keys_of_users_alone_another_master_key_is_refused_at_the_start(place: Place) -> None:
+    """As where there are tenants' keys: else old runs did not open, and new users' keys came under another one."""
+    store, keys = await place.server()
+    await said(store, "run_1", "ann")
+    await said(store, "run_2", "ben")
+    assert sql(place, "SELECT DISTINCT scope FROM data_keys") == [("user",)]
+    with pytest.raises(ContentSealed) as caught:
+        await place.server(OTHER)
+    assert caught.value.message == (
+        f"2 data keys of users of acme are wrapped under the master key {keys.masters.present}, which golive was not "
+        f"given: it has {fingerprint(OTHER)}."
+    )
+    assert "secrets.old_master_keys" in caught.value.remedy
+    again, _ = await place.server(OTHER, MASTER)
+    assert await bodies(again) == [WORD.encode()] * 2
+    await store.data_keys.erase("acme", "user", "ben", 5.0)
+    with pytest.raises(ContentSealed, match="^The data key of a user of acme is wrapped under"):
+        await place.server(OTHER)
+    await store.data_keys.erase("acme", "user", "ann", 5.0)
+    await place.server(OTHER)
+
+
+async def test_keys_of_users_alone_that_cannot_be_unwrapped_are_told_at_the_start(place: Place) -> None:
+    """The name of the master key is right, and the row another installation's."""
+    store, _ = await place.server()
+    await said(store, "run_1", "ann")
+    sql(place, "UPDATE installation SET id = 'inst_other'")
+    with pytest.raises(ContentSealed, match="cannot be unwrapped"):
+        await place.server()

@@ -135,16 +135,30 @@ class DataKeys:
         self._renewing = asyncio.Lock()
 
     async def start(self) -> None:
-        """Unwraps all keys of tenants that there are.
+        """Unwraps all keys of tenants that there are. Those of users are fetched later, but are looked at, too.
 
         Raises:
-            ContentSealed: one cannot be unwrapped: the master key is another than that of the database.
+            ContentSealed: one cannot be unwrapped: the master key is another than that of the database, of which a key
+                of a tenant or a user is wrapped under one that was not given.
             StoreUnavailable: the store cannot be read, or who holds the master key cannot be asked.
             ConfigError: who holds it refuses us.
         """
         refused = await self._take()
         if refused:
             raise refused[0]
+        await self._look_at_users()
+
+    async def _look_at_users(self) -> None:
+        """Raises as `start` where keys of users cannot be unwrapped, and so nothing may be sealed beside them."""
+        counted = [row for row in await self._store.counts() if row.master and row.scope == "user"]
+        for row in counted:
+            if row.master not in self.masters.accepted:
+                many = f"{row.count} data keys of users" if row.count > 1 else "The data key of a user"
+                what = f"{many} of {row.tenant} {'are' if row.count > 1 else 'is'}"
+                raise self.masters.not_given(row.master, what, row.tenant)
+        if counted and not self._unwrapped.present:
+            for sample in await self._store.to_rewrap("", 1):
+                await self.masters.unwrapped(sample)
 
     async def _take(self) -> list[GoliveError]:
         rows = await self._store.all()

@@ -182,6 +182,16 @@ class Masters:
 
     # ---- both
 
+    def not_given(self, master: str, what: str, tenant: str, **fields: str) -> ContentSealed:
+        """Why what is wrapped under the master key of that name cannot be opened. `what`: such as "3 data keys are"."""
+        return ContentSealed(
+            f"{what} wrapped under the master key {master}, which golive was not given: it has "
+            f"{', '.join(sorted(self.accepted))}.",
+            remedy="Set secrets.master_key to the key that the database was written with, or name it in "
+            "secrets.old_master_keys. No other key opens what is there.",
+            tenant=tenant, master=master, **fields,
+        )  # fmt: skip
+
     def _new(self, tenant: str, id_: str, now: float, chance: Chance, scope: Scope, subject: str) -> DataKeyRow:
         row = DataKeyRow(tenant, id_, scope, subject, b"", self.present, 0, now)
         return replace(row, wrapped=self._wrap(row, chance.token(KEY_BYTES), chance))
@@ -189,13 +199,7 @@ class Masters:
     def _unwrap(self, row: DataKeyRow) -> bytes:
         key, holder = self._keys.get(row.master), self._holders.get(row.master)
         if key is None and holder is None:
-            raise ContentSealed(
-                f"The data key {row.id} of {row.tenant} is wrapped under the master key {row.master}, which golive was "
-                f"not given: it has {', '.join(sorted(self.accepted))}.",
-                remedy="Set secrets.master_key to the key that the database was written with, or name it in "
-                "secrets.old_master_keys. No other key opens what is there.",
-                tenant=row.tenant, key_id=row.id, master=row.master,
-            )  # fmt: skip
+            raise self.not_given(row.master, f"The data key {row.id} of {row.tenant} is", row.tenant, key_id=row.id)
         try:
             if holder is not None:
                 return holder.unwrap(row.wrapped, self._context(row))
