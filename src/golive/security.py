@@ -188,6 +188,7 @@ class Security:
         """Takes edited settings over; who was known is looked at anew."""
         self._loaded = loaded
         self._rolebook.adopt(loaded.config.roles)
+        self._secrets.contain(loaded.config.secrets.tenant_references)
         self.recording.note("config.reload", "config", "golive.toml")
         self.keyring.reread()
         self._signing_in.adopt(loaded.config.auth.oidc)

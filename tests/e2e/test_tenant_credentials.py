@@ -1,6 +1,7 @@
 """Each tenant's calls arrive at the provider under that tenant's credential, and one tenant's trouble is its own."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from hashlib import blake2b
@@ -14,6 +15,7 @@ from golive.config.load import load
 from golive.core.clock import SystemClock
 from golive.core.tasks import Tasks
 from golive.sim.server import Simulator
+from golive.store.tenancy import CredentialRow
 from tests.e2e.access_kit import AGENT, Answer, Asked
 
 CONFIG = """
@@ -256,3 +258,30 @@ async def test_whether_a_reference_resolves_is_said_at_once_and_in_the_list(here
     revoked = {"secret": reference, "reason": "leaked"}
     assert (await here.ask(here.keys["default"], "POST", "/v1/secrets/revoke", revoked)).status == 200
     assert said(await here.ask(acme, "GET", "/v1/credentials"))[:2] == ("revoked", "its value was revoked")
+
+
+async def test_a_stored_reference_that_is_none_keeps_nothing_from_starting(
+    here: Tenants, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One of before such were refused: it is told once, in the status and the list; only calls that need it fail."""
+    row = CredentialRow("acme", "sim", "file:tenants/acme/a\0b", 1.0, "tests")
+    await here.server.store.tenant("acme").put_credential(row)
+    await here.server.close()
+    server = Server(load(here.root, {}), {}, inline=True)
+    await server.start()
+    try:
+        again = Tenants(server, here.sim, here.root)
+        again.keys = here.keys
+        (card,) = [each for each in server.security.secret_keeper.cards() if each.state == "unusable"]
+        assert (card.used_by, "is none of" in card.problem) == (("tenants.acme.sim",), True)
+        listed = await again.ask(again.keys["acme"], "GET", "/v1/credentials")
+        assert [(each["provider"], each["state"]) for each in listed.json["data"]] == [("sim", "unusable")]
+        assert (await again.chat("acme")).status == 500
+        assert (await again.chat("globex")).status == 200
+        assert (await again.ask(again.keys["default"], "GET", "/v1/secrets")).status == 200
+        await server.security.secret_keeper._use()
+        lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
+        told = [line for line in lines if line["event"] == "secret.missing"]
+        assert [line["used_by"] for line in told] == [["tenants.acme.sim"]]
+    finally:
+        await server.close()

@@ -121,6 +121,10 @@ async def test_a_credential_is_a_reference_that_the_tenant_may_set(world: World)
     for reference in ("sk-secret", "vault:", "env:a b"):
         with pytest.raises(InvalidRequest, match="no reference"):
             await put("acme", "openai", reference, by="tests", any_reference=True)
+    for reference in ("file:a\0b", "file:a b", "file:ä", "file:\x7f", "file:a\u2028", f"file:{'a' * 1_000}"):
+        with pytest.raises(InvalidRequest, match="cannot be used") as refused:
+            await put("acme", "openai", reference, by="tests", any_reference=True)
+        assert (refused.value.fields["field"], "printable ASCII" in str(refused.value.remedy)) == ("reference", True)
     for reference in ("vault:other/x#key", "env:OPENAI_API_KEY"):
         with pytest.raises(InvalidRequest, match="may set"):
             await put("acme", "openai", reference, by="tests", any_reference=False)

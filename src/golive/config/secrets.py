@@ -11,7 +11,7 @@ not quietly win. Who wants one loads it before (`set -a; . ./.env; set +a`, or t
 import hmac
 import os
 import stat
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from golive.config.schema import SecretsConfig
@@ -20,6 +20,7 @@ from golive.config.secret_backends.local import MAX_SECRET_BYTES as MAX_SECRET_B
 from golive.config.secret_backends.reference import Backend, Found, Reference, parse, where
 from golive.config.secret_settings import AwsConfig, VaultConfig
 from golive.config.secret_values import Held, State
+from golive.config.tenant_references import contained
 from golive.core.chance import Chance
 from golive.core.clock import Clock, SystemClock
 from golive.core.errors import ConfigError, GoliveError, InvalidRequest, SecretMissing, SecretRevoked
@@ -63,6 +64,7 @@ class Secrets:
         """The values among them that are revoked."""
         self._revocations: tuple[str, ...] = ()
         self._following = False
+        self._of_tenants: Sequence[str] = ()
 
     @classmethod
     def of(
@@ -70,10 +72,19 @@ class Secrets:
         warn: Callable[..., None] = lambda event, **fields: None,
     ) -> "Secrets":  # fmt: skip
         """Those of a configuration."""
-        return cls(
+        made = cls(
             root, environ, warn, aws=settings.aws, vault=settings.vault, ttl_s=settings.ttl_s, stale_s=settings.stale_s,
             clock=clock,
         )  # fmt: skip
+        made.contain(settings.tenant_references)
+        return made
+
+    def contain(self, patterns: Sequence[str]) -> None:
+        """Files that these patterns cover (`secrets.tenant_references`) are read where the patterns say, or not."""
+        if tuple(patterns) != tuple(self._of_tenants):
+            self._of_tenants = patterns
+            for held in self.held():
+                held.stamp = None  # looked at anew, whatever was read before
 
     def resolve(self, reference: str) -> str:
         """The secret's value; of a file, without the line break at its end.
@@ -268,7 +279,7 @@ class Secrets:
             stamp = local.stamp_of(path)
             if stamp is not None and stamp == held.stamp and held.found is not None:
                 return held.found
-            found = local.from_file(reference, path)
+            found = local.from_file(reference, contained(self._of_tenants, self._root, reference))
             if stamp is not None:
                 self._tell_open_file(reference.text, path, stamp[-1])
         if held.found is None or held.found.value != found.value or stamp != held.stamp:

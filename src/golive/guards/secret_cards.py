@@ -1,6 +1,7 @@
 """What may be shown of secrets: where each is used, how old it is, when it is to be replaced. Never a value."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from msgspec import Struct
 
@@ -16,15 +17,15 @@ class SecretCard(Struct, frozen=True, kw_only=True):
     """One reference. Times are seconds since the epoch.
 
     `state`: `fresh`; `stale`: its backend cannot be asked, and the value of before is used; `lost`: it could not be for
-    too long; `never`: there was no value yet; `revoked`. `since`: from when on the value is this one. `due_at`: when it
-    is to be replaced, where [secrets.rotation] says so; `remind`: whether that is near or past. `other_environments`:
-    those that have the same value, by the manifest.
+    too long; `never`: there was no value yet; `revoked`; `unusable`: it is no reference. `since`: from when on the
+    value is this one. `due_at`: when it is to be replaced, where [secrets.rotation] says so; `remind`: whether that is
+    near or past. `other_environments`: those that have the same value, by the manifest.
     """
 
     reference: str
     backend: str
     used_by: tuple[str, ...]
-    state: State
+    state: State | Literal["unusable"]
     fingerprint: str
     version: str
     since: float | None
@@ -70,6 +71,15 @@ def card_of(
         remind=due_at is not None and schedule is not None and now >= due_at - schedule.remind_days * DAY_S,
         last_used_at=held.used_at, changed_at=held.changed_at,
         problem="" if held.error is None else held.error.message,
+    )  # fmt: skip
+
+
+def unusable_card(text: str, used_by: Sequence[str], problem: str) -> SecretCard:
+    """The card of what is stored as a reference and is none."""
+    return SecretCard(
+        reference=text, backend=text.partition(":")[0], used_by=tuple(used_by), state="unusable", fingerprint="",
+        version="", since=None, age_days=None, due_at=None, remind=False, last_used_at=None, changed_at=None,
+        problem=problem,
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from golive.core.errors import ConfigError, GoliveError, NotFound, StoreError
 from golive.core.following import Survived, faults_told
 from golive.core.tasks import Tasks
 from golive.guards.revoking import row_to_revoke
-from golive.guards.secret_cards import DAY_S, RevokedCard, SecretCard, card_of, revoked_card
+from golive.guards.secret_cards import DAY_S, RevokedCard, SecretCard, card_of, revoked_card, unusable_card
 from golive.store.fingerprints import FingerprintRow
 from golive.store.ports import Store
 from golive.telemetry.logs import Log
@@ -66,6 +66,8 @@ class SecretKeeper:
         self._room = asyncio.Semaphore(AT_ONCE)
         self._reminded: dict[str, float] = {}
         self._stale: set[str] = set()
+        self._unusable: dict[str, str] = {}
+        """What is used as a reference and is none, with why; told once."""
         self._following = (Survived("secrets", faults_told(log)), Survived("secrets.used", faults_told(log)))
         self._tasks = Tasks("secrets")
         metrics.follow(lambda: self.cards())  # noqa: PLW0108 - asked whenever metrics are read
@@ -182,7 +184,7 @@ class SecretKeeper:
         return [
             card_of(held, used.get(held.reference.text, ()), self._secrets, self._rows, self._rotation, now)
             for held in self._secrets.held()
-        ]
+        ] + [unusable_card(text, used.get(text, ()), why) for text, why in self._unusable.items()]
 
     def revoked(self) -> list[RevokedCard]:
         """All revocations, the latest first."""
@@ -209,10 +211,17 @@ class SecretKeeper:
         self._remind()
 
     def _want(self) -> None:
-        try:
-            self._secrets.want(self._used())
-        except GoliveError as error:  # an edited reference that is none; the reload tells of it, too
-            self._log.warning("secret.missing", message=error.message, remedy=error.remedy)
+        """An edited reference that is none is told, of which the reload tells, too; or a stored one, of old."""
+        used, before, self._unusable = self._used(), self._unusable, {}
+        for reference, settings in used.items():
+            try:
+                self._secrets.want([reference])
+            except ConfigError as error:
+                self._unusable[reference] = error.message
+                if reference not in before:
+                    self._log.error(
+                        "secret.missing", used_by=settings, message=error.message, remedy=error.remedy
+                    )  # fmt: skip
 
     async def _fetch(self, held: Held) -> None:
         """Fetches one, and tells what is worth telling."""
@@ -322,6 +331,8 @@ class SecretKeeper:
     def _tell_missing(self) -> None:
         """A provider without its credential is no reason not to serve, for a chain may have others; but it is told."""
         for reference, settings in self._used().items():
+            if reference in self._unusable:
+                continue  # told already
             try:
                 self.resolve(reference)
             except GoliveError as error:

@@ -10,14 +10,16 @@ from typing import TypeVar
 
 from msgspec import UNSET, Struct, UnsetType, structs
 
+from golive.config.secret_backends.reference import parse
 from golive.config.section import NAME, REFERENCE
+from golive.config.tenant_references import may_set
 from golive.core.clock import Clock
 from golive.core.errors import InvalidRequest, NotAsItStands, NotFound
 from golive.core.verbs import AGENT_PATTERN
 from golive.store.ports import Store
 from golive.store.tenancy import CredentialRow, Standing, TenantRow, UserRow
+from golive.tenants.changing import over_what_stands
 from golive.tenants.directory import MAX_OPEN_RUNS, no_tenant, untouchable
-from golive.tenants.roles import covers
 
 NOTE_CHARS = 500
 MOST_PATTERNS = 64
@@ -25,6 +27,7 @@ MOST_OPEN_RUNS = 1_000_000
 MAX_KEEP_DAYS = 36_600.0
 USER = r"[!-~]{1,200}"
 """How a user may be named: printable ASCII, without spaces."""
+MOST_REFERENCE_CHARS = 1_000
 PAGE = 200
 """Most users of one page."""
 
@@ -89,31 +92,40 @@ class TenantAdmin:
             )  # fmt: skip
         now = self._clock.now()
         row = TenantRow(tenant=tenant, state="active", created_at=now, created_by=by, changed_at=now)
-        return await self._put(_with(row, settings))
+        return await self._put(_with(row, settings), None)
 
     async def change(self, tenant: str, settings: Settings) -> TenantRow:
-        """Sets what is given, from the next request on. Raises NotFound, InvalidRequest, NotAsItStands."""
-        return await self._put(_with(_living(await self.get(tenant)), settings))
+        """Sets what is given, from the next request on. Raises NotFound, InvalidRequest, NotAsItStands, Conflict."""
+        return await self._edit(tenant, lambda row: _with(row, settings))
 
     async def suspend(self, tenant: str, note: str = "") -> TenantRow:
-        """Lets nobody of the tenant in, and ends what it has open. Raises NotFound, NotAsItStands."""
+        """Lets nobody of the tenant in, and ends what it has open. Raises NotFound, NotAsItStands, Conflict."""
         return await self._stand(tenant, "suspended", note)
 
     async def resume(self, tenant: str, note: str = "") -> TenantRow:
-        """Lets the tenant in again. Raises NotFound, NotAsItStands."""
+        """Lets the tenant in again. Raises NotFound, NotAsItStands, Conflict."""
         return await self._stand(tenant, "active", note)
 
     async def _stand(self, tenant: str, state: Standing, note: str) -> TenantRow:
-        row = _living(await self.get(tenant))
         if state != "active":
+            await self.get(tenant)
             untouchable(tenant)
         said = note or state == "active"  # why somebody was suspended is not said of whom is let in again
-        noted = _with(row, Settings(note=note) if said else Settings())
-        return await self._put(structs.replace(noted, state=state))
+        noted = Settings(note=note) if said else Settings()
+        return await self._edit(tenant, lambda row: structs.replace(_with(row, noted), state=state))
 
-    async def _put(self, row: TenantRow) -> TenantRow:
+    async def _edit(self, tenant: str, edit: Callable[[TenantRow], TenantRow]) -> TenantRow:
+        """Changes the row as it stands: where somebody else was quicker, what they left."""
+
+        async def once() -> TenantRow:
+            row = _living(await self.get(tenant))
+            return await self._put(edit(row), row)
+
+        return await over_what_stands(once)
+
+    async def _put(self, row: TenantRow, read: TenantRow | None) -> TenantRow:
         row = structs.replace(row, changed_at=self._clock.now())
-        await self._store.tenant(row.tenant).put_tenant(row)
+        await self._store.tenant(row.tenant).change_tenant(row, read)
         await self._changed()
         return row
 
@@ -150,29 +162,38 @@ class UserAdmin:
             raise NotAsItStands(
                 f"There is a user {user!r} already.", remedy="Nothing need be done.", field="user", value=user
             )
-        return await self._put(self._new(tenant, user, _note(note), by))
+        return await self._put(self._new(tenant, user, _note(note), by), None)
 
     async def suspend(self, tenant: str, user: str, note: str = "", *, by: str) -> UserRow:
         """Lets the user in no more, and ends what is open in their name; also one who has never been seen yet.
 
         Raises:
-            InvalidRequest, NotAsItStands: as for `create`.
+            InvalidRequest, NotAsItStands: as for `create`. Conflict: others change it without end.
         """
-        found = await self._store.tenant(tenant).user(checked_user(user))
-        row = self._new(tenant, user, "", by) if found is None else _living(found)
-        return await self._put(structs.replace(row, state="suspended", note=_note(note) or row.note))
+        checked_user(user)
+
+        async def once() -> UserRow:
+            found = await self._store.tenant(tenant).user(user)
+            row = self._new(tenant, user, "", by) if found is None else _living(found)
+            return await self._put(structs.replace(row, state="suspended", note=_note(note) or row.note), found)
+
+        return await over_what_stands(once)
 
     async def resume(self, tenant: str, user: str, note: str = "") -> UserRow:
-        """Lets the user in again. Raises NotFound, NotAsItStands (erased)."""
-        row = _living(await self.get(tenant, user))
-        return await self._put(structs.replace(row, state="active", note=_note(note)))
+        """Lets the user in again. Raises NotFound, NotAsItStands (erased), Conflict."""
+
+        async def once() -> UserRow:
+            found = await self.get(tenant, user)
+            return await self._put(structs.replace(_living(found), state="active", note=_note(note)), found)
+
+        return await over_what_stands(once)
 
     def _new(self, tenant: str, user: str, note: str, by: str) -> UserRow:
         now = self._clock.now()
         return UserRow(tenant=tenant, id=user, state="active", created_at=now, created_by=by, note=note)
 
-    async def _put(self, row: UserRow) -> UserRow:
-        await self._store.tenant(row.tenant).put_user(row)
+    async def _put(self, row: UserRow, read: UserRow | None) -> UserRow:
+        await self._store.tenant(row.tenant).change_user(row, read)
         await self._changed()
         return row
 
@@ -213,7 +234,10 @@ class CredentialAdmin:
         if not re.fullmatch(REFERENCE, reference):
             raise _refused("reference", reference[:200], "is no reference to a secret", "Write env:NAME, file:PATH, "
                            "aws-sm:NAME or vault:MOUNT/PATH#FIELD. The value itself is never given here.")  # fmt: skip
-        if not any_reference and (_climbs(reference) or not covers(_of(tenant, self._allowed()), reference)):
+        if len(reference) > MOST_REFERENCE_CHARS or not re.fullmatch("[!-~]+", reference):
+            raise _refused("reference", reference[:200], "cannot be used", "Write printable ASCII without spaces, "
+                           f"{MOST_REFERENCE_CHARS} characters at most.")  # fmt: skip
+        if not any_reference and not may_set(self._allowed(), tenant, parse(reference)):
             raise _refused("reference", reference[:200], "is not one that this tenant may set", "The installation "
                            "allows some with secrets.tenant_references; ask whoever runs it.")  # fmt: skip
         row = CredentialRow(tenant, provider, reference, self._clock.now(), by)
@@ -302,17 +326,6 @@ def _living(row: T) -> T:
         name = row.id if isinstance(row, UserRow) else row.tenant
         raise NotAsItStands(f"{name!r} is erased.", remedy="It does not come back; use another name.", field="state")
     return row
-
-
-def _climbs(reference: str) -> bool:
-    """Whether a reference may lead elsewhere than its beginning says: by `..`, an empty step, or escapes of them."""
-    path = reference.partition(":")[2].partition("#")[0]
-    steps = path.removeprefix("/").split("/")
-    return any(sign in path for sign in "%\\") or not {"", ".", ".."}.isdisjoint(steps)
-
-
-def _of(tenant: str, patterns: Sequence[str]) -> list[str]:
-    return [pattern.replace("{tenant}", tenant) for pattern in patterns]
 
 
 def _refused(field: str, value: object, what: str, remedy: str) -> InvalidRequest:

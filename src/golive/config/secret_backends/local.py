@@ -28,7 +28,7 @@ def stamp_of(path: Path) -> Stamp | None:
     """None: there is nothing to look at; reading it says why."""
     try:
         found = path.stat()
-    except OSError:
+    except (OSError, ValueError):
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, stat.S_IMODE(found.st_mode)
 
@@ -47,8 +47,9 @@ def from_file(reference: Reference, path: Path) -> Found:
     except FileNotFoundError:
         message = f"the secret `{reference.text}` is missing: there is no file {path}."
         raise SecretMissing(message, remedy="Write the secret into it.", **where(reference)) from None
-    except OSError as error:
-        message = f"the secret `{reference.text}` cannot be read: {error.strerror or error} ({path})."
+    except (OSError, ValueError) as error:  # a ValueError: what no path can be
+        said = getattr(error, "strerror", None) or error
+        message = f"the secret `{reference.text}` cannot be read: {said} ({path})."
         raise ConfigError(message, remedy="Make the file readable for golive.", **where(reference)) from None
     if len(data) > MAX_SECRET_BYTES:
         message = f"the secret `{reference.text}` is larger than {MAX_SECRET_BYTES} bytes."

@@ -71,9 +71,9 @@ def parse(text: str) -> Reference:
     """The reference.
 
     Raises:
-        ConfigError: it is none. It is never echoed: it may be the secret itself.
+        ConfigError: it is none, or has control characters. It is never echoed: it may be the secret itself.
     """
-    kind, _, rest = text.partition(":")
+    kind, _, rest = text.partition(":") if text.isprintable() else ("", "", "")
     if kind == "env" and _ENV.fullmatch(rest):
         return Reference(text, "env", rest)
     if kind == "file" and rest:
