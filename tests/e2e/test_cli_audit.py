@@ -145,3 +145,18 @@ def test_a_time_that_is_none_is_told(project: Project) -> None:
     done = project.golive("audit", "search", "--since", "yesterday")
     assert done.code == 1
     assert "--since 'yesterday' is no time" in done.err
+
+
+def test_what_is_given_to_commands_is_bounded_and_names_no_secret(project: Project) -> None:
+    """Refused where it is too long, with field and bound; what the log has of a try is cut, with a mark."""
+    project.ok("tenants", "create", "acme")
+    long = project.golive("users", "suspend", "ann", "--tenant", "acme", "--note", "n" * 501)
+    assert (long.code, "note" in long.err, "500 printable characters" in long.err) == (1, True, True), long
+    assert "100 printable" in project.golive("keys", "create", "--name", "k" * 101, "--role", "viewer").err
+    assert project.golive("credentials", "remove", "p" * 1_000, "--tenant", "acme").code == 1
+    tried = found(project, "--verb", "credentials.manage", "--tenant", "acme")
+    assert {row["name"] for row in tried} == {"p" * 299 + "…"}
+    assert {row["outcome"] for row in tried} == {"allowed", "failed"}
+    value = (project.folder / ".golive/audit.key").read_text().strip()
+    project.golive("credentials", "remove", f"x {value}", "--tenant", "acme")
+    assert value not in project.ok("audit", "search", "--tenant", "acme", "--json")

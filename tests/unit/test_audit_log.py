@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from golive.audit import log as module
@@ -178,6 +179,21 @@ async def test_no_credential_and_no_control_character_stands_in_the_log(store: F
     assert rows[3].name == "\ufffd"
     assert rows[4].name == "say [redacted]"
     assert all(secret not in row.detail and "horse" not in row.detail for row in rows)
+    await audit.close()
+
+
+async def test_what_is_long_is_cut_with_a_mark_and_never_through_a_credential(store: Flaky) -> None:
+    """Names, actors and details alike: one bound, whoever gave them; half a credential is a part of one."""
+    redactor = Redactor(["correct horse battery"])
+    audit = log(store, redact=redactor.text)
+    await audit.start()
+    across = "x" * 290 + " correct horse battery"
+    audit.note(entry(1, name=across, actor="user:" + "a" * 1_000, detail={"d" * 400: across}))
+    await audit.flush()
+    (row,) = await store.tenant("acme").rows()
+    assert row.name == ("x" * 290 + " [redacted]")[:299] + "…"
+    assert row.actor == "user:" + "a" * 294 + "…"
+    assert msgspec.json.decode(row.detail) == {"d" * 299 + "…": row.name}
     await audit.close()
 
 

@@ -116,7 +116,7 @@ async def test_an_issuer_without_a_login_says_so() -> None:
     assert "authorization_endpoint" in away.value.detail
     for url in ("http://login.example.com/a", "https://login.example.com/a\r\nX: y", "javascript:alert(1)", 7):
         found = {"authorization_endpoint": url, "token_endpoint": "https://login.example.com/t"}
-        world.issuer.discovery = lambda found=found: {  # type: ignore[method-assign]
+        world.issuer.discovery = lambda found=found: {  # type: ignore[method-assign,misc]
             "issuer": world.issuer.url, "jwks_uri": f"{world.issuer.url}/keys", **found
         }  # fmt: skip
         with pytest.raises(NotLoggedIn) as unsafe:

@@ -1,6 +1,6 @@
 """The audit log for commands that work on the store itself, beside a server or without one."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from golive.audit.log import Audit
@@ -12,6 +12,8 @@ from golive.core.clock import Clock
 from golive.store.audit import INSTALLATION, AuditEntry, AuditStore, Outcome
 
 CLI = "cli"
+LEAST_CHARS = 8
+"""A shorter value may be part of any word."""
 
 
 def trusted(own_key: bytes, others: tuple[str, ...]) -> Trusted:
@@ -72,9 +74,17 @@ async def writing(
 ) -> AsyncIterator[Audit]:
     """What writes the log for a command, for the time of the block."""
     key = audit_key(loaded.config.secrets.audit_key, loaded.root, secrets.resolve, chance)
-    audit = Audit(store, key, clock)
+    audit = Audit(store, key, clock, redact=lambda text: _without(secrets.known(), text))
     await audit.start()
     try:
         yield audit
     finally:
         await audit.close()
+
+
+def _without(values: Iterable[str], text: str) -> str:
+    """The text without the values of secrets that the command has read: people copy them into names and reasons."""
+    for value in values:
+        if len(value) >= LEAST_CHARS:
+            text = text.replace(value, "[redacted]")
+    return text

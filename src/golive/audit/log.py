@@ -29,7 +29,10 @@ SIGN_S = 300.0
 CLOSE_S = 5.0
 """How long closing waits for the store to take what is left."""
 LONGEST = 300
-"""Characters of a name, a route or a detail; the rest is cut off."""
+"""Characters of a name, an actor or a detail, whoever gave it; the rest is cut off, and `…` says so."""
+_READ = 65_536
+"""Characters of a text that the redactor is given: more than stays, so that no part of a credential stands where the
+cut goes through one."""
 _AGAIN_S = 1.0
 
 
@@ -231,17 +234,20 @@ class Audit:
             name = self._text(name)
         if detail:
             detail = {self._text(key): self._text(value) for key, value in detail.items()}
-        actor = entry.actor if entry.actor.isprintable() and entry.actor.isascii() else self._text(entry.actor)
+        actor = entry.actor
+        if len(actor) > LONGEST or not (actor.isprintable() and actor.isascii()):
+            actor = self._text(actor)
         if name == entry.name and actor == entry.actor and detail == entry.detail:
             return entry
         return replace(entry, name=name, actor=actor, detail=detail)
 
     def _text(self, text: str) -> str:
+        text = self._redact(text[:_READ])
         if len(text) > LONGEST:
             text = text[: LONGEST - 1] + "…"
         if not text.isprintable():
             text = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-        return self._redact(text)
+        return text
 
     def _own(self, verb: str, name: str, detail: dict[str, str]) -> AuditEntry:
         return AuditEntry(
