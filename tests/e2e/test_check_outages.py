@@ -14,7 +14,7 @@ from golive.checklist.drill import ROUNDING_S
 from golive.checklist.engine import prove
 from golive.checklist.registry import load as load_checks
 from golive.checklist.twin import SPEED, Twin
-from tests.e2e.check_kit import FURTHER, GOLIVE, PRICES, hold, project, twin_of
+from tests.e2e.check_kit import FURTHER, GOLIVE, PRICES, breaking, hold, project, twin_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -54,6 +54,27 @@ async def rash(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Twin]:
         yield found
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def well(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Twin]:
+    """A twin in which nothing is broken."""
+    async with twin_of(project(tmp_path_factory.mktemp("well"))) as found:
+        yield found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def several(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Twin]:
+    """A twin with two credentials at its first target, in which nothing is broken."""
+    async with twin_of(project(tmp_path_factory.mktemp("several"), golive=FURTHER + PRICES)) as found:
+        yield found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def continuing(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Twin]:
+    """A twin whose targets go on where a text stops, in which nothing is broken."""
+    async with twin_of(project(tmp_path_factory.mktemp("continuing"), golive=PREFILL)) as found:
+        yield found
+
+
 async def test_first_token_sees_a_limit_that_is_ignored(lax: Twin) -> None:
     """An answer that comes only after call_s is told to be late, by the server's clock."""
     found = await hold("RT-1.first-token", lax)
@@ -84,11 +105,9 @@ async def test_all_down_sees_a_client_that_is_not_told_when_to_come_back(lax: Tw
         ("timeless", "a run that no model answered does not say when to try again, though the breakers know"),
     ],
 )
-async def test_all_down_sees_an_agent_that_does_not_say_when_to_come_back(
-    tmp_path: Path, sabotage: str, why: str
-) -> None:
+async def test_all_down_sees_an_agent_that_does_not_say_when_to_come_back(well: Twin, sabotage: str, why: str) -> None:
     """Its own clients, and whoever looks at the run, need the time as much as a model's."""
-    async with twin_of(project(tmp_path / "mute"), sabotage) as twin:
+    async with breaking(well, sabotage) as twin:
         found = await hold("MD-2.all-down", twin)
     assert (found.status, found.why) == ("fail", why)
 
@@ -153,20 +172,19 @@ async def test_cut_on_a_face_sees_a_part_that_is_called_whole(rash: Twin, end: s
     assert f"{face}, cut by close: `{whole}` after" in found.why
 
 
-@pytest.mark.parametrize("end", ["responses", "messages"])
-async def test_cut_on_a_face_sees_two_answers_spliced(tmp_path: Path, end: str) -> None:
+async def test_cut_on_a_face_sees_two_answers_spliced(tmp_path: Path) -> None:
     """A target that is to go on, and begins anew instead; the server joins the two without looking."""
     async with twin_of(project(tmp_path, golive=PREFILL), "blind_join") as spliced:
-        found = await hold(f"MD-2.cut-{end}", spliced)
-    assert found.status == "fail"
-    assert "characters that are not the" in found.why
+        for end in ("responses", "messages"):
+            found = await hold(f"MD-2.cut-{end}", spliced)
+            assert found.status == "fail", end
+            assert "characters that are not the" in found.why, end
 
 
 @pytest.mark.parametrize("end", ["", "-responses", "-messages"])
-async def test_cut_passes_whole_where_a_target_continues(tmp_path: Path, end: str) -> None:
+async def test_cut_passes_whole_where_a_target_continues(continuing: Twin, end: str) -> None:
     """With a target that goes on, no face is left with a part."""
-    async with twin_of(project(tmp_path, golive=PREFILL)) as sound:
-        found = await hold(f"MD-2.cut{end}", sound)
+    found = await hold(f"MD-2.cut{end}", continuing)
     assert (found.status, found.why) == ("pass", "")
     assert "4 whole, 0 ended as partial, 0 as an error, of 4" in found.measured
 
@@ -197,10 +215,9 @@ async def test_a_chain_of_one_is_drilled_as_far_as_it_goes(tmp_path: Path) -> No
     assert "add a second" in next(check.why for check in report.checks if check.id == "MD-2.down")
 
 
-async def test_further_credentials_are_drilled_as_well(tmp_path: Path) -> None:
+async def test_further_credentials_are_drilled_as_well(several: Twin) -> None:
     """Two credentials at the first target: each has a breaker of its own, and every drill expects as much."""
-    async with twin_of(project(tmp_path, golive=FURTHER + PRICES)) as several:
-        report = await prove(load_checks().select(DRILLS), several)
+    report = await prove(load_checks().select(DRILLS), several)
     assert {check.status for check in report.checks} == {"pass"}, [(check.id, check.why) for check in report.checks]
     recovery = next(check for check in report.checks if check.id == "MD-4.recovery")
     assert recovery.measured.startswith("10 failures; ")
@@ -222,26 +239,25 @@ async def test_rotation_passes_with_the_time_of_the_first(tmp_path: Path, dialec
     assert used[-1] == "1"
 
 
-async def test_rotation_sees_a_credential_that_is_not_left_alone(tmp_path: Path) -> None:
+async def test_rotation_sees_a_credential_that_is_not_left_alone(several: Twin) -> None:
     """Used again before its time is over, it is told after how long."""
-    async with twin_of(project(tmp_path, golive=FURTHER + PRICES), "retry_after") as lax:
+    async with breaking(several, "retry_after") as lax:
         found = await hold("MD-3.rotation", lax)
     assert found.status == "fail"
     assert "before its 12 s were over" in found.why
 
 
-async def test_rotation_sees_a_credential_that_makes_way_for_nobody(tmp_path: Path) -> None:
+async def test_rotation_sees_a_credential_that_makes_way_for_nobody(several: Twin) -> None:
     """Users are answered, but by another target."""
-    async with twin_of(project(tmp_path, golive=FURTHER + PRICES), "rotation") as stubborn:
+    async with breaking(several, "rotation") as stubborn:
         found = await hold("MD-3.rotation", stubborn)
     assert found.status == "fail"
     assert found.why == "another target answered, though first/large has a credential that is well"
 
 
-async def test_rotation_is_not_known_of_a_single_credential(tmp_path: Path) -> None:
+async def test_rotation_is_not_known_of_a_single_credential(well: Twin) -> None:
     """Where there is no other, it says where to name one."""
-    async with twin_of(project(tmp_path)) as single:
-        found = await hold("MD-3.rotation", single)
+    found = await hold("MD-3.rotation", well)
     assert found.status == "unknown"
     assert found.why.endswith("name another in `more_api_keys` of [providers.first]")
 
