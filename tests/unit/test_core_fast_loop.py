@@ -8,6 +8,7 @@ import pytest
 
 from golive.core.clock import FastClock
 from golive.core.fast_loop import FastLoop
+from golive.core.tasks import Tasks
 
 SPEED = 50.0
 
@@ -67,3 +68,29 @@ def test_every_way_of_waiting_counts_in_the_clocks_seconds() -> None:
     real = time.monotonic() - began
     assert all(seconds >= 19.9 for seconds in spent)
     assert sum(spent) <= real * SPEED
+
+
+def test_what_was_timed_before_comes_when_its_time_has_come() -> None:
+    """Who began to wait for 60 s before the clock hurried waits 60 s of the clock; what is cancelled does not come."""
+    clock = FastClock(SPEED)
+
+    async def main() -> tuple[float, list[str]]:
+        loop = asyncio.get_running_loop()
+        came: list[str] = []
+        loop.call_later(30, came.append, "early")
+        loop.call_later(31, came.append, "cancelled before").cancel()
+        later = loop.call_later(50, came.append, "cancelled after")
+        began = clock.monotonic()
+        async with Tasks("waiting") as tasks:
+            tasks.start(asyncio.sleep(60), "for a minute")
+            await asyncio.sleep(0)
+            clock.hurry()
+            later.cancel()
+        return clock.monotonic() - began, came
+
+    began = time.monotonic()
+    with asyncio.Runner(loop_factory=partial(FastLoop, clock)) as runner:
+        waited, came = runner.run(main())
+    assert waited >= 59.9
+    assert time.monotonic() - began < 30
+    assert came == ["early"]

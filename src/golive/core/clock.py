@@ -1,6 +1,7 @@
 """The only place that reads the system's time."""
 
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -41,6 +42,9 @@ class FastClock:
             raise ValueError(f"speed {speed:g} is below 1")
         self.speed = 1.0
         """How fast it goes now."""
+        self.hurries = False
+        self.when_hurried: Callable[[], None] | None = None
+        """Called once it goes faster, by whoever has timers."""
         self._wanted = speed
         self._since = self._base = time.monotonic()
         now = time.time()
@@ -50,7 +54,9 @@ class FastClock:
     def hurry(self) -> None:
         """Until now it went with the machine's; from now on it goes faster."""
         self._base, self._since = self.monotonic(), time.monotonic()
-        self.speed = self._wanted
+        self.speed, self.hurries = self._wanted, True
+        if self.when_hurried is not None:
+            self.when_hurried()
 
     def now(self) -> float:
         return self._epoch + self.monotonic()
