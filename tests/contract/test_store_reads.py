@@ -107,13 +107,13 @@ async def test_a_version_name_is_bound_to_its_digest_for_good(store: Store) -> N
     assert await tenant.versions("sales") == [other]
 
 
-async def test_keys_are_added_and_replaced(store: Store) -> None:
-    """All columns survive, the MAC's bytes included; the same id replaces."""
+async def test_keys_are_added_and_ended(store: Store) -> None:
+    """All columns survive, the MAC's bytes included; of a key that stands, its end is changed and nothing else."""
     tenant = store.tenant("acme")
-    await tenant.put_key(key())
-    revoked = key(revoked_at=8.5, expires_at=9.5, last_used_at=1.0, role="agent")
+    await tenant.put_key(key(last_used_at=1.0))
+    revoked = key(revoked_at=8.5, expires_at=9.5, last_used_at=1.0)
     await tenant.put_key(key("key_2", created_at=8.0))
-    await tenant.put_key(revoked)
+    await tenant.put_key(key(revoked_at=8.5, expires_at=9.5, role="agent"), key())
     await store.tenant("b").put_key(key("key_1", "b"))
     assert await tenant.keys() == [revoked, key("key_2", created_at=8.0)]
     assert await store.all_keys() == [revoked, key("key_2", created_at=8.0), key("key_1", "b")]

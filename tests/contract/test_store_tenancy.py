@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from golive.core.errors import Conflict
 from golive.store.ports import Lease, RunFilter, Store
 from golive.store.tenancy import CredentialRow, TenantRow, UserRow
-from tests.contract.store_kit import Opener, events, view
+from tests.contract.store_kit import Opener, events, key, view
 
 
 def tenant(name: str = "acme", **fields: Any) -> TenantRow:
@@ -80,6 +80,55 @@ async def test_what_was_erased_stays_so(store: Store) -> None:
     found = await mine.tenant_row()
     assert found is not None
     assert found.note == "counted"
+
+
+async def test_a_row_is_changed_only_as_it_was_read(open_store: Opener) -> None:
+    """Key, tenant and user: what somebody else wrote meanwhile stands, and whoever comes too late is told."""
+    store, other = await open_store(), await open_store()
+    mine, theirs = store.tenant("acme"), other.tenant("acme")
+    await mine.change_tenant(tenant(), None)
+    await mine.change_user(user(), None)
+    await mine.put_key(key())
+    await theirs.change_tenant(tenant(state="suspended", limits={"z": 1}), tenant())
+    await theirs.change_user(user(state="suspended"), user())
+    await theirs.put_key(key(revoked_at=9.5), key())
+    before = await store.control_version()
+    for late in (
+        mine.change_tenant(tenant(note="late"), tenant()), mine.change_tenant(tenant(agents=()), None),
+        mine.change_user(user(note="late"), user()), mine.change_user(user(note="new"), None),
+        mine.put_key(key(expires_at=99.5), key()), mine.put_key(key(mac=b"other")),
+        mine.change_user(user("nobody", note="late"), user("nobody")),
+        mine.put_key(key("none", revoked_at=1.0), key("none")),
+    ):  # fmt: skip
+        with pytest.raises(Conflict, match="was changed by somebody else at the same time; nothing was done"):
+            await late
+    assert await store.control_version() == before
+    assert await mine.tenant_row() == tenant(state="suspended", limits={"z": 1})
+    assert await mine.user("ann") == user(state="suspended")
+    assert await mine.user("nobody") is None
+    assert await mine.keys() == [key(revoked_at=9.5)]
+
+
+async def test_a_row_is_changed_whole_over_the_one_that_was_read(store: Store) -> None:
+    """Every field that can change does, null included; each change moves the control version; use is no change."""
+    mine = store.tenant("acme")
+    before = await store.control_version()
+    full = tenant(
+        state="suspended", keep_days=0.5, agents=("né-*",), limits={"z": 1}, note="né", changed_at=7.75, erased_at=8.5
+    )
+    await mine.change_tenant(full, None)
+    assert await mine.tenant_row() == full
+    await mine.change_tenant(tenant(), full)
+    assert await mine.tenant_row() == tenant()
+    await mine.change_user(user(note="né", erased_at=1.5), None)
+    await mine.users_seen({"ann": 40.5})
+    await mine.change_user(user(state="suspended"), user(note="né", erased_at=1.5))
+    assert await mine.user("ann") == user(state="suspended", last_seen_at=40.5)
+    await mine.put_key(key(expires_at=9.5))
+    await mine.keys_used({"key_1": 20.0})
+    await mine.put_key(key(expires_at=8.5, revoked_at=7.5), key(expires_at=9.5))
+    assert await mine.keys() == [key(expires_at=8.5, revoked_at=7.5, last_used_at=20.0)]
+    assert await store.control_version() == before + 6
 
 
 async def test_users_are_listed_by_id_page_by_page(store: Store) -> None:

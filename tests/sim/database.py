@@ -348,8 +348,8 @@ class LinkTenant(LinkRecords, TenantStore):
     async def versions(self, agent: str | None = None) -> list[VersionRow]:
         return await self._link.ask(lambda: self._store.versions(agent))
 
-    async def put_key(self, row: KeyRow) -> None:
-        await self._link.ask(lambda: self._store.put_key(row), writes=True)
+    async def put_key(self, row: KeyRow, read: KeyRow | None = None) -> None:
+        await self._link.ask(lambda: self._store.put_key(row, read), writes=True)
 
     async def keys(self) -> list[KeyRow]:
         return await self._link.ask(self._store.keys)

@@ -66,6 +66,9 @@ class LinkRecords:
     async def put_tenant(self, row: TenantRow) -> None:
         await self._link.ask(lambda: self._store.put_tenant(row), writes=True)
 
+    async def change_tenant(self, row: TenantRow, read: TenantRow | None) -> None:
+        await self._link.ask(lambda: self._store.change_tenant(row, read), writes=True)
+
     async def users(self, *, before: str = "", limit: int = 50) -> list[UserRow]:
         return await self._link.ask(lambda: self._store.users(before=before, limit=limit))
 
@@ -74,6 +77,9 @@ class LinkRecords:
 
     async def put_user(self, row: UserRow) -> None:
         await self._link.ask(lambda: self._store.put_user(row), writes=True)
+
+    async def change_user(self, row: UserRow, read: UserRow | None) -> None:
+        await self._link.ask(lambda: self._store.change_user(row, read), writes=True)
 
     async def users_seen(self, times: Mapping[str, float]) -> None:
         await self._link.ask(lambda: self._store.users_seen(times), writes=True)

@@ -229,8 +229,8 @@ class TenantStore(TenantRecords, Protocol):
 
     async def versions(self, agent: str | None = None) -> list[VersionRow]: ...
 
-    async def put_key(self, row: KeyRow) -> None:
-        """Adds or replaces the key of that id."""
+    async def put_key(self, row: KeyRow, read: KeyRow | None = None) -> None:
+        """Adds the key, or gives the one that was `read` another end. Raises Conflict (it stands otherwise now)."""
         ...
 
     async def keys(self) -> list[KeyRow]: ...

@@ -79,6 +79,14 @@ class TenantRecords(Protocol):
         """
         ...
 
+    async def change_tenant(self, row: TenantRow, read: TenantRow | None) -> None:
+        """Writes `row` in the place of the one that was `read` (None: where there is none); the control version grows.
+
+        Raises:
+            Conflict: somebody else changed it meanwhile. Nothing was written.
+        """
+        ...
+
     async def users(self, *, before: str = "", limit: int = 50) -> list[UserRow]:
         """The tenant's users, ordered by id; `before` is the id of the last one of the page before."""
         ...
@@ -91,6 +99,10 @@ class TenantRecords(Protocol):
         Raises:
             Conflict: the user is erased, and `row` says otherwise. Nothing was written.
         """
+        ...
+
+    async def change_user(self, row: UserRow, read: UserRow | None) -> None:
+        """As `change_tenant`; `last_seen_at` is neither compared nor changed."""
         ...
 
     async def users_seen(self, times: Mapping[str, float]) -> None:
@@ -150,6 +162,27 @@ def tenant_of(columns: Sequence[Any]) -> TenantRow:
 def user_of(columns: Sequence[Any]) -> UserRow:
     """A user's columns as the struct."""
     return UserRow(**dict(zip(USER_FIELDS, columns, strict=True)))
+
+
+TENANT_CHANGES = tuple(name for name in TENANT_FIELDS if name not in ("tenant", "created_at", "created_by"))
+USER_CHANGES = ("state", "note", "erased_at")
+KEY_CHANGES = ("expires_at", "revoked_at")
+"""What is changed of a row that stands, and what has to stand as it was read for that."""
+
+
+def fields(row: Struct, names: Sequence[str]) -> list[Any]:
+    """Those columns of a tenant, a user or a key."""
+    given = tenant_values(row) if isinstance(row, TenantRow) else astuple(row)
+    columns = dict(zip(row.__struct_fields__, given, strict=True))
+    return [columns[name] for name in names]
+
+
+def changed_meanwhile(kind: str, name: str) -> Conflict:
+    """The error for a row that does not stand any more as it was read."""
+    return Conflict(
+        f"The {kind} {name!r} was changed by somebody else at the same time; nothing was done.",
+        remedy="Look at it as it is now, and ask again where that is still wanted.", kind=kind, name=name,
+    )  # fmt: skip
 
 
 def erased_for_good(row: TenantRow | UserRow) -> Conflict:

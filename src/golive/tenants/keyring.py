@@ -135,7 +135,10 @@ class Keyring:
     async def learn(self, row: KeyRow) -> None:
         """Takes in a key that was just made or revoked here: it counts from the next request on."""
         async with self._refreshing:  # one under way may have read the store before the change, and would undo this
-            self._known[row.id] = self._entry(row)
+            known = self._known.get(row.id)
+            if known is None or known[0].revoked_at is None:  # what is told late does not bring a revoked key back
+                self._known[row.id] = self._entry(row)
+            self._version = -1  # somebody else may have changed it since
 
     async def _follow(self) -> None:
         while True:

@@ -14,10 +14,11 @@ from msgspec import Struct, structs
 
 from golive.core.chance import Chance
 from golive.core.clock import Clock
-from golive.core.errors import ConfigError, Forbidden, InvalidRequest, NotFound
+from golive.core.errors import ConfigError, Conflict, Forbidden, InvalidRequest, NotFound
 from golive.store.ports import KeyRow, Store
 from golive.store.tenancy import erased_for_good
 from golive.tenants.authorize import Principal
+from golive.tenants.changing import over_what_stands
 from golive.tenants.directory import no_tenant
 from golive.tenants.rolebook import Rolebook, split
 from golive.tenants.roles import exceeding
@@ -184,10 +185,16 @@ class KeyAdmin:
             NotFound: the tenant has no key of that id, or none that `by` may see.
             Forbidden: it may more than `by`.
         """
-        row = await self._find(tenant, key_id, by)
-        if row.revoked_at is None:
-            row = structs.replace(row, revoked_at=self._clock.now())
-            await self._store.tenant(tenant).put_key(row)
+
+        async def once() -> KeyRow:
+            read = await self._find(tenant, key_id, by)
+            if read.revoked_at is not None:
+                return read
+            row = structs.replace(read, revoked_at=self._clock.now())
+            await self._store.tenant(tenant).put_key(row, read)
+            return row
+
+        row = await over_what_stands(once)
         await self._tell(row)
         return row
 
@@ -202,6 +209,7 @@ class KeyAdmin:
         Raises:
             InvalidRequest: the overlap is out of range, or the key is revoked, expired, or of a role that is gone.
             NotFound, Forbidden: as for `revoke`.
+            Conflict: somebody else revoked or rotated it at the same time; there is no new one.
         """
         if not 0 <= overlap_s <= MAX_OVERLAP_S:
             raise InvalidRequest(
@@ -221,10 +229,14 @@ class KeyAdmin:
             self._check_covered(by, tenant, text, expires_at)
         made = await self._make(tenant, old.name, text, created_by, now, expires_at)
         ends = now + overlap_s if old.expires_at is None else min(old.expires_at, now + overlap_s)
-        old = structs.replace(old, expires_at=ends)
-        await self._store.tenant(tenant).put_key(old)
-        await self._tell(old)
-        return Rotated(made, old)
+        ended = structs.replace(old, expires_at=ends)
+        try:
+            await self._store.tenant(tenant).put_key(ended, old)
+        except Conflict:
+            await self.revoke(tenant, made.row.id)  # nobody has seen its secret
+            raise
+        await self._tell(ended)
+        return Rotated(made, ended)
 
     async def _make(
         self, tenant: str, name: str, role: str, created_by: str, now: float, expires_at: float | None

@@ -10,12 +10,16 @@ from golive.store.postgres.pool import Pool
 from golive.store.tenancy import (
     BY_REQUEST,
     CREDENTIAL_FIELDS,
+    TENANT_CHANGES,
     TENANT_FIELDS,
+    USER_CHANGES,
     USER_FIELDS,
     CredentialRow,
     TenantRow,
     UserRow,
+    changed_meanwhile,
     erased_for_good,
+    fields,
     tenant_of,
     tenant_values,
     user_of,
@@ -41,9 +45,37 @@ SELECT FROM put
 """
 
 
+def add(table: str, fields: tuple[str, ...]) -> str:
+    """Adds a row where there is none; finds a row where it did."""
+    return f"""
+WITH put AS (
+    INSERT INTO {table} ({", ".join(fields)}) VALUES ({", ".join(f"${place}" for place in range(1, len(fields) + 1))})
+    ON CONFLICT DO NOTHING RETURNING 1
+), told AS ({CONTROL_CHANGED} WHERE EXISTS (SELECT FROM put))
+SELECT FROM put
+"""
+
+
+def compare_and_set(table: str, changes: tuple[str, ...], key: tuple[str, ...]) -> str:
+    """Changes a row where what is changed stands as it was read: key, new values, values read; finds it then."""
+    mine = " AND ".join(f"{name} = ${place}" for place, name in enumerate(key, 1))
+    given = ", ".join(f"{name} = ${place}" for place, name in enumerate(changes, len(key) + 1))
+    first = len(key) + len(changes) + 1
+    stood = " AND ".join(f"{name} IS NOT DISTINCT FROM ${place}" for place, name in enumerate(changes, first))
+    return f"""
+WITH put AS (UPDATE {table} SET {given} WHERE {mine} AND {stood} RETURNING 1
+), told AS ({CONTROL_CHANGED} WHERE EXISTS (SELECT FROM put))
+SELECT FROM put
+"""
+
+
 _TENANTS = f"SELECT {_TENANT_COLUMNS} FROM tenants"
 _TENANT = as_tenant(f"{_TENANTS} WHERE tenant = mine")
 _PUT_TENANT = _put("tenants", TENANT_FIELDS, 1, "WHERE tenants.state <> 'erased' OR excluded.state = 'erased'")
+_ADD_TENANT = add("tenants", TENANT_FIELDS)
+_CHANGE_TENANT = compare_and_set("tenants", TENANT_CHANGES, ("tenant",))
+_ADD_USER = add("tenant_users", USER_FIELDS)
+_CHANGE_USER = compare_and_set("tenant_users", USER_CHANGES, ("tenant", "id"))
 _USERS = as_tenant(f"SELECT {_USER_COLUMNS} FROM tenant_users WHERE tenant = mine AND id > $2 ORDER BY id LIMIT $3")
 _USER = as_tenant(f"SELECT {_USER_COLUMNS} FROM tenant_users WHERE tenant = mine AND id = $2")
 _PUT_USER = _put("tenant_users", USER_FIELDS, 2, "WHERE tenant_users.state <> 'erased' OR excluded.state = 'erased'")
@@ -83,6 +115,17 @@ class PostgresTenancy:
         if not await self._server.fetch(_PUT_TENANT, *tenant_values(row)):
             raise erased_for_good(row)
 
+    async def change_tenant(self, row: TenantRow, read: TenantRow | None) -> None:
+        """See `TenantRecords.change_tenant`."""
+        self._mine(row.tenant)
+        if read is None:
+            done = await self._server.fetch(_ADD_TENANT, *tenant_values(row))
+        else:
+            given, stood = fields(row, TENANT_CHANGES), fields(read, TENANT_CHANGES)
+            done = await self._server.fetch(_CHANGE_TENANT, row.tenant, *given, *stood)
+        if not done and await self.tenant_row() != row:  # it stands so where the answer to the first asking was lost
+            raise changed_meanwhile("tenant", row.tenant)
+
     async def users(self, *, before: str = "", limit: int = 50) -> list[UserRow]:
         """See `TenantRecords.users`."""
         return [user_of(row) for row in await self._rows(_USERS, before, max(0, limit))]
@@ -97,6 +140,19 @@ class PostgresTenancy:
         self._mine(row.tenant)
         if not await self._server.fetch(_PUT_USER, *astuple(row)):
             raise erased_for_good(row)
+
+    async def change_user(self, row: UserRow, read: UserRow | None) -> None:
+        """See `TenantRecords.change_user`."""
+        self._mine(row.tenant)
+        given = fields(row, USER_CHANGES)
+        if read is None:
+            done = await self._server.fetch(_ADD_USER, *astuple(row))
+        else:
+            done = await self._server.fetch(_CHANGE_USER, row.tenant, row.id, *given, *fields(read, USER_CHANGES))
+        if not done:
+            stands = await self.user(row.id)
+            if stands is None or fields(stands, USER_CHANGES) != given:
+                raise changed_meanwhile("user", row.id)
 
     async def users_seen(self, times: Mapping[str, float]) -> None:
         """See `TenantRecords.users_seen`."""

@@ -23,9 +23,10 @@ from golive.store.ports import (
 )
 from golive.store.postgres.asking import as_tenant
 from golive.store.postgres.pool import Pool
-from golive.store.postgres.tenancy import CONTROL_CHANGED, PostgresTenancy
+from golive.store.postgres.tenancy import CONTROL_CHANGED, PostgresTenancy, add, compare_and_set
 from golive.store.postgres.work import DECISION_COLUMNS, DELIVERY_COLUMNS, NOW, decision, delivery
 from golive.store.reasons import version_taken
+from golive.store.tenancy import KEY_CHANGES, changed_meanwhile, fields
 
 
 def _columns(struct: Any) -> str:
@@ -68,13 +69,8 @@ WITH added AS (
 ), told AS ({CONTROL_CHANGED} WHERE EXISTS (SELECT FROM added))
 SELECT FROM added
 """
-_PUT_KEY = f"""
-WITH put AS (
-    INSERT INTO keys ({_columns(KeyRow)}) VALUES ({_values(KeyRow)}) ON CONFLICT (tenant, id) DO UPDATE SET
-    {", ".join(f"{name} = excluded.{name}" for name in KeyRow.__struct_fields__[2:])}
-)
-{CONTROL_CHANGED}
-"""
+_ADD_KEY = add("keys", KeyRow.__struct_fields__)
+_CHANGE_KEY = compare_and_set("keys", KEY_CHANGES, ("tenant", "id"))
 _KEYS_USED = """
 UPDATE keys SET last_used_at = greatest(last_used_at, v.at)
 FROM unnest($2::text[], $3::double precision[]) AS v (id, at) WHERE keys.tenant = $1 AND keys.id = v.id
@@ -151,10 +147,21 @@ class PostgresTenant(PostgresTenancy):
         """All versions (of one agent), oldest first."""
         return [VersionRow(*row) for row in await self._rows(_VERSIONS, agent)]
 
-    async def put_key(self, row: KeyRow) -> None:
-        """Adds or replaces the key of that id."""
+    async def put_key(self, row: KeyRow, read: KeyRow | None = None) -> None:
+        """See `TenantStore.put_key`."""
         self._mine(row.tenant)
-        await self._server.fetch(_PUT_KEY, *astuple(row))
+        if read is None:
+            done = await self._server.fetch(_ADD_KEY, *astuple(row))
+        else:
+            given, stood = fields(row, KEY_CHANGES), fields(read, KEY_CHANGES)
+            done = await self._server.fetch(_CHANGE_KEY, row.tenant, row.id, *given, *stood)
+        if not done and not await self._stands(row):
+            raise changed_meanwhile("key", row.id)
+
+    async def _stands(self, row: KeyRow) -> bool:
+        """Whether the key stands so already: the answer to the first asking may have been lost."""
+        names = ("mac", *KEY_CHANGES)
+        return any(each.id == row.id and fields(each, names) == fields(row, names) for each in await self.keys())
 
     async def keys(self) -> list[KeyRow]:
         """The tenant's keys, oldest first, the revoked ones too."""

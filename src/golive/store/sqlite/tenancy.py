@@ -10,12 +10,16 @@ from golive.store.sqlite.asking import ReadWrite
 from golive.store.tenancy import (
     BY_REQUEST,
     CREDENTIAL_FIELDS,
+    TENANT_CHANGES,
     TENANT_FIELDS,
+    USER_CHANGES,
     USER_FIELDS,
     CredentialRow,
     TenantRow,
     UserRow,
+    changed_meanwhile,
     erased_for_good,
+    fields,
     tenant_of,
     tenant_values,
     user_of,
@@ -38,9 +42,25 @@ def _put(table: str, fields: tuple[str, ...], key: int, tail: str = "") -> str:
     )
 
 
+def add(table: str, fields: tuple[str, ...]) -> str:
+    """Adds a row where there is none."""
+    values = ", ".join("?" * len(fields))
+    return f"INSERT INTO {table} ({', '.join(fields)}) VALUES ({values}) ON CONFLICT DO NOTHING"
+
+
+def compare_and_set(table: str, changes: tuple[str, ...], key: str) -> str:
+    """Changes a row where what is changed stands as it was read: new values, tenant and id, the values read."""
+    given, stood = (sign.join(f"{name} {word} ?" for name in changes) for sign, word in ((", ", "="), (" AND ", "IS")))
+    return f"UPDATE {table} SET {given} WHERE {key} AND {stood}"
+
+
 _FOR_GOOD = "WHERE state <> 'erased' OR excluded.state = 'erased'"
 _TENANTS = f"SELECT {_TENANT_COLUMNS} FROM tenants"
 _PUT_TENANT = _put("tenants", TENANT_FIELDS, 1, _FOR_GOOD)
+_ADD_TENANT = add("tenants", TENANT_FIELDS)
+_CHANGE_TENANT = compare_and_set("tenants", TENANT_CHANGES, "tenant = ?")
+_ADD_USER = add("tenant_users", USER_FIELDS)
+_CHANGE_USER = compare_and_set("tenant_users", USER_CHANGES, "tenant = ? AND id = ?")
 _USERS = f"SELECT {_USER_COLUMNS} FROM tenant_users WHERE tenant = ? AND id > ? ORDER BY id LIMIT ?"
 _USER = f"SELECT {_USER_COLUMNS} FROM tenant_users WHERE tenant = ? AND id = ?"
 _PUT_USER = _put("tenant_users", USER_FIELDS, 2, _FOR_GOOD)
@@ -72,6 +92,17 @@ class SqliteTenancy:
         self._mine(row.tenant)
         await self._replace(_PUT_TENANT, tenant_values(row), row)
 
+    async def change_tenant(self, row: TenantRow, read: TenantRow | None) -> None:
+        """See `TenantRecords.change_tenant`."""
+        self._mine(row.tenant)
+        if read is None:
+            changed = await self._changed(_ADD_TENANT, tenant_values(row))
+        else:
+            given, stood = fields(row, TENANT_CHANGES), fields(read, TENANT_CHANGES)
+            changed = await self._changed(_CHANGE_TENANT, [*given, row.tenant, *stood])
+        if not changed:
+            raise changed_meanwhile("tenant", row.tenant)
+
     async def users(self, *, before: str = "", limit: int = 50) -> list[UserRow]:
         """See `TenantRecords.users`."""
         return [user_of(row) for row in await self._rows(_USERS, before, max(0, limit))]
@@ -85,6 +116,17 @@ class SqliteTenancy:
         """See `TenantRecords.put_user`."""
         self._mine(row.tenant)
         await self._replace(_PUT_USER, list(astuple(row)), row)
+
+    async def change_user(self, row: UserRow, read: UserRow | None) -> None:
+        """See `TenantRecords.change_user`."""
+        self._mine(row.tenant)
+        if read is None:
+            changed = await self._changed(_ADD_USER, list(astuple(row)))
+        else:
+            given, stood = fields(row, USER_CHANGES), fields(read, USER_CHANGES)
+            changed = await self._changed(_CHANGE_USER, [*given, row.tenant, row.id, *stood])
+        if not changed:
+            raise changed_meanwhile("user", row.id)
 
     async def users_seen(self, times: Mapping[str, float]) -> None:
         """See `TenantRecords.users_seen`."""

@@ -20,8 +20,9 @@ from golive.store.ports import (
 )
 from golive.store.reasons import version_taken
 from golive.store.sqlite.asking import ReadWrite
-from golive.store.sqlite.tenancy import CONTROL_CHANGED, SqliteTenancy
+from golive.store.sqlite.tenancy import CONTROL_CHANGED, SqliteTenancy, add, compare_and_set
 from golive.store.sqlite.work import DECISION_COLUMNS, DELIVERY_COLUMNS, decision, delivery
+from golive.store.tenancy import KEY_CHANGES, changed_meanwhile, fields
 
 _EVENT_COLUMNS = ", ".join(Event.__struct_fields__)
 VIEW_COLUMNS = ", ".join(f'"{name}"' for name in RunView.__struct_fields__)
@@ -35,7 +36,8 @@ _SPENT = "SELECT coalesce(sum(amount_microusd), 0) FROM ledger WHERE tenant = ? 
 _LEDGER = f"SELECT {', '.join(LedgerEntry.__struct_fields__)} FROM ledger WHERE tenant = ? AND run = ? ORDER BY seq, at"
 _VERSIONS = f"SELECT {_VERSION_COLUMNS} FROM versions WHERE tenant = ?"
 _KEYS = f"SELECT {KEY_COLUMNS} FROM keys WHERE tenant = ? ORDER BY created_at, id"
-_PUT_KEY = f"INSERT OR REPLACE INTO keys ({KEY_COLUMNS}) VALUES ({','.join('?' * len(KeyRow.__struct_fields__))})"
+_ADD_KEY = add("keys", KeyRow.__struct_fields__)
+_CHANGE_KEY = compare_and_set("keys", KEY_CHANGES, "tenant = ? AND id = ?")
 _KEY_USED = "UPDATE keys SET last_used_at = max(coalesce(last_used_at, ?), ?) WHERE tenant = ? AND id = ?"
 _SEND_AGAIN = "UPDATE outbox SET state = 'due', due_at = ?, done_at = NULL WHERE tenant = ? AND id = ?"
 _COUNTS = """
@@ -106,10 +108,16 @@ class SqliteTenant(SqliteTenancy):
         rows = await self._rows(f"{_VERSIONS}{where} ORDER BY created_at, agent, name", *values)
         return [VersionRow(*row) for row in rows]
 
-    async def put_key(self, row: KeyRow) -> None:
-        """Adds or replaces the key of that id."""
+    async def put_key(self, row: KeyRow, read: KeyRow | None = None) -> None:
+        """See `TenantStore.put_key`."""
         self._mine(row.tenant)
-        await self._store.call(lambda connection: _put_key(connection, row))
+        if read is None:
+            changed = await self._changed(_ADD_KEY, list(astuple(row)))
+        else:
+            given, stood = fields(row, KEY_CHANGES), fields(read, KEY_CHANGES)
+            changed = await self._changed(_CHANGE_KEY, [*given, row.tenant, row.id, *stood])
+        if not changed:
+            raise changed_meanwhile("key", row.id)
 
     async def keys(self) -> list[KeyRow]:
         """The tenant's keys, oldest first, the revoked ones too."""
@@ -212,9 +220,3 @@ def _register(connection: sqlite3.Connection, row: VersionRow) -> VersionRow:
     if stands.digest != row.digest:
         raise version_taken(stands, row)
     return stands
-
-
-def _put_key(connection: sqlite3.Connection, row: KeyRow) -> None:
-    values = [getattr(row, name) for name in KeyRow.__struct_fields__]
-    connection.execute(_PUT_KEY, values)
-    connection.execute(CONTROL_CHANGED)
