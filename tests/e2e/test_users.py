@@ -106,20 +106,20 @@ async def test_a_key_names_the_user_in_each_faces_own_field_or_in_the_header(pla
 
 
 @pytest.mark.parametrize("face", SAID)
-@pytest.mark.parametrize("name", ["", "two words", "caf\u00e9", "x" * 201, "line\n"])
-async def test_what_is_no_name_of_a_user_is_refused_by_its_field(plain: Asked, face: str, name: str) -> None:
+async def test_what_is_no_name_of_a_user_is_refused_by_its_field(plain: Asked, face: str) -> None:
     """400 on every face; no run begins."""
     path, body, said = SAID[face]
     key = await plain.key("admin")
     field, value = next(iter(said.items()))
-    named = {field: {"user_id": name} if isinstance(value, dict) else name}
-    answer = await plain.ask(key, "POST", path, body | named)
-    assert answer.status == 400, answer
-    assert FIELD[field].encode() in answer.body
-    header = await plain.ask(key, "POST", path, body, {"x-golive-user": name.replace("\n", "\t")})
-    assert header.status == 400
-    assert b"x-golive-user" in header.body
-    assert (await plain.ask(key, "GET", "/v1/runs")).json["data"] == []
+    for name in ("", "two words", "caf\u00e9", "x" * 201, "line\n"):
+        named = {field: {"user_id": name} if isinstance(value, dict) else name}
+        answer = await plain.ask(key, "POST", path, body | named)
+        assert answer.status == 400, (name, answer)
+        assert FIELD[field].encode() in answer.body, name
+        header = await plain.ask(key, "POST", path, body, {"x-golive-user": name.replace("\n", "\t")})
+        assert header.status == 400, name
+        assert b"x-golive-user" in header.body, name
+        assert (await plain.ask(key, "GET", "/v1/runs")).json["data"] == [], name
 
 
 @pytest.mark.parametrize("face", SAID)
