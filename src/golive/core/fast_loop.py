@@ -36,6 +36,7 @@ class FastLoop(uvloop.Loop):
     def call_later(
         self, delay: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> TimerHandle:
+        """As asyncio's, in the clock's seconds."""
         seconds = math.ceil(delay / self._clock.speed * 1_000) / 1_000
         handle = super().call_later(seconds + EARLY_S if delay > 0 else 0, callback, *args, context=context)
         if delay > 0 and not self._clock.hurries:
