@@ -41,6 +41,7 @@ from golive.tenants.erasure import Cancel, Eraser, ErasureReport
 from golive.tenants.exporting import exported
 from golive.tenants.keyring import Keyring
 from golive.tenants.keys import KeyAdmin
+from golive.tenants.pepper import marking, pepper_of
 from golive.tenants.rolebook import Rolebook
 
 
@@ -100,7 +101,8 @@ class Security:
         self.recording = Recording(*made_of, self._redactor.text, self._log, self._holder)
         await self.recording.start()
         self._stack.push_async_callback(self.recording.close)
-        self._pepper = self._secrets.pepper(config.secrets.pepper, self._chance)
+        around = (root, config.secrets.pepper, self._chance, self._clock)
+        self._pepper = await pepper_of(self._store, self._secrets, *around)
         self._redactor.learn(self._pepper.decode(errors="replace"), *self._secrets.known())
         self.recording.secret(config.secrets.pepper, self._pepper.hex())
         return self._store
@@ -134,7 +136,9 @@ class Security:
         """
         store, clock, chance, rolebook = self._store, self._clock, self._chance, self._rolebook
         self.keyring = Keyring(store, self._pepper, clock, rolebook, faults_told(self._log))
-        self.key_admin = KeyAdmin(store, self._pepper, clock, chance, self.keyring.learn, rolebook)
+        reference = self._loaded.config.secrets.pepper
+        told = marking(store, self._pepper, reference, clock, self.keyring.learn)
+        self.key_admin = KeyAdmin(store, self._pepper, clock, chance, told, rolebook)
         await self.keyring.start()
         self._stack.push_async_callback(self.keyring.close)
         around = (clock, chance, rolebook.get, registry, self._log)

@@ -77,3 +77,17 @@ def test_what_cannot_be_is_refused_in_words(project: Project, words: list[str], 
     assert (done.code != 0, done.out) == (True, "")
     assert said in done.err
     assert listed(project, "--all") == []
+
+
+def test_a_lost_pepper_is_not_replaced_where_keys_hang_on_it(project: Project) -> None:
+    """None is made by a command, either; keys are still listed and revoked, and then a new one is made."""
+    key = project.ok("keys", "create", "--name", "web").strip()
+    pepper = project.folder / ".golive" / "pepper"
+    pepper.unlink()
+    refused = project.golive("keys", "create", "--name", "more")
+    assert (refused.code, "the pepper `file:.golive/pepper` is missing" in refused.err) == (1, True)
+    assert [row["id"] for row in listed(project)] == [key[3:11]]
+    project.ok("keys", "revoke", key[3:11])
+    assert not pepper.exists()
+    project.ok("keys", "create", "--name", "more")
+    assert pepper.exists()

@@ -199,7 +199,7 @@ async def test_where_there_are_keys_of_users_alone_another_master_key_is_refused
     again, _ = await place.server(OTHER, MASTER)
     assert await bodies(again) == [WORD.encode()] * 2
     await store.data_keys.erase("acme", "user", "ben", 5.0)
-    with pytest.raises(ContentSealed, match="^The data key of a user of acme is wrapped under"):
+    with pytest.raises(ContentSealed, match=r"^The data key of a user of acme is wrapped under"):
         await place.server(OTHER)
     await store.data_keys.erase("acme", "user", "ann", 5.0)
     await place.server(OTHER)

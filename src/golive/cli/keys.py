@@ -159,7 +159,7 @@ def list_keys(
         raise InvalidRequest(
             "--all-tenants goes with neither --url nor --tenant.", remedy="Leave it out, or them.", field="all-tenants"
         )
-    rows = _carried_out(config, url, key, tenant, here, there)["data"]
+    rows = _carried_out(config, url, key, tenant, here, there, makes=False)["data"]
     if not every:
         now = SystemClock().now()
         rows = [row for row in rows if not row["revoked_at"] and not (row["expires_at"] and row["expires_at"] <= now)]
@@ -196,7 +196,7 @@ def revoke(
     async def there(client: Client) -> Any:
         return await client.call("DELETE", f"/v1/keys/{quote(key_id, safe='')}")
 
-    row = _carried_out(config, url, key, tenant, here, there)
+    row = _carried_out(config, url, key, tenant, here, there, makes=False)
     typer.echo(f"revoked {row['id']} ({row['name']})")
 
 
@@ -231,15 +231,17 @@ def _carried_out(
     tenant: str | None,
     here: Callable[[KeyAdmin], Awaitable[Any]],
     there: Callable[[Client], Awaitable[Any]],
+    *,
+    makes: bool = True,
 ) -> Any:
-    """What the API answers, whichever way was taken."""
+    """What the API answers, whichever way was taken. `makes`: whether a key is made."""
 
     async def go() -> Any:
         if url is not None:
             async with connected(config, url, key, tenant) as client:
                 return await there(client)
         async with AsyncExitStack() as stack:
-            admin = await open_key_admin(load(config, os.environ), os.environ, stack)
+            admin = await open_key_admin(load(config, os.environ), os.environ, stack, makes=makes)
             return msgspec.to_builtins(await here(admin))
 
     return run(go())

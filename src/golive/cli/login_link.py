@@ -64,6 +64,7 @@ async def _recorded(loaded: "Loaded", link: "Link", ttl_s: float) -> str:
     from golive.core.errors import NotFound
     from golive.store.opening import open_store
     from golive.tenants.authorize import INSTALLATION
+    from golive.tenants.pepper import pepper_of
     from golive.tenants.sealed_slips import Slips
 
     clock, chance, config = SystemClock(), SystemChance(), loaded.config
@@ -75,7 +76,7 @@ async def _recorded(loaded: "Loaded", link: "Link", ttl_s: float) -> str:
                 f"There is no tenant {link.tenant!r}.", remedy="`golive tenants list` shows them.", field="tenant",
                 value=link.tenant,
             )  # fmt: skip
-        slips = Slips(secrets.pepper(config.secrets.pepper, chance))
+        slips = Slips(await pepper_of(store, secrets, loaded.root, config.secrets.pepper, chance, clock))
         told = {"role": link.role, "ttl_s": f"{ttl_s:g}"}
         async with (
             acting(loaded, secrets, store.audit, clock, chance) as acts,

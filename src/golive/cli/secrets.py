@@ -36,6 +36,7 @@ from golive.telemetry.logs import configure
 from golive.telemetry.metrics import Metrics
 from golive.telemetry.secrets import SecretMetrics
 from golive.tenants.directory import settings_of
+from golive.tenants.pepper import pepper_of
 
 app = typer.Typer(no_args_is_help=True, help="Show, rotate and revoke the credentials that golive uses.")
 data_keys.add_to(app)
@@ -242,7 +243,7 @@ async def _opened(loaded: Loaded) -> AsyncIterator[Here]:
     store = await open_store(loaded.config.store.url, loaded.root, clock)
     try:
         secrets = Secrets.of(loaded.root, os.environ, loaded.config.secrets, clock)
-        secrets.pepper(loaded.config.secrets.pepper, chance)
+        await pepper_of(store, secrets, loaded.root, loaded.config.secrets.pepper, chance, clock)
         of_tenants = settings_of(await store.all_credentials())
         keeper = SecretKeeper(
             secrets, store, clock, configure("error", "auto", redactor.value, clock=clock),

@@ -29,6 +29,7 @@ from golive.store.ports import Store
 from golive.tenants.administration import CredentialAdmin, TenantAdmin, UserAdmin
 from golive.tenants.authorize import INSTALLATION
 from golive.tenants.directory import no_tenant
+from golive.tenants.pepper import pepper_of
 
 RemoteOption = Annotated[
     str | None,
@@ -151,7 +152,7 @@ async def _stands(
     """How references stand; a value that was revoked is known by its fingerprint, under the pepper."""
     revoked = [row.fingerprint for row in await store.fingerprints.rows() if row.revoked_at is not None]
     if revoked:
-        secrets.pepper(loaded.config.secrets.pepper, chance)
+        await pepper_of(store, secrets, loaded.root, loaded.config.secrets.pepper, chance, SystemClock())
         secrets.revoke(revoked)
 
     return lambda reference: asyncio.to_thread(resolution, secrets.resolve, reference)

@@ -87,7 +87,8 @@ class SecretsConfig(Section):
     """[secrets]: golive's own secrets, by reference."""
 
     pepper: SecretRef = "file:.golive/pepper"
-    """Mixed into every API key's HMAC; at least 32 bytes. A `file:` that does not exist is created with mode 0600."""
+    """Mixed into every API key's HMAC; at least 32 bytes. A `file:` that does not exist is created with mode 0600, as
+    long as there are no keys; another one than theirs is refused."""
     audit_key: SecretRef = "file:.golive/audit.key"
     """Signs the audit log; at least 32 bytes, and the same for all servers of a database. Created like the pepper."""
     master_key: MasterRef = "file:.golive/master.key"
@@ -96,6 +97,10 @@ class SecretsConfig(Section):
     `aws-kms:KEY` (a key's id, ARN or alias): a key that AWS KMS holds and never gives out."""
     old_master_keys: Annotated[tuple[MasterRef, ...], Field(max_length=8)] = ()
     """Master keys that are accepted besides, while `golive secrets rotate-master` goes from one to another."""
+    plain_rows: Literal["refuse", "read"] = "refuse"
+    """Content that stands in the database in plain words, from before content was sealed. `refuse`: it is not read, for
+    whoever can write to the database can have put it there; `golive secrets seal` seals what is of before. `read`: it
+    is taken as it stands."""
     ttl_s: Annotated[float, Field(ge=1, le=86_400)] = 60.0
     """How long a value from `aws-sm:` or `vault:` is used; it is fetched again before that is over."""
     stale_s: Annotated[float, Field(ge=0, le=2_592_000)] = 3_600.0

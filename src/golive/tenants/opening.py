@@ -10,7 +10,8 @@ from golive.core.chance import SystemChance
 from golive.core.clock import SystemClock
 from golive.store.opening import open_store
 from golive.tenants.authorize import INSTALLATION
-from golive.tenants.keys import KeyAdmin, NewKey
+from golive.tenants.keys import PEPPER_BYTES, KeyAdmin, NewKey
+from golive.tenants.pepper import marking, pepper_of
 from golive.tenants.recorded import RecordedKeyAdmin
 from golive.tenants.rolebook import Rolebook
 
@@ -25,12 +26,26 @@ async def create_key(
         return await admin.create(tenant, name, role, created_by="cli", expires_in_s=expires_in_s, scopes=scopes)
 
 
-async def open_key_admin(loaded: Loaded, environ: Mapping[str, str], stack: AsyncExitStack) -> KeyAdmin:
-    """The keys of an installation; closed with the stack."""
-    store = await open_store(loaded.config.store.url, loaded.root, SystemClock())
+async def open_key_admin(
+    loaded: Loaded, environ: Mapping[str, str], stack: AsyncExitStack, *, makes: bool = True
+) -> KeyAdmin:
+    """The keys of an installation; closed with the stack.
+
+    Args:
+        makes: whether any is to be made. To list and to revoke them the pepper need not be there.
+
+    Raises:
+        GoliveError: the store cannot be opened, or the pepper is missing or another one than the keys'.
+    """
+    clock, chance, reference = SystemClock(), SystemChance(), loaded.config.secrets.pepper
+    store = await open_store(loaded.config.store.url, loaded.root, clock)
     stack.push_async_callback(store.close)
     secrets = Secrets(loaded.root, environ)
-    pepper = secrets.pepper(loaded.config.secrets.pepper, SystemChance())
-    acts = await stack.enter_async_context(acting(loaded, secrets, store.audit, SystemClock(), SystemChance()))
+    if makes:
+        pepper = await pepper_of(store, secrets, loaded.root, reference, chance, clock)
+    else:
+        pepper = chance.token(PEPPER_BYTES)
+    acts = await stack.enter_async_context(acting(loaded, secrets, store.audit, clock, chance))
     rolebook = Rolebook(loaded.config.roles)
-    return RecordedKeyAdmin(store, pepper, SystemClock(), SystemChance(), rolebook=rolebook, acts=acts)
+    told = marking(store, pepper, reference, clock)
+    return RecordedKeyAdmin(store, pepper, clock, chance, told, rolebook=rolebook, acts=acts)
