@@ -14,7 +14,7 @@ unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV PIP_REQUIRE_HASHE
 PYTHON ?= python3
 BIN := .venv/bin
 UV := .tools/bin/uv
-TESTERS ?= 2
+TESTERS ?= 3
 BOOTSTRAP := requirements-bootstrap.lock
 
 export UV_PYTHON_DOWNLOADS := never

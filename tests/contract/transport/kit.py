@@ -192,6 +192,7 @@ async def network() -> AsyncIterator[Net]:
     Raises:
         AssertionError: a connection was left in a pool, or the event loop had something to complain of.
     """
+    gc.freeze()  # what was there before is no garbage of this test's, and is not looked through in the end
     net = Net()
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: net.complaints.append(context))
     yield net
