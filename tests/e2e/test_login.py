@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import os
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -129,7 +130,9 @@ async def test_the_cookies_are_for_this_host_and_no_script(served: Project, issu
         assert asked["nonce"][0].encode() not in base64.urlsafe_b64decode(rest.partition(";")[0] + "===")
         page = await there.log_in(f"{served.url}/login/start/corp", "alice")
         given = {cookie.partition("=")[0]: cookie.partition(";")[2] for cookie in page.cookies}
-        assert given[LOCAL_COOKIE] == " Path=/; Max-Age=43200; HttpOnly; SameSite=Strict"
+        for_s = re.fullmatch(r" Path=/; Max-Age=(\d+); HttpOnly; SameSite=Strict", given[LOCAL_COOKIE])
+        assert for_s is not None, given
+        assert 43_190 <= int(for_s[1]) <= 43_200  # less what a busy machine takes from the beginning to the answer
         assert given[LOCAL_PENDING] == " Path=/; Max-Age=0; HttpOnly; SameSite=Lax"
         assert LOCAL_PENDING not in there.cookies(served.url)
 
