@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from golive.core.errors import BodyTooLarge, InvalidRequest
 from golive.gateway.exchange import Exchange
-from golive.gateway.plain import plain
+from golive.gateway.plain import no_nul, plain
 
 VALUE_CHARS = 80
 """Most characters of a wrong value that are repeated to the client."""
@@ -34,6 +34,8 @@ _NAMED = re.compile(r"^Object (?P<what>contains unknown|missing required) field 
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 _NO_NUMBER = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|(-?Infinity|NaN)', re.DOTALL)
 """What Python's json module takes for a number and JSON does not know, outside of texts (which match without it)."""
+_NUL = b"\\u0000"
+"""The one way to write it in JSON, which may mean something else."""
 _ENTRY = "[...]"
 """How msgspec writes that a value of a mapping is meant, of whichever key."""
 
@@ -87,8 +89,10 @@ def _too_large(limit: int, size: int | None = None) -> BodyTooLarge:
 class Reader(Generic[S]):
     """Reads one kind of body; made once per route."""
 
-    def __init__(self, struct: type[S]) -> None:
+    def __init__(self, struct: type[S], *, content: bool = False) -> None:
+        """`content`: texts in it are kept sealed, and so may hold what no column of a database does."""
         self.struct = struct
+        self._content = content
         self._decoder = msgspec.json.Decoder(struct)
         self._names: tuple[str, ...] | None = None
 
@@ -102,7 +106,10 @@ class Reader(Generic[S]):
         body = await read_body(exchange, limit)
         if not body and empty is not None:
             return empty
-        return self.decode(body)
+        found = self.decode(body)
+        if not self._content and _NUL in body:
+            no_nul(msgspec.json.decode(body))
+        return found
 
     def decode(self, body: bytes) -> S:
         """The struct; raises InvalidRequest as `read` does."""

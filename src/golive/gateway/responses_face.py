@@ -21,6 +21,7 @@ from golive.gateway.exchange import Exchange
 from golive.gateway.face import ANSWERED, Face, Tail
 from golive.gateway.openai_errors import failed_run, openai_error
 from golive.gateway.permit import demand, see
+from golive.gateway.plain import plain
 from golive.gateway.problems import Headers
 from golive.gateway.responses_events import ResponseStream
 from golive.gateway.responses_output import ResponseObject, echo, more
@@ -203,6 +204,7 @@ class ResponsesFace:
         previous = asked.previous_response_id
         if previous is None:
             return named or self._ids.new("conv")
+        plain("previous_response_id", previous)
         if named is not None:
             raise InvalidRequest(
                 "previous_response_id and a conversation cannot both be given.", remedy="Leave one of them out.",

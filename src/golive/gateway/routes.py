@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from golive.core.errors import MethodNotAllowed, NotFound
 from golive.gateway.exchange import Exchange
+from golive.gateway.plain import nameable
 from golive.tenants.roles import VERBS, WHOLE, Verb
 
 Handler = Callable[[Exchange], Awaitable[None]]
@@ -159,6 +160,8 @@ class Router:
         return route, params, () if route else tuple(node.methods)
 
     def _walk(self, path: str, params: dict[str, str]) -> _Node | None:
+        if not nameable(path):
+            return None  # nothing is called so, and no store would take the question
         node = self._root
         segments = path.split("/")[1:]
         for index, segment in enumerate(segments):

@@ -148,7 +148,7 @@ class RunFaces:
         self._runtime = runtime
         self._limit = server.max_body_bytes
         self._heartbeat_s = server.heartbeat_s
-        self._run_body = Reader(RunBody)
+        self._run_body = Reader(RunBody, content=True)
         self._runs_query = Reader(RunsQuery)
         self._events_query = Reader(EventsQuery)
 
