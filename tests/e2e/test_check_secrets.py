@@ -10,6 +10,7 @@ import pytest_asyncio
 from golive.checklist.twin import Twin
 from tests.e2e.check_kit import GOLIVE, PRICES, breaking, hold, project, twin_of
 
+TLS = '[server.tls]\ncert = "server.crt"\nkey = "server.key"\n'
 PLANTED = "sk-proj-" + "Zq8Lw2Xn5Rt7Vb4Yc9Kd1Mf6"
 
 
@@ -72,6 +73,28 @@ async def test_scan_sees_a_key_in_the_source_and_a_file_of_secrets_in_git(tmp_pa
     assert "agents/clerk/client.py:3: API key" in found.why
     assert ".env:1: file of secrets that git takes in (add it to .gitignore)" in found.why
     assert PLANTED not in repr(found)
+
+
+async def test_scan_lets_the_key_of_the_server_lie_where_the_configuration_says(tmp_path: Path) -> None:
+    """As docs/security/transport.md sets it up; one that everybody can read, and one beside it, are findings."""
+    folder = project(tmp_path / "p", golive=GOLIVE + PRICES + TLS)
+    made = folder / "server.key"
+    made.write_text("-----BEGIN PRIVATE KEY-----\n" + "Zq8Lw2Xn5Rt7Vb4Yc9Kd1Mf6" * 4 + "\n-----END PRIVATE KEY-----\n")
+    made.chmod(0o600)
+    (folder / "server.crt").write_text("a certificate")
+    (folder / ".gitignore").write_text("*.key\n.env\n")
+    subprocess.run(["git", "init", "-q", str(folder)], check=True)
+    async with twin_of(folder) as twin:
+        assert (await hold("SEC-1.scan", twin)).why == ""
+        made.chmod(0o644)
+        found = await hold("SEC-1.scan", twin)
+        assert (found.status, found.why) == (
+            "fail", "server.key:1: private key that others can read (mode 0644: chmod 600)"
+        )  # fmt: skip
+        made.chmod(0o600)
+        (folder / "old.key").write_bytes(made.read_bytes())
+        found = await hold("SEC-1.scan", twin)
+    assert (found.status, found.why) == ("fail", "old.key:1: private key")
 
 
 async def test_scan_sees_a_key_in_the_database(well: Twin) -> None:

@@ -110,6 +110,31 @@ def test_a_dot_env_file_that_git_takes_in_is_a_finding(tmp_path: Path) -> None:
     assert [leak.name for leak in exposed(tmp_path)] == ["it is tracked: git rm --cached"]
 
 
+def test_a_private_key_that_is_configured_lies_where_it_belongs(tmp_path: Path) -> None:
+    """As long as others cannot read it and git does not take it in; elsewhere its place is somebody else's."""
+    key = tmp_path / "tls" / "server.key"
+    key.parent.mkdir()
+    key.write_text(KINDS["private key"])
+
+    def told(mode: int, root: Path = tmp_path) -> list[str]:
+        key.chmod(mode)
+        return [f"{leak.kind}: {leak.name}" for leak in exposed(root, [key, tmp_path / "missing.key"])]
+
+    assert told(0o600) == told(0o640) == told(0o400) == []
+    assert told(0o644) == ["private key that others can read: mode 0644: chmod 600"]
+    assert told(0o660) == ["private key that others can read: mode 0660: chmod 600"]
+    git = ["git", "-C", str(tmp_path)]
+    subprocess.run([*git, "init", "-q"], check=True)
+    (tmp_path / ".gitignore").write_text(".env\n")
+    assert told(0o600) == ["file of secrets that git takes in: add it to .gitignore"]
+    (tmp_path / ".gitignore").write_text(".env\n*.key\n")
+    assert told(0o600) == []
+    subprocess.run([*git, "add", "-f", "tls/server.key"], check=True)
+    assert told(0o600) == ["file of secrets that git takes in: it is tracked: git rm --cached"]
+    (tmp_path / "agents").mkdir()
+    assert told(0o644, tmp_path / "agents") == []
+
+
 def test_entropy_is_counted_in_bits_a_character() -> None:
     """None, one and two bits."""
     assert (entropy("aaaa"), entropy("abab"), entropy("abcd"), entropy("")) == (0.0, 1.0, 2.0, 0.0)

@@ -20,7 +20,7 @@ from golive.cli.options import ConfigOption, JsonOption, KeyOption
 from golive.cli.running import run
 from golive.cli.show import Column, count, json_text, moment, note, table
 from golive.config.load import Loaded, load
-from golive.config.secret_use import joined, of_others, references
+from golive.config.secret_use import joined, key_files, of_others, references
 from golive.config.secrets import Secrets
 from golive.core.chance import SystemChance
 from golive.core.clock import SystemClock
@@ -267,11 +267,11 @@ def scan(
     as_json: JsonOption = False,
 ) -> None:
     """Look for credentials where they must not be: source, configuration, database, logs. Exit code 3: some found."""
-    known, spared, root = _own(config, bool(paths))
+    known, spared, keys, root = _own(config, bool(paths))
     scanner = Scanner(known, spared)
     leaks = scanner.scan(paths or [root])
     for folder in paths or [root]:
-        leaks += exposed(folder) if folder.is_dir() else []
+        leaks += exposed(folder, keys) if folder.is_dir() else []
     if as_json:
         json_text({"data": msgspec.to_builtins(leaks), "files": scanner.files, "bytes": scanner.bytes})
     else:
@@ -282,18 +282,20 @@ def scan(
         raise typer.Exit(EXIT_FOUND)
 
 
-def _own(config: Path | None, elsewhere: bool) -> tuple[dict[str, str], list[Path], Path]:
-    """The installation's values by reference, the files where they belong, and its folder; none of it elsewhere."""
+def _own(config: Path | None, elsewhere: bool) -> tuple[dict[str, str], list[Path], list[Path], Path]:
+    """The installation's values by reference, the files where they belong, those of private keys, and its folder; none
+    of it elsewhere."""
     try:
         loaded = load(config, os.environ)
     except ConfigError:
         if not elsewhere or config is not None:
             raise
-        return {}, [], Path.cwd()
+        return {}, [], [], Path.cwd()
     secrets = Secrets.of(loaded.root, os.environ, loaded.config.secrets)
     known: dict[str, str] = {}
     for reference in references(loaded.config):
         with suppress(GoliveError):  # what there is not cannot have leaked
             known[reference] = secrets.resolve(reference)
     files = [loaded.root / each[5:] for each in references(loaded.config) if each.startswith("file:")]
-    return known, [*files, *loaded.root.glob(".env*")], loaded.root
+    keys = key_files(loaded.config, loaded.root)
+    return known, [*files, *keys, *loaded.root.glob(".env*")], keys, loaded.root

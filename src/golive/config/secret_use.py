@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from golive.config.schema import GoliveConfig
 from golive.config.section import REFERENCE, Section
@@ -35,6 +36,12 @@ def of_others(config: GoliveConfig) -> dict[str, tuple[str, ...]]:
     """Those that others gave to golive: what can be rotated, revoked and shared between environments by mistake."""
     found = references(config)
     return {each: settings for each, settings in found.items() if not any(name.startswith(OWN) for name in settings)}
+
+
+def key_files(config: GoliveConfig, root: Path) -> list[Path]:
+    """Files of private keys that the configuration names by themselves, not by a reference. `root`: its folder."""
+    key = config.server.tls.key
+    return [] if key is None else [root / key]
 
 
 def _all(config: GoliveConfig) -> Iterator[tuple[str, str | None]]:

@@ -7,7 +7,7 @@ from golive.checklist.registry import check
 from golive.checklist.results import Finding, Result, evidence
 from golive.checklist.target import Target
 from golive.config.load import Loaded
-from golive.config.secret_use import references
+from golive.config.secret_use import key_files, references
 from golive.guards.dotenv import exposed
 from golive.guards.scanning import Leak, Scanner
 
@@ -34,7 +34,8 @@ async def no_credential_lies_about(target: Target) -> Result:
     root = twin.original.root
     found = Finding("0 found")
     scanner = Scanner(spared=spared(twin.original), most_bytes=MOST_BYTES)
-    leaks = await asyncio.to_thread(lambda: [*scanner.scan([root]), *exposed(root)])
+    keys = key_files(twin.original.config, root)
+    leaks = await asyncio.to_thread(lambda: [*scanner.scan([root]), *exposed(root, keys)])
     own = Scanner(twin.secrets)
     for path in (*twin.store_files(), twin.process.log_file, twin.process.out_file):
         leaks += await asyncio.to_thread(own.file, path, f"the twin's {path.name}")
@@ -51,8 +52,10 @@ async def no_credential_lies_about(target: Target) -> Result:
 
 
 def spared(loaded: Loaded) -> list[Path]:
-    """Files where secrets belong: those of `file:` references, and .env files, of which git is asked instead."""
+    """Files where secrets belong: those of `file:` references; .env files and the key of [server.tls], of which git is
+    asked instead."""
     files = [loaded.root / each[5:] for each in references(loaded.config) if each.startswith("file:")]
+    files += key_files(loaded.config, loaded.root)
     return [*files, *(path for path in loaded.root.glob(".env*") if path.is_file())]
 
 
