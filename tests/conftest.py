@@ -1,4 +1,5 @@
-"""What holds for every test: property tests draw the same examples each time, and never fail for being slow."""
+"""What holds for every test: property tests draw the same examples each time, and never fail for being slow; nobody
+opens a database's files beside SQLite."""
 
 import asyncio
 import gc
@@ -10,7 +11,9 @@ import uvicorn.server
 from hypothesis import HealthCheck, settings
 
 from golive.core.open_files import raise_limit
+from tests import untouched
 
+untouched.guard()
 raise_limit()  # tests of load are clients too; children get what holds here, unless a test says otherwise
 
 # Under nohup and in the background of a script these are ignored, and children would inherit that.

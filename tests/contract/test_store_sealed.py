@@ -26,6 +26,7 @@ from golive.core.events import (
 from golive.core.messages import Message, ToolCall, Usage
 from golive.store.ports import Store
 from tests.contract.store_kit import File, InPostgres, Place, Sealed, decision, entry, lease, message, view
+from tests.untouched import contents
 
 WORD = "xylophone"
 SAID: tuple[Body, ...] = (
@@ -60,7 +61,7 @@ async def test_no_planted_word_stands_in_any_table(place: Place, store: Store, t
     assert isinstance(place, Sealed)
     planted = (WORD, WORD.encode().hex())
     assert [table for table, text in tables(place) if any(word in text for word in planted)] == []
-    assert [file.name for file in tmp_path.iterdir() if file.is_file() and WORD.encode() in file.read_bytes()] == []
+    assert [file.name for file in tmp_path.iterdir() if file.is_file() and WORD.encode() in contents(file)] == []
     assert await store.tenant("acme").events("run_1") == events
     assert sum(event.body.count(WORD.encode()) for event in events) == 16
     [kept] = await store.tenant("acme").deliveries()

@@ -12,6 +12,7 @@ from golive.store.sealed.master import Masters
 from golive.store.sqlite import SqliteStore
 from tests.contract.store_kit import MASTER
 from tests.postgres_kit import Database
+from tests.untouched import contents
 
 
 async def a_key(keys: DataKeyStore) -> tuple[Masters, DataKeyRow]:
@@ -46,10 +47,10 @@ async def test_in_sqlite_the_log_holds_an_erased_key_until_it_is_emptied(tmp_pat
     _, row = await a_key(store.data_keys)
     assert await store.data_keys.erase("acme", None, "", 2.0) == 1
     log = path.with_name("golive.db-wal")
-    assert row.wrapped in log.read_bytes()
+    assert row.wrapped in contents(log)
     assert await store.wipe()
-    assert row.wrapped not in log.read_bytes()
-    assert row.wrapped not in path.read_bytes()
+    assert row.wrapped not in contents(log)
+    assert row.wrapped not in contents(path)
     await store.close()
 
 

@@ -26,6 +26,7 @@ from golive.tenants.exporting import exported
 from tests.contract.store_kit import decision, entry, key, message, view
 from tests.unit.test_sealed_store import Place
 from tests.unit.upkeep_kit import at, done, silent
+from tests.untouched import contents
 
 WORDS = {
     ("acme", "ann"): "xylophone", ("acme", "ben"): "marimba", ("beta", "ann"): "celesta", ("beta", None): "spinett",
@@ -65,7 +66,7 @@ class Here:
     def files(self, word: str) -> list[str]:
         """Which files hold the word."""
         files = [file for file in self.place.path.parent.iterdir() if file.is_file()]
-        return sorted(file.name for file in files if word.encode() in file.read_bytes())
+        return sorted(file.name for file in files if word.encode() in contents(file))
 
     async def reads(self, tenant: str, user: str | None) -> list[str]:
         """What the journals of a user's runs say."""

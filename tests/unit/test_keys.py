@@ -16,6 +16,7 @@ from golive.tenants import keyring as keyring_module
 from golive.tenants.authentication import Credentials
 from golive.tenants.keyring import Keyring
 from golive.tenants.keys import KeyAdmin, key_id_of, mac_of, matches, new_key, usable
+from tests.untouched import contents
 
 PEPPER = b"0123456789abcdef0123456789abcdef"
 
@@ -106,7 +107,7 @@ def test_expiry_and_revocation_end_a_key() -> None:
 async def test_the_store_never_sees_a_secret(world: World, tmp_path: Path) -> None:
     """Only the HMAC is written; no part of the secret is in the file."""
     key_id, key = await world.key()
-    content = b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.is_file())
+    content = b"".join(contents(path) for path in tmp_path.iterdir() if path.is_file())
     assert key_id.encode() in content
     assert key[12:].encode() not in content
 

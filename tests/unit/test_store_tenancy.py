@@ -19,6 +19,7 @@ from golive.store.upkeep.verify import verify
 from tests.contract.store_kit import decision, view
 from tests.unit import postgres_kit
 from tests.unit.upkeep_kit import at, done, filled, rows, silent
+from tests.untouched import contents
 
 ROWS = ("tenants", "tenant_users", "tenant_credentials")
 ANN, SAID = "ann@example.com", b"a word of hers"
@@ -118,7 +119,7 @@ def test_what_an_erased_user_said_is_neither_in_the_file_nor_in_the_log_ahead_of
 
     def counted(word: bytes) -> list[int]:
         files = (path, path.with_name("golive.db-wal"))
-        return [file.read_bytes().count(word) for file in files]
+        return [contents(file).count(word) for file in files]
 
     async def go(store: SqliteStore) -> None:
         for start in range(0, 300, 30):

@@ -40,6 +40,9 @@ class ErasureStore(Protocol):
         """How many of these stand anywhere in the database's files.
 
         None: that was not looked for, as the files are another's, or too large.
+
+        Raises:
+            StoreUnavailable: they could not be looked through to the end; what stands in them is not known.
         """
         ...
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from golive.audit.acting import own
 from golive.core.clock import Clock
-from golive.core.errors import GoliveError
+from golive.core.errors import GoliveError, StoreError
 from golive.core.tasks import Tasks
 from golive.store.audit import AuditEntry
 from golive.store.data_keys import Scope
@@ -51,8 +51,9 @@ class ErasureReport(Struct, frozen=True, kw_only=True):
 
     `removed` and `standing` are rows by table, the latter counted at the end; `keys_destroyed` data keys.
     `sampled`: values that were looked at before, as they were kept; `opened` of them could still be opened afterwards,
-    and `in_files` of the first six still stood in the database's files (None: that was not looked for). `proved`: no
-    row stands, no key is left, and nothing opens. `remains` says in words what stays, and why.
+    and `in_files` of the first six still stood in the database's files (None: that was not looked for, or is not
+    known). `proved`: no row stands, no key is left, nothing opens, and looking through the files did not fail.
+    `remains` says in words what stays, and why.
     """
 
     tenant: str
@@ -202,13 +203,13 @@ class Eraser:
         await self._wipe()
         standing = await store.erasures.standing(tenant, user)
         opened = await still_open(store, sample.own)
-        in_files = await store.erasures.in_files(sample.marks)
+        in_files, unread = await self._in_files(sample)
         return ErasureReport(
             tenant=tenant, user=user, by=by, began_at=began_at, finished_at=self._clock.now(), runs_ended=ended,
             keys_destroyed=destroyed, removed=removed, standing=standing,
             sampled=len(sample.own) + len(sample.shared) + len(sample.plain), opened=opened, in_files=in_files,
-            proved=not any(standing.values()) and opened == 0,
-            remains=_remains(user, sample, in_files),
+            proved=not any(standing.values()) and opened == 0 and not unread,
+            remains=_remains(user, sample, in_files, unread),
         )  # fmt: skip
 
     async def _end_runs(self, tenant: str, user: str | None, by: str) -> int:
@@ -248,6 +249,14 @@ class Eraser:
         while not await self._store.wipe() and self._clock.monotonic() < until:  # noqa: ASYNC110 - likewise
             await asyncio.sleep(_POLL_S)
 
+    async def _in_files(self, sample: Sample) -> tuple[int | None, str]:
+        """How many marks stand in the database's files; None and why, where nobody knows."""
+        try:
+            return await self._store.erasures.in_files(sample.marks), ""
+        except StoreError as error:
+            self._told.error("erasure.files_not_read", message=error.message)
+            return None, error.message
+
     async def _set_finished(self, report: ErasureReport) -> None:
         mine = self._store.tenant(report.tenant)
         if report.user is None:
@@ -269,7 +278,7 @@ def _erased_tenant(row: TenantRow, now: float) -> TenantRow:
     return replace(row, state="erased", agents=(), limits={}, note="", changed_at=now, erased_at=None)
 
 
-def _remains(user: str | None, sample: Sample, in_files: int | None) -> tuple[str, ...]:
+def _remains(user: str | None, sample: Sample, in_files: int | None, unread: str) -> tuple[str, ...]:
     whose = "the tenant's name" if user is None else "the user's id"
     said = [
         f"The audit log, which holds no content; {whose}, so that it is not used again.",
@@ -287,7 +296,9 @@ def _remains(user: str | None, sample: Sample, in_files: int | None) -> tuple[st
             "Backups taken until now hold the content and its wrapped key: `golive store restore` erases again what "
             "was erased since. Remove them in time, or rotate the master key and destroy the old one."
         )
-    if in_files is None:
+    if unread:
+        said.append(f"Whether some of it stands in freed pages of the database is not known. {unread}")
+    elif in_files is None:
         said.append("Freed pages of the database until its next vacuum, as ciphertext that nothing opens.")
     elif in_files and sample.plain:
         said.append(

@@ -3,6 +3,7 @@
 Owns pragmas and the translation of result codes. Leaves statements and transactions to others.
 """
 
+import errno
 import os
 import sqlite3
 from pathlib import Path
@@ -72,8 +73,12 @@ def connect(path: str, *, writable: bool = True) -> sqlite3.Connection:
         cached_statements=_CACHED_STATEMENTS,
         uri=True,
     )
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA trusted_schema=OFF")
+    try:
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA trusted_schema=OFF")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -129,6 +134,9 @@ def connect_reader(path: str) -> sqlite3.Connection:
 def create_file(path: str) -> None:
     """Makes the file and its folders if missing, readable by their owner alone (they hold what users said).
 
+    One that is there is not opened: closing it would take away the locks of whatever connection this process has to it
+    (see `erasures.py`).
+
     Raises:
         StoreUnavailable: the operating system refused.
     """
@@ -136,7 +144,7 @@ def create_file(path: str) -> None:
         return
     try:
         Path(path).absolute().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        _create(os.path.realpath(path))
     except OSError as error:
         cause = error.strerror or type(error).__name__
         raise StoreUnavailable(
@@ -145,6 +153,17 @@ def create_file(path: str) -> None:
             path=path,
             cause=cause,
         ) from error
+
+
+def _create(path: str) -> None:
+    """Makes it unless it is there. Raises OSError: it cannot be made, or read and written."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        if os.path.isdir(path):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)) from None
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from None
 
 
 def unavailable(error: BaseException, path: str) -> StoreUnavailable | None:

@@ -1,19 +1,32 @@
-"""Erasures in a SQLite file, and what of its bytes still stands anywhere in it."""
+"""Erasures in a SQLite file, and what of its bytes still stands anywhere in it.
+
+No process that has the database open through SQLite may open its files itself. POSIX locks belong to the process: when
+it closes any descriptor of a file, all locks that SQLite holds on it are gone, without a word. The next process then
+takes the database for unused, and removes the write-ahead log under whoever still writes to it.
+So another process looks through the files (`grep.py`). Source: https://www.sqlite.org/howtocorrupt.html, 2.2 (2026-11).
+"""
 
 import asyncio
-import os
+import json
 import sqlite3
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from golive.core.errors import StoreUnavailable
+from golive.core.tasks import uncancelled
 from golive.store.erasures import ALL, UNFINISHED, Erasure, ErasureStore, counting
 from golive.store.sqlite.asking import ReadWrite
 from golive.store.sqlite.connection import MEMORY
 
 _ENDINGS = ("", "-wal")
-_CHUNK = 1 << 20
+_GREP = Path(__file__).with_name("grep.py")
+LOOK_S = 120.0
+"""How long looking through the files may take."""
 _MOST_BYTES = 16 << 30
 """Larger files are not looked through: it would take minutes of a core."""
+_MOST_TOLD = 300
 _BY_SUBJECT = " INDEXED BY data_keys_by_subject"
 """Without statistics SQLite would read all keys of the tenant."""
 
@@ -49,23 +62,43 @@ class SqliteErasures(ErasureStore):
         """See `ErasureStore.in_files`."""
         if self._path == MEMORY:
             return None
+        if not values:
+            return 0
+        files = [self._path + ending for ending in _ENDINGS]
+        asked = {"files": files, "values": [value.hex() for value in values], "most_bytes": _MOST_BYTES}
         try:
-            return await asyncio.to_thread(_found, self._path, values)
-        except OSError:
-            return None
+            answer = await asyncio.wait_for(_grep(json.dumps(asked).encode()), LOOK_S)
+        except TimeoutError:
+            raise self._not_read(f"it took longer than {LOOK_S:g} s") from None
+        except OSError as error:
+            raise self._not_read(f"no process can be started ({error.strerror})") from error
+        if "found" not in answer:
+            raise self._not_read(str(answer.get("error", "no answer")))
+        found: int | None = answer["found"]
+        return found
+
+    def _not_read(self, cause: str) -> StoreUnavailable:
+        return StoreUnavailable(
+            f"The files of the database {self._path} could not be looked through: {cause}.",
+            remedy="Make them readable, then erase again: rows and keys are counted anew.",
+            path=self._path, cause=cause,
+        )  # fmt: skip
 
 
-def _found(path: str, values: Sequence[bytes]) -> int | None:
-    """In chunks that overlap: the interpreter is held up for a millisecond at most."""
-    files = [file for file in (Path(path + ending) for ending in _ENDINGS) if file.exists()]
-    if sum(os.stat(file).st_size for file in files) > _MOST_BYTES:
-        return None
-    left, overlap = set(values), max(map(len, values), default=1) - 1
-    for file in files:
-        with file.open("rb") as opened:
-            before = b""
-            while left and (read := opened.read(_CHUNK)):
-                chunk = before + read
-                left -= {value for value in left if value in chunk}
-                before = chunk[len(chunk) - overlap :] if overlap else b""
-    return len(set(values)) - len(left)
+async def _grep(asked: bytes) -> dict[str, Any]:
+    """What `grep.py` answers; `error` where it ends without an answer. It ends with its caller's patience."""
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-I", "-S", str(_GREP), stdin=pipe, stdout=pipe, stderr=pipe
+    )
+    try:
+        out, err = await process.communicate(asked)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await uncancelled(process.wait())
+    if process.returncode != 0:
+        said = err.decode(errors="replace").strip()[-_MOST_TOLD:]
+        return {"error": f"the process that reads them ended with {process.returncode}: {said}"}
+    answer: dict[str, Any] = json.loads(out)
+    return answer
