@@ -47,3 +47,27 @@ def sweeping() -> None:
     from golive.store.sqlite import removal
 
     removal._OF_USER = removal._OF_USER.replace("= ?3 UNION", "<> ?3 UNION", 1)
+
+
+def touching() -> None:
+    """The server looks through its database's files itself, and so loses its locks on them."""
+    from pathlib import Path
+
+    from golive.store.sqlite.erasures import SqliteErasures
+
+    real = SqliteErasures.in_files
+
+    async def touched(self: Any, values: Any) -> int | None:
+        Path(self._path).open("rb").close()
+        return await real(self, values)
+
+    SqliteErasures.in_files = touched  # type: ignore[method-assign]
+
+
+def blindly() -> None:
+    """Nobody can look through the database's files."""
+    from pathlib import Path
+
+    from golive.store.sqlite import erasures
+
+    erasures._GREP = Path("no-such-program.py")

@@ -36,10 +36,13 @@ async def test_it_passes_on_a_sound_server(well: Twin) -> None:
         ("smearing", "stored values or wrapped keys of"),
         ("reviving", "after a restore: the journal of ann"),
         ("sweeping", "lost what was said"),
+        ("touching", "golive keys revoke ended with 1"),
+        ("blindly", "did not look through the database's files: "),
     ],
 )
 async def test_it_sees_what_is_broken(well: Twin, sabotage: str, said: str) -> None:
-    """Rows that stay, keys that stay, bytes that stay, a backup that brings all back, others who lose theirs."""
+    """Rows that stay, keys that stay, bytes that stay, a backup that brings all back, others who lose theirs; a server
+    that lets go of its database, or cannot look."""
     async with breaking(well, sabotage) as twin:
         found = await hold(CHECK, twin)
     assert found.status == "fail", (found.status, found.why, found.measured)

@@ -1,7 +1,8 @@
 """Is what was erased gone? Words of users of two tenants are planted, one user and then one tenant erased, looked for.
 
 Stored values are ciphertext, so words alone would prove nothing: their sealed bodies and the wrapped keys are noted
-before, and looked for in the files afterwards. Then an older backup takes the store's place.
+before, and looked for in the files afterwards. Then the server must still have its database: what a command beside it
+does holds, and what it acknowledged survives kill -9. Then an older backup takes the store's place.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 from golive.checklist.crash import Stage, at_rest, begin, impossible, own_tools, set_up
 from golive.checklist.drill import noted
 from golive.checklist.http import Reply
-from golive.checklist.neighbours import TENANT_HEADER, ask, golive, made_key, until
+from golive.checklist.neighbours import COMMAND_S, LEARN_S, TENANT_HEADER, ask, golive, made_key, until
 from golive.checklist.registry import check
 from golive.checklist.results import Finding, Result
 from golive.checklist.target import Target
@@ -27,6 +28,7 @@ BACKUP = "before-erasing.db"
 TOOL_S = 20.0
 PEOPLE = ("ann", "ben")
 MOST_TOLD = 5
+LOOK_S = 0.05
 MARK_BYTES = 60
 """Of each stored value so many bytes are looked for: more of it may lie on several pages."""
 _BODIES = "SELECT body FROM events WHERE tenant = ? AND run = ?"
@@ -62,7 +64,7 @@ class Planted(NamedTuple):
 @check(
     "GW-11.erasure",
     row="GW-11",
-    title="An erased user, or tenant, is in no file and opens nowhere; others lose nothing; a backup brings none back",
+    title="An erased user, or tenant, is in no file and opens nowhere; nothing else is lost; a backup brings none back",
     phase="security",
     severity="blocker",
     needs={"inject", "process", "store", "golive", "agent"},
@@ -73,7 +75,7 @@ class Planted(NamedTuple):
 )
 async def erases(target: Target) -> Result:
     """Over the API, as an administrator does it, beside a server that serves the others on."""
-    found = Finding("0 values, keys, rows of the erased in any file; all of the others; the same after a restore")
+    found = Finding("0 values, keys, rows of the erased in any file; all of the others; so after kill -9 and a restore")
     if why := impossible(target):
         return found.unknown(why)
     names = await own_tools(target)
@@ -82,6 +84,7 @@ async def erases(target: Target) -> Result:
         planted = await _plant(set_up(target, twin, names))
         await golive(twin, "store", "backup", BACKUP)
         faults = await _erased_one_by_one(planted, found)
+        faults += await _kept_beside(planted, found)
         faults += await _restored(planted, found)
     finally:
         twin.ledger.release()
@@ -89,7 +92,8 @@ async def erases(target: Target) -> Result:
     values = sum(map(len, planted.kept.values()))
     found.measured = (
         f"{len(planted.said)} words of {len(PEOPLE)} users of 2 tenants; a user and a tenant erased; {values} stored "
-        f"values and wrapped keys looked for in {STORE_FILE} and its log; backup restored; {len(faults)} faults"
+        f"values and wrapped keys looked for in {STORE_FILE} and its log; commands beside the server, kill -9; backup "
+        f"restored; {len(faults)} faults"
     )
     return found.failed("; ".join(faults[:MOST_TOLD])) if faults else found.passed()
 
@@ -160,6 +164,8 @@ def _not_proved(reply: Reply, whose: str) -> list[str]:
     report: Any = reply.json()
     if reply.status != 200 or not isinstance(report, dict):
         return [f"{whose} cannot be erased: HTTP {reply.status}"]
+    if report.get("in_files") is None:
+        return [f"erasing {whose} did not look through the database's files: {'; '.join(report.get('remains', ()))}"]
     return [] if report.get("proved") is True else [f"erasing {whose} is not proved, as its own report says"]
 
 
@@ -205,6 +211,72 @@ def _standing(twin: Twin, values: Mapping[str, list[bytes]], runs: list[str]) ->
                 [(rows,)] = connection.execute(f"SELECT count(*) FROM {table} WHERE run = ?", (run,))  # noqa: S608 - ours
                 found += [f"{rows} rows of a run that was erased are in {table}"] if rows else []
     return found
+
+
+# ---- beside the server -----------------------------------------------------------------------------------------------
+
+
+async def _kept_beside(planted: Planted, found: Finding) -> list[str]:
+    """What is wrong: the server and a command work on different databases, or what was acknowledged is lost."""
+    twin = planted.twin
+    keys = [await _new_key(twin)]
+    said, faults = await _command(twin, ("keys", "list"))
+    keys.append(await _new_key(twin))
+    run = await begin(planted.stage, "after", planted.stage.answer(), 0)
+    await at_rest(twin, [run])
+    for id_, _ in keys:
+        more, wrong = await _command(twin, ("keys", "revoke", id_))
+        said, faults = said + more, faults + wrong
+    faults += [
+        "a key that a command revoked after the erasures is still let in"
+        for _, key in keys
+        if not await _refused(twin, key)
+    ]
+    if not faults:
+        await twin.process.kill()
+        await twin.process.start()
+        await until(twin, planted.platform_key)
+        faults += [
+            "a key that a command revoked after the erasures is let in again after kill -9"
+            for _, key in keys
+            if not await _refused(twin, key)
+        ]
+        reply = await twin.send("GET", f"/v1/runs/{run.run}")
+        if reply.status != 200:
+            faults.append(f"a run that ended after the erasures is lost with kill -9: HTTP {reply.status}")
+        more, wrong = await _command(twin, ("store", "verify"))
+        said, faults = said + more, faults + wrong
+        gone = [one for one in planted.said if one.tenant == planted.other or one.user == PEOPLE[0]]
+        faults += await _look(planted, found, gone, "after kill -9: ")
+    found.saw(noted(twin, "commands beside the server, then kill -9", "\n".join((*said, *faults))))
+    return faults
+
+
+async def _new_key(twin: Twin) -> tuple[str, str]:
+    """A key made over the API: its id and itself. Raises GoliveError."""
+    reply = await twin.send("POST", "/v1/keys", {"name": "check-beside", "role": "viewer"})
+    if reply.status != 201:
+        raise GoliveError(f"no key can be made after the erasures: HTTP {reply.status}, {reply.body[:300]!r}")
+    made: Any = reply.json()
+    twin.http.conceal(made["key"], "$REVOKED_BESIDE")
+    return made["id"], made["key"]
+
+
+async def _command(twin: Twin, words: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """A command beside the server: how it ended, and what is wrong where that is not with 0."""
+    code, out, err = await twin.process.also([*words, "--config", str(twin.folder / "golive.toml")], COMMAND_S)
+    said = f"golive {' '.join(words[:2])} ended with {code}"
+    return [said], [f"{said}: {(err or out).strip()[-300:]}"] if code else []
+
+
+async def _refused(twin: Twin, key: str) -> bool:
+    """Whether the server lets the key in no more, within the time that it has to learn of it."""
+    end = twin.clock.monotonic() + LEARN_S
+    while (await ask(twin, key, "GET", "/v1/agents")).status != 401:
+        if twin.clock.monotonic() >= end:
+            return False
+        await asyncio.sleep(LOOK_S)
+    return True
 
 
 # ---- after a restore -------------------------------------------------------------------------------------------------
