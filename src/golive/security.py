@@ -5,7 +5,7 @@ Its steps are called in the order in which they stand here, as a server starts; 
 own stack.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from typing import NamedTuple, cast
 
@@ -28,7 +28,7 @@ from golive.guards.redact import Redactor
 from golive.guards.secret_keeper import SecretKeeper
 from golive.models.credentials import OpenCalls
 from golive.models.transport_http import HttpTransport
-from golive.store.ports import Store
+from golive.store.ports import KeyRow, Store
 from golive.store.sealed.keys import DataKeys
 from golive.store.sealed.opening import seal
 from golive.store.sealed.store import SealedStore
@@ -41,6 +41,7 @@ from golive.tenants.erasure import Cancel, Eraser, ErasureReport
 from golive.tenants.exporting import exported
 from golive.tenants.keyring import Keyring
 from golive.tenants.keys import KeyAdmin
+from golive.tenants.makers import Maker, end_keys_of
 from golive.tenants.pepper import marking, pepper_of
 from golive.tenants.rolebook import Rolebook
 
@@ -138,11 +139,11 @@ class Security:
         self.keyring = Keyring(store, self._pepper, clock, rolebook, faults_told(self._log))
         reference = self._loaded.config.secrets.pepper
         told = marking(store, self._pepper, reference, clock, self.keyring.learn)
-        self.key_admin = KeyAdmin(store, self._pepper, clock, chance, told, rolebook)
+        self.key_admin = KeyAdmin(store, self._pepper, clock, chance, told, rolebook, self._people_s)
         await self.keyring.start()
         self._stack.push_async_callback(self.keyring.close)
         around = (clock, chance, rolebook.get, registry, self._log)
-        self._signing_in = SigningIn(self._loaded.config, store, HttpTransport(), *around, self.resolve)
+        self._signing_in = SigningIn(self._loaded.config, store, HttpTransport(), *around, self.resolve, self._end_keys)
         self._stack.push_async_callback(self._signing_in.close)
         await self._signing_in.start()
         if self._loaded.config.server.sessions.enabled:
@@ -165,6 +166,15 @@ class Security:
         self.erasing = Erasing(Eraser(self._store, self._clock, *around), metrics)
 
     # ---- as it runs --------------------------------------------------------------------------------------------------
+
+    def _people_s(self) -> float:
+        return self._loaded.config.auth.keys_of_people_days * 86_400.0
+
+    async def _end_keys(self, theirs: Callable[[Maker], bool], before: float) -> Collection[KeyRow]:
+        """Revokes keys of people; this server's own ring counts it at once."""
+        ended = await end_keys_of(self._store, self._clock, theirs, before)
+        await self.keyring.refresh()
+        return ended
 
     def credentials(self) -> Credentials:
         """Who knows callers by what they show."""

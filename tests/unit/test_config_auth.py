@@ -87,13 +87,17 @@ def test_a_section_in_which_nobody_could_do_anything_is_refused(tmp_path: Path) 
         ("", "", "two people could bear one name"),
         ('tenant = "acme"', 'tenant = "beta"', ""),
         ('user_prefix = "a:"', 'user_prefix = "b:"', ""),
+        ("", 'user_prefix = "b:"', r"\('b:'\) begins with that of \[auth.oidc.corp\] \(''\)"),
+        ('user_prefix = "b:"', "", r"\(''\) is the beginning of that of \[auth.oidc.corp\] \('b:'\)"),
+        ('user_prefix = "b:"', 'user_prefix = "b:c:"', "of which neither begins with the other"),
+        ('tenant = "acme"', 'tenant = "beta"\nuser_prefix = "b:"', ""),
         ('tenant = "acme"', 'tenant_claim = "org"', "two people could bear one name"),
         ('tenant = "acme"', 'tenant_claim = "org"\ntenants = {b = "beta"}', ""),
         ('tenant = "beta"', 'tenant_claim = "org"\ntenants = {b = "beta"}', "two people could bear one name"),
     ],
 )
 def test_users_of_two_issuers_never_bear_one_name(tmp_path: Path, first: str, second: str, told: str) -> None:
-    """Unless their tenants differ, or a prefix does."""
+    """Unless their tenants differ, or their prefixes do from the first character on that they have both."""
     other = SECTION.replace("corp", "other").replace("realms/acme", "realms/other")
     place = written(tmp_path, SECTION + first + other + second)
     if not told:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -123,14 +124,19 @@ def revoke(
             "It does not say which tokens.", remedy="Give --jti ID, --user NAME, or --issuer NAME for all of it.",
             field="jti",
         )  # fmt: skip
+    from golive.gateway.token_face import revocation_made
+
     at = None if before is None else _seconds(before)
     wanted = {"issuer": issuer, "jti": jti, "user": user, "before": at}
 
     async def here(admin: Any, acts: Any) -> Any:
         of = EVERY_TENANT if every_tenant else tenant or INSTALLATION
         told = {name: str(value) for name, value in wanted.items() if value is not None}
-        async with acts.act("users.manage", "tokens", jti or user or issuer or "", tenant or INSTALLATION, **told):
-            return await admin.revoke(of, by="cli", **wanted)
+        who = jti or user or issuer or ""
+        async with acts.act("users.manage", "tokens", who, tenant or INSTALLATION, **told) as more:
+            row, keys = await admin.revoke(of, by="cli", **wanted)
+            more["keys"] = ",".join(key.id for key in keys)
+            return revocation_made(row, keys)
 
     async def there(client: Client) -> Any:
         body = {name: value for name, value in wanted.items() if value is not None}
@@ -144,6 +150,8 @@ def revoke(
     made = "" if row["kind"] == "jti" else f" made up to {moment(row['before'])} UTC"
     where = "every tenant" if row["tenant"] == EVERY_TENANT else f"tenant {row['tenant']}"
     typer.echo(f"{what} {safe(row['value'])}".rstrip() + f" of {row['issuer']}{made}: not taken in {where}")
+    if row["kind"] != "jti":
+        typer.echo(f"API keys and sessions of theirs that were revoked: {', '.join(row['keys']) or 'none'}")
 
 
 @app.command()
@@ -280,6 +288,7 @@ def _carried_out(
     from golive.audit.acting import acting
     from golive.config.secrets import Secrets
     from golive.store.opening import open_store
+    from golive.tenants.makers import end_keys_of
     from golive.tenants.revoking import TokenAdmin
 
     async def go() -> Any:
@@ -296,7 +305,10 @@ def _carried_out(
             if tenant is not None and await store.tenant(tenant).tenant_row() is None:
                 raise no_tenant(tenant)
             lasting_s = loaded.config.server.sessions.absolute_s
-            admin = TokenAdmin(store.revocations, loaded.config.auth.oidc, clock, chance, session_s=lasting_s)
+            admin = TokenAdmin(
+                store.revocations, loaded.config.auth.oidc, clock, chance, session_s=lasting_s,
+                end_keys=partial(end_keys_of, store, clock),
+            )  # fmt: skip
             return msgspec.to_builtins(await here(admin, acts))
 
     return run(go())

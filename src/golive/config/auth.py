@@ -82,4 +82,7 @@ class OidcConfig(Section):
 class AuthConfig(Section):
     """[auth]: credentials beside API keys."""
 
+    keys_of_people_days: Annotated[float, Field(gt=0, le=3_660)] = 90.0
+    """How long an API key may work that a person makes (with a token, or in a browser), or a key of theirs; one without
+    an end gets this one. It ends with the person before that: `docs/security/access.md`."""
     oidc: Annotated[dict[Name, OidcConfig], Field(max_length=32)] = {}

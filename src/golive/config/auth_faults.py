@@ -96,16 +96,26 @@ def _same_users(config: GoliveConfig, name: str, origin_of: Origin) -> Iterator[
     for other, before in config.auth.oidc.items():
         if other == name:
             return
-        mine, theirs = _reached(oidc), _reached(before)
-        if oidc.user_prefix == before.user_prefix and (mine is None or theirs is None or mine & theirs):
-            yield _nothing(
-                ("auth", "oidc", name, "user_prefix"),
-                f"is the same as that of [auth.oidc.{other}], and users of both may be of one tenant: two people could "
-                "bear one name.", f'Set it, such as `user_prefix = "{name}:"`.', origin_of,
-            )  # fmt: skip
+        mine, theirs = reached(oidc), reached(before)
+        if mine is not None and theirs is not None and not mine & theirs:
+            continue
+        shorter, longer = sorted((oidc.user_prefix, before.user_prefix), key=len)
+        if not longer.startswith(shorter):
+            continue
+        why = "is the same as" if shorter == longer else (
+            f"({oidc.user_prefix!r}) is the beginning of" if oidc.user_prefix == shorter else
+            f"({oidc.user_prefix!r}) begins with"
+        )  # fmt: skip
+        yield _nothing(
+            ("auth", "oidc", name, "user_prefix"),
+            f"{why} that of [auth.oidc.{other}] ({before.user_prefix!r}), and users of both may be of one tenant: two "
+            "people could bear one name.",
+            f'Give both prefixes of which neither begins with the other, such as `user_prefix = "{other}:"` and '
+            f'`"{name}:"`.', origin_of,
+        )  # fmt: skip
 
 
-def _reached(oidc: OidcConfig) -> frozenset[str] | None:
+def reached(oidc: OidcConfig) -> frozenset[str] | None:
     """The tenants that its users may be of; None: any."""
     if oidc.tenant_claim is None:
         return frozenset({oidc.tenant or "default"})

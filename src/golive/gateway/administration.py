@@ -1,17 +1,19 @@
 """API keys and the configuration over HTTP. Acts through `tenants/keys.py`; secrets leave once, when they are made."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
 from golive.config.schema import ServerConfig
+from golive.core.errors import Unauthenticated
 from golive.gateway.bodies import Reader
 from golive.gateway.exchange import Exchange
 from golive.gateway.permit import deciding, reach
 from golive.gateway.routes import Answer, Param, Route
 from golive.store.ports import KeyRow
 from golive.tenants.keys import MAX_OVERLAP_S, KeyAdmin, NewKey, Rotated
+from golive.tenants.makers import is_persons, signature
 from golive.tenants.rolebook import MOST_SCOPES, split
 
 _SECRET = ((b"cache-control", b"no-store"),)
@@ -101,9 +103,14 @@ def _shown(row: KeyRow) -> dict[str, Any]:
 class Administration:
     """Handlers of /v1/keys and /v1/config."""
 
-    def __init__(self, keys: KeyAdmin, config_rows: Callable[[], Sequence[Any]], server: ServerConfig) -> None:
+    def __init__(
+        self, keys: KeyAdmin, config_rows: Callable[[], Sequence[Any]], server: ServerConfig,
+        still_known: Callable[[Exchange], Awaitable[None]],
+    ) -> None:  # fmt: skip
+        """`still_known`: raises where the credential of a request has been revoked meanwhile."""
         self._keys = keys
         self._config_rows = config_rows
+        self._still_known = still_known
         self._limit = server.max_body_bytes
         self._key_body = Reader(KeyBody)
         self._rotate_body = Reader(RotateBody)
@@ -120,9 +127,10 @@ class Administration:
         principal = exchange.principal
         with deciding(exchange, "keys.manage", "key", body.name):
             made = await self._keys.create(
-                principal.tenant, body.name, body.role, created_by=principal.id, expires_in_s=body.expires_in_s,
+                principal.tenant, body.name, body.role, created_by=signature(principal), expires_in_s=body.expires_in_s,
                 scopes=body.scopes, by=principal,
             )  # fmt: skip
+        await self._still_theirs(exchange, made)
         exchange.tell(name=made.row.name, key=made.row.id, role=made.row.role)
         await exchange.json(key_made(made), 201, _SECRET)
 
@@ -132,10 +140,21 @@ class Administration:
         principal, key_id = exchange.principal, exchange.params["id"]
         with deciding(exchange, "keys.manage", "key", key_id):
             rotated = await self._keys.rotate(
-                principal.tenant, key_id, body.overlap_s, created_by=principal.id, by=principal
+                principal.tenant, key_id, body.overlap_s, created_by=signature(principal), by=principal
             )
+        await self._still_theirs(exchange, rotated.new)
         exchange.tell(key=rotated.new.row.id)
         await exchange.json(key_rotated(rotated), 201, _SECRET)
+
+    async def _still_theirs(self, exchange: Exchange, made: NewKey) -> None:
+        """A person's key that was made while theirs were revoked is none. Raises Unauthenticated."""
+        if not is_persons(exchange.principal):
+            return
+        try:
+            await self._still_known(exchange)
+        except Unauthenticated:
+            await self._keys.revoke(made.row.tenant, made.row.id)
+            raise
 
     async def revoke_key(self, exchange: Exchange) -> None:
         """DELETE /v1/keys/{id}"""

@@ -128,7 +128,7 @@ class Gateway:
             EmbeddingsFace(relay, embeddings, dialect, server.max_body_bytes),
             MessagesFace(face),
             BreakerFaces(breakers, reset_breakers, dialect, server),
-            Administration(key_admin, config_rows, server),
+            Administration(key_admin, config_rows, server, self._still_known),
             HealthFaces(
                 dependencies=health,
                 ping=ping,
@@ -221,6 +221,11 @@ class Gateway:
         denied = Decision(False, told.message)
         hand_on(exchange, verb, Resource(tenant[:60], "tenant", tenant[:60]), denied)
         raise told
+
+    async def _still_known(self, exchange: Exchange) -> None:
+        """Raises Unauthenticated where the credential was revoked since it was looked at, by whomever."""
+        await self._credentials.refresh()
+        await self._credentials.authenticate(_credential(exchange, exchange.route))
 
     async def _let_in(self, doorkeeper: Doorkeeper, exchange: Exchange, route: Route | None) -> None:
         """Raises Suspended, or NotFound for a tenant that there is not; either way it is handed on."""

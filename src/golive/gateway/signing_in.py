@@ -27,7 +27,7 @@ from golive.tenants.authentication import unauthenticated
 from golive.tenants.authorize import Principal
 from golive.tenants.code_flow import CodeFlow
 from golive.tenants.issuer import IssuerState
-from golive.tenants.revoking import TokenAdmin, prune_for_ever
+from golive.tenants.revoking import EndKeys, TokenAdmin, no_keys, prune_for_ever
 from golive.tenants.roles import Role
 from golive.tenants.verifier import POLL_S, Refusal, RevocationSource, TokenVerifier
 
@@ -49,9 +49,11 @@ class SigningIn:
         registry: CollectorRegistry,
         log: Log,
         resolve: Callable[[str], str] = str,
+        end_keys: EndKeys = no_keys,
     ) -> None:
-        """`resolve`: the value behind a reference to a secret. Raises ConfigError where a section names a role that
-        there is not."""
+        """`resolve`: the value behind a reference to a secret. `end_keys`: see `TokenAdmin`.
+
+        Raises ConfigError where a section names a role that there is not."""
         self._transport = transport
         self._clock = clock
         self._chance = chance
@@ -69,8 +71,8 @@ class SigningIn:
         self.flow: CodeFlow | None = None
         self._take(config.auth.oidc, self._new(config.auth.oidc))
         admin = TokenAdmin(
-            store.revocations, _Now(lambda: self._issuers), clock, chance, self._refresh,
-            session_s=config.server.sessions.absolute_s,
+            store.revocations, _Now(lambda: self._issuers), clock, chance, self.refresh,
+            session_s=config.server.sessions.absolute_s, end_keys=end_keys,
         )  # fmt: skip
         self.face = TokenFace(admin, self.states, config.server)
         self._store = store.revocations
@@ -147,7 +149,8 @@ class SigningIn:
             await self.verifier.close()
         await self._transport.close()
 
-    async def _refresh(self) -> None:
+    async def refresh(self) -> None:
+        """Reads anew what is revoked, where anything has changed. Raises StoreError."""
         if self.verifier is not None:
             await self.verifier.refresh()
 

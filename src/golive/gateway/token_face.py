@@ -1,7 +1,7 @@
 """Tokens of OpenID Connect issuers over HTTP: revoking them, and how the issuers' keys stand."""
 
-from collections.abc import Callable, Sequence
-from typing import Annotated, Literal
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -11,6 +11,7 @@ from golive.gateway.bodies import Reader
 from golive.gateway.exchange import Exchange
 from golive.gateway.permit import deciding
 from golive.gateway.routes import Answer, Route
+from golive.store.ports import KeyRow
 from golive.store.revocation import EVERY_TENANT, TokenRevocation
 from golive.tenants.issuer import IssuerState
 from golive.tenants.revoking import TokenAdmin
@@ -20,7 +21,8 @@ Text = Annotated[str, Meta(min_length=1, max_length=200)]
 
 class RevocationBody(Struct, frozen=True, forbid_unknown_fields=True):
     """Which tokens are not taken any more: the one of the id `jti`; or all of `user`, or with neither all of the
-    issuer, made at or before `before` (seconds since the epoch; now when absent).
+    issuer, made at or before `before` (seconds since the epoch; now when absent). `user`: as golive shows them, with
+    the issuer's `user_prefix`; or as the issuer does. Their API keys made by then are revoked, too.
 
     `issuer`: the name of its section of [auth.oidc]; may be left out where there is one. `every_tenant`: in all
     tenants, which takes a role that acts across them.
@@ -45,6 +47,12 @@ class RevocationCard(Struct, frozen=True, kw_only=True):
     until: float
     created_at: float
     created_by: str
+
+
+class RevocationMade(RevocationCard, frozen=True, kw_only=True):
+    """`keys`: ids of the API keys, sessions included, that were revoked with the tokens."""
+
+    keys: list[str]
 
 
 class RevocationList(Struct, frozen=True):
@@ -75,7 +83,16 @@ class IssuerList(Struct, frozen=True):
 
 def revocation_card(row: TokenRevocation) -> RevocationCard:
     """What is shown of a revocation."""
-    return RevocationCard(**{name: getattr(row, name) for name in RevocationCard.__struct_fields__})
+    return RevocationCard(**_shown(row))
+
+
+def revocation_made(row: TokenRevocation, keys: Iterable[KeyRow]) -> RevocationMade:
+    """What is shown of a revocation that was just made."""
+    return RevocationMade(**_shown(row), keys=[key.id for key in keys])
+
+
+def _shown(row: TokenRevocation) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in RevocationCard.__struct_fields__}
 
 
 def issuer_card(state: IssuerState) -> IssuerCard:
@@ -121,11 +138,12 @@ class TokenFace:
                         remedy="Leave out `every_tenant`, or use a key of the role platform.",
                         verb="users.manage", role=principal.role,
                     )  # fmt: skip
-        row = await self._admin.revoke(
+        row, keys = await self._admin.revoke(
             EVERY_TENANT if body.every_tenant else principal.tenant, by=principal.id, issuer=body.issuer,
             jti=body.jti, user=body.user, before=body.before,
         )  # fmt: skip
-        await exchange.json(revocation_card(row), 201)
+        exchange.tell(name=row.value, keys=",".join(key.id for key in keys))
+        await exchange.json(revocation_made(row, keys), 201)
 
     def routes(self) -> list[Route]:
         """All routes of this face."""
@@ -143,6 +161,6 @@ class TokenFace:
             Route(
                 "POST", "/v1/auth/revocations", "users.manage", self.revoke, "Revoke tokens", kind="tokens",
                 tag="Tokens", body=RevocationBody,
-                answers=(Answer(201, "What is not taken any more, on any server within a second.", RevocationCard),),
+                answers=(Answer(201, "What is not taken any more, on any server within a second.", RevocationMade),),
             ),
         ]  # fmt: skip

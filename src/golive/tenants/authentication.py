@@ -26,6 +26,10 @@ class Authenticator(Protocol):
         """Who holds it. Raises `unauthenticated()` for whatever is wrong."""
         ...
 
+    async def refresh(self) -> None:
+        """Learns now what others have revoked. Raises StoreError."""
+        ...
+
 
 class Credentials:
     """Answers `authenticate` for the value of an `Authorization` header, whatever credential is in it."""
@@ -48,3 +52,9 @@ class Credentials:
             if self._tokens is not None and credential.startswith("eyJ"):
                 return await self._tokens.authenticate(credential)
         raise unauthenticated()
+
+    async def refresh(self) -> None:
+        """See `Authenticator.refresh`."""
+        await self._keys.refresh()
+        if self._tokens is not None:
+            await self._tokens.refresh()

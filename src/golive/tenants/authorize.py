@@ -24,7 +24,8 @@ class Principal(Struct, frozen=True):
 
     `grants` is what is left of the role after the credential's scopes; without any it may nothing. `across`: may act in
     other tenants. `home` is the tenant of the credential, `tenant` the one that is acted in. `role` is only shown.
-    `own_runs`: of the tenant's runs, those of its own `user` are all there are.
+    `own_runs`: of the tenant's runs, those of its own `user` are all there are. `maker`: the person whose work the key
+    is, as tenant and name; who is not let in any more has no key that is.
     """
 
     tenant: str
@@ -35,6 +36,7 @@ class Principal(Struct, frozen=True):
     home: str = ""
     expires_at: float | None = None
     own_runs: bool = False
+    maker: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
         if not self.home:

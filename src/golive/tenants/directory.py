@@ -28,12 +28,15 @@ MAX_OPEN_RUNS = "max_open_runs"
 TENANT_SUSPENDED, TENANT_ERASED, TENANT_UNKNOWN = "tenant.suspended", "tenant.erased", "tenant.unknown"
 USER_SUSPENDED = "user.suspended"
 """Also of a user who was erased."""
+MAKER_SUSPENDED = "maker.suspended"
+"""Of a key whose maker is suspended or erased, or of a tenant that is."""
 
 _SAID = {
     TENANT_SUSPENDED: ("Your tenant is suspended.", "Ask whoever runs this server; `golive tenants resume` ends that."),
     TENANT_ERASED: ("Your tenant is erased.", "It does not come back."),
     TENANT_UNKNOWN: ("Your tenant is not known here.", "Ask whoever runs this server: `golive tenants create`."),
     USER_SUSPENDED: ("This user is not let in.", "Ask an administrator of your tenant; `golive users resume`."),
+    MAKER_SUSPENDED: ("Whoever made this key is not let in any more.", "Use a key that somebody else made."),
 }
 _USER = "user:"
 TENANTS = "tenants."
@@ -175,7 +178,7 @@ class Directory:
         left (`changes`: the request may change something). Nothing runs there all the same, see `begin`.
 
         Raises:
-            Suspended: its own tenant, or its user, is not let in; only its holder is told so.
+            Suspended: its own tenant, its user, or who made the key is not let in; only its holder is told so.
             NotFound: it may act across tenants, and there is none of that name.
         """
         home, tenant = principal.home, principal.tenant
@@ -187,6 +190,8 @@ class Directory:
                 why = self.barred(home, user)
             if why is not None:
                 raise self._refusal(home, why)
+        if principal.maker is not None and self.barred(*principal.maker) not in (None, TENANT_UNKNOWN):
+            raise self._refusal(home, MAKER_SUSPENDED)
         if tenant == home:
             return
         row = self._tenants.get(tenant) or await self._look_up(tenant)

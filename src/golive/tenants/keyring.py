@@ -17,6 +17,7 @@ from golive.store.ports import KeyRow, Store
 from golive.tenants.authentication import unauthenticated
 from golive.tenants.authorize import Principal
 from golive.tenants.keys import key_id_of, mac_of, matches, new_key, usable
+from golive.tenants.makers import Maker, maker_of, makers
 from golive.tenants.rolebook import Rolebook
 
 POLL_S = 0.25
@@ -110,34 +111,37 @@ class Keyring:
             if version == self._version:
                 return
             rows = await self._store.all_keys()
-            self._known = {row.id: self._entry(row) for row in rows} | self._lent
+            whose = makers(rows)
+            self._known = {row.id: self._entry(row, whose[row.id]) for row in rows} | self._lent
             self._version = version
 
     def lend(self, tenant: str, name: str, role: str, chance: Chance) -> str:
         """A key that this ring alone knows: it stands in no store, works at once, and ends with the process."""
         key_id, key = new_key(chance)
         row = KeyRow(tenant, key_id, name, role, mac_of(key, self._pepper), self._clock.now(), "cli")
-        self._lent[key_id] = self._known[key_id] = self._entry(row)
+        self._lent[key_id] = self._known[key_id] = self._entry(row, None)
         return key
 
     def reread(self) -> None:
         """Gives every key what its role means now, after the rolebook has adopted another configuration."""
-        self._known = {key_id: self._entry(row) for key_id, (row, _) in self._known.items()}
+        self._known = {key_id: self._entry(row, was.maker) for key_id, (row, was) in self._known.items()}
         self._lent = {key_id: self._known[key_id] for key_id in self._lent}
 
-    def _entry(self, row: KeyRow) -> tuple[KeyRow, Principal]:
+    def _entry(self, row: KeyRow, maker: Maker | None) -> tuple[KeyRow, Principal]:
         held = self._rolebook.held(row.role)
         id_ = f"key:{row.id}" if held.user is None else f"user:{held.user}"
         return row, Principal(
-            row.tenant, id_, held.role, held.grants, held.across, expires_at=row.expires_at, own_runs=held.own_runs
-        )
+            row.tenant, id_, held.role, held.grants, held.across, expires_at=row.expires_at, own_runs=held.own_runs,
+            maker=maker,
+        )  # fmt: skip
 
     async def learn(self, row: KeyRow) -> None:
         """Takes in a key that was just made or revoked here: it counts from the next request on."""
         async with self._refreshing:  # one under way may have read the store before the change, and would undo this
             known = self._known.get(row.id)
             if known is None or known[0].revoked_at is None:  # what is told late does not bring a revoked key back
-                self._known[row.id] = self._entry(row)
+                others = {key_id: was.maker for key_id, (_, was) in self._known.items()}
+                self._known[row.id] = self._entry(row, maker_of(row, others))
             self._version = -1  # somebody else may have changed it since
 
     async def _follow(self) -> None:

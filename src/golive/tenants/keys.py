@@ -20,6 +20,7 @@ from golive.store.tenancy import erased_for_good
 from golive.tenants.authorize import Principal
 from golive.tenants.changing import over_what_stands
 from golive.tenants.directory import no_tenant
+from golive.tenants.makers import is_persons
 from golive.tenants.rolebook import Rolebook, split
 from golive.tenants.roles import exceeding
 
@@ -29,6 +30,8 @@ MAX_LIFE_S = 10 * 366 * 86_400
 """Longest time until a key expires, seconds."""
 MAX_OVERLAP_S = 90 * 86_400
 """Longest time for which a key that was rotated goes on working beside the new one, seconds."""
+KEYS_OF_PEOPLE_S = 90 * 86_400.0
+"""How long a key of a person's works at most, unless it is configured."""
 NAME_CHARS = 100
 """Longest name of a key."""
 
@@ -98,6 +101,7 @@ class KeyAdmin:
         chance: Chance,
         changed: Callable[[KeyRow], Awaitable[None]] | None = None,
         rolebook: Rolebook | None = None,
+        people_s: Callable[[], float] = lambda: KEYS_OF_PEOPLE_S,
     ) -> None:
         """Takes the store, the pepper (at least 32 bytes), and where time and randomness come from.
 
@@ -105,6 +109,7 @@ class KeyAdmin:
             changed: told of each key made or revoked once that is durable, before anybody else is: a server's own
                 keyring. None beside a server, whose keyring sees the change in the store.
             rolebook: the roles there are; the built-in ones when absent.
+            people_s: how long a key may work that a person makes, or a key of theirs.
         """
         if len(pepper) < PEPPER_BYTES:
             raise ConfigError(
@@ -118,6 +123,7 @@ class KeyAdmin:
         self._chance = chance
         self._changed = changed
         self._rolebook = rolebook or Rolebook()
+        self._people_s = people_s
 
     async def create(
         self,
@@ -150,6 +156,8 @@ class KeyAdmin:
         now = self._clock.now()
         expires_at = None if expires_in_s is None else now + expires_in_s
         if by is not None:
+            if is_persons(by):
+                expires_at = self._persons_end(now, expires_at)
             self._check_covered(by, tenant, text, expires_at)
         await self._check_tenant(tenant)
         return await self._make(tenant, name, text, created_by, now, expires_at)
@@ -226,6 +234,8 @@ class KeyAdmin:
         text = self._rolebook.text(name, scopes)
         expires_at = None if old.expires_at is None else now + min(old.expires_at - old.created_at, MAX_LIFE_S)
         if by is not None:
+            if is_persons(by):
+                expires_at = min(expires_at or math.inf, now + self._people_s())
             self._check_covered(by, tenant, text, expires_at)
         made = await self._make(tenant, old.name, text, created_by, now, expires_at)
         ends = now + overlap_s if old.expires_at is None else min(old.expires_at, now + overlap_s)
@@ -265,8 +275,13 @@ class KeyAdmin:
         )
 
     def _exceeding(self, by: Principal, role: str) -> str | None:
-        """What a key of this role and scopes may that `by` may not; None where there is nothing."""
+        """What a key of this role and scopes may that `by` may not; None where there is nothing.
+
+        A key has no runs of its own: whoever sees only theirs makes none, as it would see everybody's.
+        """
         held = self._rolebook.held(role)
+        if by.own_runs and not held.own_runs:
+            return "everybody's runs"
         if held.across and not by.across:
             return "acting in other tenants"
         return exceeding(held.grants, by.grants)
@@ -283,6 +298,17 @@ class KeyAdmin:
                 "The new key would work for longer than yours.",
                 remedy="Give it an earlier end, or use a key that ends later.", role=by.role,
             )  # fmt: skip
+
+    def _persons_end(self, now: float, expires_at: float | None) -> float:
+        """When a key ends that a person makes: as they say, and else as late as may be. Raises InvalidRequest."""
+        latest = now + self._people_s()
+        if expires_at is not None and expires_at > latest:
+            raise InvalidRequest(
+                f"A key that a person makes works for {self._people_s() / 86_400:g} days at most.",
+                remedy="Give it an earlier end, or have it made with `golive keys create` where the server runs.",
+                advice="auth.keys_of_people_days sets how long.", field="expires_in_s", value=expires_at - now,
+            )  # fmt: skip
+        return latest if expires_at is None else expires_at
 
     async def _check_tenant(self, tenant: str) -> None:
         """Raises NotFound or NotAsItStands where nobody of the tenant could be let in, ever."""

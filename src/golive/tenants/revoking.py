@@ -5,14 +5,17 @@ Tokens are the issuer's: golive cannot take one back there, it only stops taking
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Literal
 
 from golive.config.auth import OidcConfig
+from golive.config.auth_faults import reached
 from golive.core.chance import Chance
 from golive.core.clock import Clock
 from golive.core.errors import InvalidRequest, NotFound, StoreError
-from golive.store.revocation import RevocationStore, TokenRevocation
+from golive.store.ports import KeyRow
+from golive.store.revocation import EVERY_TENANT, RevocationStore, TokenRevocation
+from golive.tenants.makers import Maker
 from golive.tenants.tokens import MAX_USER_CHARS
 
 MARGIN_S = 60.0
@@ -32,6 +35,14 @@ async def prune_for_ever(store: RevocationStore, clock: Clock, failed: Callable[
         await asyncio.sleep(PRUNE_S)
 
 
+EndKeys = Callable[[Callable[[Maker], bool], float], Awaitable[Collection[KeyRow]]]
+
+
+async def no_keys(theirs: Callable[[Maker], bool], before: float) -> Collection[KeyRow]:
+    """Where there are no keys."""
+    return ()
+
+
 class TokenAdmin:
     """Writes and lists revocations."""
 
@@ -43,12 +54,14 @@ class TokenAdmin:
         chance: Chance,
         changed: Callable[[], Awaitable[None]] | None = None,
         session_s: float = 0.0,
+        end_keys: EndKeys = no_keys,
     ) -> None:
         """Takes the sections of [auth.oidc] by their names.
 
         Args:
             changed: awaited after each revocation: a server's own verifier, which then counts it at once.
             session_s: how long a browser's session goes on that began with a token; 0: there are none.
+            end_keys: revokes the API keys of people that were made up to a moment.
         """
         self._store = store
         self._issuers = issuers
@@ -56,6 +69,7 @@ class TokenAdmin:
         self._chance = chance
         self._changed = changed
         self._session_s = session_s
+        self._end_keys = end_keys
 
     async def revoke(
         self,
@@ -66,20 +80,23 @@ class TokenAdmin:
         jti: str | None = None,
         user: str | None = None,
         before: float | None = None,
-    ) -> TokenRevocation:
+    ) -> tuple[TokenRevocation, Collection[KeyRow]]:
         """Stops taking tokens in a tenant, or with `EVERY_TENANT` in all; durable on return.
+
+        With a user's tokens, or all of an issuer, go the API keys that these people made by then, and their sessions:
+        what is revoked, and the keys.
 
         Args:
             by: the principal's id, or "cli".
             issuer: the section's name; may be left out where there is one only.
             jti: the one token of that id.
-            user: all of that user, as the issuer names them; with neither, all of the issuer.
+            user: all of that user, as golive shows them, or without the issuer's `user_prefix`; with neither, all of
+                the issuer.
             before: made at or before then (seconds since the epoch); now when absent.
 
         Raises:
             NotFound: there is no such section. InvalidRequest: it does not say which tokens.
         """
-        config = self._issuer(issuer)
         now = self._clock.now()
         if jti is not None and (user is not None or before is not None):
             raise InvalidRequest(
@@ -98,6 +115,9 @@ class TokenAdmin:
                 "`before` lies in the future.", remedy="Give a moment that has passed; without it, now counts.",
                 field="before", value=before,
             )  # fmt: skip
+        config = self._issuer(issuer, tenant, user)
+        if user is not None:
+            user = user.removeprefix(config.user_prefix) or user
         kind: Literal["jti", "user", "issuer"] = "jti" if jti else "user" if user else "issuer"
         row = TokenRevocation(
             tenant=tenant,
@@ -113,15 +133,22 @@ class TokenAdmin:
         await self._store.add(row)
         if self._changed is not None:
             await self._changed()
-        return row
+        if jti is not None:
+            return row, ()
+
+        return row, await self._end_keys(lambda maker: _means(config, tenant, user, maker), row.before)
 
     async def list(self, tenant: str) -> list[TokenRevocation]:
         """What counts in the tenant and may still mean a token, the oldest first."""
         now = self._clock.now()
         return [row for row in await self._store.of(tenant) if row.until >= now]
 
-    def _issuer(self, name: str | None) -> OidcConfig:
+    def _issuer(self, name: str | None, tenant: str, user: str | None) -> OidcConfig:
+        """The section that is meant: where none is named, the one whose users are called as `user` is."""
         names = list(self._issuers)
+        if name is None and len(names) > 1 and user is not None:
+            names_so = [each for each in names if _may_be(self._issuers[each], tenant, user)]
+            name = names_so[0] if len(names_so) == 1 else None
         if name is None and len(names) == 1:
             name = names[0]
         if name is None or name not in self._issuers:
@@ -131,3 +158,17 @@ class TokenAdmin:
                 remedy=f"Name a section of [auth.oidc]: {known}.", field="issuer", value=(name or "")[:40],
             )  # fmt: skip
         return self._issuers[name]
+
+
+def _may_be(config: OidcConfig, tenant: str, user: str) -> bool:
+    """Whether a user of that name in that tenant (`EVERY_TENANT`: in any) can be one of the issuer's."""
+    tenants = reached(config)
+    return user.startswith(config.user_prefix) and (tenants is None or tenant == EVERY_TENANT or tenant in tenants)
+
+
+def _means(config: OidcConfig, tenant: str, user: str | None, maker: Maker) -> bool:
+    """Whether tokens of a person are meant; `user` is named as the issuer does, None: all of the issuer."""
+    home, name = maker
+    if tenant not in (home, EVERY_TENANT) or home not in (reached(config) or (home,)):
+        return False
+    return name.startswith(config.user_prefix) if user is None else name == config.user_prefix + user

@@ -149,6 +149,12 @@ def split(text: str) -> tuple[str, tuple[str, ...]]:
     return name, tuple(scopes)
 
 
+def person_of(text: str) -> str | None:
+    """The person whose session's key holds this; None where it is no session's of a person."""
+    _, *scopes = text.split(" ")
+    return unquote(scopes[0][len(_AS) :]) if scopes and scopes[0].startswith(_AS) else None
+
+
 def _known(scope: str) -> bool:
     """Whether a scope is a verb; raises InvalidRequest where it is neither that nor `agent:`, `model:`, `tool:`."""
     if scope in VERBS:
