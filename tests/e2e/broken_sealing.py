@@ -18,6 +18,14 @@ def unbound() -> None:
     values.place = lambda *parts: b"anywhere"
 
 
+def trusting() -> None:
+    """What stands there in plain words is read as if it had been sealed."""
+    from golive.store.sealed import opening
+
+    real = opening.sealed
+    opening.sealed = lambda *given, plain: real(*given, plain=True)  # type: ignore[assignment]
+
+
 def narrow() -> None:
     """A server opens only what is wrapped under its present master key, whatever else it was given."""
     import sys

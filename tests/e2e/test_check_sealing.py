@@ -35,6 +35,7 @@ async def test_all_pass_on_a_sound_server(well: Twin) -> None:
     [
         ("GW-11.at-rest", "plain", "prompt stands in golive.db"),
         ("GW-11.binding", "unbound", "tells what was said in the other"),
+        ("GW-11.binding", "trusting", "is told as if it had been said"),
         ("GW-11.rotation", "narrow", "the run of a user cannot be read after the rotation"),
         ("GW-11.rotation", "forced", "that the server that runs does not have"),
     ],

@@ -29,7 +29,6 @@ from golive.store.upkeep.verify import verify
 from golive.telemetry.logs import configure
 from tests.contract.store_kit import MASTER, events, lease, message
 from tests.unit.upkeep_kit import add_run, at, done, rows, silent
-from tests.untouched import contents
 
 WORD = "xylophone"
 OTHER = bytes(range(1, 33))
@@ -42,14 +41,14 @@ class Place:
         self.path = path
         self.opened: list[Any] = []
 
-    async def server(self, master: bytes = MASTER, *old: bytes) -> tuple[Any, DataKeys]:
+    async def server(self, master: bytes = MASTER, *old: bytes, reads_plain: bool = False) -> tuple[Any, DataKeys]:
         plain = SqliteStore.open(self.path, clock=SystemClock())
         self.opened.append(plain)
         log, chance = configure("error", "json", None, io.StringIO()), SystemChance()
         masters = Masters(await plain.data_keys.installation(), master, old)
         keys = DataKeys(plain.data_keys, masters, SystemClock(), chance, log)
         await keys.start()
-        return sealed(plain, keys, chance, log), keys
+        return sealed(plain, keys, chance, log, plain=reads_plain), keys
 
 
 @pytest.fixture
@@ -87,22 +86,39 @@ async def test_nothing_that_was_said_stands_in_the_files(place: Place) -> None:
     connection.close()
     files = [file for file in place.path.parent.iterdir() if file.is_file()]
     assert {"golive.db", "golive.db-wal", "backup.db"} <= {file.name for file in files}
-    assert [file.name for file in files if WORD.encode() in contents(file)] == []
+    assert [file.name for file in files if WORD.encode() in file.read_bytes()] == []
     assert await bodies(store) == [WORD.encode()] * 2
     assert found.body == WORD.encode()
     [kept] = await store.tenant("acme").deliveries()
     assert (kept.body, kept.last_error) == (WORD.encode(), f"it answered 400: cannot read {WORD}")
 
 
-async def test_rows_from_before_stay_readable(place: Place) -> None:
-    """What has no key is plain, beside what is sealed."""
+async def test_what_is_not_sealed_is_not_read_unless_it_may_be(place: Place) -> None:
+    """Whoever can write to the database could have put it there; the error names the row and what to do."""
     plain = SqliteStore.open(place.path, clock=SystemClock())
     of = lease()
     await plain.append(of, 0, events(range(1, 2), of, b"old"))
     await plain.close()
-    store, _ = await place.server()
+    store, keys = await place.server()
     await store.append(of, 1, events(range(2, 3), of, b"new"))
-    assert await bodies(store) == [b"old", b"new"]
+    with pytest.raises(ContentSealed, match=r"Event 1 .* run_1 of acme stands there in plain words") as refused:
+        await bodies(store)
+    assert "golive secrets seal" in refused.value.remedy
+    assert keys.not_opened["acme"] == 1
+    reading, _ = await place.server(reads_plain=True)
+    assert await bodies(reading) == [b"old", b"new"]
+
+
+async def test_a_message_in_plain_words_is_not_sent(place: Place) -> None:
+    """It would bear a valid signature. It stays due, is shown to nobody, and is told."""
+    store, keys = await place.server()
+    await said(store)
+    sql(place, "UPDATE outbox SET body = x'7b7d'")
+    assert await store.claim_messages(10.0, 5) == []
+    assert sql(place, "SELECT state FROM outbox") == [("due",)]
+    with pytest.raises(ContentSealed, match="stands there in plain words"):
+        await store.tenant("acme").deliveries()
+    assert keys.not_opened["acme"] == 2
 
 
 @pytest.mark.parametrize(
@@ -224,7 +240,7 @@ async def test_what_is_erased_is_told_so_on_every_server(place: Place) -> None:
     assert await one.claim_messages(10.0, 5) == []
     assert sql(place, "SELECT state FROM outbox") == [("dead",)]
     sql(place, "PRAGMA wal_checkpoint(TRUNCATE)")
-    assert wrapped not in contents(place.path)
+    assert wrapped not in place.path.read_bytes()
 
 
 async def test_no_key_seals_more_than_it_may(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""`golive secrets data-keys|rotate-data|rotate-master`: the keys that stored content is sealed under.
+"""`golive secrets data-keys|rotate-data|rotate-master|seal`: the keys that stored content is sealed under.
 
 Works on the store itself, beside running servers, which learn of it within 250 ms; with --url, through a server's HTTP
 API.
@@ -19,6 +19,7 @@ from golive.audit.acting import Acts, acting
 from golive.cli.client import connected
 from golive.cli.options import ConfigOption, JsonOption, KeyOption, TenantOption
 from golive.cli.running import run
+from golive.cli.sealing_up import seal
 from golive.cli.show import Column, count, json_text, moment, note, table
 from golive.config.load import Loaded, load
 from golive.config.master_keys import master_key, path_of
@@ -64,6 +65,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("data-keys")(list_keys)
     app.command("rotate-data")(rotate_data)
     app.command("rotate-master")(rotate_master)
+    app.command("seal")(seal)
 
 
 def list_keys(

@@ -33,3 +33,12 @@ def master_of(config: Path | None) -> "Master | None":
         return Masters(installation, present, old)
 
     return master
+
+
+def plain_of(config: Path | None) -> bool:
+    """Whether a configuration lets content be read that is not sealed."""
+    try:
+        _, loaded = load_config(config, os.environ)
+    except ConfigError:
+        return False
+    return loaded.secrets.plain_rows == "read"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from golive.cli.master import master_of
+from golive.cli.master import master_of, plain_of
 from golive.cli.options import ConfigOption, JsonOption
 from golive.cli.running import run
 from golive.cli.show import count, json_text, note, safe
@@ -80,7 +80,8 @@ def verify(config: ConfigOption = None, store: StoreOption = None, as_json: Json
 
     database = _database(config, store)
     with _progress(as_json) as progress:
-        verdict = _carried_out(lambda: verify(database, views, progress, master_of(config)), database)
+        given = (database, views, progress, master_of(config))
+        verdict = _carried_out(lambda: verify(*given, plain=plain_of(config)), database)
     if as_json:
         json_text(verdict)
     else:

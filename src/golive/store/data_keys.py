@@ -108,6 +108,10 @@ class DataKeyStore(Protocol):
         """Replaces what is wrapped; False, and changes nothing, where the key is no more as in `row`."""
         ...
 
+    async def plain_tenant(self) -> str | None:
+        """A tenant whose oldest run is not sealed: it began before content was. None: there is none."""
+        ...
+
     async def tell_masters(self, holder: str, masters: Sequence[str]) -> None:
         """Says which master keys a server process has, by name, which holds no space; nothing where none beats so."""
         ...
@@ -131,6 +135,14 @@ def no_key_for(row: DataKeyRow) -> ContentErased:
         f"Nothing is kept of {whose} any more: it was erased.",
         remedy="An erased name is not used again; choose another one.", tenant=row.tenant, subject=row.subject,
     )  # fmt: skip
+
+
+PLAIN_TENANT = """
+SELECT tenant FROM tenants WHERE (
+    SELECT events.key_id IS NULL FROM events WHERE events.tenant = tenants.tenant ORDER BY run, seq LIMIT 1
+) LIMIT 1
+"""
+"""Along the key of the events, for ids of runs grow with time. For both databases."""
 
 
 class KeepsDataKeys(Protocol):

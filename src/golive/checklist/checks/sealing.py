@@ -19,13 +19,15 @@ from golive.checklist.twin_config import MASTER_FILE, STORE_FILE
 from golive.config.master_keys import make
 from golive.core.chance import SystemChance
 from golive.core.errors import GoliveError
+from golive.core.events import RunAccepted, encode_body
+from golive.core.messages import Message
 
 BACKUP = "sealed-backup.db"
 NEXT_FILE = "next.key"
 USER = "golive-check-rotation"
 COMMAND_S = 30.0
 _REFERENCES = ("https://doi.org/10.6028/NIST.SP.800-38D",)
-_SWAP = "UPDATE events SET body = ? WHERE run = ? AND seq = 1"
+_SWAP = "UPDATE events SET body = ?, key_id = ? WHERE run = ? AND seq = 1"
 
 
 @check(
@@ -95,7 +97,7 @@ def _search(files: list[Path], words: dict[str, str]) -> list[str]:
 @check(
     "GW-11.binding",
     row="GW-11",
-    title="A stored value that was moved to another run does not open there, and is told",
+    title="A stored value that was moved to another run, or put there in plain words, does not open, and is told",
     phase="security",
     severity="blocker",
     needs={"inject", "process", "store", "golive", "agent"},
@@ -104,8 +106,9 @@ def _search(files: list[Path], words: dict[str, str]) -> list[str]:
     references=_REFERENCES,
 )
 async def bound_to_its_row(target: Target) -> Result:
-    """One run is given the first event of another, as somebody could who can write to the database, and put back."""
-    found = Finding("no word of the one in the journal of the other; the error names the row")
+    """One run is given the first event of another, and one in plain words that nobody sealed, as somebody could who can
+    write to the database; then what was there is put back."""
+    found = Finding("no word of the one in the journal of the other, none of the forged; the error names the row")
     stage = await staged(target)
     twin, token = stage.twin, SystemChance().token(8).hex()
     runs = []
@@ -114,41 +117,48 @@ async def bound_to_its_row(target: Target) -> Result:
         await at_rest(twin, [begun])
         runs.append(begun.run)
     giver, taker = runs
-    before = await asyncio.to_thread(_move, twin.folder / STORE_FILE, giver, taker)
+    store = twin.folder / STORE_FILE
+    before, key = await asyncio.to_thread(_move, store, giver, taker)
     try:
         reply = await twin.send("GET", f"/v1/runs/{taker}/events?format=json")
+        forged = RunAccepted("support", "1.0.0", input=(Message("user", f"forged-{token}"),))
+        await asyncio.to_thread(_put, store, taker, encode_body(forged), None)
+        plain = await twin.send("GET", f"/v1/runs/{taker}/events?format=json")
     finally:
-        await asyncio.to_thread(_put, twin.folder / STORE_FILE, taker, before)
+        await asyncio.to_thread(_put, store, taker, before, key)
     again = await twin.send("GET", f"/v1/runs/{taker}/events?format=json")
     said = reply.body.decode("utf-8", "replace")
     answer: Any = reply.json()
     named = isinstance(answer, dict) and "cannot be opened" in str(answer.get("detail")) and taker in said
     found.saw(twin.http.evidence(reply, "the journal of the run that was given another's event"))
+    found.saw(twin.http.evidence(plain, "the journal of the run whose first event was replaced by plain words"))
     found.measured = (
-        f"moved: HTTP {reply.status}, {answer.get('code') if isinstance(answer, dict) else 'no answer'}; put back: "
-        f"HTTP {again.status}"
+        f"moved: HTTP {reply.status}, {answer.get('code') if isinstance(answer, dict) else 'no answer'}; in plain "
+        f"words: HTTP {plain.status}; put back: HTTP {again.status}"
     )
     if f"giver-{token}" in said:
         return found.failed("the journal of one run tells what was said in the other")
     if reply.status == 200 or not named:
         return found.failed(f"the moved value is not told: HTTP {reply.status}")
+    if f"forged-{token}" in plain.body.decode("utf-8", "replace") or plain.status == 200:
+        return found.failed(f"what was put there in plain words is told as if it had been said: HTTP {plain.status}")
     if again.status != 200:
         return found.failed(f"put back, it does not open any more: HTTP {again.status}")
     return found.passed()
 
 
-def _move(path: Path, giver: str, taker: str) -> bytes:
-    """Gives the one run's first event to the other; returns what was there."""
+def _move(path: Path, giver: str, taker: str) -> tuple[bytes, str]:
+    """Gives the one run's first event to the other; returns what was there, and its key."""
     with closing(sqlite3.connect(path, isolation_level=None, timeout=10.0)) as connection:
         rows = dict(connection.execute("SELECT run, body FROM events WHERE run IN (?, ?) AND seq = 1", (giver, taker)))
-        connection.execute(_SWAP, (rows[giver], taker))
-    before: bytes = rows[taker]
-    return before
+        keys = dict(connection.execute("SELECT run, key_id FROM events WHERE run = ? AND seq = 1", (taker,)))
+        connection.execute(_SWAP, (rows[giver], keys[taker], taker))
+    return rows[taker], keys[taker]
 
 
-def _put(path: Path, run: str, body: bytes) -> None:
+def _put(path: Path, run: str, body: bytes, key: str | None) -> None:
     with closing(sqlite3.connect(path, isolation_level=None, timeout=10.0)) as connection:
-        connection.execute(_SWAP, (body, run))
+        connection.execute(_SWAP, (body, key, run))
 
 
 @check(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import astuple
 
-from golive.store.data_keys import DataKeyCount, DataKeyRow, DataKeyStore, Living, Scope, no_key_for
+from golive.store.data_keys import PLAIN_TENANT, DataKeyCount, DataKeyRow, DataKeyStore, Living, Scope, no_key_for
 from golive.store.postgres.pool import Pool
 
 # ruff: noqa: S608 - what is put into these statements are names of columns from our own structs, never a value
@@ -140,6 +140,11 @@ class PostgresDataKeys(DataKeyStore):
         """See `DataKeyStore.rewrap`."""
         values = (wrapped, master, row.tenant, row.id, row.master)
         return bool(await self._server.fetch(_REWRAP, *values, again=False))
+
+    async def plain_tenant(self) -> str | None:
+        """See `DataKeyStore.plain_tenant`."""
+        rows = await self._server.fetch(PLAIN_TENANT)
+        return str(rows[0][0]) if rows else None
 
     async def tell_masters(self, holder: str, masters: Sequence[str]) -> None:
         """See `DataKeyStore.tell_masters`."""

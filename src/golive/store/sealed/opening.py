@@ -8,10 +8,12 @@ from golive.config.schema import SecretsConfig
 from golive.config.secrets import Secrets
 from golive.core.chance import Chance
 from golive.core.clock import Clock
+from golive.core.errors import ContentSealed
 from golive.store.ports import Store
 from golive.store.sealed.keys import DataKeys, Notice
 from golive.store.sealed.master import Masters
 from golive.store.sealed.store import sealed
+from golive.store.sealed.values import SEAL
 
 
 async def seal(
@@ -24,11 +26,18 @@ async def seal(
 
     Raises:
         ConfigError: there is no master key, or it is none.
-        ContentSealed: it is another one than that of the database.
+        ContentSealed: it is another one than that of the database; or the database holds content from before content
+            was sealed, which is not to be read.
         StoreUnavailable: the store cannot be read.
     """
     keys = await data_keys(store, secrets, root, config, clock, chance, notice)
-    return sealed(store, keys, chance, notice)
+    plain = config.plain_rows == "read"
+    if not plain and (tenant := await store.data_keys.plain_tenant()) is not None:
+        raise ContentSealed(  # before anything of it is begun, and ends for that
+            f"The database holds content of {tenant} in plain words: what is not sealed is not read.", remedy=SEAL,
+            tenant=tenant,
+        )  # fmt: skip
+    return sealed(store, keys, chance, notice, plain=plain)
 
 
 async def data_keys(

@@ -26,6 +26,8 @@ from golive.store.sealed.values import (
     opened_error,
     opened_event,
     opened_message,
+    plain_event,
+    plain_message,
     sealed_error,
     sealed_event,
     sealed_message,
@@ -38,17 +40,19 @@ LATER_S = 300.0
 _NOT_KEPT = "an attempt failed; why is not kept, for the tenant's content was erased"
 
 
-def sealed(store: Store, keys: DataKeys, chance: Chance, notice: Notice) -> Store:
-    """The store, with content sealed under `keys`. `chance` gives the nonces."""
-    return cast(Store, SealedStore(store, keys, chance, notice))
+def sealed(store: Store, keys: DataKeys, chance: Chance, notice: Notice, *, plain: bool = False) -> Store:
+    """The store, with content sealed under `keys`. `chance` gives the nonces; `plain`: what is not sealed is read,
+    too."""
+    return cast(Store, SealedStore(store, keys, chance, notice, plain))
 
 
 class SealedStore:
     """Keeps `store.ports.Store`; made by `sealed`."""
 
-    def __init__(self, store: Store, keys: DataKeys, chance: Chance, notice: Notice) -> None:
+    def __init__(self, store: Store, keys: DataKeys, chance: Chance, notice: Notice, plain: bool) -> None:
         self._store = store
         self._keys = keys
+        self._plain = plain
         self._chance = chance
         self._notice = notice
         self._told = ""
@@ -71,7 +75,7 @@ class SealedStore:
 
     def tenant(self, tenant: str) -> TenantStore:
         """The handle through which everything of one tenant is read and set."""
-        return cast(TenantStore, SealedTenant(self._store.tenant(tenant), self._keys))
+        return cast(TenantStore, SealedTenant(self._store.tenant(tenant), self._keys, self._plain))
 
     async def beat(self, holder: str, lease_s: float) -> bool:
         """See `Store.beat`. Tells besides which master keys this server has: `rotation.py` looks there."""
@@ -108,7 +112,7 @@ class SealedStore:
         found: list[Delivery] = []
         for message in await self._store.claim_messages(for_s, limit, **further):
             try:
-                found.append(await opened(message, self._keys))
+                found.append(await opened(message, self._keys, self._plain))
                 self._remember(message)
             except ContentErased as error:
                 await self._store.settle_message(message.tenant, message.id, "dead", error.message)
@@ -158,9 +162,10 @@ class SealedStore:
 class SealedTenant:
     """Keeps `store.ports.TenantStore`."""
 
-    def __init__(self, store: TenantStore, keys: DataKeys) -> None:
+    def __init__(self, store: TenantStore, keys: DataKeys, plain: bool) -> None:
         self._store = store
         self._keys = keys
+        self._plain = plain
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
@@ -186,9 +191,11 @@ class SealedTenant:
         return found, cursor
 
     async def _opened(self, event: Event) -> Event:
-        if event.key_id is None:
+        if event.key_id is None and self._plain:
             return event
         try:
+            if event.key_id is None:
+                raise plain_event(event)
             key = self._keys.known(event.tenant, event.key_id)
             if key is None:
                 what = f"event {event.seq} of the run {event.run}"
@@ -205,14 +212,18 @@ class SealedTenant:
         found: list[Delivery] = []
         for message in await self._store.deliveries(**asked):
             try:
-                found.append(await opened(message, self._keys))
+                found.append(await opened(message, self._keys, self._plain))
             except ContentErased:
                 found.append(replace(message, body=b"", last_error=None))
         return found
 
 
-async def opened(message: Delivery, keys: DataKeys) -> Delivery:
-    """The message in plain words. Raises ContentErased, ContentSealed, StoreUnavailable."""
+async def opened(message: Delivery, keys: DataKeys, plain: bool) -> Delivery:
+    """The message in plain words; `plain`: also one that was never sealed.
+
+    Raises:
+        ContentErased, ContentSealed, StoreUnavailable.
+    """
 
     async def key(id_: str) -> Key:
         return await keys.opening(message.tenant, id_, f"the message {message.id}")
@@ -222,6 +233,8 @@ async def opened(message: Delivery, keys: DataKeys) -> Delivery:
             message = opened_error(message, await key(of_error))
         if (of_body := key_of_message(message.body)) is not None:
             message = opened_message(message, await key(of_body))
+        elif not plain:
+            raise plain_message(message.tenant, message.id)
     except ContentErased:
         raise
     except ContentSealed as error:

@@ -14,8 +14,15 @@ from golive.core.events import Event
 from golive.core.sealing import NotAuthentic, SealingKey, place
 from golive.store.ports import Delivery, OutboxMessage
 
-_MARK = b"\x00sealed\x00"
+MARK = b"\x00sealed\x00"
+"""How the body of a sealed message begins."""
 _TEXT_MARK = "sealed:"
+
+SEAL = (
+    "If it is of before content was sealed, `golive secrets seal` seals it (`--dry-run` counts first; or set "
+    'secrets.plain_rows = "read"); if not, somebody else writes to the database: restore a backup.'
+)
+"""What to do about what is not sealed."""
 
 
 class Key:
@@ -64,15 +71,20 @@ def _of_event(event: Event, key_id: str) -> bytes:
 
 def sealed_message(message: OutboxMessage, key: Key, nonce: bytes) -> OutboxMessage:
     """The message, its body sealed."""
-    body = key.sealing.seal(message.body, _of_message(message, key.id), nonce)
-    return replace(message, body=_MARK + key.id.encode() + b"\x00" + body)
+    return replace(message, body=sealed_body(message.tenant, message.id, message.topic, message.body, key, nonce))
+
+
+def sealed_body(tenant: str, id_: str, topic: str, body: bytes, key: Key, nonce: bytes) -> bytes:
+    """A message's body, sealed."""
+    sealed = key.sealing.seal(body, place("message", tenant, id_, topic, key.id), nonce)
+    return MARK + key.id.encode() + b"\x00" + sealed
 
 
 def key_of_message(body: bytes) -> str | None:
     """The id of the key that a message's body is sealed under; None: it is plain."""
-    if not body.startswith(_MARK):
+    if not body.startswith(MARK):
         return None
-    return body[len(_MARK) :].partition(b"\x00")[0].decode("utf-8", "replace")
+    return body[len(MARK) :].partition(b"\x00")[0].decode("utf-8", "replace")
 
 
 def opened_message(found: Delivery, key: Key) -> Delivery:
@@ -85,7 +97,7 @@ def opened_message(found: Delivery, key: Key) -> Delivery:
         return replace(
             found,
             body=key.sealing.open(
-                found.body[len(_MARK) :].partition(b"\x00")[2], _of_message(found, key.id)
+                found.body[len(MARK) :].partition(b"\x00")[2], _of_message(found, key.id)
             ),
         )  # fmt: skip
     except NotAuthentic:
@@ -120,6 +132,23 @@ def opened_error(found: Delivery, key: Key) -> Delivery:
 
 def _of_error(tenant: str, message: str, key_id: str) -> bytes:
     return place("error", tenant, message, key_id)
+
+
+def plain_event(event: Event) -> ContentSealed:
+    """Why an event in plain words is not read where everything is sealed."""
+    return ContentSealed(
+        f"Event {event.seq} ({event.kind}) of the run {event.run} of {event.tenant} stands there in plain words, and "
+        "what is not sealed is not read: anybody who can write to the database could have put it there.",
+        remedy=SEAL, tenant=event.tenant, run=event.run, seq=event.seq,
+    )  # fmt: skip
+
+
+def plain_message(tenant: str, id_: str) -> ContentSealed:
+    """Likewise of a message."""
+    return ContentSealed(
+        f"The message {id_} of {tenant} stands there in plain words, and what is not sealed is not sent: anybody who "
+        "can write to the database could have put it there.", remedy=SEAL, tenant=tenant, message_id=id_,
+    )  # fmt: skip
 
 
 def _not_of_the_message(tenant: str, id_: str, key_id: str) -> ContentSealed:

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 from msgspec import json
 from msgspec.structs import astuple
 
-from golive.store.data_keys import DataKeyCount, DataKeyRow, DataKeyStore, Living, Scope, no_key_for
+from golive.store.data_keys import PLAIN_TENANT, DataKeyCount, DataKeyRow, DataKeyStore, Living, Scope, no_key_for
 
 T = TypeVar("T")
 
@@ -123,6 +123,11 @@ class SqliteDataKeys(DataKeyStore):
         """See `DataKeyStore.rewrap`."""
         values = (wrapped, master, row.tenant, row.id, row.master)
         return bool(await self._store.call(lambda connection: _wiped(connection, _REWRAP, values)))
+
+    async def plain_tenant(self) -> str | None:
+        """See `DataKeyStore.plain_tenant`."""
+        row = await self._store.read(lambda connection: connection.execute(PLAIN_TENANT).fetchone())
+        return None if row is None else str(row[0])
 
     async def tell_masters(self, holder: str, masters: Sequence[str]) -> None:
         """See `DataKeyStore.tell_masters`."""

@@ -15,7 +15,8 @@ from golive.core.events import Event
 from golive.store import schema
 from golive.store.migrations.tables import describe
 from golive.store.ports import RunView
-from golive.store.sealed.offline import Master, opener
+from golive.store.sealed.offline import SEALED_FROM, Master, opener
+from golive.store.sealed.values import MARK, plain_event, plain_message
 from golive.store.upkeep.copying import SNAPSHOT, Progress, need_there
 from golive.store.upkeep.database import Database, nothing_yet
 
@@ -69,10 +70,13 @@ class _Run(Struct):
     """Its events are not in plain words."""
 
 
-def verify(database: Database, fold: Fold, progress: Progress, master: Master | None = None) -> Verdict:
+def verify(
+    database: Database, fold: Fold, progress: Progress, master: Master | None = None, *, plain: bool = True
+) -> Verdict:
     """Looks at every run.
 
     Args:
+        plain: what stands there in plain words may do so, where others would be sealed.
         master: gives the master keys, where content is sealed; None: it stays sealed, and is not folded.
 
     Raises:
@@ -89,6 +93,8 @@ def verify(database: Database, fold: Fold, progress: Progress, master: Master | 
         opening = opener(connection, found[0], master)
         looking = _Looking(connection, describe(database.kind).tables, fold, opening)
         told = list(looking.strays())
+        if not plain and found[0] >= SEALED_FROM:
+            told += looking.plain()
         for done, discrepancies in enumerate(looking.runs(), 1):
             told += discrepancies
             if done % _READ_AHEAD == 0 or done == looking.count:
@@ -118,6 +124,22 @@ class _Looking:
             )
             for tenant, run in self._connection.execute(text(query)):
                 yield Discrepancy(tenant, run, "lease", f"There are {name} of the run, and no lease.")
+
+    def plain(self) -> Iterator[Discrepancy]:
+        """What is not sealed: of each run the first event, and each message."""
+        events = self._tables["events"].c
+        query = select(*(events[name] for name in Event.__struct_fields__)).where(
+            events.key_id.is_(None), events.tenant != ""
+        )
+        last = ("", "")
+        for row in self._stream(query.order_by(events.tenant, events.run, events.seq)):
+            event = Event(*row)
+            if (event.tenant, event.run) != last:
+                last = event.tenant, event.run
+                yield Discrepancy(*last, "sealed", plain_event(event).message)
+        messages = "SELECT tenant, run, id FROM outbox WHERE substr(body, 1, 8) <> :mark ORDER BY tenant, id"
+        for tenant, run, id_ in self._connection.execute(text(messages), {"mark": MARK}):
+            yield Discrepancy(tenant, run, "sealed", plain_message(tenant, id_).message)
 
     def runs(self) -> Iterator[list[Discrepancy]]:
         """What does not agree, run by run. One pass over each table in the order of its key: one run is in memory."""
