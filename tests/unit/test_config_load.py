@@ -360,3 +360,17 @@ def test_tools_are_not_shown_a_setting_of_golives(tmp_path: Path) -> None:
     golive = SIM + 'api_key = "env:GOLIVE_X"\n'
     (told,) = agent_refused(tmp_path, AGENT + '[worker]\nenv = ["SHOP_KEY", "GOLIVE_X"]\n', golive)
     assert told.startswith("agents/support/agent.toml:6: `worker.env` names GOLIVE_X: golive's own settings never")
+
+
+@pytest.mark.parametrize("url", ["agents/support/golive.db", "agents/x/../support/data/golive.db"])
+def test_a_database_in_an_agents_folder_is_refused(tmp_path: Path, url: str) -> None:
+    """A server reads all of that folder, and would lose its locks on the database; beside the folders it may lie."""
+    store = f'{SIM}[store]\nurl = "sqlite:%s"\n'
+    with pytest.raises(ConfigError) as caught:
+        load(project(tmp_path, store % url), {})
+    [fault] = faults(caught.value)
+    assert "`store.url` lies in the agent's folder support," in fault
+    assert "Keep the database elsewhere." in fault
+    for beside in ("agents/golive.db", "data/golive.db"):
+        (tmp_path / "golive.toml").write_text(store % beside)
+        assert load(tmp_path, {}).store_path == tmp_path / beside

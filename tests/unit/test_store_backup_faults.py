@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from golive.core.clock import SystemClock
-from golive.core.errors import GoliveError, SchemaMismatch, StoreError, StoreUnavailable
+from golive.core.errors import GoliveError, InvalidRequest, SchemaMismatch, StoreError, StoreUnavailable
 from golive.runtime.folding import views
 from golive.store.sqlite.connection import connect
 from golive.store.upkeep import backup as backups
@@ -84,6 +84,17 @@ def test_a_truncated_backup_is_called_damaged_and_the_target_is_left_alone(tmp_p
         assert "was not touched" in caught.value.remedy
         assert "earlier backup" in caught.value.remedy
     assert rows(place, "SELECT generation FROM installation") == before
+
+
+def test_the_store_itself_is_no_place_for_its_backup(tmp_path: Path) -> None:
+    """It would be replaced under whoever has it open; by whatever path it is meant."""
+    place = filled(tmp_path / "golive.db")
+    (tmp_path / "link.db").symlink_to(tmp_path / "golive.db")
+    inode = (tmp_path / "golive.db").stat().st_ino
+    for name in ("golive.db", "link.db"):
+        with pytest.raises(InvalidRequest, match="is the store itself"):
+            backup(at(place), tmp_path / name, silent, replace=True)
+    assert (tmp_path / "golive.db").stat().st_ino == inode
 
 
 def test_a_folder_is_no_backup(tmp_path: Path) -> None:

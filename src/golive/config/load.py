@@ -5,7 +5,7 @@ their own files alone, because they are part of a version. Secrets stay referenc
 of the user's code is imported.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,8 @@ def _load(
     def origin_of(key: KeyPath) -> str:
         return _origin(key, toml, overrides)
 
-    problems.raise_all(ConfigError, outward_faults(config, {*agents, *faults}, origin_of))
+    found = [*outward_faults(config, {*agents, *faults}, origin_of), *_store_fault(config, root, origin_of)]
+    problems.raise_all(ConfigError, found)
     values = list(expand(config, origin_of))
     for name, agent in agents.items():
         values += expand(agent.config, _agent_origin(agent), ("agent", name))
@@ -179,6 +180,19 @@ def _read_agents(
         else:
             faults[folder.name] = wrong
     return agents, faults
+
+
+def _store_fault(config: GoliveConfig, root: Path, origin_of: Callable[[KeyPath], str]) -> Iterator[Problem]:
+    """A database in an agent's folder: a server reads all of that, and would lose its locks on the database."""
+    url = config.store.url
+    if not url.startswith("sqlite:"):
+        return
+    path = (root / url.removeprefix("sqlite:")).resolve()
+    place = (root / config.agents.path).resolve()
+    inside = [folder for folder in (folders(place) if place.is_dir() else ()) if folder in path.parents]
+    if inside:
+        message = f"`store.url` lies in the agent's folder {inside[0].name}, all of which is part of its version."
+        yield Problem("store.url", url, origin_of(("store", "url")), message, "Keep the database elsewhere.")
 
 
 def _set_at(path: KeyPath, toml: Toml, overrides: Overrides) -> str | None:

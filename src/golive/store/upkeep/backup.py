@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from golive.core.errors import SchemaMismatch, StoreError, StoreUnavailable
+from golive.core.errors import InvalidRequest, SchemaMismatch, StoreError, StoreUnavailable
 from golive.store import schema
 from golive.store.sealed.offline import Master
 from golive.store.sqlite.connection import connect, create_file, failure
@@ -49,11 +49,14 @@ def backup(
         master: as for `verify`.
 
     Raises:
+        InvalidRequest: the file is the store itself.
         SchemaMismatch: there is no store, or another program's.
         StoreUnavailable: the store cannot be read, or the file not written; or there is one already.
         StoreError: what was written does not agree. It is kept beside, as PATH.refused; an earlier file stays.
     """
     need_there(source)
+    if source.same_as(Database("sqlite", str(path))):
+        raise InvalidRequest(f"{path} is the store itself.", remedy="Give another name.", field="file", value=str(path))
     if path.exists() and not replace:
         raise StoreUnavailable(
             f"There is a file {path} already.", remedy="Give another name, or --replace.", path=str(path)
