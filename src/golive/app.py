@@ -80,7 +80,7 @@ class Server:
         self._redactor = Redactor()
         log = loaded.config.log
         self.log: Log = configure(log.level, log.format, self._redactor.value, clock=self._clock)
-        self._run_log = RunLog(self.log)
+        self._run_log = RunLog(self.log, content=dev if log.content is None else log.content)
         self._tasks = Tasks("server")
         self._stack = AsyncExitStack()
         self.agents = Agents(lambda *named: self.tenancy.directory.may_use(*named))  # noqa: PLW0108 - made later

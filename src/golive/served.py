@@ -20,6 +20,7 @@ from golive.runtime.routing import routing
 from golive.runtime.tiers import tier_of
 from golive.store.ports import TenantStore
 from golive.telemetry.logs import Log
+from golive.telemetry.run_log import without_content
 from golive.tools.toolset import Toolset
 from golive.workers.environment import secret_values
 from golive.workers.inline import InlineToolset
@@ -155,5 +156,8 @@ class Served:
         )  # fmt: skip
 
     def _worker_log(self, event: str, /, **fields: Any) -> None:
+        content = self._loaded.config.log.content
+        if not (self._dev if content is None else content):
+            fields = without_content(event, fields)
         loud = event in _WARNINGS or fields.get("calls") or (self._dev and event == "worker.printed")
         (self._log.warning if loud else self._log.info)(event, **fields)

@@ -4,6 +4,7 @@ Deadlines, capacity, lifespan and refusals are in `test_toolset_lifecycle.py`.
 """
 
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -214,3 +215,5 @@ async def test_the_model_is_told_the_message_and_the_log_the_traceback(bench: To
     fields = next(fields for event, fields in bench.logged if event == "tool.raised")
     assert (fields["run"], fields["tool"], fields["tenant"]) == ("run_1", "raises", "acme")
     assert "raise LookupError(text)" in fields["traceback"]
+    assert fields["error"] == "LookupError"
+    assert re.fullmatch(r"(\S+:\d+ in \S+ > )*tools\.py:\d+ in raises", fields["at"])

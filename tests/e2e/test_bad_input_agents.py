@@ -122,7 +122,9 @@ async def test_hostile_tools(tmp_path: Path) -> None:
             assert told[name]["error_code"] == "tool.worker_crashed", name
             assert (await results(served, "fine"))["fine"]["content"] == "1", f"after {name}"
         log = served.log()
-        assert any("no such order: 42" in line.get("traceback", "") for line in log), "the operator reads the traceback"
+        raised = next(line for line in log if line["event"] == "tool.raised" and line["tool"] == "raises")
+        assert (raised["error"], raised["at"].split(":")[0]) == ("LookupError", "tools.py"), "type and place"
+        assert not any("no such order" in text or "yyyyyy" in text for text in served.log_path.read_text().splitlines())
         printed = [line for line in log if line["event"] == "worker.printed"]
         assert len(printed) < 2_000
         assert sum(line["lines"] for line in log if line["event"] == "worker.output_dropped") > 1_000_000
@@ -147,9 +149,10 @@ def uses_a_key() -> str:
 
 async def test_secrets_that_a_tool_raises_stay_here(tmp_path: Path) -> None:
     """golive's own secrets and those handed to the tool reach neither model, client, journal nor log; the type and the
-    rest of the message reach the model, the traceback the log."""
+    rest of the message reach the model, the traceback the log where content may stand there."""
     async with project(tmp_path) as served:
         served.environ |= {"SHOP_KEY": "zebra-umbrella-7", "PEPPER_FILE": str(tmp_path / ".golive/pepper")}
+        served.environ["GOLIVE_LOG__CONTENT"] = "true"
         env = '[worker]\nenv = ["SHOP_KEY", "PEPPER_FILE"]\n'
         served.agent("leaky", "sim-leaky", tools=LEAKY, more=env)
         await served.serve()

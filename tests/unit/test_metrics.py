@@ -26,7 +26,7 @@ from golive.guards.redact import Redactor
 from golive.telemetry import metrics as metrics_module
 from golive.telemetry.logs import configure
 from golive.telemetry.metrics import Metrics
-from golive.telemetry.run_log import RunLog
+from golive.telemetry.run_log import RunLog, without_content
 
 BOUNDS = ("0.001", "0.0025", "60.0", "+Inf")
 
@@ -154,6 +154,34 @@ def test_the_log_says_how_a_decision_is_made_and_no_content() -> None:
     assert (decided["event"], decided["choice"], decided["by"]) == ("decision.made", "done", "key_1")
     assert "a name" not in out.getvalue()
     assert "receipt" not in out.getvalue()
+
+
+def test_the_words_of_a_provider_are_in_the_log_where_content_may_be() -> None:
+    """They may quote a user; golive's own words stand there either way."""
+    refused = ModelFailed(1, 1, "sim/a", "model.bad_request", "answered 400.", status=400, vendor_message="not: a name")
+    away = ModelFailed(1, 2, "sim/a", "model.unreachable", "connection refused")
+    lines = {}
+    for content in (False, True):
+        out = io.StringIO()
+        RunLog(configure("info", "json", None, out), content=content).observe(
+            "t", "run_1", "sha256:1", [refused, away], relayed=False
+        )
+        lines[content] = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [line.get("vendor_message") for line in lines[False]] == [None, None]
+    assert [(line["code"], line["status"], line["message"]) for line in lines[False]] == [
+        ("model.bad_request", 400, None), ("model.unreachable", None, "connection refused"),
+    ]  # fmt: skip
+    assert [line["vendor_message"] for line in lines[True]] == ["not: a name", None]
+
+
+def test_what_tools_say_is_in_the_log_where_content_may_be() -> None:
+    """Of a line its length stays, of what was raised type and place."""
+    assert without_content("worker.printed", {"pid": 7, "stream": "stdout", "line": "a name"}) == {
+        "pid": 7, "stream": "stdout", "chars": 6,
+    }  # fmt: skip
+    raised = {"run": "run_1", "error": "ValueError", "at": "tools.py:3 in pay"}
+    assert without_content("tool.raised", {**raised, "traceback": "ValueError: a name"}) == raised
+    assert without_content("lifespan.failed", {"traceback": "x"}) == {"traceback": "x"}
 
 
 def test_labels_from_outside_cannot_grow_without_end() -> None:

@@ -87,7 +87,7 @@ def test_failed_attempts_are_repeated_ever_later_and_then_given_up() -> None:
             assert 0.8 * wanted <= wait <= 1.2 * wanted + 1.1
         assert {headers["webhook-id"] for _, _, headers, _ in world.receivers.got} == {id_}
         errors = [line["error"] for line in world.logged("webhook.failed")]
-        assert errors == ["connection refused", "answered 500: try \N{REPLACEMENT CHARACTER} later", "reset"]
+        assert errors == ["connection refused", "answered 500", "reset"], "a receiver's words may be a user's"
         assert [line["level"] for line in world.logged("webhook.dead")] == ["error"]
         await world.sender.close()
 

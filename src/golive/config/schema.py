@@ -215,6 +215,9 @@ class LogConfig(Section):
     """The least severe events to write."""
     format: Literal["auto", "json", "console"] = "auto"
     """`auto`: coloured lines on a terminal, JSON elsewhere."""
+    content: bool | None = None
+    """Whether what tools print and raise, and providers' and webhooks' own words, stand in the log: users' words may be
+    in them. Absent: with `golive dev` and `golive run`, and not with `golive serve`."""
 
 
 class GoliveConfig(Section):

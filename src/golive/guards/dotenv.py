@@ -25,10 +25,12 @@ def exposed(root: Path, keys: Sequence[Path] = ()) -> list[Leak]:
             nobody but their owner and group reads them: those that do not keep to it are told, too.
     """
     keys = [path for path in keys if path.is_file() and path.resolve().is_relative_to(root.resolve())]
-    found = []
-    for path in keys:
-        if (mode := stat.S_IMODE(path.stat().st_mode)) & _OTHERS:
-            found.append(Leak(path=str(path), line=1, kind=OPEN_KIND, name=f"mode {mode:04o}: chmod 600"))
+    modes = [(path, stat.S_IMODE(path.stat().st_mode)) for path in keys]
+    found = [
+        Leak(path=str(path), line=1, kind=OPEN_KIND, name=f"mode {mode:04o}: chmod 600")
+        for path, mode in modes
+        if mode & _OTHERS
+    ]
     if _git(root, "rev-parse", "--is-inside-work-tree") != 0:
         return found
     for path in dict.fromkeys([root / ".env", *_files(root), *keys]):

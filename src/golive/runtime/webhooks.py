@@ -197,10 +197,13 @@ class Sender:
     def told(self, result: str, found: Delivery, attempt: Attempt, **more: Any) -> None:
         """Counts and logs what came of an attempt."""
         self._metrics.delivery(found.tenant, found.target, result)
+        error = attempt.error
+        if attempt.status is not None:  # a receiver quotes what it was sent: its words are kept, sealed, and not here
+            error = error.partition(": ")[0]
         tell = {"sent": self._log.debug, "failed": self._log.warning}.get(result, self._log.error)
         tell(
             f"webhook.{result}", webhook=found.target, message_id=found.id, run=found.run, topic=found.topic,
-            attempt=found.attempts, status=attempt.status, error=attempt.error or None,
+            attempt=found.attempts, status=attempt.status, error=error or None,
             seconds=round(attempt.seconds, 3), **more,
         )  # fmt: skip
 

@@ -1,16 +1,29 @@
 """What of a run's journal an operator reads in the log: ends, failed model calls, alarms, decisions. Never content."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from golive.core.events import AlarmRaised, Body, DecisionMade, DecisionRequested, ModelFailed, RunFinished
 from golive.telemetry.logs import Log
 
 
+def without_content(event: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What is told of a worker, without what its tools said: of a line its length, of a trace what `at` tells."""
+    kept = dict(fields)
+    if event == "worker.printed":
+        kept["chars"] = len(kept.pop("line"))
+    elif event == "tool.raised":
+        kept.pop("traceback", None)
+    return kept
+
+
 class RunLog:
     """Writes log lines for events that have just become durable."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, *, content: bool = False) -> None:
+        """`content`: also what providers said, in whose words a user's may be."""
         self._log = log
+        self._content = content
 
     def finish_unrecognised(self, target: str, request_id: str | None, word: str) -> None:
         """A model's answer ended with a word of the vendor's that is not known; it was kept, as cut short."""
@@ -40,7 +53,8 @@ class RunLog:
                 case ModelFailed():
                     self._log.warning(
                         "model.failed", **of, target=body.target, code=body.code,
-                        status=body.status, vendor_message=body.vendor_message, request_id=body.request_id,
+                        status=body.status, request_id=body.request_id,
+                        **({"vendor_message": body.vendor_message} if self._content else {}),
                         message=body.message if body.vendor_message is None else None,
                     )  # fmt: skip
                 case AlarmRaised():

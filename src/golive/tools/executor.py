@@ -32,7 +32,7 @@ from golive.core.errors import (
 from golive.core.tasks import Tasks
 from golive.tools.context import ToolContext
 from golive.tools.effects import EffectFunction, Role, setting
-from golive.tools.loading import LoadedTools, blame, describe
+from golive.tools.loading import LoadedTools, blame, describe, places
 from golive.tools.results import result_text
 from golive.tools.schema import Bound, Tool, nearest
 from golive.tools.threads import Threads
@@ -311,7 +311,10 @@ class Executor:
         """The server is told type and message, and tells the model (see `told`); the traceback goes to the log."""
         own = error.__traceback__.tb_next if error.__traceback__ is not None else None  # the first frame is ours
         trace = "".join(traceback.format_exception(type(error), error, own))
-        self._log("tool.raised", tenant=work.tenant, run=work.run, tool=work.label, traceback=trace)
+        self._log(
+            "tool.raised", tenant=work.tenant, run=work.run, tool=work.label, error=type(error).__name__,
+            at=places(own), traceback=trace,
+        )  # fmt: skip
         return failed(ToolRaised(describe(error)[:MAX_RAISED_CHARS], tool=work.name), begun=begun)
 
     def _context(self, work: Work) -> ToolContext:

@@ -12,6 +12,7 @@ import traceback
 import types
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from msgspec import Raw
@@ -22,6 +23,8 @@ from golive.tools.effects import LIFESPAN, EffectFunction, Named, Role, effect_f
 from golive.tools.schema import OPEN, Tool
 
 FILE = "tools.py"
+MOST_PLACES = 8
+"""Frames that are named of where something was raised: the innermost."""
 
 
 class LoadedTools:
@@ -99,6 +102,12 @@ def describe(error: BaseException) -> str:
     except Exception as broken:
         message = f"(its message failed with {type(broken).__name__})"
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def places(trace: TracebackType | None) -> str:
+    """Where something was raised, the place itself last, and nothing of what was said: `tools.py:12 in refund`."""
+    frames = traceback.extract_tb(trace)[-MOST_PLACES:]
+    return " > ".join(f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}" for frame in frames)
 
 
 def _import(path: Path, module_name: str) -> types.ModuleType:

@@ -225,7 +225,7 @@ class WorkerProcess:
         said = self._streams.last_line if self._streams is not None else ""
         return AgentError(
             f"{self._plan.folder}: the worker process ended while it loaded tools.py ({self._how()}).{said}",
-            remedy="Look at what tools.py does when it is imported, and at the log (worker.printed).",
+            remedy="Look at what tools.py does when it is imported, and at the log: worker.printed (log.content).",
         )
 
     async def _last_words(self) -> None:
