@@ -89,3 +89,16 @@ def test_square_brackets_in_values_are_printed_as_they_are(tmp_path: Path, capsy
     (tmp_path / "golive.toml").write_text('[server]\nhost = "[red]x"\n')
     command.explain("server.host", config=tmp_path)
     assert "[red]x" in capsys.readouterr().out
+
+
+def test_an_address_is_shown_without_what_may_be_a_secret_in_it(tmp_path: Path) -> None:
+    """The query of a webhook's, as its list shows it; the passwords of a database's."""
+    (tmp_path / "golive.toml").write_text(
+        '[webhooks.hook]\nurl = "https://example.com/hook?token=QUERY-SECRET&x=1"\nsecret = "env:HOOK"\n'
+        '[store]\nurl = "postgresql://me:DB-SECRET@db/golive?sslpassword=KEY-SECRET&sslmode=require"\n'
+    )
+    loaded = load(tmp_path, {"HOOK": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="})
+    shown = {row.key: row.value for row in loaded.values}
+    assert shown["webhooks.hook.url"] == "https://example.com/hook"
+    assert shown["store.url"] == "postgresql://me:***@db/golive?sslpassword=***&sslmode=require"
+    assert b"SECRET" not in as_json(loaded.values)

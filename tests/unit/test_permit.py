@@ -141,8 +141,9 @@ async def test_health_names_the_workers_of_agents_that_who_asks_may_see() -> Non
     async def ping() -> None: ...
 
     faces = HealthFaces(
-        dependencies=dependencies, ping=ping, draining=lambda: False, open_runs=lambda: 0, decisions_pending=pending,
+        dependencies=dependencies, ping=ping, draining=lambda: False, open_runs=lambda: 9, decisions_pending=pending,
         metrics=Metrics(lambda: 0), clock=SystemClock(), agents=lambda tenant: ["support", "shop"],
+        open_of=lambda tenant: {"t1": 2}[tenant],
     )  # fmt: skip
     for agents, names in ((("support",), ["store", "support"]), (("*",), ["store", "support", "shop"])):
         grant = Grant(frozenset({"health.read", "agents.read"}), agents)
@@ -151,3 +152,8 @@ async def test_health_names_the_workers_of_agents_that_who_asks_may_see() -> Non
         await faces.health(exchange)
         told = msgspec.json.decode(sent[1]["body"])
         assert (sent[0]["status"], [each["name"] for each in told["dependencies"]]) == (503, names)
+        assert told["open_runs"] == 2
+    exchange, _, sent = asked(Principal("default", "key:1", "own", (grant,)))
+    exchange.undecided = False
+    await faces.health(exchange)
+    assert msgspec.json.decode(sent[1]["body"])["open_runs"] == 9

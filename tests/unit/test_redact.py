@@ -1,6 +1,10 @@
 """Redaction: no credential reaches the log, and ordinary words do."""
 
+import base64
+import html
 import json
+from collections.abc import Callable
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
@@ -114,3 +118,61 @@ def test_redacting_twice_changes_nothing_more(text: str) -> None:
     """Redaction is idempotent."""
     once = Redactor(["known-secret-value"]).text(text)
     assert Redactor(["known-secret-value"]).text(once) == once
+
+
+SECRET = "pa+ss/wo\"rd=<ä>'&9x7Qz1234567890"
+"""Has what each way of writing it down writes otherwise."""
+DATA = SECRET.encode()
+WRITTEN = {
+    "itself": SECRET, "in lower case": SECRET.lower(), "in upper case": SECRET.upper(), "in hexadecimal": DATA.hex(),
+    "in upper hexadecimal": DATA.hex().upper(), "percent-encoded": quote(SECRET, safe=""),
+    "percent-encoded, slashes kept": quote(SECRET), "in a form": quote_plus(SECRET),
+    "percent-encoded in lower case": quote(SECRET, safe="").replace("%2B", "%2b").replace("%2F", "%2f")
+    .replace("%22", "%22").replace("%3D", "%3d").replace("%3C", "%3c").replace("%C3", "%c3").replace("%A4", "%a4")
+    .replace("%3E", "%3e"),
+    "escaped for HTML": html.escape(SECRET), "escaped for HTML, quotes kept": html.escape(SECRET, quote=False),
+    "in JSON": json.dumps(SECRET)[1:-1], "in JSON, not ASCII": json.dumps(SECRET, ensure_ascii=False)[1:-1],
+    "in JSON, slashes escaped": json.dumps(SECRET)[1:-1].replace("/", "\\/"),
+    "in JSON, all escaped": "".join(f"\\u{ord(each):04x}" for each in SECRET),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WRITTEN)
+def test_a_known_value_is_found_however_it_is_written_down(way: str) -> None:
+    """Whole, in a sentence, in a field; and words around it stay."""
+    redactor = Redactor([SECRET])
+    assert redactor.text(f"it said: {WRITTEN[way]}; no more") == f"it said: {REDACTED}; no more"
+    assert redactor.known(f"<{WRITTEN[way]}>") == f"<{REDACTED}>"
+
+
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+@pytest.mark.parametrize("before", ["", "u", "us", "user:", "user42:"])
+def test_a_known_value_is_found_in_base64_wherever_it_begins(before: str, encode: Callable[[bytes], bytes]) -> None:
+    """Of what is left no byte of it can be told: the digits at its ends hold others' bits, too."""
+    whole = encode(f"{before}{SECRET}, and more".encode()).decode()
+    shown = Redactor([SECRET]).text(f"sent {whole}")
+    begin, _, rest = shown.partition(REDACTED)
+    assert rest
+    assert whole.startswith(begin.removeprefix("sent "))
+    assert whole.endswith(rest)
+    assert len(begin) - len("sent ") <= len(before) * 4 / 3 + 1
+    assert len(rest) <= len(", and more") * 4 / 3 + 3
+
+
+def test_many_values_are_found_and_the_longest_of_those_that_begin_alike() -> None:
+    """One that is another's beginning leaves no rest of it."""
+    values = [f"value-{number:05}-of-many" for number in range(2_000)]
+    redactor = Redactor(values)
+    redactor.learn("value-00001-of-many-and-longer")
+    assert redactor.text(f"a {values[0]}b{values[1999]} c") == f"a {REDACTED}b{REDACTED} c"
+    assert redactor.text("a value-00001-of-many-and-longer.") == f"a {REDACTED}."
+    assert redactor.text("value-0000 is none") == "value-0000 is none"
+
+
+def test_of_a_long_value_the_common_forms_are_found() -> None:
+    """Such as a file of keys: itself, in JSON, in base64."""
+    secret = "line of a key\n" * 200
+    redactor = Redactor([secret])
+    for written in (secret, json.dumps(secret)[1:-1]):
+        assert redactor.text(f"<{written}>") == f"<{REDACTED}>"
+    assert "bGluZSBvZi" not in redactor.text(base64.b64encode(secret.encode()).decode())

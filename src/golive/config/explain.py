@@ -16,8 +16,9 @@ from golive.config.tree import KeyPath, dotted, is_secret
 from golive.core.errors import ConfigError
 
 DEFAULT = "default"
-_PASSWORD = re.compile(r"(://[^:/@]*:)[^@/]+(?=@)|([?&]password=)[^&]+")
+_PASSWORD = re.compile(r"(://[^:/@]*:)[^@/]+(?=@)|([?&][a-z]*password=)[^&]+")
 """Of an address that carries one, such as a database's."""
+_QUERY = re.compile(r"^(https?://[^?]*)\?.*$", re.DOTALL)
 
 
 class Value(Struct, frozen=True, kw_only=True):
@@ -58,13 +59,19 @@ def _section(config: Section, path: KeyPath, origin_of: Callable[[KeyPath], str]
             required = field.is_required()
             yield Value(
                 key=dotted(prefix + here),
-                value=_PASSWORD.sub(r"\1\2***", value) if isinstance(value, str) else value,
+                value=shown(value) if isinstance(value, str) else value,
                 origin=origin_of(here),
                 default=None if required else field.default,
                 required=required,
                 secret=is_secret(field),
                 description=field.description or "",
             )
+
+
+def shown(text: str) -> str:
+    """A setting's text without the password of an address, and an address of the web without its query, which may be
+    one."""
+    return _QUERY.sub(r"\1", _PASSWORD.sub(r"\1\2***", text))
 
 
 def _entry(

@@ -25,7 +25,8 @@ MOST_PENDING = 1_000
 
 
 class Health(Struct, frozen=True):
-    """`status` is degraded when any dependency is down. `decisions_pending`: what people are to decide for runs of the
+    """`status` is degraded when any dependency is down. `open_runs`: runs and plain calls that are open here, of the
+    tenant; to whoever runs the server of all. `decisions_pending`: what people are to decide for runs of the
     tenant, 1,000 at most; null where the store cannot tell."""
 
     status: Literal["up", "degraded", "draining"]
@@ -49,17 +50,20 @@ class HealthFaces:
         ping: Callable[[], Awaitable[None]],
         draining: Callable[[], bool],
         open_runs: Callable[[], int],
+        open_of: Callable[[str], int],
         decisions_pending: Callable[[str, int], Awaitable[int]],
         metrics: Metrics,
         clock: Clock,
         agents: Callable[[str], Sequence[str]],
     ) -> None:
         """`ping` raises unless the store can be read and written; it is all that readiness asks besides draining.
-        `decisions_pending` counts a tenant's, up to a number; `agents` names those that a tenant is given."""
+        `open_of` counts a tenant's open runs, `decisions_pending` its decisions, up to a number; `agents` names those
+        that a tenant is given."""
         self._dependencies = dependencies
         self._ping = ping
         self._draining = draining
         self._open_runs = open_runs
+        self._open_of = open_of
         self._decisions_pending = decisions_pending
         self._metrics = metrics
         self._clock = clock
@@ -78,7 +82,9 @@ class HealthFaces:
         agents = [name for name in served if seen(name)]
         named = [outsiders.health(exchange.principal, each) for each in dependencies]
         shown = [each for each in named if each.kind != "worker" or each.name.partition(" ")[0] in agents]
-        body = Health(status, __version__, self._open_runs(), pending, shown)
+        everything = outsiders.runs_it(exchange.principal)
+        count = self._open_runs() if everything else self._open_of(exchange.principal.tenant)
+        body = Health(status, __version__, count, pending, shown)
         await exchange.json(body, 200 if status == "up" else 503, [(b"cache-control", b"no-store")])
 
     async def _pending(self, tenant: str) -> int | None:

@@ -134,6 +134,7 @@ class Gateway:
                 ping=ping,
                 draining=lambda: runtime.leaving,
                 open_runs=lambda: runtime.open_runs() + relay.open_calls,
+                open_of=lambda tenant: runtime.open_of(tenant) + relay.open_of(tenant),
                 decisions_pending=runtime.decisions_pending,
                 metrics=metrics,
                 clock=clock,

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from golive.config.explain import shown
 from golive.config.outward import WebhookConfig
 from golive.config.section import NAME
 from golive.config.suggest import did_you_mean
@@ -252,7 +253,7 @@ def _no_message(id_: str) -> NotFound:
 
 def _shown(webhook: WebhookConfig, tenant: str) -> str:
     """Where it leads: to a tenant that shares it with others no more than the origin, for a path may be a secret."""
-    url = webhook.url.partition("?")[0]
+    url = shown(webhook.url)
     if tenant == INSTALLATION or webhook.tenants == (tenant,):
         return url
     return "/".join(url.split("/")[:3])

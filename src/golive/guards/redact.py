@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from golive.guards.disguises import Finder, disguises
+
 REDACTED = "[redacted]"
 MIN_SECRET_CHARS = 8
 """Shorter known values are not searched for: they would blot out ordinary words."""
@@ -64,20 +66,21 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         """`secrets` are values known to be secret, such as providers' keys and the pepper."""
-        self._secrets: list[str] = []
+        self._secrets: frozenset[str] = frozenset()
         self._shapes = _ALL_SHAPES
-        self._known: re.Pattern[str] | None = None
+        self._finder = Finder()
         self._keys: dict[str, tuple[str, bool]] = {}
         self._clean: set[str] = set()
         self.learn(*secrets)
 
     def learn(self, *secrets: str) -> None:
-        """Adds values to keep out; longer ones are looked for first, so that one inside another leaves no rest."""
-        if all(secret in self._secrets or len(secret) < MIN_SECRET_CHARS for secret in secrets):
+        """Adds values to keep out, in every form of `disguises.py`; of those that begin alike the longest is taken."""
+        new = [one for one in secrets if one not in self._secrets and len(one) >= MIN_SECRET_CHARS]
+        if not new:
             return
-        found = {*self._secrets, *(secret for secret in secrets if len(secret) >= MIN_SECRET_CHARS)}
-        self._secrets = sorted(found, key=lambda secret: (-len(secret), secret))
-        self._known = re.compile("|".join(map(re.escape, self._secrets))) if self._secrets else None
+        for one in new:
+            self._finder.add(disguises(one))
+        self._secrets = self._secrets.union(new)
         # New ones, after: another thread in the middle of a search must not add its old verdict to them.
         self._keys, self._clean = {}, set()
 
@@ -95,11 +98,10 @@ class Redactor:
 
     def known(self, text: str) -> str:
         """The text without known values and without what has a credential's shape; words about credentials stay."""
-        return without_credentials(text if self._known is None else self._known.sub(REDACTED, text))
+        return without_credentials(self._finder.replaced(text, REDACTED))
 
     def _search(self, text: str) -> str:
-        if self._known is not None:
-            text = self._known.sub(REDACTED, text)
+        text = self._finder.replaced(text, REDACTED)
         if _HINT.search(text) is None:
             return text
         text = self._shapes.sub(REDACTED, text)
