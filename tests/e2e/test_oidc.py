@@ -190,6 +190,8 @@ async def test_who_may_not_revoke_does_not(served: Project, issuer: Provider) ->
         (admin, {"user": "carol", "every_tenant": True}, 403),
         (admin, {"jti": "x", "user": "y"}, 400),
         (admin, {"issuer": "none"}, 404),
+        (admin, {}, 400),
+        (admin, {"before": 1.0}, 400),
         (admin, {"before": 9e12}, 400),
     ):
         async with served.client(key) as http, http.post("/v1/auth/revocations", json=body) as answer:

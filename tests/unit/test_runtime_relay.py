@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from golive.core.errors import (
     ModelUnavailable,
     ShuttingDown,
     StoreUnavailable,
+    TenantLimited,
 )
 from golive.core.events import Body, ModelFailed, RunFinished
 from golive.core.ids import Ids
@@ -62,6 +64,42 @@ async def test_a_call_is_durable_before_the_provider_is_asked(tmp_path: Path) ->
     assert [batch async for batch in call]
     await call.aclose()
     assert seen == [("default", call.run)]
+
+
+async def test_calls_that_come_together_are_counted_where_they_are_admitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of five at once three begin where a tenant may have three; one that the store does not take is counted no more."""
+    place = Place(tmp_path, ScriptedModel(*([answer("hi")] * 6)))
+
+    def admits(tenant: str, user: str | None) -> None:
+        if place.relay.open_of(tenant) >= 3:
+            raise TenantLimited("Three are open.")
+
+    append = place.store.append
+
+    async def slowly(*given: Any, **more: Any) -> None:
+        await asyncio.sleep(0)
+        await append(*given, **more)
+
+    monkeypatch.setattr(place.store, "append", slowly)
+    monkeypatch.setattr(place.relay, "_admits", admits)
+    opening = [place.relay.open(PRINCIPAL, TARGET, REQUEST) for _ in range(5)]
+    made = await asyncio.gather(*opening, return_exceptions=True)
+    assert sorted(type(one).__name__ for one in made) == ["RelayCall"] * 3 + ["TenantLimited"] * 2
+    for call in made:
+        if isinstance(call, RelayCall):
+            assert [batch async for batch in call]
+            await call.aclose()
+    assert place.relay.open_of("default") == 0
+
+    async def away(*given: object, **more: object) -> None:
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(place.store, "append", away)
+    with pytest.raises(StoreUnavailable):
+        await place.relay.open(PRINCIPAL, TARGET, REQUEST)
+    assert place.relay.open_of("default") == 0
 
 
 async def test_a_call_that_takes_long_is_listed_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

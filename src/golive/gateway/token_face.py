@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from golive.config.schema import ServerConfig
-from golive.core.errors import Forbidden
+from golive.core.errors import Forbidden, InvalidRequest
 from golive.gateway.bodies import Reader
 from golive.gateway.exchange import Exchange
 from golive.gateway.permit import deciding
@@ -20,12 +20,12 @@ Text = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
 class RevocationBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which tokens are not taken any more: the one of the id `jti`; or all of `user`, or with neither all of the
-    issuer, made at or before `before` (seconds since the epoch; now when absent). `user`: as golive shows them, with
+    """Which tokens are not taken any more: the one of the id `jti`; or all of `user`, or where `issuer` is given alone
+    all of it, made at or before `before` (seconds since the epoch; now when absent). `user`: as golive shows them, with
     the issuer's `user_prefix`; or as the issuer does. Their API keys made by then are revoked, too.
 
-    `issuer`: the name of its section of [auth.oidc]; may be left out where there is one. `every_tenant`: in all
-    tenants, which takes a role that acts across them.
+    `issuer`: the name of its section of [auth.oidc]; beside `jti` or `user` it may be left out where there is one.
+    `every_tenant`: in all tenants, which takes a role that acts across them.
     """
 
     issuer: Text | None = None
@@ -129,6 +129,11 @@ class TokenFace:
     async def revoke(self, exchange: Exchange) -> None:
         """POST /v1/auth/revocations"""
         body = await self._body.read(exchange, self._limit)
+        if body.jti is None and body.user is None and body.issuer is None:
+            raise InvalidRequest(
+                "It does not say which tokens.",
+                remedy="Give `jti`, `user`, or `issuer`: by itself, all of that issuer.", field="jti",
+            )  # fmt: skip
         principal = exchange.principal
         if body.every_tenant:
             with deciding(exchange, "users.manage", "tokens", "of every tenant"):

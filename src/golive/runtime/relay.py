@@ -59,7 +59,7 @@ class Relay:
         self._admits = admits
         self._open: dict[RelayCall, None] = {}
         self._of: Counter[str] = Counter()
-        """How many of them are each tenant's."""
+        """How many are each tenant's, those that are being accepted included."""
         self._settling: set[str] = set()
         """Runs whose end the store has not taken yet."""
         self._idle = asyncio.Event()
@@ -123,15 +123,18 @@ class Relay:
             observer=self._observer,
             announce=self._announce,
         )
-        await journal.accept_unseen(
-            RunAccepted(
-                target, "", "relay", principal=principal.id, deadline_s=RELAY_DEADLINE_S, max_steps=1, user=user or ""
-            )
+        accepted = RunAccepted(
+            target, "", "relay", principal=principal.id, deadline_s=RELAY_DEADLINE_S, max_steps=1, user=user or ""
         )
+        self._of[principal.tenant] += 1  # before the store is waited for: others are admitted meanwhile
+        try:
+            await journal.accept_unseen(accepted)
+        except BaseException:
+            self._uncount(principal.tenant)
+            raise
         deadline = Deadline.after(self._clock, RELAY_DEADLINE_S, "the relay's limit")
         opened = RelayCall(journal, stream, deadline, target, self._clock, self._closed, self._settle_in_time, user)
         self._open[opened] = None
-        self._of[opened.tenant] += 1
         self._idle.clear()
         if not self._showing:
             self._showing = True
@@ -156,11 +159,14 @@ class Relay:
     def _closed(self, call: RelayCall) -> None:
         if call in self._open:
             del self._open[call]
-            self._of[call.tenant] -= 1
-            if not self._of[call.tenant]:
-                del self._of[call.tenant]
+            self._uncount(call.tenant)
         if not self._open:
             self._idle.set()
+
+    def _uncount(self, tenant: str) -> None:
+        self._of[tenant] -= 1
+        if not self._of[tenant]:
+            del self._of[tenant]
 
     def _settle_in_time(self, journal: RunJournal, error: StoreError) -> None:
         """The store did not take a call's end."""
