@@ -67,7 +67,8 @@ class SqliteErasures(ErasureStore):
         files = [self._path + ending for ending in _ENDINGS]
         asked = {"files": files, "values": [value.hex() for value in values], "most_bytes": _MOST_BYTES}
         try:
-            answer = await asyncio.wait_for(_grep(json.dumps(asked).encode()), LOOK_S)
+            async with asyncio.timeout(LOOK_S):
+                answer = await _grep(json.dumps(asked).encode())
         except TimeoutError:
             raise self._not_read(f"it took longer than {LOOK_S:g} s") from None
         except OSError as error:
