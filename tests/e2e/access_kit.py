@@ -97,11 +97,13 @@ class Asked:
         """The whole answer; a stream is read to its end."""
         data = b"" if body is None else msgspec.json.encode(body)
         given = {"authorization": f"Bearer {key}", "content-type": "application/json", "host": "localhost"}
-        given |= {"content-length": str(len(data)), **(headers or {})}
+        given |= {"content-length": str(len(data))}
+        more = list((headers or {}).items())  # of some mappings a name may stand there twice
+        given = {name: value for name, value in given.items() if name not in dict(more)}
         path, _, query = path.partition("?")
         scope = {
             "type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": query.encode(),
-            "headers": [(name.encode(), value.encode()) for name, value in given.items()],
+            "headers": [(name.encode(), value.encode()) for name, value in [*given.items(), *more]],
             "client": ("192.0.2.7", 1), "http_version": "1.1", "scheme": "http", CONNECTION: _Connection(),
         }  # fmt: skip
         sent: list[Any] = []

@@ -86,9 +86,10 @@ async def test_only_ones_own_responses_are_there(server: Server) -> None:
             await sdk.responses.create(model="support", input="Hi", previous_response_id=mine.id, conversation="c")
         assert both.value.param == "previous_response_id"
         server.put_agent("echo", "sim/sim-echo")
-        with pytest.raises(openai.BadRequestError) as crossed:
+        with pytest.raises(openai.NotFoundError) as crossed:
             await sdk.responses.create(model="echo", input="Hi", previous_response_id=mine.id)
-        assert "belongs to agent 'support'" in crossed.value.message
+        assert "There is no conversation" in crossed.value.message
+        assert "support" not in crossed.value.message
 
 
 @pytest.mark.parametrize(

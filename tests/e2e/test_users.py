@@ -3,9 +3,12 @@
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
+from multidict import CIMultiDict
 
+from golive.cli.tenancy import in_path
 from tests.e2e.access_kit import Answer, Asked, asked
 from tests.oidc_kit import Provider, provider
 
@@ -20,6 +23,11 @@ roles_claim = "groups"
 "golive-users" = "user"
 "golive-desk" = "desk"
 "golive-admins" = "admin"
+"golive-out" = "outward"
+
+[roles.outward]
+like = "user"
+verbs = ["webhooks.read", "webhooks.send"]
 """
 MODEL = "sim/sim-agent"
 TURN = [{"role": "user", "content": "Hello."}]
@@ -111,7 +119,7 @@ async def test_what_is_no_name_of_a_user_is_refused_by_its_field(plain: Asked, f
     path, body, said = SAID[face]
     key = await plain.key("admin")
     field, value = next(iter(said.items()))
-    for name in ("", "two words", "caf\u00e9", "x" * 201, "line\n"):
+    for name in ("", "caf\u00a0e", "x" * 201, "line\n"):
         named = {field: {"user_id": name} if isinstance(value, dict) else name}
         answer = await plain.ask(key, "POST", path, body | named)
         assert answer.status == 400, (name, answer)
@@ -249,3 +257,76 @@ async def test_nothing_begins_in_the_name_of_a_suspended_user(plain: Asked) -> N
     assert (await plain.ask(key, "POST", "/v1/users/u-1/resume", {})).status == 200
     path, body, said = SAID["native"]
     assert (await plain.ask(key, "POST", path, body | said)).status == 200
+
+
+NAMES = ("Ann M\u00fcller", "waad|ann smith", "\u00e9", "a/b", "100%", "..", "\u738b\u5c0f\u660e", "x" * 200)
+NOT_AT_THE_PROVIDER = ("a/b", "..")
+"""The provider of the tests has the names in its addresses."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_whoever_may_be_let_in_can_be_addressed(served: Asked, issuer: Provider, name: str) -> None:
+    """By a token, in a body, in the header as UTF-8, and in the path of every act, from the command line too."""
+    key = await served.key("admin")
+    runs = set()
+    if name not in NOT_AT_THE_PROVIDER:
+        them = await person(issuer, name)
+        runs.add(await served.run(them, "support"))
+        assert (await served.ask(key, "GET", "/v1/runs?limit=1")).json["data"][0]["user"] == name
+    said = await served.ask(key, "POST", RUN, {"input": "Hello.", "user": name})
+    assert (said.status, said.json["user"]) == (200, name)
+    runs.add(said.json["run"])
+    listed = await served.ask(key, "GET", "/v1/runs", None, {"x-golive-user": name})
+    assert {row["run"] for row in listed.json["data"]} == runs
+    path = f"/v1/users/{unquote(in_path(name))}"  # as a server has taken it apart
+    assert (await served.ask(key, "POST", f"{path}/suspend", {})).json["state"] == "suspended"
+    assert (await served.ask(key, "GET", path)).json["id"] == name
+    if name not in NOT_AT_THE_PROVIDER:
+        assert (await served.ask(them, "GET", "/v1/runs")).status == 403
+    assert name in (await served.ask(key, "GET", f"{path}/export")).body.decode()
+    assert (await served.ask(key, "POST", f"{path}/resume", {})).json["state"] == "active"
+    assert (await served.ask(key, "POST", f"{path}/erase", {"confirm": name})).json["proved"] is True
+    said = await served.ask(key, "POST", RUN, {"input": "Hello.", "user": name})
+    assert said.status == 403
+
+
+async def test_nothing_is_shown_to_who_names_a_suspended_user(plain: Asked) -> None:
+    """403 for reading as for acting; without naming them a key reads on."""
+    key = await plain.key("admin")
+    run = (await plain.ask(key, "POST", RUN, {"input": "Hello.", "user": "u-1"})).json["run"]
+    assert (await plain.ask(key, "POST", "/v1/users/u-1/suspend", {})).status == 200
+    for path in ("/v1/runs", f"/v1/runs/{run}", f"/v1/runs/{run}/events?format=json", "/v1/deliveries", "/v1/agents"):
+        answer = await plain.ask(key, "GET", path, None, {"x-golive-user": "u-1"})
+        assert (answer.status, answer.json["reason"]) == (403, "user.suspended"), path
+        assert (await plain.ask(key, "GET", path)).status == 200
+
+
+@pytest.mark.parametrize("name", ["x-golive-user", "x-golive-tenant"])
+async def test_a_request_names_one_user_and_one_tenant(plain: Asked, name: str) -> None:
+    """Twice is 400, also of the same: a proxy may read another one of them."""
+    key = await plain.key("platform")
+    for values in (("default", "default"), ("default", "other")):
+        headers = CIMultiDict([(name, value) for value in values])
+        answer = await plain.ask(key, "POST", RUN, {"input": "Hello."}, headers)
+        assert (answer.status, answer.json["field"]) == (400, name)
+
+
+async def test_messages_of_others_runs_are_shown_to_nobody_who_sees_their_own_alone(
+    served: Asked, issuer: Provider
+) -> None:
+    """Neither listed nor sent again, by a person or a key that names a user."""
+    alice, desk, key = await person(issuer, "alice"), await person(issuer, "o", "golive-out"), await served.key("admin")
+    hers, its = await served.run(alice, "support"), await served.run(desk, "support")
+    for asker, header, wanted in (
+        (key, None, {hers, its}), (desk, None, {its}), (key, "alice", {hers}), (key, "zoe", set()),
+    ):  # fmt: skip
+        answer = await served.ask(asker, "GET", "/v1/deliveries", None, {"x-golive-user": header} if header else None)
+        assert {row["run"] for row in answer.json["data"]} == wanted
+    [of_her] = [
+        row["id"] for row in (await served.ask(key, "GET", f"/v1/deliveries?run={hers}")).json["data"][:1]
+    ]  # fmt: skip
+    refused = await served.ask(desk, "POST", f"/v1/deliveries/{of_her}/send")
+    assert refused.status == 404
+    unknown = await served.ask(desk, "POST", "/v1/deliveries/msg_9/send")
+    assert refused.body.decode() == unknown.body.decode().replace("msg_9", of_her)
+    assert (await served.ask(key, "POST", f"/v1/deliveries/{of_her}/send")).status == 202

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from golive.core.errors import ConversationBusy, InvalidRequest, StoreUnavailable
+from golive.core.errors import ConversationBusy, NotFound, StoreUnavailable
 from golive.core.events import (
     Event,
     ModelStarted,
@@ -93,14 +93,14 @@ async def test_runs_of_one_conversation_take_turns_and_see_each_other(tmp_path: 
     assert texts == ["Be brief.", "Who are you?", "I am Ada", "What did I ask?"]
     other = world.agents.get("default", "helper")
     world.agents.put(msgspec.structs.replace(other, name="other"))
-    with pytest.raises(InvalidRequest, match="belongs to agent 'helper'"):
+    with pytest.raises(NotFound, match="There is no conversation 'c1'"):
         await world.runtime.start(
             RunRequest(agent="other", input=(Message("user", "x"),), principal=PRINCIPAL, conversation="c1")
         )
 
 
 async def test_a_conversation_belongs_to_the_agent_that_began_it(tmp_path: Path) -> None:
-    """Another agent is refused, also while the first run of the conversation is being accepted."""
+    """Another agent is refused, and not told whose, also while the first run of the conversation is being accepted."""
     world = World(tmp_path, ScriptedModel(answer("one")))
     helper = world.agents.get("default", "helper")
     world.agents.put(replace(helper, name="other"))
@@ -109,9 +109,9 @@ async def test_a_conversation_belongs_to_the_agent_that_began_it(tmp_path: Path)
         await asyncio.sleep(0)
     other = RunRequest(agent="other", input=(Message("user", "Hi"),), principal=PRINCIPAL, conversation="c")
     for _ in range(2):
-        with pytest.raises(InvalidRequest) as refused:
+        with pytest.raises(NotFound) as refused:
             await world.runtime.start(other)
-        assert "'helper'" in refused.value.message
+        assert refused.value.message == "There is no conversation 'c'."
         await world.runtime.wait("default", await begun)
 
 

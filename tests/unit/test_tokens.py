@@ -86,6 +86,8 @@ async def test_a_good_token_says_who_asks(alg: str) -> None:
         ({"typ": "Refresh"}, "type"),
         ({"token_use": "id"}, "type"),
         ({"cnf": {"jkt": "x"}}, "type"),
+        ({"events": {"http://schemas.openid.net/event/backchannel-logout": {}}}, "type"),
+        ({"sub": " alice"}, "user"),
     ],
 )
 async def test_a_token_with_other_claims_is_refused(world: World, claims: dict[str, Any], reason: str) -> None:

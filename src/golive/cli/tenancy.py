@@ -118,6 +118,8 @@ def confirmed_here(name: str, confirm: str | None) -> str:
 
 def in_path(name: str) -> str:
     """A name as it stands in the path of an address; a user's may hold what separates its parts, and `%`."""
+    if name in (".", ".."):  # steps of a path, which clients take before they send it
+        return quote(name.replace(".", "%2E"), safe="")
     return quote(quote(name, safe="") if "/" in name or "%" in name else name, safe="")
 
 

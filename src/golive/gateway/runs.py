@@ -11,6 +11,7 @@ from golive.core.errors import InvalidRequest
 from golive.core.events import Event, OnDisconnect, Outcome, State
 from golive.core.frames import Cursor
 from golive.core.messages import ImagePart, Message, TextPart
+from golive.core.people import MAX_USER_CHARS
 from golive.core.words import LANGUAGE
 from golive.gateway import outsiders
 from golive.gateway.bodies import Reader
@@ -22,7 +23,7 @@ from golive.gateway.plain import plain_run
 from golive.gateway.routes import Answer, Param, Route
 from golive.gateway.sse import send_frames
 from golive.gateway.watch import Watch
-from golive.gateway.whose import USER, USER_PARAM, confined, whose
+from golive.gateway.whose import USER_PARAM, confined, whose
 from golive.runtime.api import RunRequest, RunResult
 from golive.runtime.service import Runtime
 from golive.store.ports import RunFilter, RunView
@@ -81,7 +82,7 @@ class RunBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_steps: Annotated[int, Meta(ge=1, le=1_000)] | None = None
     metadata: dict[str, str] = {}
     language: Annotated[str, Meta(pattern=LANGUAGE)] | None = None
-    user: Annotated[str, Meta(pattern=USER)] | None = None
+    user: Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MAX_USER_CHARS})] | None = None
 
     def messages(self) -> tuple[Message, ...]:
         """The input as messages."""

@@ -40,7 +40,7 @@ from golive.gateway.routes import Route, Router, Shape
 from golive.gateway.runs import RunFaces
 from golive.gateway.steering import SteeringFaces
 from golive.gateway.watch import ClientGone
-from golive.gateway.whose import confined
+from golive.gateway.whose import TENANT_HEADER, USER_HEADER, check_once, confined, whose
 from golive.models.embeddings import Embed
 from golive.models.gate import GateState
 from golive.models.listing import ModelInfo
@@ -57,7 +57,6 @@ from golive.tenants.keys import KeyAdmin
 
 MAX_OPEN_REQUESTS = 16_384
 """Requests answered at once, streams included; more are answered 503. Fewer, where the system allows fewer sockets."""
-TENANT_HEADER = b"x-golive-tenant"
 """Names the tenant to act in, for who may act in others than their own."""
 CLIENT_GONE = 499
 """The status under which a request whose client left is counted."""
@@ -72,7 +71,7 @@ class Routed(Protocol):
 class Doorkeeper(Protocol):
     """Knows which tenants and users are let in: `tenants/directory.py`."""
 
-    async def admit(self, principal: Principal, *, changes: bool = True) -> None: ...
+    async def admit(self, principal: Principal, *, changes: bool = True, user: str | None = None) -> None: ...
 
 
 class Gateway:
@@ -209,6 +208,8 @@ class Gateway:
             source = client[0] if client else ""
             self._hook(Judged("refused", "", "", "", "", "", "", "", "", "", error.message, source, where))
             raise
+        exchange.principal = principal
+        check_once(exchange)
         asked = exchange.headers.get(TENANT_HEADER)
         if asked is None or (tenant := asked.decode("latin-1")) == principal.tenant:
             return principal
@@ -232,7 +233,8 @@ class Gateway:
         """Raises Suspended, or NotFound for a tenant that there is not; either way it is handed on."""
         principal = exchange.principal
         try:
-            await doorkeeper.admit(principal, changes=exchange.method not in ("GET", "HEAD"))
+            user = whose(exchange) if USER_HEADER in exchange.headers else None
+            await doorkeeper.admit(principal, changes=exchange.method not in ("GET", "HEAD"), user=user)
         except GoliveError as error:
             unknown = error.fields.get("reason") == TENANT_UNKNOWN  # and what there is not keeps no log either
             exchange.principal = structs.replace(principal, tenant=INSTALLATION if unknown else principal.home,

@@ -18,6 +18,7 @@ from golive.gateway.exchange import Exchange
 from golive.gateway.pages import page
 from golive.gateway.permit import reach, see
 from golive.gateway.routes import Answer, Param, Route
+from golive.gateway.whose import USER_PARAM, confined
 from golive.runtime.announce import TEST, message
 from golive.runtime.post import Attempt
 from golive.store.ports import Delivery, Store
@@ -161,23 +162,28 @@ class WebhookFaces:
         """GET /v1/deliveries"""
         query = self._query.query(exchange.scope["query_string"])
         store, seen = self._store.tenant(exchange.principal.tenant), reach(exchange, "webhooks.read", "delivery")
+        only = confined(exchange)
 
-        async def rows(before: str | None, limit: int) -> list[tuple[Delivery, str]]:
-            """Each with the agent that its run is of, where that decides."""
+        async def rows(before: str | None, limit: int) -> list[tuple[Delivery, str, str | None]]:
+            """Each with the agent and the user that its run is of, where that decides."""
             found = await store.deliveries(
                 run=query.run, state=query.state, target=query.webhook, before=before, limit=limit
             )
-            return [(row, await self._agent(exchange, row)) for row in found]
+            return [(row, *await self._of(exchange, row, only)) for row in found]
 
-        data, after = await page(rows, lambda row: row[0].id, lambda row: seen(row[1]), query.before, query.limit)
-        await exchange.json(DeliveriesPage([card(row) for row, _ in data], after))
+        def theirs(row: tuple[Delivery, str, str | None]) -> bool:
+            return seen(row[1]) and only in (None, row[2])
 
-    async def _agent(self, exchange: Exchange, row: Delivery) -> str:
-        """The agent that a message's run is of; "", which no pattern but `*` covers, where that decides nothing."""
-        if not exchange.principal.limited:
-            return ""
+        data, after = await page(rows, lambda row: row[0].id, theirs, query.before, query.limit)
+        await exchange.json(DeliveriesPage([card(row) for row, *_ in data], after))
+
+    async def _of(self, exchange: Exchange, row: Delivery, only: str | None) -> tuple[str, str | None]:
+        """The agent and the user that a message's run is of; "", which no pattern but `*` covers, and None where that
+        decides nothing, or it is not known."""
+        if not exchange.principal.limited and only is None:
+            return "", None
         view = await self._store.tenant(exchange.principal.tenant).run(row.run)
-        return "" if view is None else view.agent
+        return ("", None) if view is None else (view.agent, view.user)
 
     def _seen(self, exchange: Exchange, verb: Verb) -> dict[str, WebhookConfig]:
         """The webhooks that who asks may see: those of their tenant that tell of no agents but theirs."""
@@ -195,7 +201,9 @@ class WebhookFaces:
         """POST /v1/deliveries/{id}/send"""
         store, id_ = self._store.tenant(exchange.principal.tenant), exchange.params["id"]
         found = await self._find(exchange.principal.tenant, id_)
-        if not see(exchange, "webhooks.send", "delivery", id_, await self._agent(exchange, found)):
+        only = confined(exchange)
+        agent, user = await self._of(exchange, found, only)
+        if not see(exchange, "webhooks.send", "delivery", id_, agent) or only not in (None, user):
             raise _no_message(id_)
         webhook = self._webhooks().get(found.target)
         if webhook is None or not covers(webhook.tenants, found.tenant):
@@ -234,7 +242,7 @@ class WebhookFaces:
                 "GET", "/v1/deliveries", "webhooks.read", self.deliveries, "List messages to webhooks", kind="delivery",
                 narrows=True,
                 tag="Webhooks",
-                params=tuple(Param(name, "query", "") for name in DeliveriesQuery.__struct_fields__),
+                params=(*(Param(name, "query", "") for name in DeliveriesQuery.__struct_fields__), USER_PARAM),
                 answers=(Answer(200, "A page of messages.", DeliveriesPage),),
             ),
             Route(

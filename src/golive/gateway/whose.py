@@ -5,18 +5,16 @@ in its own field, or with `x-golive-user`, which counts before the body. Who act
 nobody there. Owns who that is; who is suspended the tenants' directory says.
 """
 
-import re
-
 from golive.core.errors import Forbidden, InvalidRequest
+from golive.core.people import SAID, may_be_user
 from golive.gateway.exchange import Exchange
 from golive.gateway.routes import Param
 
+_BROKEN = "\N{REPLACEMENT CHARACTER}"
+"""In the place of bytes that are no UTF-8."""
 USER_HEADER = b"x-golive-user"
-USER = "^[!-~]{1,200}$"
-"""How a user may be named: printable ASCII, without spaces."""
-USER_PARAM = Param("x-golive-user", "header", "Keys: the user of the tenant whom this is for.")
-
-_is_user = re.compile(USER).fullmatch
+TENANT_HEADER = b"x-golive-tenant"
+USER_PARAM = Param("x-golive-user", "header", "Keys: the user of the tenant whom this is for, in UTF-8.")
 
 
 def whose(exchange: Exchange, named: str | None = None, field: str = "user") -> str | None:
@@ -38,10 +36,10 @@ def _whose(exchange: Exchange, named: str | None, field: str) -> str | None:
     header = exchange.headers.get(USER_HEADER)
     if header is None and named is None:
         return person
-    for given, at in ((None if header is None else header.decode("latin-1"), "x-golive-user"), (named, field)):
+    for given, at in ((None if header is None else header.decode(errors="replace"), "x-golive-user"), (named, field)):
         if given is None:
             continue
-        if not _is_user(given):
+        if not may_be_user(given) or _BROKEN in given:
             raise no_user(given, at)
         if person is None:
             return given
@@ -65,6 +63,16 @@ def confined(exchange: Exchange) -> str | None:
     return principal.user if principal.own_runs else None
 
 
+def check_once(exchange: Exchange) -> None:
+    """Raises InvalidRequest where a request names several tenants or users: others may read another one of them."""
+    for name in (TENANT_HEADER, USER_HEADER):
+        if name in exchange.headers and sum(each == name for each, _ in exchange.scope["headers"]) > 1:
+            field = name.decode()
+            raise InvalidRequest(
+                f"{field} stands more than once in the request.", remedy="Send it once.", field=field, value=None,
+            )  # fmt: skip
+
+
 def openai_user(user: str | None, safety_identifier: str | None) -> tuple[str | None, str]:
     """The user whom a body in OpenAI's shape names, and in which field."""
     return (safety_identifier, "safety_identifier") if user is None else (user, "user")
@@ -74,6 +82,6 @@ def no_user(given: str, field: str) -> InvalidRequest:
     """The refusal of what cannot be the name of a user."""
     return InvalidRequest(
         f"{field} is {given[:80]!r}, which is no name of a user.",
-        remedy="Send 1 to 200 printable ASCII characters without spaces, such as an id of your own.",
+        remedy=f"Send {SAID}, such as an id of your own; in a header as UTF-8.",
         field=field, value=given[:80],
     )  # fmt: skip

@@ -169,19 +169,12 @@ class Runtime:
             owner, user = speaks.agent, speaks.user
         elif before:
             owner, user = before[0].agent, before[0].user
-        if user != request.user:
+        if (owner, user) != (agent, request.user):  # whose it is, nobody is told who may not see that
             raise NotFound(
                 f"There is no conversation {conversation!r}.",
-                remedy="A conversation belongs to the user it began with; use another conversation_id for each.",
+                remedy="One belongs to the agent and the user it began with; use another conversation_id for each.",
                 field="conversation_id", value=conversation,
             )  # fmt: skip
-        if owner != agent:
-            raise InvalidRequest(
-                f"conversation {conversation!r} belongs to agent {owner!r}.",
-                remedy="Use another conversation_id for each agent.",
-                field="conversation_id",
-                value=conversation,
-            )
         return self._carrier.conversations.enter(tenant, conversation, agent, run, request.user)
 
     async def subscribe(self, tenant: str, run: str, cursor: Cursor = BEGINNING) -> Subscription:

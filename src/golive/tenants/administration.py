@@ -15,6 +15,7 @@ from golive.config.section import NAME, REFERENCE
 from golive.config.tenant_references import may_set
 from golive.core.clock import Clock
 from golive.core.errors import InvalidRequest, NotAsItStands, NotFound
+from golive.core.people import SAID, may_be_user
 from golive.core.verbs import AGENT_PATTERN
 from golive.store.ports import Store
 from golive.store.tenancy import CredentialRow, Standing, TenantRow, UserRow
@@ -25,8 +26,6 @@ NOTE_CHARS = 500
 MOST_PATTERNS = 64
 MOST_OPEN_RUNS = 1_000_000
 MAX_KEEP_DAYS = 36_600.0
-USER = r"[!-~]{1,200}"
-"""How a user may be named: printable ASCII, without spaces."""
 MOST_REFERENCE_CHARS = 1_000
 PAGE = 200
 """Most users of one page."""
@@ -315,8 +314,8 @@ def _note(note: str) -> str:
 
 def checked_user(user: str) -> str:
     """The id; raises InvalidRequest where it cannot be one of a user."""
-    if not re.fullmatch(USER, user, re.ASCII):
-        raise _refused("user", user[:80], "is no id of a user", "Use 1 to 200 printable ASCII characters, no spaces.")
+    if not may_be_user(user):
+        raise _refused("user", user[:80], "is no id of a user", f"Use {SAID}.")
     return user
 
 

@@ -171,27 +171,31 @@ class Directory:
 
     # ---- who is let in -----------------------------------------------------------------------------------------------
 
-    async def admit(self, principal: Principal, *, changes: bool = True) -> None:
+    async def admit(self, principal: Principal, *, changes: bool = True, user: str | None = None) -> None:
         """Lets in whoever showed a good credential, and what it acts in.
 
         Who acts across tenants is let into a suspended one, to look after it, and into an erased one to read what is
-        left (`changes`: the request may change something). Nothing runs there all the same, see `begin`.
+        left (`changes`: the request may change something). Nothing runs there all the same, see `begin`. `user`: whom
+        the request says it is for.
 
         Raises:
-            Suspended: its own tenant, its user, or who made the key is not let in; only its holder is told so.
+            Suspended: its own tenant, its user, whom it is for, or who made the key is not let in; only its holder is
+                told so.
             NotFound: it may act across tenants, and there is none of that name.
         """
         home, tenant = principal.home, principal.tenant
-        user = principal.id[len(_USER) :] if principal.id.startswith(_USER) else None
-        why = self.barred(home, user)
+        person = principal.id[len(_USER) :] if principal.id.startswith(_USER) else None
+        why = self.barred(home, person)
         if why is not None:
             if why == TENANT_UNKNOWN:
                 await self._look_up(home)
-                why = self.barred(home, user)
+                why = self.barred(home, person)
             if why is not None:
                 raise self._refusal(home, why)
         if principal.maker is not None and self.barred(*principal.maker) not in (None, TENANT_UNKNOWN):
             raise self._refusal(home, MAKER_SUSPENDED)
+        if user is not None and (tenant, user) in self._out:
+            raise self._refusal(tenant, USER_SUSPENDED)
         if tenant == home:
             return
         row = self._tenants.get(tenant) or await self._look_up(tenant)

@@ -13,10 +13,10 @@ from golive.config.auth_faults import reached
 from golive.core.chance import Chance
 from golive.core.clock import Clock
 from golive.core.errors import InvalidRequest, NotFound, StoreError
+from golive.core.people import MAX_USER_CHARS
 from golive.store.ports import KeyRow
 from golive.store.revocation import EVERY_TENANT, RevocationStore, TokenRevocation
 from golive.tenants.makers import Maker
-from golive.tenants.tokens import MAX_USER_CHARS
 
 MARGIN_S = 60.0
 """A revocation is kept so much longer than any token that it means can be valid."""

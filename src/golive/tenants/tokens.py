@@ -18,11 +18,10 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from golive.config.auth import OidcConfig
+from golive.core.people import MAX_USER_CHARS, may_be_user
 
 MAX_CHARS = 8_192
 """Longest token that is read."""
-MAX_USER_CHARS = 200
-"""Longest name of a user."""
 MAX_ROLES = 1_000
 """Most values of a roles claim, or an agents claim, that are looked at."""
 
@@ -172,6 +171,8 @@ def check_claims(token: Token, config: OidcConfig, now: float) -> None:
 
 
 def _check_type(token: Token, config: OidcConfig) -> None:
+    if "events" in token.claims:
+        raise Refused("type", "it tells of something that happened (`events`), such as a logout; it is no access token")
     typ = token.header.get("typ", "JWT")
     if not isinstance(typ, str) or typ.lower() not in _TYPES:
         raise Refused("type", f"its type is {_shown(typ)}, which is no access token")
@@ -227,7 +228,7 @@ def identity(token: Token, config: OidcConfig) -> Identity:
     """
     claims = token.claims
     user = claim(claims, config.user_claim)
-    if not isinstance(user, str) or not 0 < len(user) <= MAX_USER_CHARS or not user.isprintable():
+    if not isinstance(user, str) or not may_be_user(user) or not may_be_user(config.user_prefix + user):
         raise Refused("user", f"its {config.user_claim!r} is no name of a user")
     roles = _roles(claims, config)
     if not roles and config.no_role == "refuse":
