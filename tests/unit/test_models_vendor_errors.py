@@ -1,5 +1,6 @@
 """What a provider says when it refuses, and what we make of it."""
 
+import base64
 from typing import Any
 
 import msgspec
@@ -146,3 +147,16 @@ def test_request_ids() -> None:
     assert request_id({"x-request-id": "a", "cf-ray": "b"}.get) == "a"
     assert request_id({"apim-request-id": "c"}.get) == "c"
     assert request_id(lambda name: None) is None
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "pa+ss/wo-9x7Qz", "pa%2Bss%2Fwo-9x7Qz", "pa%2bss%2fwo-9x7Qz", "PA+SS/WO-9X7QZ", b"pa+ss/wo-9x7Qz".hex(),
+        base64.b64encode(b"user1:pa+ss/wo-9x7Qz1").decode()[8:26],
+    ],
+)  # fmt: skip
+def test_a_credential_is_taken_out_however_the_provider_quotes_it(written: str) -> None:
+    """In no error is what a caller could turn back into it."""
+    shown = Origin("p", "m", secret="pa+ss/wo-9x7Qz").redact(f"bad credential <{written}>")
+    assert shown == "bad credential <[secret]>"

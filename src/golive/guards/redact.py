@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from golive.guards.disguises import Finder, disguises
+from golive.core.disguises import Finder, disguises
 
 REDACTED = "[redacted]"
 MIN_SECRET_CHARS = 8

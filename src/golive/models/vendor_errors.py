@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from golive.core.disguises import Finder, disguises
 from golive.core.errors import (
     ContentRefused,
     ContextTooLong,
@@ -108,6 +109,8 @@ _KEY_LIKE = re.compile(
     r"|(?i:\bbearer\s+\S+)|(?:\S*\*{3,}\S*)"
 )
 
+_SECRET = "[secret]"  # noqa: S105 - what stands in the place of one
+
 
 class Origin:
     """Whose answer this is, for every error made about it. Knows the credential only to keep it out of texts."""
@@ -123,8 +126,10 @@ class Origin:
     def redact(self, text: str, limit: int = MAX_VENDOR_MESSAGE) -> str:
         """The text without anything that looks like a credential, cut to `limit` characters."""
         if self._secret:
-            text = text.replace(self._secret, "[secret]")
-        text = _KEY_LIKE.sub("[secret]", _utf8(text[: limit * 4]))
+            forms = Finder()
+            forms.add(disguises(self._secret))
+            text = forms.replaced(text[: limit * 8], _SECRET).replace(self._secret, _SECRET)
+        text = _KEY_LIKE.sub(_SECRET, _utf8(text[: limit * 4]))
         return text if len(text) <= limit else text[: limit - 1] + "…"
 
     def error(self, kind: type[ModelError], message: str, *, remedy: str = "", **fields: Any) -> ModelError:
