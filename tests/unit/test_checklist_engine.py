@@ -1,6 +1,7 @@
 """How checks are carried out, and what a verdict follows from."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from golive.checklist.target import Target
 from golive.checklist.terminal import lines
 from golive.core.clock import SystemClock
 from golive.core.errors import StoreUnavailable
+from golive.core.tasks import Tasks
 from tests.sim.loop import VirtualClock, simulate
 
 
@@ -52,6 +54,22 @@ async def run(*checks: tuple[str, str, Severity, object]) -> Report:
 
 def statuses(report: Report) -> dict[str, Status]:
     return {check.id: check.status for check in report.checks}
+
+
+async def test_an_error_without_words_says_what_was_waited_for() -> None:
+    """A time that is over has no message: file, function and line stand in its place."""
+
+    async def waits(_target: Target) -> Result:
+        async with asyncio.timeout(0):
+            async with Tasks("waiting") as tasks:
+                tasks.start(asyncio.Event().wait(), "for ever")
+        return Pass()
+
+    found = Registry()
+    found.check("GW-1.x", row="GW-1", title="t", phase="serving", severity="major", remediation="r")(waits)
+    (check,) = (await prove(found.select([]), target())).checks
+    assert check.status == "error"
+    assert re.match(r"the check raised TimeoutError at \w+\.py:\d+ in \w+: `.+`", check.why), check.why
 
 
 @pytest.mark.parametrize("result", [Fail(why="open"), ValueError("broken check")])

@@ -45,6 +45,14 @@ REFUSED = [
         ),
     ),
     ('[roles.desk]\nlike = "user"\nagent = ["support"]\n', "3: unknown key `roles.desk.agent`. Did you mean"),
+    (
+        '[audit]\nleave_out = ["health.raed"]\n',
+        '2: `audit.leave_out[0]` must be one of "agents.read", "models.read"',
+    ),
+    ('[audit]\nsum_up = ["runs"]\n', '2: `audit.sum_up[0]` must be one of "agents.read"'),
+    ('[secrets]\ntenant_references = ["envv:KEY"]\n', "2: `secrets.tenant_references[0]` must be `env:`, `file:`"),
+    ('[secrets]\ntenant_references = ["env:KEY_{tenat}"]\n', "in braces nothing but `{tenant}`"),
+    ('[secrets]\ntenant_references = ["vault:*/{tenant}"]\n', "2: `secrets.tenant_references[0]` must be `env:`"),
     ('[roles."Desk 1"]\nlike = "user"\n', "`Desk 1` is no name for [roles."),
 ]  # fmt: skip
 

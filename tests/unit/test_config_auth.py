@@ -45,6 +45,8 @@ def test_the_environment_stands_above_the_file(tmp_path: Path) -> None:
     ("more", "told"),
     [
         ('algorithms = ["none"]', 'algorithms[0]` must be one of "RS256"'),
+        ('algorithms = ["none"]', 'but is the text "none".'),
+        ('client_secret = "hunter2"', "(not shown)"),
         ('algorithms = ["HS256"]', 'algorithms[0]` must be one of "RS256"'),
         ("algorithms = []", "must have at least 1 entry"),
         ("skew_s = 3600", "skew_s` must be a number from 0 to 300"),

@@ -92,7 +92,7 @@ def test_unknown_keys_are_refused_with_the_nearest(tmp_path: Path) -> None:
     found = refused(tmp_path, "drain_s = 3\n[server]\nprot = 1\n[log]\nzzz = 1\n[servers]\n")
     assert "golive.toml:1: unknown key `drain_s`. Did you mean `server.drain_s`?" in found
     assert "golive.toml:3: unknown key `server.prot`. Did you mean `server.port`?" in found
-    assert "golive.toml:5: unknown key `log.zzz`. Possible: `format`, `level`." in found
+    assert "golive.toml:5: unknown key `log.zzz`. Possible: `content`, `format`, `level`." in found
     assert "golive.toml:6: unknown key `servers`. Did you mean `server`?" in found
     assert len(found) == 4
 

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from golive.app import Server
+from golive.audit.signing import audit_key
 from golive.config.load import load
+from golive.config.master_keys import master_keys
+from golive.config.schema import SecretsConfig
 from golive.config.secrets import Secrets
 from golive.core.chance import SystemChance
 from golive.core.clock import SystemClock
@@ -79,6 +82,19 @@ async def test_where_there_are_keys_a_missing_pepper_is_told_and_none_is_made(pl
     place.path.write_bytes(kept)
     place.path.chmod(0o600)
     assert await place.pepper() == kept.strip()
+
+
+@pytest.mark.parametrize("reference", [FILE, "file:.golive"])
+async def test_a_folder_in_the_place_of_a_key_is_called_one(place: Place, reference: str) -> None:
+    """The pepper, the master key and the audit key."""
+    place.path.mkdir(parents=True)
+    secrets, said = Secrets(place.root, {}), f"`{reference}` is a folder, not a file"
+    with pytest.raises(ConfigError, match=f"the pepper {said}"):
+        await place.pepper(reference)
+    with pytest.raises(ConfigError, match=f"the master key {said}"):
+        master_keys(secrets, place.root, SecretsConfig(master_key=reference), SystemChance(), sealed=0)
+    with pytest.raises(ConfigError, match=f"the audit key {said}"):
+        audit_key(reference, place.root, secrets.resolve, SystemChance())
 
 
 async def test_a_missing_pepper_is_not_made_over_revoked_secrets(place: Place) -> None:

@@ -240,4 +240,6 @@ async def test_a_database_that_cannot_be_opened_says_why_and_shows_no_password(u
 def test_an_address_is_shown_without_its_password() -> None:
     """Wherever it stands."""
     assert Address("postgresql://u:p@h1:1,h2:2/db?password=p").shown == "postgresql://u@h1:1,h2:2/db"
+    there = "postgresql://u@/db?password=p&host=/run/pg&port=5433&sslpassword=p"
+    assert Address(there).shown == "postgresql://u@/db?host=/run/pg&port=5433"
     assert Address("postgresql:///db").shown == "postgresql:///db"

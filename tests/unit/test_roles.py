@@ -109,6 +109,8 @@ def test_a_role_or_scope_that_is_not_known_lets_nothing_be_done(text: str) -> No
         ("user", ["agent:a*b"], "does not name agents"),
         ("user", ["agent:a b"], "does not name agents"),
         ("operator", ["audit.read", "agent:support"], "counts on a whole tenant"),
+        ("watch", ["audit.read"], "role 'watch' is limited to some agents, models or tools, so that it can never use"),
+        ("watch", ["runs.read", "metrics.read"], "scope 'metrics.read' counts on a whole tenant"),
         ("desk", ["agent:shop"], "covers nothing that role 'desk' may"),
         ("desk", ["model:openai/*"], "covers nothing that role 'desk' may"),
         ("user", ["runs.read"] * (MOST_SCOPES + 1), f"{MOST_SCOPES + 1} scopes"),
@@ -116,7 +118,9 @@ def test_a_role_or_scope_that_is_not_known_lets_nothing_be_done(text: str) -> No
 )
 def test_a_scope_that_would_not_narrow_is_refused(role: str, scopes: list[str], said: str) -> None:
     """With the field that is wrong."""
-    book = Rolebook({"desk": RoleConfig(like="user", agents=("support",))})
+    watch = RoleConfig(like="operator", agents=("support",))
+    book = Rolebook({"desk": RoleConfig(like="user", agents=("support",)), "watch": watch})
+    assert book.text("watch", ["runs.read"]) == "watch runs.read"
     with pytest.raises(InvalidRequest) as error:
         book.text(role, scopes)
     assert said in str(error.value)

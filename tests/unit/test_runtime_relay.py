@@ -69,7 +69,7 @@ async def test_a_call_is_durable_before_the_provider_is_asked(tmp_path: Path) ->
 async def test_calls_that_come_together_are_counted_where_they_are_admitted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of five at once three begin where a tenant may have three; one that the store does not take is counted no more."""
+    """Of five at once three begin where three may be open; one that the store does not take is counted no more."""
     place = Place(tmp_path, ScriptedModel(*([answer("hi")] * 6)))
 
     def admits(tenant: str, user: str | None) -> None:
@@ -193,7 +193,7 @@ async def test_a_store_that_fails_refuses_before_anything_is_spent(tmp_path: Pat
     async def fail(*args: object, **options: object) -> None:
         raise StoreUnavailable("disk full")
 
-    place.store.append = fail  # type: ignore[method-assign, assignment]
+    place.store.append = fail  # type: ignore[method-assign]
     with pytest.raises(StoreUnavailable):
         await place.relay.open(PRINCIPAL, TARGET, REQUEST)
     assert model.requests == []

@@ -114,6 +114,10 @@ def audit_key(reference: str, root: Path, resolve: Callable[[str], str], chance:
                 f"the audit key `{reference}` cannot be created: {error.strerror or error} ({path}).",
                 remedy="Make the folder writable, or set secrets.audit_key to `env:NAME`.", **fields,
             ) from None  # fmt: skip
+        if path.is_dir():
+            raise ConfigError(
+                f"the audit key `{reference}` is a folder, not a file: {path}.", remedy="Name the file in it.", **fields
+            )
         if mode & 0o077:
             raise ConfigError(
                 f"the audit key `{reference}` can be read by others (mode {mode:04o}), who could forge.",

@@ -9,6 +9,7 @@ import asyncio
 import traceback
 from collections import deque
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -137,9 +138,21 @@ async def _one(check: Check, target: Target) -> CheckReport:
         status, result = "error", Outcome(why=target.http.clean(str(error)))
     except Exception as error:
         trace = target.http.clean("".join(traceback.format_exception(error)[-6:]))
-        why = target.http.clean(f"the check raised {type(error).__name__}: {error}")
+        why = target.http.clean(f"the check raised {_raised(error)}")
         status, result = "error", Outcome(why=why, evidence=(evidence(f"check {check.id}", trace, clock.now()),))
     return _report(check, status, result, at, clock.monotonic() - began)
+
+
+def _raised(error: Exception) -> str:
+    """Type and message; of one without a message, as of a time that is over, what was waited for, and where."""
+    kind, said = type(error).__name__, str(error)
+    if said:
+        return f"{kind}: {said}"
+    ours = [frame for frame in traceback.extract_tb(error.__traceback__) if "golive" in Path(frame.filename).parts]
+    if not ours:
+        return kind
+    at = ours[-1]
+    return f"{kind} at {Path(at.filename).name}:{at.lineno} in {at.name}: `{at.line}`"
 
 
 def _report(check: Check, status: Status, result: Outcome, at: float, seconds: float) -> CheckReport:

@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from golive.config.section import Seconds, Section
-
-Verb = Annotated[str, Field(pattern=r"^[a-z]+\.[a-z]+$")]
+from golive.core.verbs import Verb
 
 
 class AuditConfig(Section):

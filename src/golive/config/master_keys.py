@@ -83,6 +83,11 @@ def path_of(reference: str, root: Path) -> Path | None:
 def guarded(secrets: Secrets, root: Path, reference: str) -> Secrets:
     """`secrets`, unless the reference means a file that others can read. Raises ConfigError."""
     path = path_of(reference, root)
+    if path is not None and path.is_dir():
+        raise ConfigError(
+            f"the master key `{reference}` is a folder, not a file: {path}.", remedy="Name the file in it.",
+            key="secrets.master_key", value=reference, origin=reference,
+        )  # fmt: skip
     if path is not None and path.exists() and (mode := stat.S_IMODE(path.stat().st_mode)) & 0o077:
         raise ConfigError(
             f"the master key `{reference}` can be read by others (mode {mode:04o}).",

@@ -32,6 +32,8 @@ REFERENCE_REMEDY = (
     "settings hold references only."
 )
 _TELLING_NAME = re.compile(r"key|token|secret|passw|pepper|credential|auth", re.IGNORECASE)
+_PUBLIC = frozenset({"trusted_keys"})
+"""Named so, and shown to everybody."""
 _TELLING_VALUE = re.compile(r"^(sk-|pk-|gh[pousr]_|github_pat_|xox|AKIA|AIza|eyJ|Bearer |-----BEGIN)|://[^/\s]*@")
 _SHOWN_CHARACTERS = 60
 
@@ -142,7 +144,7 @@ def shown(path: KeyPath, value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "a list"
     if isinstance(value, str):
-        if _TELLING_VALUE.search(value) or any(_TELLING_NAME.search(part) for part in path):
+        if _TELLING_VALUE.search(value) or _tells(path):
             return "a text that is not shown, for it may hold a secret"
         cut = value if len(value) <= _SHOWN_CHARACTERS else value[: _SHOWN_CHARACTERS - 1] + "…"
         return "the text " + json.dumps(cut, ensure_ascii=False)
@@ -151,6 +153,12 @@ def shown(path: KeyPath, value: Any) -> str:
     if isinstance(value, (int, float)):
         return f"{value}"[:_SHOWN_CHARACTERS]
     return f"the {type(value).__name__} {value}"
+
+
+def _tells(path: KeyPath) -> bool:
+    """Whether a setting's name says that it holds a secret; [auth] says so of nothing in it."""
+    parts = path[1:] if path[:1] == ("auth",) else path
+    return any(_TELLING_NAME.search(part) for part in parts if part not in _PUBLIC)
 
 
 def tuples(data: Any) -> Any:

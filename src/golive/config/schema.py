@@ -17,6 +17,7 @@ from golive.config.section import (
     BASE_URL,
     FUNCTION,
     STORE_URL,
+    TENANT_REFERENCE,
     VERSION,
     MasterRef,
     Name,
@@ -105,7 +106,7 @@ class SecretsConfig(Section):
     """How long a value from `aws-sm:` or `vault:` is used; it is fetched again before that is over."""
     stale_s: Annotated[float, Field(ge=0, le=2_592_000)] = 3_600.0
     """How long beyond that it goes on being used while its backend cannot be asked; then the credential is missing."""
-    tenant_references: Annotated[tuple[str, ...], Field(max_length=64)] = ()
+    tenant_references: Annotated[tuple[Annotated[str, Field(pattern=TENANT_REFERENCE)], ...], Field(max_length=64)] = ()
     """References that tenants' own administrators may set as credentials: names, or beginnings with `*` behind, and
     `{tenant}` for the tenant's name, such as `["vault:tenants/{tenant}/*"]`. Who acts across tenants may set any."""
     aws: AwsConfig = AwsConfig()

@@ -358,6 +358,9 @@ class Secrets:
 
     def _refuse_open_file(self, reference: str, path: Path) -> None:
         mode = stat.S_IMODE(path.stat().st_mode)
+        if path.is_dir():
+            message = f"the pepper `{reference}` is a folder, not a file: {path}."
+            raise ConfigError(message, remedy="Name the file in it.", **where(parse(reference)))
         if mode & 0o077:
             message = f"the pepper `{reference}` can be read by others (mode {mode:04o})."
             remedy = f"Run `chmod 600 {path}`; where a mount decides the mode, set secrets.pepper to `env:NAME`."

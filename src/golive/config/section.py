@@ -16,6 +16,7 @@ MASTER_REFERENCE = REFERENCE.removesuffix(")$") + r"|aws-kms:[A-Za-z0-9:/_-]{1,2
 TARGET_REF = r"^[a-z][a-z0-9_-]*/.+$"
 BASE_URL = r"^https?://[^\s/@?#]+(/[^\s?#]*)?$"
 ADDRESS = r"^https?://[^\s/@?#]+(/[^\s?#]*)?(\?[^\s#]*)?$"
+TENANT_REFERENCE = r"^(env|file|aws-sm|vault):([^\s{}*]|\{tenant\})*\*?$"
 STORE_URL = r"^(sqlite:[^\x00-\x1f\x7f]+|postgres(ql)?://[^\x00-\x20\x7f]+)$"
 VERSION = r"^[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}$"
 ISSUER = r"^https?://[^\s/@?#]+(?:/[^\s?#]*)?$"
@@ -36,6 +37,8 @@ PATTERN_WORDS = {
     TARGET_REF: "a target written `provider/model`, such as `openai/gpt-5-mini`",
     BASE_URL: "an address such as https://api.openai.com/v1, without user, password or query",
     ADDRESS: "an address such as https://example.com/golive, without user or password",
+    TENANT_REFERENCE: "`env:`, `file:`, `aws-sm:` or `vault:` and a name, or the beginning of one with `*` behind it; "
+    "in braces nothing but `{tenant}`",
     STORE_URL: "`sqlite:PATH` or `postgresql://USER@HOST/DATABASE`",
     VERSION: "a version of letters, digits and `.+_-` (64 at most), such as `1.0.0` or `2026-11-21`",
     ISSUER: "an address such as https://login.example.com/realms/acme, without user, password or query",

@@ -136,11 +136,22 @@ class Rolebook:
                 f"scope {scope!r} is not in role {role.name!r}, and scopes only narrow.",
                 f"Leave it out, or use a role that has it: {', '.join(_having(scope, self._roles.values()))}.", scope,
             )  # fmt: skip
+        if not any(scope in grant.verbs and _counts(scope, grant) for grant in role.grants):
+            raise _refused(
+                f"scope {scope!r} counts on a whole tenant, and role {role.name!r} is limited to some agents, models "
+                "or tools, so that it can never use it.",
+                "Leave it out, or use a role without limits.", scope,
+            )  # fmt: skip
         if limited and scope in WHOLE:
             raise _refused(
                 f"scope {scope!r} counts on a whole tenant, so it cannot be limited to agents, models or tools.",
                 "Leave out one or the other.", scope,
             )  # fmt: skip
+
+
+def _counts(verb: str, grant: Grant) -> bool:
+    """Whether a grant that has the verb gives it on anything."""
+    return grant.whole or verb not in WHOLE
 
 
 def split(text: str) -> tuple[str, tuple[str, ...]]:

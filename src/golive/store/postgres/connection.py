@@ -5,7 +5,7 @@ Owns addresses, roles, settings of a session and the translation of error codes.
 
 import asyncio
 from typing import Any, Literal, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg
 
@@ -78,7 +78,13 @@ class Address:
         parts = urlsplit(url)
         user, at, hosts = parts.netloc.rpartition("@")
         self.url = url
-        self.shown = f"{parts.scheme}://{user.partition(':')[0]}{at}{hosts}{parts.path}"
+        self.shown = f"{parts.scheme}://{user.partition(':')[0]}{at}{hosts}{parts.path}{_place(parts.query)}"
+
+
+def _place(query: str) -> str:
+    """Of a URL's query what says where the database is, which may stand there alone."""
+    named = [f"{name}={value}" for name, value in parse_qsl(query) if name in ("host", "port", "dbname", "database")]
+    return f"?{'&'.join(named)}" if named else ""
 
 
 async def connect(address: Address, role: Role | None) -> Connection:
