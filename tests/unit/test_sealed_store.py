@@ -29,6 +29,7 @@ from golive.store.upkeep.verify import verify
 from golive.telemetry.logs import configure
 from tests.contract.store_kit import MASTER, events, lease, message
 from tests.unit.upkeep_kit import add_run, at, done, rows, silent
+from tests.untouched import contents
 
 WORD = "xylophone"
 OTHER = bytes(range(1, 33))
@@ -86,7 +87,7 @@ async def test_nothing_that_was_said_stands_in_the_files(place: Place) -> None:
     connection.close()
     files = [file for file in place.path.parent.iterdir() if file.is_file()]
     assert {"golive.db", "golive.db-wal", "backup.db"} <= {file.name for file in files}
-    assert [file.name for file in files if WORD.encode() in file.read_bytes()] == []
+    assert [file.name for file in files if WORD.encode() in contents(file)] == []
     assert await bodies(store) == [WORD.encode()] * 2
     assert found.body == WORD.encode()
     [kept] = await store.tenant("acme").deliveries()
@@ -240,7 +241,7 @@ async def test_what_is_erased_is_told_so_on_every_server(place: Place) -> None:
     assert await one.claim_messages(10.0, 5) == []
     assert sql(place, "SELECT state FROM outbox") == [("dead",)]
     sql(place, "PRAGMA wal_checkpoint(TRUNCATE)")
-    assert wrapped not in place.path.read_bytes()
+    assert wrapped not in contents(place.path)
 
 
 async def test_no_key_seals_more_than_it_may(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
