@@ -279,6 +279,9 @@ class Rows:
     async def erased(self, places: Any) -> list[Any]:
         return []
 
+    async def counts(self) -> list[Any]:
+        return []
+
 
 async def test_the_event_loop_never_waits_for_a_holder() -> None:
     """At the start, on refresh, when keys are made and wrapped anew; each key is asked for once."""
