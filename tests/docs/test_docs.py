@@ -66,6 +66,7 @@ def test_python_examples_run(page: Path, running: World, monkeypatch: pytest.Mon
             exec(compile("\n" * block.line + running.here(block.text), str(page), "exec"), namespace)
 
 
+@pytest.mark.timeout(200)  # whole groups of checks are in one of the pages
 @pytest.mark.parametrize("page", _pages("bash"), ids=lambda page: page.name)
 def test_shell_examples_run(page: Path, running: World) -> None:
     """The Bash blocks of a page run one after the other, in one shell; blocks that never end are written indented."""

@@ -40,7 +40,7 @@ class World(NamedTuple):
         begin = 'set -euo pipefail\ncurl() { command curl -sS --fail-with-body --max-time 20 "$@"; }\n'
         return subprocess.run(
             ["bash", "-c", begin + self.here(script)],
-            cwd=self.folder, env=self.environ(), capture_output=True, text=True, timeout=60, check=False,
+            cwd=self.folder, env=self.environ(), capture_output=True, text=True, timeout=170, check=False,
         )  # fmt: skip
 
 
