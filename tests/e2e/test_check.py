@@ -42,7 +42,7 @@ def golive(*words: str, cwd: Path, **environ: str) -> subprocess.CompletedProces
     """Runs the command as a person does."""
     command = [sys.executable, "-m", "golive.cli.main", "check", *words]
     return subprocess.run(
-        command, cwd=cwd, env=ENVIRONMENT | environ, capture_output=True, text=True, timeout=170, check=False
+        command, cwd=cwd, env=ENVIRONMENT | environ, capture_output=True, text=True, timeout=280, check=False
     )
 
 
@@ -67,7 +67,7 @@ def _passed() -> dict[str, str]:
     return {check.id: "pass" for check in load_checks()} | dict.fromkeys(without, "unknown")
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 async def test_a_whole_check_of_a_twin(shared: Path, tmp_path: Path) -> None:
     """On a configuration that is well every check passes; rows without a check cap the verdict at CONDITIONAL (3)."""
     to = tmp_path / "report.json"

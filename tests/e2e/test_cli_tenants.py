@@ -80,7 +80,7 @@ def test_users_and_credentials_are_a_tenants(project: Project) -> None:
         (["tenants", "suspend", "nobody"], "There is no tenant 'nobody'"),
         (["users", "list", "--tenant", "nobody"], "There is no tenant 'nobody'"),
         (["users", "resume", "nobody"], "There is no user 'nobody'"),
-        (["users", "create", "a b"], "is no id of a user"),
+        (["users", "create", "a b "], "is no id of a user"),
         (["credentials", "set", "nobody", "env:X"], "There is no provider 'nobody'"),
         (["credentials", "set", "sim", "sk-secret"], "is no reference to a secret"),
         (["credentials", "remove", "sim"], "There is no credential for 'sim'"),

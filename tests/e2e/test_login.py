@@ -243,7 +243,7 @@ async def test_an_answer_that_was_changed_is_refused(served: Project, issuer: Pr
 async def test_of_two_issuers_neither_answers_for_the_other(tmp_path: Path, issuer: Provider) -> None:
     """The mix-up attack: an answer at another issuer's address, and another issuer's code at the right address."""
     with provider() as other:
-        settings = section(issuer.issuer) + section(other.issuer, "other", "other:")
+        settings = section(issuer.issuer, "corp", "corp:") + section(other.issuer, "other", "other:")
         async with project(tmp_path, settings) as served, browser() as there:
             served.environ["CLIENT_SECRET"] = "s3cret"
             await served.serve()

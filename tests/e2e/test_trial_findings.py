@@ -55,7 +55,7 @@ async def test_the_audit_log_names_every_tenant_and_bounds_what_was_attempted(tm
                 "INSERT INTO tenants (tenant, state, created_at, created_by, agents, limits, note, changed_at) "
                 "VALUES ('quiet', 'active', 1, 'test', '[\"*\"]', '{}', '', 1)"
             )
-        odd = f"run_\x1b[2J\u202e{'x' * 3_000}"
+        odd = f"run_\u202e{'x' * 3_000}"
         await asked(place, "GET", f"/v1/runs/{quote(odd)}/events")
         viewer = await key_of(place, "viewer")
         await asked(place, "POST", f"/v1/runs/{quote(odd)}/cancel", viewer)

@@ -46,6 +46,7 @@ class SimulatorProcess:
             sys.executable, "-m", "golive.sim", "--port", str(self._port), "--seed", str(self._seed),
             "--speed", str(self._speed), "--until-stdin-closes", *(["--keys-from-stdin"] if self._keys else []),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for its parent, which ends it
         )  # fmt: skip
         self.pid = self._process.pid
         try:

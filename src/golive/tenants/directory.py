@@ -194,7 +194,7 @@ class Directory:
                 raise self._refusal(home, why)
         if principal.maker is not None and self.barred(*principal.maker) not in (None, TENANT_UNKNOWN):
             raise self._refusal(home, MAKER_SUSPENDED)
-        if user is not None and (tenant, user) in self._out:
+        if user is not None and self.barred(tenant, user) == USER_SUSPENDED:
             raise self._refusal(tenant, USER_SUSPENDED)
         if tenant == home:
             return
