@@ -21,9 +21,10 @@ def tour() -> list[str]:
 
 
 @pytest.mark.timeout(300)  # a whole check is in it, which a busy machine takes two minutes for
-def test_the_tour_of_the_readme(tmp_path: Path) -> None:
+def test_the_tour_of_the_readme(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """New agent, dev, a question, the same over HTTP with the printed key, the list, the checks."""
-    project = Project(tmp_path, PATH=f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin")
+    path, aside = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin", tmp_path_factory.mktemp("aside")
+    project = Project(tmp_path, PATH=path, TMPDIR=str(aside))  # twins of checks are none of the project's files
     new, dev, *rest = tour()
     assert (new, dev) == ("golive new support", "golive dev")
     assert "agents/support/tools.py" in project.ok(*new.split()[1:])
@@ -51,5 +52,5 @@ def _shell(project: Project, line: str) -> str:
         ["bash", "-c", line], cwd=project.folder, env=project.environ, capture_output=True, text=True, timeout=240,
         check=False,
     )  # fmt: skip
-    assert done.returncode == (3 if line.startswith("golive check") else 0), done
+    assert done.returncode == (3 if line.startswith("golive check") else 0), done.stdout + done.stderr
     return done.stdout

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from golive.cli.client import CLIENT_FILE, Address, ServerSentEvent, known_server, refused
+from golive.cli.client import Address, ServerSentEvent, known_server, refused
 from golive.cli.client import _events as events_of
 from golive.cli.running import run
+from golive.config.secret_use import CLIENT_FILE
 
 STREAM = (
     b": heartbeat\n\n"

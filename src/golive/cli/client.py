@@ -15,10 +15,10 @@ import msgspec
 from msgspec import Struct
 
 from golive.cli.trust import client_context
+from golive.config.secret_use import CLIENT_FILE
 from golive.core.errors import GoliveError, InvalidRequest
 from golive.models.transport import in_words
 
-CLIENT_FILE = ".golive/client.json"
 _JSON = {"Content-Type": "application/json"}
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import msgspec
 
 from golive.app import DEFAULT_TENANT, Server
-from golive.cli.client import CLIENT_FILE, Address
+from golive.cli.client import Address
 from golive.cli.edge import application
 from golive.config.explain import DEFAULT
 from golive.config.load import Loaded, load
+from golive.config.secret_use import CLIENT_FILE
 from golive.core.chance import SystemChance
 from golive.core.clock import SystemClock
 from golive.core.errors import StoreUnavailable

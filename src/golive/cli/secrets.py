@@ -20,7 +20,7 @@ from golive.cli.options import ConfigOption, JsonOption, KeyOption
 from golive.cli.running import run
 from golive.cli.show import Column, count, json_text, moment, note, table
 from golive.config.load import Loaded, load
-from golive.config.secret_use import joined, key_files, of_others, references
+from golive.config.secret_use import client_files, joined, key_files, of_others, references
 from golive.config.secrets import Secrets
 from golive.core.chance import SystemChance
 from golive.core.clock import SystemClock
@@ -298,4 +298,4 @@ def _own(config: Path | None, elsewhere: bool) -> tuple[dict[str, str], list[Pat
             known[reference] = secrets.resolve(reference)
     files = [loaded.root / each[5:] for each in references(loaded.config) if each.startswith("file:")]
     keys = key_files(loaded.config, loaded.root)
-    return known, [*files, *keys, *loaded.root.glob(".env*")], keys, loaded.root
+    return known, [*files, *keys, *client_files(loaded.root), *loaded.root.glob(".env*")], keys, loaded.root

@@ -38,6 +38,16 @@ def of_others(config: GoliveConfig) -> dict[str, tuple[str, ...]]:
     return {each: settings for each, settings in found.items() if not any(name.startswith(OWN) for name in settings)}
 
 
+CLIENT_FILE = ".golive/client.json"
+"""Where `golive dev` leaves its address and key for commands in the project, readable by its owner alone."""
+
+
+def client_files(root: Path) -> list[Path]:
+    """That file, as long as nobody else can read it: then it is where its key belongs. `root`: the project's folder."""
+    path = root / CLIENT_FILE
+    return [path] if path.is_file() and not path.stat().st_mode & 0o077 else []
+
+
 def key_files(config: GoliveConfig, root: Path) -> list[Path]:
     """Files of private keys that the configuration names by themselves, not by a reference. `root`: its folder."""
     key = config.server.tls.key

@@ -7,7 +7,7 @@ from golive.checklist.registry import check
 from golive.checklist.results import Finding, Result, evidence
 from golive.checklist.target import Target
 from golive.config.load import Loaded
-from golive.config.secret_use import key_files, references
+from golive.config.secret_use import client_files, key_files, references
 from golive.guards.dotenv import exposed
 from golive.guards.scanning import Leak, Scanner
 
@@ -55,7 +55,7 @@ def spared(loaded: Loaded) -> list[Path]:
     """Files where secrets belong: those of `file:` references; .env files and the key of [server.tls], of which git is
     asked instead."""
     files = [loaded.root / each[5:] for each in references(loaded.config) if each.startswith("file:")]
-    files += key_files(loaded.config, loaded.root)
+    files += [*key_files(loaded.config, loaded.root), *client_files(loaded.root)]
     return [*files, *(path for path in loaded.root.glob(".env*") if path.is_file())]
 
 
